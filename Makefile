@@ -1,0 +1,54 @@
+# make help lists the targets. Each brings .venv up to date first: PYTHON=python3.12 make test chooses the interpreter.
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test lint types imports check clean
+
+PYTHON ?= python3
+WORKERS ?= 2
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+DEMO_MARKER := demo/.made-by-make-demo
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile
+
+venv: $(INSTALLED)  ## install lfbt and its tools into .venv
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@test -x $(BIN)/pip || $(PYTHON) -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	  || { echo 'lfbt needs Python 3.11 or newer with its venv module; name one: make PYTHON=python3.12' >&2; exit 1; }
+	test -x $(BIN)/pip || $(PYTHON) -m venv .venv
+	@echo 'installing lfbt and its tools into .venv (minutes, the first time)'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: $(INSTALLED)  ## pretrain, probe, fine-tune and report on synthetic ECGs, into demo/
+	@test ! -e demo || test -e $(DEMO_MARKER) \
+	  || { echo "demo/ was not made by 'make demo' and is left alone; move it away first" >&2; exit 1; }
+	@rm -rf demo && mkdir demo && touch $(DEMO_MARKER)
+	$(BIN)/lfbt prepare synthetic demo/download demo/data --records 600 --n-samples 1024
+	$(BIN)/lfbt pretrain --data-dir demo/data --run-dir demo/pretrain --preset small --epochs 12
+	$(BIN)/lfbt probe --data-dir demo/data --checkpoint demo/pretrain --run-dir demo/probe
+	$(BIN)/lfbt probe --data-dir demo/data --random-encoder --run-dir demo/probe-random
+	$(BIN)/lfbt finetune --data-dir demo/data --checkpoint demo/pretrain --run-dir demo/finetune --epochs 3
+	$(BIN)/lfbt report demo/pretrain demo/probe demo/probe-random demo/finetune --out demo/report
+
+test: $(INSTALLED)  ## run the tests, in WORKERS processes; ARGS goes to pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+
+lint: $(INSTALLED)  ## check style and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(INSTALLED)  ## check types
+	$(BIN)/mypy
+
+imports: $(INSTALLED)  ## check that modules import only from those below them
+	$(BIN)/lint-imports --no-logo
+
+check: lint types imports test  ## all of the checks, and the tests
+
+clean:  ## remove caches, builds and the demo; .venv stays
+	rm -rf build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	test ! -e $(DEMO_MARKER) || rm -rf demo
