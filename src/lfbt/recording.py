@@ -1,0 +1,150 @@
+"""Recording, the ECG as it was read, and the words that everything above it shares: leads and errors."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+STANDARD_LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
+#: The eight leads of the paper, in its order: the other four are linear combinations of two of these.
+PAPER_LEADS = ("II", "III", "V1", "V2", "V3", "V4", "V5", "V6")
+
+_CANONICAL_LEADS = {lead.lower(): lead for lead in STANDARD_LEADS}
+_UNITS_IN_MV = {"mv": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "v": 1e3, "nv": 1e-6}
+
+
+class LfbtError(ValueError):
+    """Something that the user can mend: names the thing, the value received, what is allowed and what to do."""
+
+
+class UnreadableError(LfbtError):
+    """One file that cannot be read as the ECG it should be."""
+
+
+def lead_name(name: str) -> str:
+    """The standard spelling of a lead's name (``avr``, ``Lead aVR`` → ``aVR``); unknown names stay as they are."""
+    stripped = name.strip()
+    word = stripped.lower().removeprefix("lead").removeprefix("ecg").strip(" _-")
+    return _CANONICAL_LEADS.get(word, stripped)
+
+
+def parse_leads(text: str) -> tuple[str, ...]:
+    """Lead names from ``II,V1`` in the standard spelling.
+
+    Raises LfbtError for an empty list and for a lead named twice.
+    """
+    leads = tuple(lead_name(part) for part in text.split(",") if part.strip())
+    check_leads(leads)
+    return leads
+
+
+def check_leads(leads: Sequence[str]) -> None:
+    """Raise LfbtError unless `leads` holds at least one name, each once, each fit to name a file or a tensor."""
+    if not leads:
+        raise LfbtError("leads: none given; name at least one, for instance II,V1")
+    for lead in leads:
+        if leads.count(lead) > 1:
+            raise LfbtError(f"leads: {lead} is named twice in {','.join(leads)}; name each lead once")
+        if not lead or set(lead) & set("./\\,;"):
+            raise LfbtError(f"leads: {lead!r} is no lead name; a name is not empty and has none of . / \\ , ;")
+
+
+def missing_leads(wanted: Iterable[str], present: Iterable[str]) -> list[str]:
+    """The names in `wanted` that are not in `present`, in order."""
+    names = set(present)
+    return [lead for lead in wanted if lead not in names]
+
+
+def unit_in_mv(unit: str) -> float:
+    """How many mV one `unit` is. Raises LfbtError for a unit that is no voltage."""
+    try:
+        return _UNITS_IN_MV[unit.strip().lower()]
+    except KeyError:
+        raise LfbtError(f"unit: {unit!r} is not a voltage that lfbt knows; allowed: mV, uV, µV, V, nV") from None
+
+
+def check_range(name: str, value: float, allowed: str, hint: str = "") -> None:
+    """Raise LfbtError unless `value` is in the interval `allowed`, written as ``[0, 1)`` or ``(0, inf)``."""
+    low, high = (float(end) for end in allowed[1:-1].split(","))
+    above = value >= low if allowed[0] == "[" else value > low
+    below = value <= high if allowed[-1] == "]" else value < high
+    if not (above and below):
+        raise LfbtError(f"{name}: {value} is outside {allowed}" + (f"; {hint}" if hint else ""))
+
+
+@dataclasses.dataclass(frozen=True)
+class Recording:
+    """One ECG as read.
+
+    signal: ``[leads, samples]`` float32 in mV; sampling_rate in Hz; leads: one name a row of `signal`, in the
+    standard spelling.
+    """
+
+    signal: NDArray[np.float32]
+    sampling_rate: float
+    leads: tuple[str, ...]
+    id: str = ""
+    patient: str = ""
+    labels: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.signal.ndim != 2 or self.signal.shape[0] != len(self.leads) or self.signal.shape[1] < 1:
+            raise UnreadableError(
+                f"recording {self.id or '?'}: its signal has shape {list(self.signal.shape)}, "
+                f"not [{len(self.leads)} leads, samples]; its leads are {','.join(self.leads)}"
+            )
+        if not 0 < self.sampling_rate < np.inf:
+            raise UnreadableError(f"recording {self.id or '?'}: sampling rate {self.sampling_rate} Hz is not positive")
+
+    @property
+    def seconds(self) -> float:
+        """How long the recording is, in seconds."""
+        return float(self.signal.shape[1] / self.sampling_rate)
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """A recording that a source has listed but not read: all that the source's tables say of it.
+
+    `reader` is a function of a module (or a `functools.partial` of one), so that an entry can be sent to a worker
+    process. `labels` are class names under the source's label rule; `split` is an official one or empty.
+    """
+
+    id: str
+    patient: str
+    file: Path
+    reader: Callable[[Path], Recording]
+    labels: tuple[str, ...] = ()
+    split: str = ""
+
+    def read(self) -> Recording:
+        """The recording, with what the tables say of it. Raises UnreadableError."""
+        recording = self.reader(self.file)
+        return dataclasses.replace(recording, id=self.id, patient=self.patient, labels=self.labels)
+
+
+@dataclasses.dataclass(frozen=True)
+class Dropped:
+    """A recording, or a piece of one, that does not reach the data set, and why."""
+
+    id: str
+    file: str
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Listing:
+    """What a source found in a folder.
+
+    entries: in a stable order, ids unique. classes: the names that labels may have, in column order; empty without
+    labels. label_rule: one sentence that says how labels were made. dropped: what the tables alone rule out.
+    """
+
+    entries: list[Entry]
+    classes: tuple[str, ...]
+    label_rule: str
+    dropped: list[Dropped] = dataclasses.field(default_factory=list)

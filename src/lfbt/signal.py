@@ -1,0 +1,137 @@
+"""Pure functions on ECG signals: choose and derive leads by name, pieces, resample, quality checks, z-score."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, get_args
+
+import numpy as np
+import scipy.signal
+from numpy.typing import NDArray
+
+from lfbt.recording import LfbtError
+
+Signal = NDArray[np.float32]
+Normalisation = Literal["record", "lead", "none"]
+
+# Einthoven's and Goldberger's equations: each limb lead from I and II, in mV.
+_FROM_I_AND_II = {
+    "I": (1.0, 0.0),
+    "II": (0.0, 1.0),
+    "III": (-1.0, 1.0),
+    "aVR": (-0.5, -0.5),
+    "aVL": (1.0, -0.5),
+    "aVF": (-0.5, 1.0),
+}
+
+
+def choose_leads(signal: Signal, leads: Sequence[str], wanted: Sequence[str]) -> Signal:
+    """The rows of `signal` named `wanted`, in that order, whatever their order in the file.
+
+    signal: ``[leads, samples]`` in mV with one name a row. A missing limb lead is derived from any two other limb
+    leads (III = II − I, aVR = −(I + II)/2, aVL = I − II/2, aVF = II − I/2).
+
+    Raises LfbtError, naming the leads, when one is missing and cannot be derived, or a name stands twice.
+    """
+    rows = {lead: row for row, lead in enumerate(leads)}
+    if len(rows) < len(leads):
+        raise LfbtError(f"leads {','.join(leads)}: one name stands for two rows")
+    known_limb = [lead for lead in _FROM_I_AND_II if lead in rows][:2]
+    if len(known_limb) == 2:
+        to_known = np.array([_FROM_I_AND_II[lead] for lead in known_limb])
+        from_known = np.linalg.inv(to_known)
+    out = np.empty((len(wanted), signal.shape[1]), dtype=np.float32)
+    absent = []
+    for row, lead in enumerate(wanted):
+        if lead in rows:
+            out[row] = signal[rows[lead]]
+        elif lead in _FROM_I_AND_II and len(known_limb) == 2:
+            weights = np.array(_FROM_I_AND_II[lead]) @ from_known
+            out[row] = weights[0] * signal[rows[known_limb[0]]] + weights[1] * signal[rows[known_limb[1]]]
+        else:
+            absent.append(lead)
+    if absent:
+        raise LfbtError(f"absent lead {','.join(absent)} (the recording has {','.join(leads)})")
+    return out
+
+
+def cut_pieces(signal: Signal, n_raw: int, which: Literal["all", "first"]) -> list[Signal]:
+    """`signal` cut from its start into pieces of `n_raw` samples; the last one may be shorter.
+
+    With ``first`` only the first piece is kept.
+    """
+    pieces = [signal[:, start : start + n_raw] for start in range(0, signal.shape[1], n_raw)]
+    return pieces if which == "all" else pieces[:1]
+
+
+def fit_samples(piece: Signal, n_raw: int, n_samples: int) -> Signal:
+    """`piece` zero-padded at its end to `n_raw` samples and resampled to `n_samples` by the Fourier method.
+
+    `n_raw` is the asked duration at the recording's own rate, so the result's rate is n_samples / duration.
+    """
+    padded = np.zeros((piece.shape[0], n_raw))
+    padded[:, : piece.shape[1]] = piece
+    if n_raw == n_samples:
+        return padded.astype(np.float32)
+    return np.asarray(scipy.signal.resample(padded, n_samples, axis=1), dtype=np.float32)
+
+
+# A lead that moves by less than one step of a coarse recorder (5 µV) carries no ECG.
+_FLAT_MV = 0.005
+# Real QRS peaks do not stand still at a lead's extreme for this long; a clipped amplifier does.
+_SATURATED_SECONDS = 0.2
+
+
+def quality_fault(piece: Signal, leads: Sequence[str], sampling_rate: float) -> str | None:
+    """Why `piece` ``[leads, samples]`` in mV must not be used, or None.
+
+    ``not finite``: NaN or infinity in a lead. ``flat``: a lead that moves by at most 5 µV in all. ``saturated``: a
+    lead that stands still at its own highest or lowest value for 0.2 s or more while that value is further from its
+    median than any quarter of its range.
+    """
+    finite = np.isfinite(piece).all(axis=1)
+    if not finite.all():
+        return f"not finite: {_names(leads, ~finite)}"
+    low, high = piece.min(axis=1), piece.max(axis=1)
+    flat = high - low <= _FLAT_MV
+    if flat.any():
+        return f"flat: {_names(leads, flat)}"
+    run = max(2, round(_SATURATED_SECONDS * sampling_rate))
+    middle = np.median(piece, axis=1)
+    saturated = np.zeros(len(piece), dtype=bool)
+    for extreme in (low, high):
+        far = np.abs(extreme - middle) > (high - low) / 4
+        saturated |= far & (_longest_run(piece == extreme[:, None]) >= run)
+    if saturated.any():
+        return f"saturated: {_names(leads, saturated)}"
+    return None
+
+
+def _names(leads: Sequence[str], which: Any) -> str:
+    return ",".join(lead for lead, chosen in zip(leads, which, strict=True) if chosen)
+
+
+def _longest_run(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """The length of the longest run of True in each row."""
+    steps = np.arange(1, mask.shape[1] + 1)
+    last_false = np.maximum.accumulate(np.where(mask, 0, steps), axis=1)
+    longest: NDArray[np.int64] = np.where(mask, steps - last_false, 0).max(axis=1)
+    return longest
+
+
+def normalise(signals: Signal, how: Normalisation) -> Signal:
+    """The z-score ``(x − mean) / (std + 1e-5)`` of ``[..., leads, samples]``.
+
+    ``record``: one mean and one standard deviation over all leads of a record (the paper); ``lead``: one of each per
+    lead; ``none``: as it is. A signal that is z-scored already comes back unchanged, to about one part in 10⁵.
+
+    Raises LfbtError for any other `how`.
+    """
+    if how not in get_args(Normalisation):
+        raise LfbtError(f"normalisation: {how!r} is not one of {', '.join(get_args(Normalisation))}")
+    if how == "none":
+        return signals
+    axes = (-2, -1) if how == "record" else (-1,)
+    centred = signals - signals.mean(axis=axes, keepdims=True)
+    std = np.sqrt(np.mean(np.square(centred), axis=axes, keepdims=True))
+    return np.asarray(centred / (std + np.float32(1e-5)), dtype=np.float32)

@@ -1,0 +1,36 @@
+"""Published data sets and anybody's own files, each a source that lists the recordings in a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from lfbt.recording import Listing
+from lfbt.sources.challenge import Challenge, Ningbo
+from lfbt.sources.chapman import Chapman
+from lfbt.sources.cpsc2018 import Cpsc2018
+from lfbt.sources.folder import Folder
+from lfbt.sources.ptbxl import PtbXl
+from lfbt.sources.synthetic import Synthetic
+
+__all__ = ["SOURCES", "Challenge", "Chapman", "Cpsc2018", "Folder", "Ningbo", "PtbXl", "Source", "Synthetic"]
+
+
+class Source(Protocol):
+    """The options of a source: a frozen dataclass that lists what it finds in a folder."""
+
+    def listing(self, folder: Path) -> Listing:
+        """The recordings below `folder`, in a stable order. Raises LfbtError when it is not this source's."""
+        ...
+
+
+#: The sources by the name that the command line gives them.
+SOURCES: dict[str, type[Source]] = {
+    "ptbxl": PtbXl,
+    "cpsc2018": Cpsc2018,
+    "chapman": Chapman,
+    "ningbo": Ningbo,
+    "challenge": Challenge,
+    "folder": Folder,
+    "synthetic": Synthetic,
+}

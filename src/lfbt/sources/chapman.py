@@ -1,0 +1,91 @@
+"""Chapman-Shaoxing as figshare publishes it: one CSV a record and a workbook of diagnoses."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import zipfile
+from pathlib import Path
+from typing import Literal
+
+from lfbt.recording import STANDARD_LEADS, Dropped, Entry, LfbtError, Listing
+from lfbt.sources.files import read_csv
+from lfbt.sources.finding import check_unique, files_below, not_found, only_file
+
+Labels = Literal["merged", "rhythm", "none"]
+
+#: The rhythms of each merged class, as the data set's paper merges them. Diagnostics.xlsx writes sinus irregularity
+#: as SA where RhythmNames.xlsx writes SI.
+MERGED = {
+    "AFIB": ("AFIB", "AF"),
+    "GSVT": ("SVT", "AT", "SAAWR", "ST", "AVNRT", "AVRT"),
+    "SB": ("SB",),
+    "SR": ("SR", "SA"),
+}
+_MERGED_OF = {rhythm: name for name, rhythms in MERGED.items() for rhythm in rhythms}
+_RULES = {
+    "merged": "the Rhythm of Diagnostics.xlsx merged to "
+    + "; ".join(f"{name} ({', '.join(rhythms)})" for name, rhythms in MERGED.items()),
+    "rhythm": "the Rhythm of Diagnostics.xlsx as it stands there (SI as SA)",
+    "none": "no labels were read",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Chapman:
+    """Chapman-Shaoxing, as unpacked from figshare: Diagnostics.xlsx and one CSV a record (ECGData or ECGDataDenoised).
+
+    The CSV files are in microvolts at 500 Hz, with or without a header row of lead names. No patients are published:
+    each record counts as one. There is no official split.
+    """
+
+    labels: Labels = "merged"
+    """What the labels are: the paper's four merged rhythms, the eleven rhythms, or none."""
+
+    def listing(self, folder: Path) -> Listing:
+        """The records of the download in `folder`. Raises LfbtError when it is not one."""
+        files = files_below(folder)
+        table = only_file(files, "Diagnostics.xlsx", folder, "chapman")
+        rhythm_of = _rhythm_of(table)
+        by_name: dict[str, Path] = {}
+        for file in files:
+            if file.suffix == ".csv" and file.stem in rhythm_of:
+                if file.stem in by_name:
+                    raise LfbtError(
+                        f"source chapman: record {file.stem} stands twice, as {by_name[file.stem]} and {file}; "
+                        "move one set of signals out of the folder"
+                    )
+                by_name[file.stem] = file
+        if not by_name:
+            raise not_found(folder, files, "chapman", "any record that Diagnostics.xlsx names, one .csv each")
+        reader = functools.partial(read_csv, leads=STANDARD_LEADS, sampling_rate=500.0, unit="uV")
+        class_of = {"merged": _MERGED_OF, "rhythm": {rhythm: rhythm for rhythm in _MERGED_OF}, "none": {}}[self.labels]
+        entries = [
+            Entry(name, name, by_name[name], reader, (class_of[rhythm],) if class_of else ())
+            for name, rhythm in rhythm_of.items()
+            if name in by_name
+        ]
+        dropped = [Dropped(name, f"{name}.csv", "file absent") for name in rhythm_of if name not in by_name]
+        return Listing(entries, tuple(dict.fromkeys(class_of.values())), _RULES[self.labels], dropped)
+
+
+def _rhythm_of(table: Path) -> dict[str, str]:
+    """The rhythm of every record of Diagnostics.xlsx, in its order."""
+    import pandas as pd
+
+    try:
+        rows = pd.read_excel(table, engine="openpyxl", dtype=str, keep_default_na=False)
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise LfbtError(f"table {table}: cannot be read as a workbook ({error}); download it again") from error
+    absent = [column for column in ("FileName", "Rhythm") if column not in rows.columns]
+    if absent:
+        present = ", ".join(map(str, rows.columns)) or "none"
+        raise LfbtError(f"table {table}: no column {', '.join(absent)} among {present}; download it again")
+    names = [str(name).strip() for name in rows["FileName"]]
+    rhythms = [str(rhythm).strip() for rhythm in rows["Rhythm"]]
+    rhythms = ["SA" if rhythm == "SI" else rhythm for rhythm in rhythms]
+    check_unique(names, f"table {table}")
+    for name, rhythm in zip(names, rhythms, strict=True):
+        if rhythm not in _MERGED_OF:
+            raise LfbtError(f"table {table}: record {name} has rhythm {rhythm!r}; allowed: {', '.join(_MERGED_OF)}")
+    return dict(zip(names, rhythms, strict=True))

@@ -1,0 +1,103 @@
+"""What all sources share: find files below a folder, read tables, and say plainly what was not found."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from lfbt.recording import LfbtError
+
+
+def files_below(folder: Path) -> list[Path]:
+    """All files below `folder`, sorted by path; hidden files and folders (``.name``) are left out.
+
+    Raises LfbtError when `folder` is no folder or a part of it cannot be entered.
+    """
+    if not folder.is_dir():
+        what = "is a file" if folder.exists() else "does not exist"
+        raise LfbtError(f"folder: {folder} {what}; give the folder that holds the download")
+    found: list[Path] = []
+    for place, folders, names in os.walk(folder, onerror=_cannot_enter):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [Path(place, name) for name in names if not name.startswith(".")]
+    return sorted(found, key=lambda file: file.parts)
+
+
+def _cannot_enter(error: OSError) -> None:
+    raise LfbtError(f"folder: {error.filename} cannot be entered ({error.strerror}); make it readable") from error
+
+
+def relative_id(file: Path, folder: Path) -> str:
+    """The path of `file` below `folder` without its suffix, with ``/`` between parts."""
+    return file.relative_to(folder).with_suffix("").as_posix()
+
+
+def not_found(folder: Path, files: Sequence[Path], source: str, expected: str) -> LfbtError:
+    """The error for a folder without what `source` expects: what it holds, and which source might fit instead."""
+    counts = Counter(file.suffix.lower() or "(no suffix)" for file in files)
+    held = ", ".join(f"{count} {suffix}" for suffix, count in counts.most_common(6)) or "no files"
+    fitting = fitting_source(files)
+    if fitting == source:
+        advice = "complete the download"
+    elif fitting:
+        advice = f"the source {fitting} might fit"
+    else:
+        advice = "give another folder"
+    return LfbtError(f"source {source}: {folder} holds {held}, but not {expected}; {advice}")
+
+
+def fitting_source(files: Iterable[Path]) -> str:
+    """The name of the source whose published form `files` look like, or an empty string."""
+    names = {file.name for file in files}
+    suffixes = {Path(name).suffix.lower() for name in names}
+    for table, source in (
+        ("synthetic.json", "synthetic"),
+        ("ptbxl_database.csv", "ptbxl"),
+        ("REFERENCE.csv", "cpsc2018"),
+        ("Diagnostics.xlsx", "chapman"),
+    ):
+        if table in names:
+            return source
+    if {".hea", ".mat"} <= suffixes:
+        return "challenge"
+    return "folder" if suffixes & {".hea", ".npy", ".csv"} else ""
+
+
+def only_file(files: Sequence[Path], name: str, folder: Path, source: str) -> Path:
+    """The one file called `name`. Raises LfbtError when there is none, or more than one."""
+    found = [file for file in files if file.name == name]
+    if not found:
+        raise not_found(folder, files, source, name)
+    if len(found) > 1:
+        raise LfbtError(f"source {source}: {name} stands twice, as {found[0]} and {found[1]}; give the folder of one")
+    return found[0]
+
+
+def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+    """The rows of a CSV table with a header row, every cell as stripped text, an absent cell as empty text.
+
+    Raises LfbtError when the file cannot be read as one or lacks one of `columns`.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, restval="")
+            names = [name.strip() for name in reader.fieldnames or []]
+            reader.fieldnames = names
+            absent = [column for column in columns if column not in names]
+            if absent:
+                raise LfbtError(
+                    f"table {path}: no column {', '.join(absent)} among {', '.join(names) or 'none'}; add it"
+                )
+            return [{name: row[name].strip() for name in names} for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise LfbtError(f"table {path}: cannot be read ({error}); give a CSV file in UTF-8") from error
+
+
+def check_unique(ids: Iterable[str], what: str) -> None:
+    """Raise LfbtError when a name stands twice among `ids`, which are the records of `what`."""
+    twice = [name for name, count in Counter(ids).items() if count > 1]
+    if twice:
+        raise LfbtError(f"{what}: record {twice[0]} stands twice ({len(twice)} such); keep one of each")

@@ -1,0 +1,166 @@
+"""Anybody's own records in a folder: WFDB, NumPy and CSV files."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from lfbt.recording import Dropped, Entry, LfbtError, Listing, Recording, parse_leads, unit_in_mv
+from lfbt.sources.files import csv_header, open_npy, read_csv, read_npy, read_npy_row, read_wfdb
+from lfbt.sources.finding import check_unique, files_below, not_found, read_table, relative_id
+
+Labels = Literal["none", "folders", "table"]
+
+_SPLITS = ("train", "val", "test")
+_RULES = {
+    "none": "no labels were read",
+    "folders": "the name of the sub-folder that holds the record",
+    "table": "the column label of {}, several labels separated by ;",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Folder:
+    """Your own records: WFDB (.hea), NumPy (.npy, [leads, samples]) or CSV files, in any sub-folders.
+
+    One single .npy file with an array [records, leads, samples] works as well. A record's name is its path in the
+    folder without the suffix (0, 1, ... for the rows of one array). Without a table each record counts as a patient.
+    """
+
+    labels: Labels = "none"
+    """Where labels come from: none, the sub-folders (class/ or train/class/, val/class/, test/class/), or a table."""
+    table: Path | None = None
+    """For labels table: a CSV file with the column record, and perhaps patient, label (a;b for several), split."""
+    file_leads: str = ""
+    """Lead names of the .npy rows, or of the columns of .csv files without a header row, such as I,II,III."""
+    file_sampling_rate: float | None = None
+    """Sampling rate of the .npy and .csv files, in Hz."""
+    file_unit: str = "mV"
+    """Unit of the .npy and .csv files: mV, uV, V or nV."""
+
+    def listing(self, folder: Path) -> Listing:
+        """The records below `folder`. Raises LfbtError when there are none or the options do not fit them."""
+        if (self.labels == "table") != (self.table is not None):
+            raise LfbtError(f"labels: {self.labels} with table {self.table}; give a table with labels table, only then")
+        unit_in_mv(self.file_unit)
+        files = files_below(folder)
+        own = self.table.resolve() if self.table else None
+        signals = [file for file in files if file.suffix in (".hea", ".npy", ".csv") and file.resolve() != own]
+        if not signals:
+            raise not_found(folder, files, "folder", "any signal file (.hea, .npy, .csv)")
+        entries = self._entries(folder, signals)
+        check_unique((entry.id for entry in entries), f"folder {folder}")
+        if self.labels == "folders":
+            return _with_folders(entries, folder)
+        if self.table:
+            return _with_table(entries, self.table, folder)
+        return Listing(entries, (), _RULES["none"])
+
+    def _entries(self, folder: Path, signals: Sequence[Path]) -> list[Entry]:
+        """An entry for each record, which counts as a patient of its own."""
+        leads = parse_leads(self.file_leads) if self.file_leads else None
+        arrays = [file for file in signals if file.suffix == ".npy"]
+        tables = [file for file in signals if file.suffix == ".csv"]
+        rate = self._rate([*arrays, *tables])
+        if leads is None:
+            nameless = arrays[:1] or [file for file in tables if csv_header(file) is None][:1]
+            if nameless:
+                raise LfbtError(
+                    f"file_leads: none given, but {nameless[0]} does not name its leads; give them, such as I,II,III"
+                )
+        options: dict[str, Any] = {"leads": leads, "sampling_rate": rate, "unit": self.file_unit}
+        readers: dict[str, Callable[[Path], Recording]] = {
+            ".hea": read_wfdb,
+            ".npy": functools.partial(read_npy, **options),
+            ".csv": functools.partial(read_csv, **options),
+        }
+        if len(signals) == 1 and arrays:
+            array = open_npy(arrays[0])
+            if array.ndim == 3:
+                rows = [functools.partial(read_npy_row, row=row, **options) for row in range(len(array))]
+                return [Entry(str(row), str(row), arrays[0], reader) for row, reader in enumerate(rows)]
+        ids = [relative_id(file, folder) for file in signals]
+        return [Entry(id, id, file, readers[file.suffix]) for id, file in zip(ids, signals, strict=True)]
+
+    def _rate(self, files: Sequence[Path]) -> float:
+        """The sampling rate of `files`, which do not say it themselves."""
+        rate = self.file_sampling_rate
+        if files and rate is None:
+            raise LfbtError(
+                f"file_sampling_rate: none given, but {files[0]} does not say its own; give it in Hz, such as 500"
+            )
+        if rate is not None and not 0 < rate < float("inf"):
+            raise LfbtError(f"file_sampling_rate: {rate} Hz is not above 0; give the rate of the files")
+        return rate or 0.0
+
+
+def _with_folders(entries: Sequence[Entry], folder: Path) -> Listing:
+    """Labels, and splits where the first folders are train, val and test, from the entries' places."""
+    parts = [entry.file.relative_to(folder).parts[:-1] for entry in entries]
+    in_split = [part[:1] != () and part[0] in _SPLITS for part in parts]
+    if any(in_split) and not all(in_split):
+        stray = entries[in_split.index(False)].id
+        raise LfbtError(f"folder {folder}: it has split folders, but {stray} is not in {', '.join(_SPLITS)}; move it")
+    kept, dropped = [], []
+    for entry, part in zip(entries, parts, strict=True):
+        split, *rest = part if any(in_split) else ("", *part)
+        if rest:
+            kept.append(dataclasses.replace(entry, labels=(rest[0],), split=split))
+        else:
+            dropped.append(Dropped(entry.id, _shown(entry, folder), "not in a class folder"))
+    if not kept:
+        raise LfbtError(f"labels: folders, but {folder} has no record in a class folder; make one folder a class")
+    classes = tuple(sorted({entry.labels[0] for entry in kept}))
+    for name in classes:
+        if ";" in name:
+            raise LfbtError(f"labels: the folder {name!r} cannot be a class, for ; separates labels; rename it")
+    return Listing(kept, classes, _RULES["folders"], dropped)
+
+
+def _with_table(entries: Sequence[Entry], table: Path, folder: Path) -> Listing:
+    """Patients, labels and splits from a table whose column record is an id, or the stem of one file."""
+    rows = read_table(table, ["record"])
+    by_name = _by_name(entries)
+    row_of: dict[str, dict[str, str]] = {}
+    dropped = []
+    for row in rows:
+        id = by_name.get(row["record"])
+        if id is None:
+            dropped.append(Dropped(row["record"], row["record"], "file absent"))
+        elif id in row_of:
+            raise LfbtError(f"table {table}: record {row['record']} stands twice; keep one row a record")
+        else:
+            row_of[id] = row
+    kept = []
+    for entry in entries:
+        found = row_of.get(entry.id)
+        if found is None:
+            dropped.append(Dropped(entry.id, _shown(entry, folder), "not in the table"))
+            continue
+        split = found.get("split", "")
+        if split not in ("", *_SPLITS):
+            raise LfbtError(f"table {table}: record {entry.id} has split {split!r}; allowed: {', '.join(_SPLITS)}")
+        labels = tuple(sorted({part.strip() for part in found.get("label", "").split(";")} - {""}))
+        patient = found.get("patient", "") or entry.id
+        kept.append(dataclasses.replace(entry, patient=patient, labels=labels, split=split))
+    if not kept:
+        example = entries[0].id
+        raise LfbtError(f"table {table}: none of its {len(rows)} rows names a record of {folder}, such as {example}")
+    classes = tuple(sorted({label for entry in kept for label in entry.labels}))
+    return Listing(kept, classes, _RULES["table"].format(table.name), dropped)
+
+
+def _by_name(entries: Sequence[Entry]) -> dict[str, str]:
+    """The id that each name a table may use stands for: the id itself, and the file's stem where it is unique."""
+    stems: dict[str, list[str]] = {}
+    for entry in entries:
+        stems.setdefault(entry.id.rsplit("/", 1)[-1], []).append(entry.id)
+    unique = {stem: ids[0] for stem, ids in stems.items() if len(ids) == 1}
+    return unique | {entry.id: entry.id for entry in entries}
+
+
+def _shown(entry: Entry, folder: Path) -> str:
+    return entry.file.relative_to(folder).as_posix()

@@ -1,0 +1,121 @@
+"""PTB-XL as PhysioNet publishes it: two tables, and WFDB records at 500 and 100 Hz."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+from pathlib import Path
+from typing import Literal
+
+from lfbt.recording import Dropped, Entry, LfbtError, Listing
+from lfbt.sources.files import read_wfdb
+from lfbt.sources.finding import check_unique, files_below, not_found, only_file, read_table
+
+Labels = Literal["superclass", "subclass", "statements", "none"]
+
+SUPERCLASSES = ("NORM", "MI", "STTC", "CD", "HYP")
+_RULES = {
+    "superclass": "the diagnostic superclasses of all diagnostic SCP codes of a record, whatever their likelihood",
+    "subclass": "the diagnostic subclasses of all diagnostic SCP codes of a record, whatever their likelihood",
+    "statements": "all SCP codes of a record, whatever their likelihood",
+    "none": "no labels were read",
+}
+# The folds that the makers of PTB-XL recommend: 9 and 10 were read by people throughout.
+_SPLITS = {str(fold): "train" for fold in range(1, 9)} | {"9": "val", "10": "test"}
+
+
+@dataclasses.dataclass(frozen=True)
+class PtbXl:
+    """PTB-XL, as unpacked from PhysioNet: ptbxl_database.csv, scp_statements.csv and records500 or records100.
+
+    The official folds are the split (1-8 train, 9 val, 10 test), patients are those of the table. The 500 Hz records
+    are read where there are any, otherwise those of 100 Hz.
+    """
+
+    labels: Labels = "superclass"
+    """What the labels are: the 5 diagnostic superclasses, the diagnostic subclasses, all 71 statements, or none."""
+
+    def listing(self, folder: Path) -> Listing:
+        """The records of the download in `folder`. Raises LfbtError when it is not one."""
+        files = files_below(folder)
+        table = only_file(files, "ptbxl_database.csv", folder, "ptbxl")
+        class_of = _class_of(only_file(files, "scp_statements.csv", folder, "ptbxl"), self.labels)
+        rows = read_table(table, ["ecg_id", "patient_id", "scp_codes", "strat_fold", "filename_lr", "filename_hr"])
+        check_unique((row["ecg_id"] for row in rows), f"table {table}")
+        present = {file for file in files if file.suffix == ".hea"}
+        for column in ("filename_hr", "filename_lr"):
+            paths = [table.parent / f"{row[column]}.hea" for row in rows]
+            if any(path in present for path in paths):
+                break
+        else:
+            raise not_found(folder, files, "ptbxl", "any record that ptbxl_database.csv names, such as records500/")
+        classes = SUPERCLASSES if self.labels == "superclass" else tuple(dict.fromkeys(filter(None, class_of.values())))
+        entries, dropped = [], []
+        for row, path in zip(rows, paths, strict=True):
+            if path not in present:
+                dropped.append(Dropped(row["ecg_id"], path.relative_to(table.parent).as_posix(), "file absent"))
+                continue
+            found = set() if self.labels == "none" else {class_of[code] for code in _codes(row, class_of, table)}
+            entries.append(
+                Entry(
+                    id=row["ecg_id"],
+                    patient=_patient(row, table),
+                    file=path,
+                    reader=read_wfdb,
+                    labels=tuple(name for name in classes if name in found),
+                    split=_split(row, table),
+                )
+            )
+        return Listing(entries, classes if self.labels != "none" else (), _RULES[self.labels], dropped)
+
+
+def _class_of(table: Path, labels: Labels) -> dict[str, str]:
+    """The class of every SCP code, in the table's order; empty for a code that has none under `labels`."""
+    rows = read_table(table, ["diagnostic", "diagnostic_class", "diagnostic_subclass"])
+    code_column = next(iter(rows[0])) if rows else ""
+    if labels == "statements":
+        return {row[code_column]: row[code_column] for row in rows}
+    column = "diagnostic_subclass" if labels == "subclass" else "diagnostic_class"
+    class_of = {row[code_column]: row[column] if row["diagnostic"] in ("1", "1.0") else "" for row in rows}
+    strangers = sorted(set(class_of.values()) - {"", *SUPERCLASSES})
+    if labels == "superclass" and strangers:
+        raise LfbtError(f"table {table}: diagnostic_class {strangers[0]!r} is not one of {', '.join(SUPERCLASSES)}")
+    return class_of
+
+
+def _codes(row: dict[str, str], class_of: dict[str, str], table: Path) -> list[str]:
+    """The SCP codes of a record."""
+    try:
+        codes = list(ast.literal_eval(row["scp_codes"]).keys())
+    except (ValueError, SyntaxError, AttributeError) as error:
+        raise LfbtError(
+            f"table {table}: scp_codes {row['scp_codes']!r} of record {row['ecg_id']} is no dict of codes; "
+            "use the table as published"
+        ) from error
+    for code in codes:
+        if code not in class_of:
+            raise LfbtError(
+                f"table {table}: record {row['ecg_id']} has SCP code {code!r}, which scp_statements.csv lacks; "
+                "use the two tables of one release"
+            )
+    return codes
+
+
+def _patient(row: dict[str, str], table: Path) -> str:
+    """The patient's number as text: the published table writes it as 15709.0."""
+    try:
+        return str(int(float(row["patient_id"])))
+    except (ValueError, OverflowError) as error:
+        raise LfbtError(
+            f"table {table}: patient_id {row['patient_id']!r} of record {row['ecg_id']} is no number; "
+            "use the table as published"
+        ) from error
+
+
+def _split(row: dict[str, str], table: Path) -> str:
+    fold = row["strat_fold"].removesuffix(".0")
+    if fold not in _SPLITS:
+        raise LfbtError(
+            f"table {table}: strat_fold {fold!r} of record {row['ecg_id']} is not 1 to 10; use the table as published"
+        )
+    return _SPLITS[fold]

@@ -1,0 +1,79 @@
+"""Train, validation and test: patient-disjoint, stratified and seeded."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lfbt.recording import LfbtError, check_range
+
+SPLITS = ("train", "val", "test")
+
+
+def split_by_patient(
+    patients: Sequence[str], labels: Sequence[str], test_fraction: float, val_fraction: float, seed: int
+) -> list[str]:
+    """The split of every record, all records of a patient in the same one.
+
+    `test_fraction` of the patients are test, then `val_fraction` of the others validation, each stratified by the
+    patient's most frequent label and rounded as scikit-learn does (the paper's 80/20, then 90/10).
+
+    Raises LfbtError for a fraction outside [0, 1) and for fewer patients than splits.
+    """
+    check_range("test-fraction", test_fraction, "[0, 1)")
+    check_range("val-fraction", val_fraction, "[0, 1)")
+    check_range("split-seed", seed, "[0, 4294967295]")
+    names = sorted(set(patients))
+    counts: dict[str, Counter[str]] = {name: Counter() for name in names}
+    for patient, label in zip(patients, labels, strict=True):
+        counts[patient][label] += 1
+    strata = [min(counts[name], key=lambda label, c=counts[name]: (-c[label], label)) for name in names]  # type: ignore[misc]
+    rest, test = _two_parts(np.arange(len(names)), strata, test_fraction, seed)
+    train, val = _two_parts(rest, strata, val_fraction, seed)
+    split_of = {}
+    for split, chosen in zip(SPLITS, (train, val, test), strict=True):
+        split_of.update({names[i]: split for i in chosen})
+    return [split_of[patient] for patient in patients]
+
+
+def _two_parts(
+    chosen: NDArray[np.int64], strata: Sequence[str], fraction: float, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """`chosen` as a larger and a smaller part, the smaller one `fraction` of it."""
+    from sklearn.model_selection import train_test_split
+
+    if fraction == 0:
+        return chosen, chosen[:0]
+    n_small = int(np.ceil(fraction * len(chosen)))
+    if n_small >= len(chosen):
+        raise LfbtError(
+            f"{len(chosen)} patients are too few to put {fraction:g} of them aside; give more records, "
+            "a table with a split column, or a smaller test-fraction and val-fraction"
+        )
+    # A stratum of one cannot be in both parts: such patients are stratified together.
+    sizes = Counter(strata[i] for i in chosen)
+    common = [strata[i] if sizes[strata[i]] > 1 else "" for i in chosen]
+    if common.count("") == 1:
+        common = [name or sizes.most_common(1)[0][0] for name in common]
+    n_strata = len(set(common))
+    stratify = common if n_small >= n_strata and len(chosen) - n_small >= n_strata else None
+    large, small = train_test_split(chosen, test_size=n_small, random_state=seed, stratify=stratify)
+    return np.sort(large), np.sort(small)
+
+
+def stratified_fraction(targets: NDArray[np.int64], fraction: float, seed: int) -> NDArray[np.int64]:
+    """The positions of a stratified `fraction` of `targets`, in ascending order.
+
+    Each class keeps the rounded-up fraction of its records, in an order drawn from the seed, so that a smaller
+    fraction is a subset of a larger one. Raises LfbtError for a fraction outside (0, 1].
+    """
+    check_range("fraction", fraction, "(0, 1]")
+    kept = []
+    for label in np.unique(targets):
+        positions = np.flatnonzero(targets == label)
+        order = np.random.default_rng((seed, int(label) + 1)).permutation(positions)
+        kept.append(order[: int(np.ceil(fraction * len(positions)))])
+    return np.sort(np.concatenate(kept)) if kept else np.empty(0, dtype=np.int64)
