@@ -1,0 +1,365 @@
+"""The prepared data set: one memory-mapped array, a table of records, a manifest; the authors' .npy folders too."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lfbt.output import read_json
+from lfbt.recording import PAPER_LEADS, STANDARD_LEADS, LfbtError, missing_leads
+from lfbt.signal import Normalisation, Signal, normalise
+from lfbt.splits import SPLITS, split_by_patient
+
+MANIFEST = "dataset.json"
+SIGNALS = "signals.npy"
+RECORDS = "records.csv"
+DROPPED = "dropped.csv"
+
+# The paper's records last ten seconds; its .npy files do not say so.
+_ASSUMED_SECONDS = 10.0
+
+LAYOUTS = (
+    f"a packed data set ({MANIFEST}, {SIGNALS}, {RECORDS}, made by `lfbt prepare`), "
+    "DIR/samples/*.npy, DIR/CLASS/*.npy or DIR/{train,val,test}/CLASS/*.npy"
+)
+
+
+class Signals(Protocol):
+    """Signals of records, read on demand: ``[records, leads, samples]``."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...  # noqa: D102
+
+    def __getitem__(self, rows: NDArray[np.int64], /) -> Any: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class NpyFiles:
+    """One ``.npy`` file ``[leads, samples]`` a record, read as one array would be."""
+
+    files: tuple[Path, ...]
+    shape: tuple[int, ...]
+
+    def __getitem__(self, rows: NDArray[np.int64], /) -> Signal:
+        return np.stack([np.load(self.files[row], allow_pickle=False) for row in rows])
+
+
+@dataclasses.dataclass(frozen=True)
+class _Joined:
+    """The signals of several data sets, one after the other."""
+
+    parts: tuple[DataSet, ...]
+    shape: tuple[int, ...]
+
+    def __getitem__(self, rows: NDArray[np.int64], /) -> Signal:
+        out = np.empty((len(rows), *self.shape[1:]), dtype=np.float32)
+        first = 0
+        for part in self.parts:
+            here = (rows >= first) & (rows < first + len(part))
+            if here.any():
+                out[here] = part.signals[rows[here] - first][:, part.lead_rows]
+            first += len(part)
+        return out
+
+
+@dataclasses.dataclass(frozen=True)
+class DataSet:
+    """Records ready for an encoder, and what is known of them.
+
+    leads: names of the rows of a signal; sampling_rate in Hz; classes: names in column order, empty without labels;
+    ids, patients, labels and split: one a record, labels a tuple of class names; names_assumed: the files name neither
+    leads nor sampling rate, so the paper's are assumed; synthetic: the signals were made, not measured; hash: differs
+    when the records do.
+    """
+
+    folder: Path
+    leads: tuple[str, ...]
+    sampling_rate: float
+    classes: tuple[str, ...]
+    ids: tuple[str, ...]
+    patients: tuple[str, ...]
+    labels: tuple[tuple[str, ...], ...]
+    split: NDArray[np.str_]
+    signals: Signals
+    lead_rows: tuple[int, ...]
+    hash: str = ""
+    names_assumed: bool = False
+    synthetic: bool = False
+
+    @property
+    def n_samples(self) -> int:
+        """Samples of a record."""
+        return self.signals.shape[2]
+
+    def __len__(self) -> int:
+        return self.signals.shape[0]
+
+    def select_leads(self, leads: Sequence[str]) -> DataSet:
+        """The same records with the leads named, in that order. Raises LfbtError for a lead it has not."""
+        absent = missing_leads(leads, self.leads)
+        if absent:
+            raise LfbtError(
+                f"lead {','.join(absent)}: not in the data set {self.folder}, which has {','.join(self.leads)}"
+            )
+        rows = tuple(self.lead_rows[self.leads.index(lead)] for lead in leads)
+        return dataclasses.replace(self, leads=tuple(leads), lead_rows=rows)
+
+    def rows(self, *splits: str) -> NDArray[np.int64]:
+        """The rows of the records in `splits`, in order."""
+        return np.flatnonzero(np.isin(self.split, splits))
+
+    def targets(self) -> NDArray[np.int64]:
+        """The class number of every record ``[records]``.
+
+        Raises LfbtError when a record has no label or several, or when there are fewer than two classes.
+        """
+        if len(self.classes) < 2:
+            raise LfbtError(
+                f"{self.folder}: {len(self.classes)} class(es) ({','.join(self.classes) or 'no labels'}); a classifier "
+                "needs two or more: prepare it with a label rule"
+            )
+        for name, labels in zip(self.ids, self.labels, strict=True):
+            if len(labels) != 1:
+                raise LfbtError(
+                    f"{self.folder}: record {name} has {len(labels)} labels ({';'.join(labels)}); one is needed: "
+                    "prepare the data set without --keep-multi-label"
+                )
+        number = {name: i for i, name in enumerate(self.classes)}
+        return np.array([number[labels[0]] for labels in self.labels], dtype=np.int64)
+
+    def batch(self, rows: NDArray[np.int64], normalisation: Normalisation) -> Signal:
+        """The normalised signals ``[records, leads, samples]`` of `rows`, float32: all that an encoder ever sees.
+
+        Raises LfbtError, naming the record, for signals that are not finite.
+        """
+        signals = np.asarray(self.signals[rows], dtype=np.float32)
+        if self.lead_rows != tuple(range(signals.shape[1])):
+            signals = signals[:, self.lead_rows]
+        finite = np.isfinite(signals).all(axis=(1, 2))
+        if not finite.all():
+            bad = self.ids[rows[int(np.argmin(finite))]]
+            raise LfbtError(
+                f"{self.folder}: record {bad} holds NaN or infinity; remove it or prepare the data set again"
+            )
+        return normalise(signals, normalisation)
+
+
+def from_arrays(signals: Signal, leads: Sequence[str], sampling_rate: float) -> DataSet:
+    """An unlabelled DataSet of ``[records, leads, samples]`` in mV held in memory.
+
+    Raises LfbtError when the shape is another.
+    """
+    if signals.ndim != 3 or signals.shape[1] != len(leads):
+        raise LfbtError(f"signals: shape {list(signals.shape)} is not [records, {len(leads)} leads, samples]")
+    n = len(signals)
+    return DataSet(
+        folder=Path(),
+        leads=tuple(leads),
+        sampling_rate=sampling_rate,
+        classes=(),
+        ids=tuple(map(str, range(n))),
+        patients=tuple(map(str, range(n))),
+        labels=((),) * n,
+        split=np.full(n, "train"),
+        signals=signals,
+        lead_rows=tuple(range(len(leads))),
+    )
+
+
+def open_dataset(folder: Path, split_seed: int = 0) -> DataSet:
+    """The data set in `folder`: packed, or the authors' folders of ``.npy`` files.
+
+    Class folders without split folders are split as `split_by_patient` does with `split_seed`, 20 % test and 10 % of
+    the rest validation, each file a patient of its own. ``.npy`` folders name no leads and no rate: with eight rows
+    the paper's leads are assumed, with twelve the standard ones, and ten seconds, unless a manifest says otherwise.
+
+    Raises LfbtError for a folder in no known layout and for files that do not fit each other.
+    """
+    if not folder.is_dir():
+        raise LfbtError(f"data-dir: {folder} is not a folder; give {LAYOUTS}")
+    manifest = read_json(folder / MANIFEST) if (folder / MANIFEST).is_file() else {}
+    if (folder / SIGNALS).is_file() and manifest:
+        return _open_packed(folder, manifest)
+    return _open_npy(folder, manifest, split_seed)
+
+
+def check_n_leads(dataset: DataSet, n_leads: int) -> None:
+    """Raise LfbtError unless `dataset` has `n_leads` leads."""
+    if len(dataset.leads) != n_leads:
+        raise LfbtError(
+            f"num-leads: {n_leads} contradicts the {len(dataset.leads)} leads of {dataset.folder}: "
+            f"{','.join(dataset.leads)}"
+        )
+
+
+def open_datasets(folders: Sequence[Path], split_seed: int = 0) -> DataSet:
+    """The data sets in `folders` as one, without labels where there are several.
+
+    Raises LfbtError, naming both, when leads, sampling rate or samples differ.
+    """
+    parts = [open_dataset(folder, split_seed) for folder in folders]
+    if not parts:
+        raise LfbtError("data-dir: none given; name at least one data set")
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    for part in parts[1:]:
+        mine = (first.leads, first.sampling_rate, first.n_samples)
+        theirs = (part.leads, part.sampling_rate, part.n_samples)
+        if mine != theirs:
+            raise LfbtError(
+                f"{part.folder} has leads {','.join(theirs[0])}, {theirs[1]:g} Hz, {theirs[2]} samples, but "
+                f"{first.folder} has {','.join(mine[0])}, {mine[1]:g} Hz, {mine[2]} samples; prepare both alike"
+            )
+    n = sum(map(len, parts))
+    return dataclasses.replace(
+        first,
+        classes=(),
+        ids=tuple(f"{part.folder.name}/{name}" for part in parts for name in part.ids),
+        patients=tuple(f"{part.folder.name}/{name}" for part in parts for name in part.patients),
+        labels=((),) * n,
+        split=np.concatenate([part.split for part in parts]),
+        signals=_Joined(tuple(parts), (n, *first.signals.shape[1:])),
+        lead_rows=tuple(range(len(first.leads))),
+        hash=_hash(part.hash for part in parts),
+        names_assumed=any(part.names_assumed for part in parts),
+        synthetic=any(part.synthetic for part in parts),
+    )
+
+
+def _hash(texts: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()
+
+
+def _open_packed(folder: Path, manifest: dict[str, Any]) -> DataSet:
+    import pandas as pd
+
+    try:
+        signals = np.load(folder / SIGNALS, mmap_mode="r", allow_pickle=False)
+        records = pd.read_csv(folder / RECORDS, dtype=str, keep_default_na=False)
+        dataset = DataSet(
+            folder=folder,
+            leads=tuple(manifest["leads"]),
+            sampling_rate=float(manifest["sampling_rate"]),
+            classes=tuple(manifest["classes"]),
+            ids=tuple(records["id"]),
+            patients=tuple(records["patient"]),
+            labels=tuple(tuple(filter(None, text.split(";"))) for text in records["labels"]),
+            split=records["split"].to_numpy(dtype=str),
+            signals=signals,
+            lead_rows=tuple(range(len(manifest["leads"]))),
+            hash=str(manifest["hash"]),
+            synthetic=bool(manifest.get("synthetic", False)),
+        )
+    except (KeyError, ValueError, TypeError, OSError, EOFError) as error:
+        raise LfbtError(f"{folder}: is no whole packed data set ({error}); prepare it again") from error
+    if signals.ndim != 3 or signals.shape[:2] != (len(dataset.ids), len(dataset.leads)):
+        raise LfbtError(
+            f"{folder}: {SIGNALS} has shape {list(signals.shape)} but {RECORDS} has {len(dataset.ids)} records and "
+            f"{MANIFEST} {len(dataset.leads)} leads; prepare it again"
+        )
+    if not set(dataset.split) <= set(SPLITS):
+        raise LfbtError(f"{folder}: {RECORDS} has a split that is not one of {', '.join(SPLITS)}; prepare it again")
+    if len(set(zip(dataset.patients, dataset.split.tolist(), strict=True))) > len(set(dataset.patients)):
+        raise LfbtError(f"{folder}: a patient stands in two splits of {RECORDS}; prepare it again")
+    return dataset
+
+
+def _natural(path: Path) -> list[tuple[bool, int, str]]:
+    """A sorting key under which sample_2 comes before sample_10."""
+    return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in re.split(r"(\d+)", path.name)]
+
+
+def _npy_in(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.npy"), key=_natural)
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    return sorted((path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")), key=_natural)
+
+
+def _open_npy(folder: Path, manifest: dict[str, Any], split_seed: int) -> DataSet:
+    below = _folders_in(folder)
+    names = [path.name for path in below]
+    files: list[Path] = []
+    labels: list[str] = []
+    split: list[str] = []
+    if names == ["samples"]:
+        files = _npy_in(folder / "samples")
+        labels = [""] * len(files)
+        split = ["train"] * len(files)
+    elif names and set(names) <= set(SPLITS):
+        for part in below:
+            for of_class in _folders_in(part):
+                found = _npy_in(of_class)
+                files += found
+                labels += [of_class.name] * len(found)
+                split += [part.name] * len(found)
+    else:
+        for of_class in below:
+            found = _npy_in(of_class)
+            files += found
+            labels += [of_class.name] * len(found)
+    if not files:
+        raise LfbtError(f"data-dir: {folder} holds no data set; give {LAYOUTS}")
+    ids = [path.relative_to(folder).with_suffix("").as_posix() for path in files]
+    if not split:
+        split = split_by_patient(ids, labels, test_fraction=0.2, val_fraction=0.1, seed=split_seed)
+    shape = _common_shape(files)
+    leads, assumed = manifest.get("leads"), "leads" not in manifest
+    if leads is None:
+        known = {len(PAPER_LEADS): PAPER_LEADS, len(STANDARD_LEADS): STANDARD_LEADS}
+        leads = known.get(shape[0], tuple(f"lead{i}" for i in range(1, shape[0] + 1)))
+    if len(leads) != shape[0]:
+        raise LfbtError(f"{folder}: files have {shape[0]} leads but {MANIFEST} names {len(leads)}")
+    classes = tuple(manifest.get("classes") or sorted({label for label in labels if label}))
+    unknown = sorted({label for label in labels if label} - set(classes))
+    if unknown:
+        raise LfbtError(
+            f"{folder}: class folder {unknown[0]} is not among the classes of {MANIFEST}: {', '.join(classes)}"
+        )
+    return DataSet(
+        folder=folder,
+        leads=tuple(leads),
+        sampling_rate=float(manifest.get("sampling_rate", shape[1] / _ASSUMED_SECONDS)),
+        classes=classes,
+        ids=tuple(ids),
+        patients=tuple(ids),
+        labels=tuple((label,) if label else () for label in labels),
+        split=np.array(split),
+        signals=NpyFiles(tuple(files), (len(files), *shape)),
+        lead_rows=tuple(range(len(leads))),
+        hash=_hash(f"{name} {path.stat().st_size}" for name, path in zip(ids, files, strict=True)),
+        names_assumed=assumed,
+        synthetic=bool(manifest.get("synthetic", False)),
+    )
+
+
+def _common_shape(files: Sequence[Path]) -> tuple[int, int]:
+    """The one shape ``[leads, samples]`` of all files. Raises LfbtError for a file of another shape or kind."""
+    shape: tuple[int, ...] | None = None
+    for path in files:
+        try:
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (ValueError, OSError, EOFError) as error:
+            raise LfbtError(f"{path}: is no .npy array of numbers ({error})") from error
+        if array.ndim != 2 or array.dtype.kind not in "fiu":
+            raise LfbtError(
+                f"{path}: holds {array.dtype} of shape {list(array.shape)}; numbers [leads, samples] are needed"
+            )
+        if shape is None:
+            shape = array.shape
+        elif array.shape != shape:
+            raise LfbtError(
+                f"{path}: has shape {list(array.shape)} where {files[0]} has {list(shape)}; all must be alike"
+            )
+    if shape is None:
+        raise LfbtError("no .npy files were given")
+    return shape[0], shape[1]
