@@ -1,0 +1,214 @@
+"""The command line: parsing and printing only."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import lfbt
+from lfbt.recording import LfbtError, parse_leads
+
+if TYPE_CHECKING:
+    import tyro
+
+COMMANDS = {
+    "prepare": "Make a data set from a published download or from your own records.",
+    "pretrain": "Learn an encoder from records without labels.",
+    "probe": "Score a frozen encoder with a linear classifier.",
+    "finetune": "Train encoder and classifier together, pretrained or from scratch.",
+    "embed": "Write embeddings of records, and probabilities where there is a classifier.",
+    "report": "Turn run folders into tables, plots and one HTML file.",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run one command; ends with status 2 and one line on stderr for what the user can mend."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] in ("-h", "--help"):
+        print(_overview("lfbt COMMAND", COMMANDS))
+    elif words[0] == "--version":
+        print(f"lfbt {lfbt.__version__}")
+    else:
+        with reporting_errors():
+            if words[0] not in COMMANDS:
+                raise LfbtError(f"{words[0]!r} is no command; commands are {', '.join(COMMANDS)}")
+            _COMMANDS[words[0]](words[1:])
+
+
+@contextlib.contextmanager
+def reporting_errors() -> Iterator[None]:
+    """What the user can mend ends the process with status 2 and one line on stderr."""
+    try:
+        yield
+    except (LfbtError, OSError) as error:
+        print(f"lfbt: error: {' '.join(str(error).split())}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print("lfbt: interrupted", file=sys.stderr)
+        raise SystemExit(130) from None
+
+
+def _overview(usage: str, names: dict[str, str]) -> str:
+    width = max(map(len, names)) + 2
+    lines = [f"lfbt {lfbt.__version__}: {lfbt.__doc__}", "", f"Usage: {usage} [OPTIONS]", ""]
+    lines += [f"  {name:<{width}}{what}" for name, what in names.items()]
+    return "\n".join([*lines, "", f"`{usage} --help` lists the options of one, with defaults and units."])
+
+
+def _parse(
+    target: Callable[..., Any], prog: str, what: str, words: Sequence[str], markers: Sequence[Any] = (), **options: Any
+) -> Any:
+    """`target` built from the command line; a tuple of names is one comma-separated word."""
+    import tyro
+
+    registry = tyro.constructors.ConstructorRegistry()
+
+    @registry.primitive_rule
+    def _names(info: tyro.constructors.PrimitiveTypeInfo) -> tyro.constructors.PrimitiveConstructorSpec[Any] | None:
+        if info.type != tuple[str, ...]:
+            return None
+        return tyro.constructors.PrimitiveConstructorSpec(
+            nargs=1,
+            metavar="LEAD,LEAD",
+            instance_from_str=lambda given: parse_leads(given[0]),
+            is_instance=lambda value: isinstance(value, tuple),
+            str_from_instance=lambda leads: [",".join(leads)],
+        )
+
+    with registry:
+        return tyro.cli(
+            target,
+            prog=prog,
+            description=what,
+            args=list(words),
+            config=(tyro.conf.FlagCreatePairsOff, *markers),
+            **options,
+        )
+
+
+def _prepare(words: Sequence[str]) -> None:
+    from lfbt.sources import SOURCES
+
+    if not words or words[0] in ("-h", "--help"):
+        summaries = {name: (source.__doc__ or "").split("\n\n")[0] for name, source in SOURCES.items()}
+        print(_overview("lfbt prepare SOURCE FROM TO", {k: " ".join(v.split()) for k, v in summaries.items()}))
+        return
+    name = words[0]
+    if name not in SOURCES:
+        raise LfbtError(f"source: {name!r} is not one of {', '.join(SOURCES)}")
+
+    import tyro
+
+    from lfbt.prepare import PrepareSettings, prepare
+
+    source: Any = SOURCES[name]
+
+    def place(metavar: str, what: str) -> Any:
+        return tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar=metavar, help=what)]]
+
+    # The fields depend on the source, so that each has the options that mean something to it.
+    fields = [
+        ("source_folder", place("FROM", "Folder with the download, searched through.")),
+        ("target", place("TO", "New folder for the data set.")),
+        ("source", tyro.conf.OmitArgPrefixes[source]),  # type: ignore[misc]
+        ("settings", tyro.conf.OmitArgPrefixes[PrepareSettings]),
+    ]
+    command = dataclasses.make_dataclass("Prepare", fields)
+    given = _parse(command, f"lfbt prepare {name}", " ".join(source.__doc__.split()), words[1:])
+    report = prepare(given.source, name, given.source_folder, given.target, given.settings)
+
+    print(f"{given.target}: {report.records} records of {report.patients} patients. Labels: {report.label_rule}.")
+    for split, counts in report.counts.items():
+        by_class = ", ".join(f"{label} {count}" for label, count in counts.items() if label)
+        print(f"  {split:<6}{sum(counts.values())}{'  (' + by_class + ')' if by_class else ''}")
+    for reason, count in report.dropped.items():
+        print(f"  dropped {count}: {reason}")
+
+
+def _pretrain(words: Sequence[str]) -> None:
+    import tyro
+
+    from lfbt.pretrain import PretrainSettings, preset_settings, pretrain
+
+    # The preset sets the defaults of the other options, so it is read before them.
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    first.add_argument("--preset", default="paper")
+    preset = first.parse_known_args(list(words))[0].preset
+    default = preset_settings(preset, data_dir=tyro.MISSING, run_dir=tyro.MISSING)
+    settings = _parse(PretrainSettings, "lfbt pretrain", COMMANDS["pretrain"], words, default=default)
+    print("Loss values in the hundreds or thousands are normal: they are sums over the projector's dimensions.")
+    run_dir = pretrain(settings)
+    print(f"{run_dir}: the encoder is in {run_dir / 'encoder'}; use it with --checkpoint {run_dir}")
+
+
+def _probe(words: Sequence[str]) -> None:
+    from lfbt.probe import ProbeSettings, probe
+
+    settings = _parse(ProbeSettings, "lfbt probe", COMMANDS["probe"], words)
+    print(summary(probe(settings), settings.run_dir))
+
+
+def _finetune(words: Sequence[str]) -> None:
+    from lfbt.finetune import FinetuneSettings, finetune
+
+    settings = _parse(FinetuneSettings, "lfbt finetune", COMMANDS["finetune"], words)
+    print(summary(finetune(settings), settings.run_dir))
+
+
+def summary(results: dict[str, Any], run_dir: Path) -> str:
+    """What a run of the probe or of fine-tuning came to, in a few lines."""
+    test = results["test"]
+    data = "SYNTHETIC data" if results["synthetic"] else "test split"
+    lines = [
+        f"{run_dir}: {results['kind']}, epoch {results['best_epoch']} kept (validation loss {results['val_loss']:.4f})",
+        f"  {data}, {test['records']} test records: macro AUROC {_figure(test['auroc'])}, "
+        f"macro AUPRC {_figure(test['auprc'])}, accuracy {test['accuracy']:.4f}",
+    ]
+    lines += [
+        f"  {name:<8} {row['records']:>6} records  AUROC {_figure(row['auroc'])}  AUPRC {_figure(row['auprc'])}"
+        for name, row in test["per_class"].items()
+    ]
+    if results["data"]["names_assumed"]:
+        lines.append(
+            f"  the files name no leads and no rate; assumed: {', '.join(results['leads'])} in this order, 10 s"
+        )
+    if test["absent_classes"]:
+        lines.append(f"  no test record of {', '.join(test['absent_classes'])}: left out of the means")
+    return "\n".join(lines)
+
+
+def _figure(value: float | None) -> str:
+    return "   -  " if value is None else f"{value:.4f}"
+
+
+def _embed(words: Sequence[str]) -> None:
+    from lfbt.embed import EmbedSettings, embed
+
+    settings = _parse(EmbedSettings, "lfbt embed", COMMANDS["embed"], words)
+    content = embed(settings)
+    columns = len(content["leads"]) * content["n_features"]
+    print(f"{settings.out}: embeddings of {content['records']} records, {columns} columns")
+
+
+def _report(words: Sequence[str]) -> None:
+    import tyro
+
+    from lfbt.report import ReportSettings, report
+
+    markers = (tyro.conf.PositionalRequiredArgs,)
+    print(report(_parse(ReportSettings, "lfbt report", COMMANDS["report"], words, markers)))
+
+
+_COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
+    "prepare": _prepare,
+    "pretrain": _pretrain,
+    "probe": _probe,
+    "finetune": _finetune,
+    "embed": _embed,
+    "report": _report,
+}

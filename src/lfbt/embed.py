@@ -1,0 +1,88 @@
+"""Embeddings of records, and class probabilities where the checkpoint has a classifier."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import lfbt
+from lfbt.classify import HEAD, compute_embeddings, load_head
+from lfbt.dataset import open_datasets
+from lfbt.encoder import resolve_device
+from lfbt.output import new_folder, refuse_occupied, write_json
+from lfbt.recording import LfbtError
+from lfbt.weights import load_encoder, load_history, match
+
+EMBEDDINGS = "embeddings.npy"
+PROBABILITIES = "probabilities.csv"
+
+
+@dataclasses.dataclass(frozen=True)
+class EmbedSettings:
+    """Which records are embedded, by which encoder."""
+
+    data_dir: tuple[Path, ...]
+    """Data sets: packed ones, or folders of .npy files."""
+    checkpoint: Path
+    """Encoder: a run folder, an encoder folder, or a .pth file of the authors."""
+    out: Path
+    """New folder for embeddings.npy, records.csv and, where the run folder has a classifier, probabilities.csv."""
+    leads: tuple[str, ...] = ()
+    """Use the encoders of these leads only, by name, comma-separated."""
+    allow_mismatch: bool = False
+    """Use a data set although its leads, sampling rate or samples are not the encoder's."""
+    device: str = "auto"
+    """auto, cpu or cuda."""
+    workers: int = 2
+    """Threads that read batches ahead."""
+
+
+def embed(settings: EmbedSettings) -> dict[str, Any]:
+    """Write embeddings ``[records, leads × 64]`` of all records; returns what was written, as ``embed.json`` has it.
+
+    ``records.csv`` names the record of each row. Raises LfbtError for data sets or checkpoints that are none or do not
+    fit, and for a folder in use.
+    """
+    import pandas as pd
+
+    refuse_occupied(settings.out)
+    device = resolve_device(settings.device)
+    dataset = open_datasets(settings.data_dir)
+    encoder, dataset = match(load_encoder(settings.checkpoint), dataset, settings.leads, settings.allow_mismatch)
+    has_head = (settings.checkpoint / HEAD).is_dir()
+    if has_head:
+        head, classes = load_head(settings.checkpoint / HEAD)
+        n_inputs = len(encoder.config.leads) * encoder.config.n_features
+        if head.linear.in_features != n_inputs:
+            raise LfbtError(
+                f"leads: the classifier of {settings.checkpoint} takes {head.linear.in_features} features, not the "
+                f"{n_inputs} of {','.join(encoder.config.leads)}; leave --leads out, or name its encoder folder instead"
+            )
+    rows = np.arange(len(dataset))
+    embeddings = compute_embeddings(encoder.to(device), dataset, rows, device, settings.workers, "embed")
+    content = {
+        "lfbt_version": lfbt.__version__,
+        "synthetic": dataset.synthetic,
+        "records": len(dataset),
+        "leads": list(encoder.config.leads),
+        "n_features": encoder.config.n_features,
+        "data": {"folders": [folder.name for folder in settings.data_dir], "hash": dataset.hash},
+        "encoder": {"checkpoint": settings.checkpoint.name, **load_history(settings.checkpoint)},
+    }
+    records = {"id": dataset.ids, "patient": dataset.patients, "split": dataset.split}
+    table = pd.DataFrame(records | {"labels": [";".join(labels) for labels in dataset.labels]})
+    with new_folder(settings.out) as folder:
+        np.save(folder / EMBEDDINGS, embeddings.cpu().numpy())
+        table.to_csv(folder / "records.csv", index=False)
+        if has_head:
+            with torch.no_grad():
+                probabilities = head.to(device)(embeddings).softmax(dim=1).cpu().numpy()
+            columns = [f"p_{name}" for name in classes]
+            named = pd.concat([table[["id", "patient"]], pd.DataFrame(probabilities, columns=columns)], axis=1)
+            named.to_csv(folder / PROBABILITIES, index=False)
+        write_json(folder / "embed.json", content)
+    return content

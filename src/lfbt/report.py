@@ -1,0 +1,234 @@
+"""Run folders become tables, plots and one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import html
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import lfbt
+from lfbt.classify import RESULTS
+from lfbt.output import HISTORY, new_folder, read_json, refuse_occupied
+from lfbt.pretrain import SETTINGS
+from lfbt.recording import LfbtError
+from lfbt.weights import load_history
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+REPORT = "report.html"
+TABLE = "results.csv"
+PICTURE = "overview.png"
+
+_KINDS = {
+    "pretrain": "pretraining",
+    "probe": "linear probe",
+    "finetune": "fine-tuned",
+    "scratch": "trained from scratch",
+}
+_STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1b1f24; }
+table { border-collapse: collapse; margin: 1rem 0; } td, th { border: 1px solid #d0d7de; padding: .3rem .7rem; }
+td { text-align: right; } td:first-child { text-align: left; } img { max-width: 100%; } .note { color: #57606a; }
+.synthetic { background: #fff1c2; border: 1px solid #d4a72c; padding: .5rem 1rem; }
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class ReportSettings:
+    """What is reported, and where."""
+
+    runs: tuple[Path, ...]
+    """Run folders of pretrain, probe and finetune."""
+    out: Path = Path("report")
+    """New folder for report.html, results.csv and overview.png."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A run folder as it was found: `kind` is pretrain, probe, finetune or scratch."""
+
+    folder: Path
+    kind: str
+    content: dict[str, Any]
+    history: list[dict[str, float]]
+    synthetic: bool
+
+    @property
+    def name(self) -> str:
+        """The folder's name, and for classifiers what they stand on."""
+        start = self.content.get("encoder", {}).get("method")
+        return self.folder.name + (" (random encoder)" if self.kind == "probe" and start == "random" else "")
+
+
+def open_run(folder: Path) -> Run:
+    """The run in `folder`. Raises LfbtError when it is no run folder, or one that has not ended an epoch."""
+    history_file = folder / HISTORY
+    if not history_file.is_file():
+        raise LfbtError(
+            f"run: {folder} is no run folder (it has no {HISTORY}); give those of pretrain, probe or finetune"
+        )
+    history = [json.loads(line) for line in history_file.read_text(encoding="utf-8").splitlines()]
+    if (folder / RESULTS).is_file():
+        content = read_json(folder / RESULTS)
+        return Run(folder, content["kind"], content, history, content["synthetic"])
+    if not (folder / SETTINGS).is_file() or not history:
+        raise LfbtError(f"run: {folder} has neither {RESULTS} nor an epoch of pretraining; let the run go on first")
+    synthetic = bool(load_history(folder).get("synthetic", False))
+    return Run(folder, "pretrain", read_json(folder / SETTINGS), history, synthetic)
+
+
+def report(settings: ReportSettings) -> Path:
+    """Write the report of the runs; returns the HTML file.
+
+    Raises LfbtError for a folder that is no run, for real and synthetic results together, and for classifiers that
+    were not tested on the same records.
+    """
+    refuse_occupied(settings.out)
+    runs = [open_run(folder) for folder in settings.runs]
+    if not runs:
+        raise LfbtError("runs: none given; name run folders of pretrain, probe or finetune")
+    if len({run.synthetic for run in runs}) > 1:
+        made = next(run.folder for run in runs if run.synthetic)
+        raise LfbtError(f"runs: {made} is of synthetic data and others are of real data; report them apart")
+    classifiers = [run for run in runs if run.kind != "pretrain"]
+    hashes = {run.content["data"]["hash"] for run in classifiers}
+    if len(hashes) > 1:
+        raise LfbtError("runs: they were tested on different data sets; report them apart")
+    pretrainings = [run for run in runs if run.kind == "pretrain"]
+    table = results_table(classifiers)
+    sections = [_heading(runs)]
+    overview = _overview(classifiers, pretrainings)
+    sections += ["<h2>Overview</h2>", _image(overview, "Test figures of all runs and the loss of pretraining")]
+    if classifiers:
+        sections += ["<h2>Test split</h2>", _html_table(table), _PROTOCOL]
+    for run in classifiers:
+        sections += [f"<h2>{html.escape(run.name)}: {_KINDS[run.kind]}</h2>", _class_table(run), _confusion(run)]
+    for run in pretrainings:
+        sections += [f"<h2>{html.escape(run.name)}: {_KINDS[run.kind]}</h2>", _pretraining(run)]
+    body = "\n".join(sections)
+    page = f"<!doctype html><meta charset='utf-8'><title>lfbt report</title><style>{_STYLE}</style>\n{body}\n"
+    with new_folder(settings.out) as folder:
+        (folder / REPORT).write_text(page, encoding="utf-8")
+        table.to_csv(folder / TABLE, index=False)
+        overview.savefig(folder / PICTURE, dpi=110)
+    return settings.out / REPORT
+
+
+_PROTOCOL = (
+    "<p class='note'>The epoch with the lowest validation loss was kept and the test split scored once, with it. "
+    "AUROC is one class against the rest, AUPRC average precision, both means over the classes in the test split.</p>"
+)
+
+
+def results_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """One row a classifier: what it is, its training records, and its figures on the test split."""
+    import pandas as pd
+
+    columns = ("run", "kind", "leads", "training records", "AUROC", "AUPRC", "F1", "accuracy", "test records")
+    rows = []
+    for run in runs:
+        test, counts = run.content["test"], run.content["data"]["counts"]
+        figures = [test["auroc"], test["auprc"], test["f1"], test["accuracy"]]
+        leads = " ".join(run.content["leads"])
+        rows.append([run.name, _KINDS[run.kind], leads, sum(counts["train"].values()), *figures, test["records"]])
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _heading(runs: Sequence[Run]) -> str:
+    lines = ["<h1>lfbt report</h1>", f"<p class='note'>lfbt {lfbt.__version__}, {len(runs)} runs</p>"]
+    if runs[0].synthetic:
+        lines.append("<p class='synthetic'>SYNTHETIC data: these figures say nothing about real ECG.</p>")
+    return "\n".join(lines)
+
+
+def _overview(classifiers: Sequence[Run], pretrainings: Sequence[Run]) -> Figure:
+    """Bars of test AUROC and AUPRC, and the loss of pretraining, side by side."""
+    from matplotlib.figure import Figure
+
+    n_panels = bool(classifiers) + bool(pretrainings)
+    figure = Figure(figsize=(5.5 * n_panels, 3.6), layout="constrained")
+    panels = list(np.ravel(figure.subplots(1, n_panels)))
+    if pretrainings:
+        axes = panels.pop(0)
+        for run in pretrainings:
+            axes.plot([line["epoch"] for line in run.history], [line["loss"] for line in run.history], label=run.name)
+        axes.set(xlabel="epoch", ylabel="LFBT loss", title="Pretraining, without labels")
+        axes.legend(frameon=False)
+    if classifiers:
+        axes = panels.pop(0)
+        places = np.arange(len(classifiers))
+        for shift, key, name, colour in ((-0.2, "auroc", "AUROC", "#1f6feb"), (0.2, "auprc", "AUPRC", "#d29922")):
+            values = [run.content["test"][key] or 0.0 for run in classifiers]
+            bars = axes.barh(places + shift, values, height=0.38, label=name, color=colour)
+            axes.bar_label(bars, fmt="%.3f", padding=3)
+        axes.set_yticks(places, [f"{run.name}\n{_KINDS[run.kind]}" for run in classifiers])
+        axes.invert_yaxis()
+        axes.set(xlim=(0, 1.18), title="Test split" + (", SYNTHETIC data" if classifiers[0].synthetic else ""))
+        axes.legend(frameon=False, loc="lower right")
+    return figure
+
+
+def _confusion(run: Run) -> str:
+    from matplotlib.figure import Figure
+
+    classes = run.content["data"]["classes"]
+    matrix = np.array(run.content["test"]["confusion_matrix"])
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    side = 2.2 + 0.45 * len(classes)
+    figure = Figure(figsize=(side, side), layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.set_xticks(range(len(classes)), classes, rotation=45, ha="right")
+    axes.set_yticks(range(len(classes)), classes)
+    axes.set(xlabel="predicted", ylabel="true", title="Test records")
+    for (row, column), count in np.ndenumerate(matrix):
+        colour = "white" if shares[row, column] > 0.5 else "black"
+        axes.text(column, row, str(count), ha="center", va="center", color=colour)
+    return _image(figure, f"Confusion matrix of {run.name}")
+
+
+def _class_table(run: Run) -> str:
+    import pandas as pd
+
+    rows = [{"class": name, **figures} for name, figures in run.content["test"]["per_class"].items()]
+    columns = {"records": "test records", "prior": "share", "auroc": "AUROC", "auprc": "AUPRC"}
+    encoder = run.content["encoder"]
+    start = f"encoder {encoder['checkpoint']}" if encoder["checkpoint"] else "random encoder"
+    absent = run.content["test"]["absent_classes"]
+    lines = [f"<p>From {html.escape(start)}, epoch {run.content['best_epoch']} of {len(run.history)} kept.</p>"]
+    lines.append(_html_table(pd.DataFrame(rows).rename(columns=columns)))
+    if absent:
+        lines.append(f"<p class='note'>No test record of {html.escape(', '.join(absent))}: left out of the means.</p>")
+    return "\n".join(lines)
+
+
+def _pretraining(run: Run) -> str:
+    last, content = run.history[-1], run.content
+    seconds = sum(line["seconds"] for line in run.history)
+    return (
+        f"<p>{content['records']} records, preset {html.escape(str(content['preset']))}, γ {content['gamma']}, batch "
+        f"{content['batch_size']}, projector {html.escape(content['projector'])}: {len(run.history)} epochs in "
+        f"{seconds:.0f} s, loss {run.history[0]['loss']:.1f} → {last['loss']:.1f} (intra {last['intra']:.1f}, inter "
+        f"{last['inter']:.1f}).</p><p class='note'>The loss is a sum over the projector's dimensions: values in the "
+        "hundreds are normal, and only runs with the same projector and batch compare.</p>"
+    )
+
+
+def _html_table(table: pd.DataFrame) -> str:
+    return str(table.to_html(index=False, border=0, na_rep="-", float_format=lambda value: f"{value:.4f}"))
+
+
+def _image(figure: Figure, alt: str) -> str:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    data = base64.b64encode(buffer.getvalue()).decode()
+    return f"<p><img alt='{html.escape(alt, quote=True)}' src='data:image/png;base64,{data}'></p>"
