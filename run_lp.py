@@ -1,0 +1,26 @@
+"""Linear probing by the authors' flags; `lfbt probe` has more."""
+
+import argparse
+from pathlib import Path
+
+from lfbt.cli import reporting_errors, summary
+from lfbt.dataset import check_n_leads, open_dataset
+from lfbt.probe import ProbeSettings, probe
+
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+parser.add_argument("--data-dir", type=Path, required=True, metavar="DIR", help="packed data set, or class folders")
+parser.add_argument("--checkpoint", type=Path, required=True, metavar="DIR", help="run folder, encoder folder or .pth")
+parser.add_argument("--num-classes", type=int, required=True, metavar="N", help="classes that the data set must have")
+parser.add_argument("--feat-dir", type=Path, default=Path("./features/"), metavar="DIR", help="new folder for features")
+parser.add_argument("--num-leads", type=int, default=8, metavar="N", help="leads that the data set must have")
+parser.add_argument("--workers", type=int, default=6, metavar="N", help="threads that read batches ahead")
+parser.add_argument("--epochs", type=int, default=100, metavar="N", help="passes over the training records")
+parser.add_argument("--batch-size", type=int, default=128, metavar="N", help="records of a batch")
+parser.add_argument("--learning-rate", type=float, default=1e-3, metavar="LR", help="Adam's rate, constant")
+
+if __name__ == "__main__":
+    given = vars(parser.parse_args())
+    with reporting_errors():
+        check_n_leads(open_dataset(given["data_dir"]), given.pop("num_leads"))
+        settings = ProbeSettings(run_dir=given.pop("feat_dir"), **given)
+        print(summary(probe(settings), settings.run_dir))
