@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from lfbt.recording import LfbtError
+from lfbt.sources.files import CLINICAL_FORMATS
 
 
 def files_below(folder: Path) -> list[Path]:
@@ -63,7 +64,7 @@ def fitting_source(files: Iterable[Path]) -> str:
             return source
     if {".hea", ".mat"} <= suffixes:
         return "challenge"
-    return "folder" if suffixes & {".hea", ".npy", ".csv"} else ""
+    return "folder" if suffixes & {".hea", ".npy", ".csv", *CLINICAL_FORMATS} else ""
 
 
 def only_file(files: Sequence[Path], name: str, folder: Path, source: str) -> Path:

@@ -1,4 +1,4 @@
-"""Anybody's own records in a folder: WFDB, NumPy and CSV files."""
+"""Anybody's own records in a folder: WFDB, NumPy, CSV and clinical files."""
 
 from __future__ import annotations
 
@@ -9,11 +9,21 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lfbt.recording import Dropped, Entry, LfbtError, Listing, Recording, parse_leads, unit_in_mv
-from lfbt.sources.files import csv_header, open_npy, read_csv, read_npy, read_npy_row, read_wfdb
+from lfbt.sources.files import (
+    CLINICAL_FORMATS,
+    csv_header,
+    open_npy,
+    read_clinical,
+    read_csv,
+    read_npy,
+    read_npy_row,
+    read_wfdb,
+)
 from lfbt.sources.finding import check_unique, files_below, not_found, read_table, relative_id
 
 Labels = Literal["none", "folders", "table"]
 
+_PLAIN_SUFFIXES = (".hea", ".npy", ".csv")
 _SPLITS = ("train", "val", "test")
 _RULES = {
     "none": "no labels were read",
@@ -24,8 +34,10 @@ _RULES = {
 
 @dataclasses.dataclass(frozen=True)
 class Folder:
-    """Your own records: WFDB (.hea), NumPy (.npy, [leads, samples]) or CSV files, in any sub-folders.
+    """Your own records, in any sub-folders: WFDB (.hea), NumPy (.npy, [leads, samples]), CSV or clinical files.
 
+    Clinical files are .scp, .dcm, .dicom, .xml, .edf, .ecg, .mwf, .mfer and .mfr; they need pip install 'lfbt[formats]'
+    and are left out beside a .hea, .npy or .csv of the same name, as are the annotations r.ecg of a WFDB record r.
     One single .npy file with an array [records, leads, samples] works as well. A record's name is its path in the
     folder without the suffix (0, 1, ... for the rows of one array). Without a table each record counts as a patient.
     """
@@ -48,9 +60,14 @@ class Folder:
         unit_in_mv(self.file_unit)
         files = files_below(folder)
         own = self.table.resolve() if self.table else None
-        signals = [file for file in files if file.suffix in (".hea", ".npy", ".csv") and file.resolve() != own]
+        plain = [file for file in files if file.suffix in _PLAIN_SUFFIXES and file.resolve() != own]
+        named = {file.with_suffix("") for file in plain}
+        clinical = [file for file in files if file.suffix.lower() in CLINICAL_FORMATS]
+        clinical = [file for file in clinical if file.with_suffix("") not in named]
+        signals = sorted([*plain, *clinical], key=lambda file: file.parts)
         if not signals:
-            raise not_found(folder, files, "folder", "any signal file (.hea, .npy, .csv)")
+            suffixes = ", ".join((*_PLAIN_SUFFIXES, *CLINICAL_FORMATS))
+            raise not_found(folder, files, "folder", f"any signal file ({suffixes})")
         entries = self._entries(folder, signals)
         check_unique((entry.id for entry in entries), f"folder {folder}")
         if self.labels == "folders":
@@ -83,7 +100,9 @@ class Folder:
                 rows = [functools.partial(read_npy_row, row=row, **options) for row in range(len(array))]
                 return [Entry(str(row), str(row), arrays[0], reader) for row, reader in enumerate(rows)]
         ids = [relative_id(file, folder) for file in signals]
-        return [Entry(id, id, file, readers[file.suffix]) for id, file in zip(ids, signals, strict=True)]
+        return [
+            Entry(id, id, file, readers.get(file.suffix, read_clinical)) for id, file in zip(ids, signals, strict=True)
+        ]
 
     def _rate(self, files: Sequence[Path]) -> float:
         """The sampling rate of `files`, which do not say it themselves."""
