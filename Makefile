@@ -1,7 +1,7 @@
 # make help lists the targets. Each brings .venv up to date first: PYTHON=python3.12 make test chooses the interpreter.
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint types imports check clean
+.PHONY: help venv demo test test-lowest lint types imports check clean
 
 PYTHON ?= python3
 WORKERS ?= 2
@@ -10,7 +10,7 @@ INSTALLED := .venv/.installed
 DEMO_MARKER := demo/.made-by-make-demo
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile
 
 venv: $(INSTALLED)  ## install lfbt and its tools into .venv
 
@@ -22,19 +22,25 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
+# 51.2 Hz and 25 epochs fit into a few minutes of two CPU cores; a real run has 2048 samples of ten seconds.
 demo: $(INSTALLED)  ## pretrain, probe, fine-tune and report on synthetic ECGs, into demo/
 	@test ! -e demo || test -e $(DEMO_MARKER) \
 	  || { echo "demo/ was not made by 'make demo' and is left alone; move it away first" >&2; exit 1; }
 	@rm -rf demo && mkdir demo && touch $(DEMO_MARKER)
-	$(BIN)/lfbt prepare synthetic demo/download demo/data --records 600 --n-samples 1024
-	$(BIN)/lfbt pretrain --data-dir demo/data --run-dir demo/pretrain --preset small --epochs 12
+	$(BIN)/lfbt prepare synthetic demo/download demo/data --records 800 --n-samples 512
+	$(BIN)/lfbt pretrain --data-dir demo/data --run-dir demo/pretrain --preset small --epochs 25
 	$(BIN)/lfbt probe --data-dir demo/data --checkpoint demo/pretrain --run-dir demo/probe
 	$(BIN)/lfbt probe --data-dir demo/data --random-encoder --run-dir demo/probe-random
-	$(BIN)/lfbt finetune --data-dir demo/data --checkpoint demo/pretrain --run-dir demo/finetune --epochs 3
+	$(BIN)/lfbt finetune --data-dir demo/data --checkpoint demo/pretrain --run-dir demo/finetune --epochs 15 --learning-rate 1e-3
 	$(BIN)/lfbt report demo/pretrain demo/probe demo/probe-random demo/finetune --out demo/report
 
 test: $(INSTALLED)  ## run the tests, in WORKERS processes; ARGS goes to pytest
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+
+test-lowest:  ## run the tests with the lowest versions that pyproject.toml allows, in .venv-lowest
+	test -x .venv-lowest/bin/pip || $(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-lowest.txt -e '.[test]'
+	.venv-lowest/bin/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 lint: $(INSTALLED)  ## check style and formatting
 	$(BIN)/ruff check .

@@ -6,6 +6,7 @@ from pathlib import Path
 from lfbt.cli import reporting_errors
 from lfbt.dataset import check_n_leads, open_dataset
 from lfbt.pretrain import PretrainSettings, pretrain
+from lfbt.weights import ENCODER_FOLDER
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
 parser.add_argument("--data-dir", type=Path, required=True, metavar="DIR", help="packed data set, or DIR/samples/*.npy")
@@ -25,4 +26,4 @@ if __name__ == "__main__":
     with reporting_errors():
         check_n_leads(open_dataset(given["data_dir"]), given.pop("num_leads"))
         folders = {"data_dir": (given.pop("data_dir"),), "run_dir": given.pop("checkpoint_dir")}
-        print(f"the encoder is in {pretrain(PretrainSettings(**folders, **given))}")
+        print(f"the encoder is in {pretrain(PretrainSettings(**folders, **given)) / ENCODER_FOLDER}")

@@ -206,6 +206,13 @@ class Fitted:
     best_epoch: int
 
 
+def encoder_start(checkpoint: Path | None, seed: int) -> dict[str, Any]:
+    """Where an encoder came from: the checkpoint's name and history, or the seed of random weights."""
+    if checkpoint is None:
+        return {"checkpoint": None, "history": {"method": "random", "seed": seed}}
+    return {"checkpoint": checkpoint.name, "history": load_history(checkpoint)}
+
+
 def write_results(
     kind: str, settings: ClassifySettings, task: Task, fitted: Fitted, arrays: Mapping[str, NDArray[Any]] | None = None
 ) -> dict[str, Any]:
@@ -223,10 +230,7 @@ def write_results(
         split: {name: int((task.targets[rows] == k).sum()) for k, name in enumerate(classes)}
         for split, rows in task.rows.items()
     }
-    if settings.checkpoint is not None:
-        encoder_history = {"checkpoint": settings.checkpoint.name, **load_history(settings.checkpoint)}
-    else:
-        encoder_history = {"checkpoint": None, "method": "random", "seed": settings.seed}
+    start = encoder_start(settings.checkpoint, settings.seed)
     results = {
         "kind": kind,
         "lfbt_version": lfbt.__version__,
@@ -239,7 +243,7 @@ def write_results(
             "counts": counts,
         },
         "leads": list(task.encoder.config.leads),
-        "encoder": encoder_history,
+        "encoder": start,
         "settings": dataclasses.asdict(settings),
         "best_epoch": fitted.best_epoch,
         "val_loss": fitted.history[fitted.best_epoch - 1]["val_loss"],
@@ -257,7 +261,7 @@ def write_results(
         predictions.to_csv(folder / PREDICTIONS, index=False)
         pd.DataFrame(used, columns=["id", "split"]).to_csv(folder / "splits.csv", index=False)
         (folder / HISTORY).write_text("".join(json.dumps(line) + "\n" for line in fitted.history), encoding="utf-8")
-        save_encoder(folder / ENCODER_FOLDER, task.encoder, encoder_history)
+        save_encoder(folder / ENCODER_FOLDER, task.encoder, {"kind": kind, "start": start})
         save_head(folder / HEAD, fitted.head, classes)
         write_json(folder / RESULTS, results)
     return results

@@ -60,11 +60,21 @@ def _overview(usage: str, names: dict[str, str]) -> str:
     return "\n".join([*lines, "", f"`{usage} --help` lists the options of one, with defaults and units."])
 
 
+class _RefusedError(Exception):
+    """Passes through tyro, which would take an LfbtError, a ValueError, for a word of the wrong form."""
+
+
 def _parse(
     target: Callable[..., Any], prog: str, what: str, words: Sequence[str], markers: Sequence[Any] = (), **options: Any
 ) -> Any:
     """`target` built from the command line; a tuple of names is one comma-separated word."""
     import tyro
+
+    def names(given: list[str]) -> tuple[str, ...]:
+        try:
+            return parse_leads(given[0])
+        except LfbtError as error:
+            raise _RefusedError(str(error)) from error
 
     registry = tyro.constructors.ConstructorRegistry()
 
@@ -75,20 +85,17 @@ def _parse(
         return tyro.constructors.PrimitiveConstructorSpec(
             nargs=1,
             metavar="LEAD,LEAD",
-            instance_from_str=lambda given: parse_leads(given[0]),
+            instance_from_str=names,
             is_instance=lambda value: isinstance(value, tuple),
             str_from_instance=lambda leads: [",".join(leads)],
         )
 
-    with registry:
-        return tyro.cli(
-            target,
-            prog=prog,
-            description=what,
-            args=list(words),
-            config=(tyro.conf.FlagCreatePairsOff, *markers),
-            **options,
-        )
+    try:
+        with registry:
+            config = (tyro.conf.FlagCreatePairsOff, *markers)
+            return tyro.cli(target, prog=prog, description=what, args=list(words), config=config, **options)
+    except _RefusedError as error:
+        raise LfbtError(str(error)) from error
 
 
 def _prepare(words: Sequence[str]) -> None:

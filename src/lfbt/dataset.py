@@ -76,7 +76,7 @@ class DataSet:
     leads: names of the rows of a signal; sampling_rate in Hz; classes: names in column order, empty without labels;
     ids, patients, labels and split: one a record, labels a tuple of class names; names_assumed: the files name neither
     leads nor sampling rate, so the paper's are assumed; synthetic: the signals were made, not measured; hash: differs
-    when the records do.
+    when the records do (of .npy folders: when names or sizes of files do).
     """
 
     folder: Path
@@ -219,11 +219,15 @@ def open_datasets(folders: Sequence[Path], split_seed: int = 0) -> DataSet:
                 f"{first.folder} has {','.join(mine[0])}, {mine[1]:g} Hz, {mine[2]} samples; prepare both alike"
             )
     n = sum(map(len, parts))
+    names = [part.folder.name for part in parts]
+    prefixes = names if len(set(names)) == len(names) else [part.folder.as_posix() for part in parts]
     return dataclasses.replace(
         first,
         classes=(),
-        ids=tuple(f"{part.folder.name}/{name}" for part in parts for name in part.ids),
-        patients=tuple(f"{part.folder.name}/{name}" for part in parts for name in part.patients),
+        ids=tuple(f"{prefix}/{name}" for prefix, part in zip(prefixes, parts, strict=True) for name in part.ids),
+        patients=tuple(
+            f"{prefix}/{name}" for prefix, part in zip(prefixes, parts, strict=True) for name in part.patients
+        ),
         labels=((),) * n,
         split=np.concatenate([part.split for part in parts]),
         signals=_Joined(tuple(parts), (n, *first.signals.shape[1:])),
@@ -242,7 +246,7 @@ def _open_packed(folder: Path, manifest: dict[str, Any]) -> DataSet:
     import pandas as pd
 
     try:
-        signals = np.load(folder / SIGNALS, mmap_mode="r", allow_pickle=False)
+        signals = np.lib.format.open_memmap(folder / SIGNALS, mode="r")
         records = pd.read_csv(folder / RECORDS, dtype=str, keep_default_na=False)
         dataset = DataSet(
             folder=folder,
@@ -260,11 +264,16 @@ def _open_packed(folder: Path, manifest: dict[str, Any]) -> DataSet:
         )
     except (KeyError, ValueError, TypeError, OSError, EOFError) as error:
         raise LfbtError(f"{folder}: is no whole packed data set ({error}); prepare it again") from error
+    if signals.dtype != np.float32:
+        raise LfbtError(f"{folder}: {SIGNALS} holds {signals.dtype}, not float32; prepare it again")
     if signals.ndim != 3 or signals.shape[:2] != (len(dataset.ids), len(dataset.leads)):
         raise LfbtError(
             f"{folder}: {SIGNALS} has shape {list(signals.shape)} but {RECORDS} has {len(dataset.ids)} records and "
             f"{MANIFEST} {len(dataset.leads)} leads; prepare it again"
         )
+    strangers = {label for labels in dataset.labels for label in labels} - set(dataset.classes)
+    if strangers:
+        raise LfbtError(f"{folder}: label {min(strangers)} of {RECORDS} is no class of {MANIFEST}; prepare it again")
     if not set(dataset.split) <= set(SPLITS):
         raise LfbtError(f"{folder}: {RECORDS} has a split that is not one of {', '.join(SPLITS)}; prepare it again")
     if len(set(zip(dataset.patients, dataset.split.tolist(), strict=True))) > len(set(dataset.patients)):
@@ -274,7 +283,7 @@ def _open_packed(folder: Path, manifest: dict[str, Any]) -> DataSet:
 
 def _natural(path: Path) -> list[tuple[bool, int, str]]:
     """A sorting key under which sample_2 comes before sample_10."""
-    return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in re.split(r"(\d+)", path.name)]
+    return [(part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in re.split(r"(\d+)", path.name)]
 
 
 def _npy_in(folder: Path) -> list[Path]:
@@ -286,60 +295,58 @@ def _folders_in(folder: Path) -> list[Path]:
 
 
 def _open_npy(folder: Path, manifest: dict[str, Any], split_seed: int) -> DataSet:
-    below = _folders_in(folder)
-    names = [path.name for path in below]
-    files: list[Path] = []
-    labels: list[str] = []
-    split: list[str] = []
-    if names == ["samples"]:
-        files = _npy_in(folder / "samples")
-        labels = [""] * len(files)
-        split = ["train"] * len(files)
-    elif names and set(names) <= set(SPLITS):
-        for part in below:
-            for of_class in _folders_in(part):
-                found = _npy_in(of_class)
-                files += found
-                labels += [of_class.name] * len(found)
-                split += [part.name] * len(found)
-    else:
-        for of_class in below:
-            found = _npy_in(of_class)
-            files += found
-            labels += [of_class.name] * len(found)
-    if not files:
+    found = _labelled_files(folder)
+    if not found:
         raise LfbtError(f"data-dir: {folder} holds no data set; give {LAYOUTS}")
-    ids = [path.relative_to(folder).with_suffix("").as_posix() for path in files]
-    if not split:
-        split = split_by_patient(ids, labels, test_fraction=0.2, val_fraction=0.1, seed=split_seed)
+    files, labels, splits = zip(*found, strict=True)
+    ids = tuple(path.relative_to(folder).with_suffix("").as_posix() for path in files)
+    if not any(splits):
+        splits = tuple(split_by_patient(ids, labels, test_fraction=0.2, val_fraction=0.1, seed=split_seed))
     shape = _common_shape(files)
-    leads, assumed = manifest.get("leads"), "leads" not in manifest
-    if leads is None:
-        known = {len(PAPER_LEADS): PAPER_LEADS, len(STANDARD_LEADS): STANDARD_LEADS}
-        leads = known.get(shape[0], tuple(f"lead{i}" for i in range(1, shape[0] + 1)))
+    known = {len(PAPER_LEADS): PAPER_LEADS, len(STANDARD_LEADS): STANDARD_LEADS}
+    assumed_leads = known.get(shape[0], [f"lead{i}" for i in range(1, shape[0] + 1)])
+    present = sorted(set(labels) - {""})
+    try:
+        leads = tuple(str(lead) for lead in manifest.get("leads", assumed_leads))
+        sampling_rate = float(manifest.get("sampling_rate", shape[1] / _ASSUMED_SECONDS))
+        classes = tuple(str(name) for name in manifest.get("classes") or present)
+    except (TypeError, ValueError) as error:
+        raise LfbtError(f"{folder / MANIFEST}: does not describe a data set ({error}); mend or remove it") from error
     if len(leads) != shape[0]:
         raise LfbtError(f"{folder}: files have {shape[0]} leads but {MANIFEST} names {len(leads)}")
-    classes = tuple(manifest.get("classes") or sorted({label for label in labels if label}))
-    unknown = sorted({label for label in labels if label} - set(classes))
+    unknown = [label for label in present if label not in classes]
     if unknown:
         raise LfbtError(
             f"{folder}: class folder {unknown[0]} is not among the classes of {MANIFEST}: {', '.join(classes)}"
         )
     return DataSet(
         folder=folder,
-        leads=tuple(leads),
-        sampling_rate=float(manifest.get("sampling_rate", shape[1] / _ASSUMED_SECONDS)),
+        leads=leads,
+        sampling_rate=sampling_rate,
         classes=classes,
-        ids=tuple(ids),
-        patients=tuple(ids),
+        ids=ids,
+        patients=ids,
         labels=tuple((label,) if label else () for label in labels),
-        split=np.array(split),
-        signals=NpyFiles(tuple(files), (len(files), *shape)),
+        split=np.array(splits),
+        signals=NpyFiles(files, (len(files), *shape)),
         lead_rows=tuple(range(len(leads))),
         hash=_hash(f"{name} {path.stat().st_size}" for name, path in zip(ids, files, strict=True)),
-        names_assumed=assumed,
+        names_assumed="leads" not in manifest,
         synthetic=bool(manifest.get("synthetic", False)),
     )
+
+
+def _labelled_files(folder: Path) -> list[tuple[Path, str, str]]:
+    """The ``.npy`` files of the authors' layouts in `folder`, each with its label and split, or empty text."""
+    below = _folders_in(folder)
+    names = {path.name for path in below}
+    if names == {"samples"}:
+        return [(path, "", "train") for path in _npy_in(below[0])]
+    if names and names <= set(SPLITS):
+        class_folders = [(of_class, part.name) for part in below for of_class in _folders_in(part)]
+    else:
+        class_folders = [(of_class, "") for of_class in below]
+    return [(path, of_class.name, split) for of_class, split in class_folders for path in _npy_in(of_class)]
 
 
 def _common_shape(files: Sequence[Path]) -> tuple[int, int]:
@@ -347,7 +354,7 @@ def _common_shape(files: Sequence[Path]) -> tuple[int, int]:
     shape: tuple[int, ...] | None = None
     for path in files:
         try:
-            array = np.load(path, mmap_mode="r", allow_pickle=False)
+            array = np.lib.format.open_memmap(path, mode="r")
         except (ValueError, OSError, EOFError) as error:
             raise LfbtError(f"{path}: is no .npy array of numbers ({error})") from error
         if array.ndim != 2 or array.dtype.kind not in "fiu":

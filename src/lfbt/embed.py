@@ -14,7 +14,7 @@ from lfbt.classify import HEAD, compute_embeddings, load_head
 from lfbt.dataset import open_datasets
 from lfbt.encoder import resolve_device
 from lfbt.output import new_folder, refuse_occupied, write_json
-from lfbt.recording import LfbtError
+from lfbt.recording import LfbtError, check_range
 from lfbt.weights import load_encoder, load_history, match
 
 EMBEDDINGS = "embeddings.npy"
@@ -49,6 +49,7 @@ def embed(settings: EmbedSettings) -> dict[str, Any]:
     """
     import pandas as pd
 
+    check_range("workers", settings.workers, "[0, inf)")
     refuse_occupied(settings.out)
     device = resolve_device(settings.device)
     dataset = open_datasets(settings.data_dir)
@@ -71,7 +72,7 @@ def embed(settings: EmbedSettings) -> dict[str, Any]:
         "leads": list(encoder.config.leads),
         "n_features": encoder.config.n_features,
         "data": {"folders": [folder.name for folder in settings.data_dir], "hash": dataset.hash},
-        "encoder": {"checkpoint": settings.checkpoint.name, **load_history(settings.checkpoint)},
+        "encoder": {"checkpoint": settings.checkpoint.name, "history": load_history(settings.checkpoint)},
     }
     records = {"id": dataset.ids, "patient": dataset.patients, "split": dataset.split}
     table = pd.DataFrame(records | {"labels": [";".join(labels) for labels in dataset.labels]})

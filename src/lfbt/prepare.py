@@ -369,6 +369,6 @@ def _manifest(
         "dropped": report.dropped,
         "synthetic": name == "synthetic",
         "source": {"name": name, "folder": source_folder.name, "options": dict(vars(source))},
-        "settings": dataclasses.asdict(settings),
+        "settings": {name: value for name, value in dataclasses.asdict(settings).items() if name != "workers"},
         "hash": hashlib.sha256("".join(row["hash"] for row in rows).encode()).hexdigest(),
     }

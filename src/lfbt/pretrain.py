@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -161,9 +162,9 @@ def pretrain(settings: PretrainSettings) -> Path:
     parameters = [*encoder.parameters(), *projectors.parameters()]
     optimizer = torch.optim.Adam(parameters, lr=settings.learning_rate, fused=True)
     first_epoch = _resume(settings, dataset, encoder, projectors, optimizer) if settings.resume else 0
-    _start(settings, dataset, first_epoch)
 
-    with progress_bar((settings.epochs - first_epoch) * steps_per_epoch, "pretrain") as bar:
+    n_steps = (settings.epochs - first_epoch) * steps_per_epoch
+    with _run_folder(settings, dataset, first_epoch), progress_bar(n_steps, "pretrain") as bar:
         for epoch in range(first_epoch, settings.epochs):
             line = _epoch(epoch, settings, dataset, rows, encoder, projectors, optimizer, device, bar)
             with (settings.run_dir / HISTORY).open("a", encoding="utf-8") as history:
@@ -244,16 +245,26 @@ def _settings_content(settings: PretrainSettings, dataset: DataSet) -> dict[str,
 _FREE_ON_RESUME = {"lfbt_version", "data_dir", "run_dir", "device", "workers", "print_freq", "save_every"}
 
 
-def _start(settings: PretrainSettings, dataset: DataSet, first_epoch: int) -> None:
-    """Make the run folder, or drop from the history of a resumed one what is learned again."""
-    settings.run_dir.mkdir(parents=True, exist_ok=True)
-    if not settings.resume:
-        write_json(settings.run_dir / SETTINGS, _settings_content(settings, dataset))
-        return
-    path = settings.run_dir / HISTORY
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.is_file() else []
-    with new_file(path) as partial:
-        partial.write_text("".join(lines[:first_epoch]), encoding="utf-8")
+@contextlib.contextmanager
+def _run_folder(settings: PretrainSettings, dataset: DataSet, first_epoch: int) -> Iterator[None]:
+    """Make the run folder, and remove it again when not one epoch ended in it.
+
+    A resumed one loses from its history what is learned again.
+    """
+    folder, path = settings.run_dir, settings.run_dir / HISTORY
+    if settings.resume:
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        with new_file(path) as partial:
+            partial.write_text("".join(lines[:first_epoch]), encoding="utf-8")
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / SETTINGS, _settings_content(settings, dataset))
+    try:
+        yield
+    finally:
+        if not path.exists():
+            (folder / SETTINGS).unlink()
+            folder.rmdir()
 
 
 def _save(

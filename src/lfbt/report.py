@@ -65,8 +65,8 @@ class Run:
     @property
     def name(self) -> str:
         """The folder's name, and for classifiers what they stand on."""
-        start = self.content.get("encoder", {}).get("method")
-        return self.folder.name + (" (random encoder)" if self.kind == "probe" and start == "random" else "")
+        start = self.content.get("encoder", {"checkpoint": self.folder})["checkpoint"]
+        return self.folder.name + (" (random encoder)" if self.kind == "probe" and start is None else "")
 
 
 def open_run(folder: Path) -> Run:

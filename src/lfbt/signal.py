@@ -80,6 +80,8 @@ def fit_samples(piece: Signal, n_raw: int, n_samples: int) -> Signal:
 _FLAT_MV = 0.005
 # Real QRS peaks do not stand still at a lead's extreme for this long; a clipped amplifier does.
 _SATURATED_SECONDS = 0.2
+# No heart is seen at this voltage on the skin: a lead that rests there rests at the end of its range.
+_NO_HEART_MV = 10.0
 
 
 def quality_fault(piece: Signal, leads: Sequence[str], sampling_rate: float) -> str | None:
@@ -87,7 +89,7 @@ def quality_fault(piece: Signal, leads: Sequence[str], sampling_rate: float) -> 
 
     ``not finite``: NaN or infinity in a lead. ``flat``: a lead that moves by at most 5 µV in all. ``saturated``: a
     lead that stands still at its own highest or lowest value for 0.2 s or more while that value is further from its
-    median than any quarter of its range.
+    median than a quarter of its range, or beyond 10 mV.
     """
     finite = np.isfinite(piece).all(axis=1)
     if not finite.all():
@@ -100,7 +102,7 @@ def quality_fault(piece: Signal, leads: Sequence[str], sampling_rate: float) -> 
     middle = np.median(piece, axis=1)
     saturated = np.zeros(len(piece), dtype=bool)
     for extreme in (low, high):
-        far = np.abs(extreme - middle) > (high - low) / 4
+        far = (np.abs(extreme - middle) > (high - low) / 4) | (np.abs(extreme) > _NO_HEART_MV)
         saturated |= far & (_longest_run(piece == extreme[:, None]) >= run)
     if saturated.any():
         return f"saturated: {_names(leads, saturated)}"
@@ -132,6 +134,7 @@ def normalise(signals: Signal, how: Normalisation) -> Signal:
     if how == "none":
         return signals
     axes = (-2, -1) if how == "record" else (-1,)
-    centred = signals - signals.mean(axis=axes, keepdims=True)
+    # In float32 the mean of a constant is not quite that constant.
+    centred = signals - signals.mean(axis=axes, keepdims=True, dtype=np.float64).astype(np.float32)
     std = np.sqrt(np.mean(np.square(centred), axis=axes, keepdims=True))
     return np.asarray(centred / (std + np.float32(1e-5)), dtype=np.float32)
