@@ -516,7 +516,7 @@ def test_a_classifier_does_not_take_fewer_leads_than_it_has(place, tmp_path):
     words = ("probe", "--data-dir", data, "--checkpoint", place / "run", "--run-dir", fitted, *SHORT)
     assert run(*words)[0] == 0
     said = refused("embed", "--data-dir", data, "--checkpoint", fitted, "--out", tmp_path / "to", "--leads", "II,V1")
-    assert "takes 512 features, not the 128 of II,V1" in said
+    assert "takes II,III,V1,V2,V3,V4,V5,V6 in this order, not II,V1" in said
     assert not (tmp_path / "to").exists()
 
 

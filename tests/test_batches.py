@@ -50,7 +50,7 @@ def test_the_order_follows_from_seed_and_epoch():
 
 def test_in_order():
     assert [batch.tolist() for batch in in_order(np.array([5, 3, 8, 1, 2]), 2)] == [[5, 3], [8, 1], [2]]
-    assert [len(batch) for batch in in_order(np.arange(300))] == [128, 128, 44]
+    assert [len(batch) for batch in in_order(np.arange(300))] == [100, 100, 100]
     assert in_order(np.arange(0)) == []
 
 

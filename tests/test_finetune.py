@@ -37,8 +37,8 @@ from lfbt.weights import load_encoder, load_history, load_tensors, save_encoder
 
 TARGETS = np.array([CLASSES.index(label) for label in LABELS])
 QUICK: dict[str, Any] = {"epochs": 2, "batch_size": 12, "learning_rate": 1e-3, "device": "cpu", "workers": 0}
-#: Validation labels moved on by one class: the better the training, the worse the validation.
-MOVED_ON = [LABELS[i] if split != "val" else LABELS[i + 1] for i, split in enumerate(SPLIT)]
+#: Five of the twelve validation labels are moved on by one class: after some epochs of training, validation suffers.
+MOVED_ON = [LABELS[i + 1] if 24 <= i < 29 else LABELS[i] for i in range(48)]
 
 
 @pytest.fixture(scope="module")
@@ -185,12 +185,12 @@ def test_the_encoder_is_trained_and_the_checkpoint_left_alone(base, checkpoint, 
 def test_the_kept_epoch_is_what_predictions_come_from(run, data, tmp_path):
     """Embedding with the run folder gives the predictions; so do plain layers in double precision, to four digits."""
     other = write_labelled(tmp_path / "moved-on", labels=MOVED_ON)
-    folder = run(data_dir=other, epochs=5)
+    folder = run(data_dir=other, epochs=6, learning_rate=3e-4)
     results, losses = results_of(folder), [line["val_loss"] for line in read_lines(folder / "history.jsonl")]
-    assert results["best_epoch"] == np.argmin(losses) + 1 < 5
+    assert 1 < results["best_epoch"] == np.argmin(losses) + 1 < 6
     assert results["val_loss"] == min(losses)
     # Training no further than to the kept epoch gives the same encoder and head.
-    shorter = run("shorter", data_dir=other, epochs=results["best_epoch"])
+    shorter = run("shorter", data_dir=other, epochs=results["best_epoch"], learning_rate=3e-4)
     for mine, theirs in zip(learned(folder), learned(shorter), strict=True):
         assert_same_tensors(mine, theirs)
 

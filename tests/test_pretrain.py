@@ -163,8 +163,10 @@ def test_training_equals_a_hand_written_loop(data, run, monkeypatch, double_prec
 
 
 def test_the_loss_falls(run):
-    losses = [line["loss"] for line in read_lines(run(epochs=12, learning_rate=3e-3) / "history.jsonl")]
-    assert np.mean(losses[-3:]) < 0.8 * np.mean(losses[:3])
+    """To between a quarter and a half of what it was, whatever the seed, in twenty steps."""
+    folder = run(epochs=20, batch_size=10, learning_rate=3e-3)
+    losses = [line["loss"] for line in read_lines(folder / "history.jsonl")]
+    assert np.mean(losses[-3:]) < 0.7 * np.mean(losses[:3])
 
 
 def test_the_run_folder(run, data):
@@ -563,7 +565,7 @@ def test_other_records_are_refused_on_resuming(base, run, tmp_path):
 
 
 def test_there_must_be_something_to_resume(run, tmp_path, monkeypatch):
-    """A run that is stopped in its first epoch leaves nothing behind; one stopped before its first save, no state."""
+    """A run stopped in its first epoch leaves nothing behind; one stopped before its first save begins again."""
     for n_steps in (1, 3):
         with pytest.raises(LfbtError, match=r"run/settings\.json: cannot be read \(No such file"):
             run(resume=True)
@@ -572,9 +574,13 @@ def test_there_must_be_something_to_resume(run, tmp_path, monkeypatch):
             stop_at_step(patch, n_steps)
             with pytest.raises(StopError):
                 run()
-    with pytest.raises(LfbtError, match=r"run/training_state\.safetensors"):
-        run(resume=True)
-    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["history.jsonl", "settings.json"]
+    run(resume=True)
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [
+        "encoder",
+        "history.jsonl",
+        "settings.json",
+        "training_state.safetensors",
+    ]
 
 
 def test_nothing_is_left_when_a_record_cannot_be_used(run, tmp_path):

@@ -195,11 +195,11 @@ def test_the_head_equals_a_hand_written_loop(run, standardise):
 
 
 def test_the_epoch_with_the_lowest_validation_loss_is_kept(run, tmp_path):
-    """Validation labels moved on by one class: the better the training, the worse the validation."""
-    labels = [LABELS[i] if split != "val" else LABELS[i + 1] for i, split in enumerate(SPLIT)]
-    folder = run(data_dir=write_labelled(tmp_path / "data", labels=labels), learning_rate=3e-3, epochs=10)
+    """Four of the twelve validation labels are moved on by one class: after some epochs, validation suffers."""
+    labels = [LABELS[i + 1] if 24 <= i < 28 else LABELS[i] for i in range(48)]
+    folder = run(data_dir=write_labelled(tmp_path / "data", labels=labels), epochs=12)
     results, losses = results_of(folder), [line["val_loss"] for line in read_lines(folder / "history.jsonl")]
-    assert results["best_epoch"] == np.argmin(losses) + 1 < 10
+    assert 1 < results["best_epoch"] == np.argmin(losses) + 1 < 12
     assert results["val_loss"] == min(losses)
     # What is kept is the head of that epoch, and validation and test are scored with it.
     head, classes = load_head(folder / "head")
@@ -212,7 +212,7 @@ def test_the_epoch_with_the_lowest_validation_loss_is_kept(run, tmp_path):
     for split in ("val", "test"):
         assert results[split] == evaluate(p[split], y[split], classes)
     # Training no further gives the same head.
-    shorter = run("shorter", data_dir=tmp_path / "data", learning_rate=3e-3, epochs=results["best_epoch"])
+    shorter = run("shorter", data_dir=tmp_path / "data", epochs=results["best_epoch"])
     assert_same_tensors(head_of(folder), head_of(shorter))
 
 

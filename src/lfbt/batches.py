@@ -28,8 +28,8 @@ def epoch_batches(rows: NDArray[np.int64], batch_size: int, seed: int, epoch: in
 
 
 def in_order(rows: NDArray[np.int64], batch_size: int = INFERENCE_BATCH) -> list[NDArray[np.int64]]:
-    """`rows` as they are, in batches."""
-    return [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
+    """`rows` as they are, in batches alike to one record."""
+    return np.array_split(rows, -(-len(rows) // batch_size)) if len(rows) else []
 
 
 def read_ahead(

@@ -95,7 +95,7 @@ def open_task(settings: ClassifySettings, random_start: bool, normalisation: Nor
     """
     check_range("epochs", settings.epochs, "[1, inf)")
     check_range("batch-size", settings.batch_size, "[2, inf)")
-    check_range("learning-rate", settings.learning_rate, "(0, inf)")
+    check_range("learning-rate", settings.learning_rate, "(0, 1000]")
     check_range("seed", settings.seed, "[0, inf)")
     check_range("workers", settings.workers, "[0, inf)")
     refuse_occupied(settings.run_dir)
@@ -210,7 +210,7 @@ def encoder_start(checkpoint: Path | None, seed: int) -> dict[str, Any]:
     """Where an encoder came from: the checkpoint's name and history, or the seed of random weights."""
     if checkpoint is None:
         return {"checkpoint": None, "history": {"method": "random", "seed": seed}}
-    return {"checkpoint": checkpoint.name, "history": load_history(checkpoint)}
+    return {"checkpoint": checkpoint.resolve().name, "history": load_history(checkpoint)}
 
 
 def write_results(

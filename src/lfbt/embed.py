@@ -53,15 +53,15 @@ def embed(settings: EmbedSettings) -> dict[str, Any]:
     refuse_occupied(settings.out)
     device = resolve_device(settings.device)
     dataset = open_datasets(settings.data_dir)
-    encoder, dataset = match(load_encoder(settings.checkpoint), dataset, settings.leads, settings.allow_mismatch)
+    whole = load_encoder(settings.checkpoint)
+    encoder, dataset = match(whole, dataset, settings.leads, settings.allow_mismatch)
     has_head = (settings.checkpoint / HEAD).is_dir()
     if has_head:
         head, classes = load_head(settings.checkpoint / HEAD)
-        n_inputs = len(encoder.config.leads) * encoder.config.n_features
-        if head.linear.in_features != n_inputs:
+        if encoder.config.leads != whole.config.leads:
             raise LfbtError(
-                f"leads: the classifier of {settings.checkpoint} takes {head.linear.in_features} features, not the "
-                f"{n_inputs} of {','.join(encoder.config.leads)}; leave --leads out, or name its encoder folder instead"
+                f"leads: the classifier of {settings.checkpoint} takes {','.join(whole.config.leads)} in this order, "
+                f"not {','.join(encoder.config.leads)}; leave --leads out, or name its encoder folder"
             )
     rows = np.arange(len(dataset))
     embeddings = compute_embeddings(encoder.to(device), dataset, rows, device, settings.workers, "embed")
@@ -72,7 +72,7 @@ def embed(settings: EmbedSettings) -> dict[str, Any]:
         "leads": list(encoder.config.leads),
         "n_features": encoder.config.n_features,
         "data": {"folders": [folder.name for folder in settings.data_dir], "hash": dataset.hash},
-        "encoder": {"checkpoint": settings.checkpoint.name, "history": load_history(settings.checkpoint)},
+        "encoder": {"checkpoint": settings.checkpoint.resolve().name, "history": load_history(settings.checkpoint)},
     }
     records = {"id": dataset.ids, "patient": dataset.patients, "split": dataset.split}
     table = pd.DataFrame(records | {"labels": [";".join(labels) for labels in dataset.labels]})

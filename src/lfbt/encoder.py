@@ -93,7 +93,7 @@ class LeadEncoders(nn.Module):
             raise LfbtError(
                 f"lead {','.join(absent)}: the encoder has none of that name; it has {','.join(self.config.leads)}"
             )
-        chosen = LeadEncoders(dataclasses.replace(self.config, leads=tuple(leads)))
+        chosen = random_encoder(dataclasses.replace(self.config, leads=tuple(leads)), seed=0)
         for lead in leads:
             chosen.encoders[lead] = self.encoders[lead]
         return chosen.train(self.training)
@@ -139,7 +139,7 @@ def _norm(x: Tensor, scale: Tensor | None = None, shift: Tensor | None = None) -
 def parse_projector(text: str) -> tuple[int, ...]:
     """Layer sizes from ``2048-2048-2048``. Raises LfbtError for anything else."""
     parts = text.split("-")
-    if not all(part.isdigit() and int(part) > 0 for part in parts):
+    if not all(part.isdecimal() and int(part) > 0 for part in parts):
         raise LfbtError(f"projector: {text!r} is not a list of layer sizes such as 2048-2048-2048")
     return tuple(int(part) for part in parts)
 

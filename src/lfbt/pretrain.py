@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -29,6 +29,7 @@ SETTINGS = "settings.json"
 STATE = "training_state.safetensors"
 
 Preset = Literal["paper", "small"]
+Schedule = Literal["constant", "cosine"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +48,7 @@ class PretrainSettings:
     """Records of a batch, at most; batches of an epoch are of one size."""
     learning_rate: float = 1e-3
     """Adam's rate."""
-    schedule: Literal["constant", "cosine"] = "constant"
+    schedule: Schedule = "constant"
     """The rate over time: constant, or a cosine from the rate to zero."""
     warmup_epochs: float = 0.0
     """Epochs over which the rate rises from zero first."""
@@ -104,9 +105,11 @@ def preset_settings(preset: Preset, data_dir: tuple[Path, ...], run_dir: Path) -
 def _check(settings: PretrainSettings) -> None:
     check_gamma(settings.gamma)
     parse_projector(settings.projector)
+    if settings.schedule not in get_args(Schedule):
+        raise LfbtError(f"schedule: {settings.schedule!r} is not one of {', '.join(get_args(Schedule))}")
     check_range("epochs", settings.epochs, "[1, inf)")
     check_range("batch-size", settings.batch_size, "[2, inf)")
-    check_range("learning-rate", settings.learning_rate, "(0, inf)")
+    check_range("learning-rate", settings.learning_rate, "(0, 1000]")
     check_range("lambd", settings.lambd, "[0, inf)")
     check_range("warmup-epochs", settings.warmup_epochs, f"[0, {settings.epochs})", "it must end before --epochs")
     check_range("seed", settings.seed, "[0, inf)")
@@ -220,8 +223,7 @@ def _epoch(
     total, intra, inter = (sums / len(rows)).tolist()
     if not math.isfinite(total):
         raise LfbtError(
-            f"epoch {epoch + 1}: the loss is not finite ({total}); try a lower --learning-rate, or --warmup-epochs; "
-            f"the last save in {settings.run_dir} is whole"
+            f"epoch {epoch + 1}: the loss is not finite ({total}); try a lower --learning-rate, or --warmup-epochs"
         )
     seconds = time.perf_counter() - began
     return {
@@ -253,7 +255,7 @@ def _run_folder(settings: PretrainSettings, dataset: DataSet, first_epoch: int) 
     """
     folder, path = settings.run_dir, settings.run_dir / HISTORY
     if settings.resume:
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
         with new_file(path) as partial:
             partial.write_text("".join(lines[:first_epoch]), encoding="utf-8")
     else:
@@ -299,7 +301,7 @@ def _resume(
     projectors: Projectors,
     optimizer: torch.optim.Optimizer,
 ) -> int:
-    """Load the last save into the three; returns the number of epochs done."""
+    """Load the last save, if there is one, into the three; returns the number of epochs done."""
     was = read_json(settings.run_dir / SETTINGS)
     now = json.loads(json.dumps(_settings_content(settings, dataset), default=str))
     changed = [name for name in now if name not in _FREE_ON_RESUME and now[name] != was.get(name)]
@@ -309,6 +311,8 @@ def _resume(
             f"resume: {name} is {now[name]} but was {was.get(name)} in {settings.run_dir}; give the run's own settings"
         )
     path = settings.run_dir / STATE
+    if not path.exists():
+        return 0  # stopped before its first save
     tensors = load_tensors(path)
     for prefix, module in (("encoder", encoder), ("projectors", projectors)):
         load_state(module, _below(tensors, prefix), path)

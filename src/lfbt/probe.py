@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import math
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 from lfbt.batches import epoch_batches, in_order, read_ahead
 from lfbt.classify import ClassifySettings, Fitted, Head, Task, compute_embeddings, new_head, open_task, write_results
 from lfbt.encoder import estimate_batch_norm
+from lfbt.recording import LfbtError
 from lfbt.splits import SPLITS
 
 
@@ -71,6 +73,8 @@ def fit_head(task: Task, embeddings: dict[str, Tensor], settings: ProbeSettings)
             losses += loss.detach() * len(batch)
         with torch.no_grad():
             val_loss = F.cross_entropy(head(embeddings["val"]), val).item()
+        if not math.isfinite(val_loss):
+            raise LfbtError(f"epoch {epoch + 1}: the loss is not finite; try a lower --learning-rate")
         if not history or val_loss < min(line["val_loss"] for line in history):
             best = copy.deepcopy(head)
             best_epoch = epoch + 1

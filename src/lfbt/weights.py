@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import pickle
+import struct
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,9 +18,9 @@ from torch import Tensor, nn
 
 import lfbt
 from lfbt.dataset import DataSet
-from lfbt.encoder import EncoderConfig, LeadEncoders
+from lfbt.encoder import EncoderConfig, LeadEncoders, random_encoder
 from lfbt.output import new_file, read_json, write_json
-from lfbt.recording import PAPER_LEADS, LfbtError
+from lfbt.recording import PAPER_LEADS, LfbtError, check_range
 from lfbt.signal import Normalisation
 
 CONFIG = "config.json"
@@ -81,7 +82,7 @@ def load_encoder(path: Path) -> LeadEncoders:
     if not (folder / CONFIG).is_file():
         raise LfbtError(f"checkpoint: {path} is none; give {_CHECKPOINT_KINDS}")
     content = read_json(folder / CONFIG)
-    encoder = LeadEncoders(_config(content, folder / CONFIG))
+    encoder = random_encoder(_config(content, folder / CONFIG), seed=0)
     load_state(encoder, load_tensors(folder / MODEL), folder / MODEL)
     return encoder.eval()
 
@@ -103,13 +104,30 @@ def _config(content: Mapping[str, Any], path: Path) -> EncoderConfig:
             normalisation=content["normalisation"],
             width=float(content["width"]),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise LfbtError(f"{path}: does not describe an encoder ({type(error).__name__}: {error})") from error
+    check_range(f"{path}: sampling_rate", config.sampling_rate, "(0, inf)")
     if config.normalisation not in get_args(Normalisation):
         raise LfbtError(
             f"{path}: normalisation {config.normalisation!r} is not one of {', '.join(get_args(Normalisation))}"
         )
     return config
+
+
+# What torch raises on files that are cut short, spoilt, or hold something else.
+_SPOILT = (
+    RuntimeError,
+    pickle.UnpicklingError,
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    EOFError,
+    ArithmeticError,
+    AssertionError,
+    struct.error,
+    zipfile.BadZipFile,
+)
 
 
 class _Inert:
@@ -129,12 +147,13 @@ def _load_authors(path: Path) -> LeadEncoders:
         with torch.serialization.safe_globals([(_Inert, name) for name in named]):
             content = torch.load(path, map_location="cpu", weights_only=True)
         states = [list(_tensors(model)) for model in content["backbone_state_dict"]]
-    except (RuntimeError, pickle.UnpicklingError, KeyError, TypeError, ValueError, AttributeError, EOFError) as error:
+    except _SPOILT as error:
         raise LfbtError(f"{not_one} ({type(error).__name__}); give {_CHECKPOINT_KINDS}") from error
-    if len(states) > len(PAPER_LEADS):
+    if not 0 < len(states) <= len(PAPER_LEADS):
         raise LfbtError(f"{not_one} of {len(PAPER_LEADS)} leads: it has {len(states)}")
     leads = PAPER_LEADS[: len(states)]
-    encoder = LeadEncoders(EncoderConfig(leads, sampling_rate=204.8, n_samples=2048, normalisation="record"))
+    config = EncoderConfig(leads, sampling_rate=204.8, n_samples=2048, normalisation="record")
+    encoder = random_encoder(config, seed=0)
     for lead, tensors in zip(leads, states, strict=True):
         _fill(encoder.encoders[lead], tensors, not_one)
     return encoder
@@ -144,7 +163,11 @@ def _tensors(module: Any) -> Iterator[Tensor]:
     """All tensors of an inert module in the order of its layers: weight, bias and, of a norm, its statistics."""
     attributes = vars(module)
     for group in ("_parameters", "_buffers"):
-        yield from (tensor for tensor in attributes[group].values() if tensor is not None)
+        for tensor in attributes[group].values():
+            if isinstance(tensor, Tensor):
+                yield tensor
+            elif tensor is not None:
+                raise TypeError(f"{type(tensor).__name__} in place of a tensor")
     for child in attributes["_modules"].values():
         yield from _tensors(child)
 
@@ -174,6 +197,7 @@ def match(
     """
     if leads:
         encoder, dataset = encoder.select_leads(leads), dataset.select_leads(leads)
+    check_range(f"{dataset.folder}: samples", dataset.n_samples, "[32, inf)", "the encoder halves them five times")
     config = encoder.config
     differences = []
     if dataset.leads != config.leads:
