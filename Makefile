@@ -22,16 +22,16 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
-# 51.2 Hz and 25 epochs fit into a few minutes of two CPU cores; a real run has 2048 samples of ten seconds.
+# 51.2 Hz and few epochs fit into a few minutes of two CPU cores; a real run has 2048 samples of ten seconds.
 demo: $(INSTALLED)  ## pretrain, probe, fine-tune and report on synthetic ECGs, into demo/
 	@test ! -e demo || test -e $(DEMO_MARKER) \
 	  || { echo "demo/ was not made by 'make demo' and is left alone; move it away first" >&2; exit 1; }
 	@rm -rf demo && mkdir demo && touch $(DEMO_MARKER)
 	$(BIN)/lfbt prepare synthetic demo/download demo/data --records 800 --n-samples 512
-	$(BIN)/lfbt pretrain --data-dir demo/data --run-dir demo/pretrain --preset small --epochs 25
+	$(BIN)/lfbt pretrain --data-dir demo/data --run-dir demo/pretrain --preset small --epochs 15
 	$(BIN)/lfbt probe --data-dir demo/data --checkpoint demo/pretrain --run-dir demo/probe
 	$(BIN)/lfbt probe --data-dir demo/data --random-encoder --run-dir demo/probe-random
-	$(BIN)/lfbt finetune --data-dir demo/data --checkpoint demo/pretrain --run-dir demo/finetune --epochs 15 --learning-rate 1e-3
+	$(BIN)/lfbt finetune --data-dir demo/data --checkpoint demo/pretrain --run-dir demo/finetune --epochs 10 --learning-rate 1e-3
 	$(BIN)/lfbt report demo/pretrain demo/probe demo/probe-random demo/finetune --out demo/report
 
 test: $(INSTALLED)  ## run the tests, in WORKERS processes; ARGS goes to pytest

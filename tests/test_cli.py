@@ -98,7 +98,6 @@ def test_pretraining_leaves_an_encoder_its_history_and_its_settings(place):
     config = read(run / "encoder" / "config.json")
     assert (config["leads"], config["n_samples"], config["sampling_rate"]) == (list(PAPER_LEADS), 128, 12.8)
     said = read(place / "said.json")["pretrain"]
-    assert "Loss values in the hundreds or thousands are normal" in said
     assert f"use it with --checkpoint {run}" in said
 
 
@@ -202,7 +201,9 @@ def test_a_fraction_of_the_training_labels_is_stratified(place, tmp_path):
 def test_several_data_sets_are_pretrained_on_together(place, tmp_path):
     two = ("--data-dir", place / "data", place / "data")
     lfbt_says("pretrain", *two, "--run-dir", tmp_path / "run", *PRETRAIN, "--batch-size", 20, "--splits", "val", "test")
-    assert read(tmp_path / "run" / "settings.json")["records"] == 2 * len(open_dataset(place / "data"))
+    assert read(tmp_path / "run" / "settings.json")["records"] == 2 * len(
+        open_dataset(place / "data").rows("val", "test")
+    )
     assert read(tmp_path / "run" / "encoder" / "config.json")["history"]["splits"] == ["val", "test"]
 
 

@@ -15,7 +15,7 @@ import scipy.signal
 
 import lfbt
 from lfbt.dataset import open_dataset
-from lfbt.prepare import PrepareSettings, prepare
+from lfbt.prepare import PrepareSettings, prepare, prepare_entry
 from lfbt.recording import (
     PAPER_LEADS,
     STANDARD_LEADS,
@@ -26,7 +26,7 @@ from lfbt.recording import (
     Recording,
     UnreadableError,
 )
-from lfbt.sources import Folder
+from lfbt.sources import Folder, PtbXl, Synthetic
 from lfbt.splits import split_by_patient
 from lfbt.synthetic import make_record
 
@@ -241,7 +241,8 @@ def test_the_manifest_says_what_was_done(tmp_path):
     assert manifest["synthetic"] is False
     assert (manifest["source"]["name"], manifest["source"]["folder"]) == ("given", "from")
     assert manifest["settings"]["duration"] == 10
-    assert manifest["hash"] == hashlib.sha256("".join(row["hash"] for row in rows).encode()).hexdigest()
+    lines = "\n".join(",".join(row.values()) for row in rows)
+    assert manifest["hash"] == hashlib.sha256(lines.encode()).hexdigest()
     assert (report.records, report.patients, report.counts) == (24, 12, manifest["counts"])
     assert (report.dropped, report.label_rule) == (manifest["dropped"], "as given")
 
@@ -556,3 +557,36 @@ def test_own_files_may_have_leads_of_other_names(tmp_path):
     source = Folder(file_leads="MCL1,X", file_sampling_rate=500)
     prepare(source, "folder", tmp_path / "from", tmp_path / "to", settings(leads=("X",)))
     assert open_dataset(tmp_path / "to").leads == ("X",)
+
+
+def test_a_fault_of_a_lead_that_others_are_derived_from_drops_the_record(tmp_path):
+    """I is flat: III = II − I would be II under another name."""
+    rng = np.random.default_rng(0)
+    recording = Recording(rng.normal(size=(3, 5000)).astype(np.float32), 500.0, ("I", "II", "V1"))
+    recording.signal[0] = 0.3
+    entry = Entry("a", "a", tmp_path / "a", lambda _: recording)
+    done = prepare_entry(entry, PrepareSettings(leads=("II", "III", "V1")))
+    assert [item.reason for item in done.dropped] == ["flat: I"]
+    assert not done.pieces
+    # Where it is not needed it is not looked at.
+    assert len(prepare_entry(entry, PrepareSettings(leads=("II", "V1"))).pieces) == 1
+
+
+def test_the_hash_differs_when_splits_or_labels_do(tmp_path):
+    labelled, unlabelled = Synthetic(records=30, seed=1), Synthetic(records=30, seed=1, labels="none")
+    hashes = set()
+    for number, (source, lead) in enumerate([(labelled, "II"), (unlabelled, "II"), (labelled, "V1")]):
+        settings = PrepareSettings(leads=(lead,), n_samples=64, workers=1)
+        prepare(source, "synthetic", tmp_path / "from", tmp_path / str(number), settings)
+        hashes.add(open_dataset(tmp_path / str(number)).hash)
+    assert len(hashes) == 3
+
+
+@pytest.mark.parametrize("part", ["records500", "records500/00000"])
+def test_synthetic_signals_keep_their_mark_whatever_source_reads_them(tmp_path, part):
+    Synthetic(records=8, seed=1).listing(tmp_path / "from")
+    settings = PrepareSettings(n_samples=64, workers=1)
+    prepare(Folder(), "folder", tmp_path / "from" / part, tmp_path / "to", settings)
+    assert open_dataset(tmp_path / "to").synthetic
+    prepare(PtbXl(), "ptbxl", tmp_path / "from", tmp_path / "ptbxl", settings)
+    assert open_dataset(tmp_path / "ptbxl").synthetic

@@ -191,7 +191,7 @@ def test_the_run_folder(run, data):
     }
     assert content | told == content
     fields = {field.name for field in dataclasses.fields(PretrainSettings)} - {"resume"}
-    assert set(content) == fields | {"lfbt_version", "records", "data_hash"}
+    assert set(content) == fields | {"lfbt_version", "records", "data_hash", "synthetic", "names_assumed"}
     lines = read_lines(folder / "history.jsonl")
     assert [line["epoch"] for line in lines] == [1, 2, 3]
     for line in lines:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from tests.helpers_model import KINDS, vgg16, waves, write_checkpoint, write_labelled, write_packed, z_score
 
+from lfbt.batches import epoch_batches
 from lfbt.embed import EmbedSettings, embed
 from lfbt.encoder import EncoderConfig, estimate_batch_norm, parse_projector, random_encoder, resolve_device
 from lfbt.pretrain import PretrainSettings, pretrain
@@ -125,8 +126,9 @@ def test_a_random_encoders_norms_do_not_hang_on_one_record(tmp_path):
     probe(ProbeSettings(d, tmp_path / "p", random_encoder=True, epochs=1, device="cpu"))
     got = load_encoder(tmp_path / "p").state_dict()
     whole = random_encoder(EncoderConfig(("II", "V1"), 6.4, 64), 0)
-    halves = np.array_split(z_score(signals[:129]).astype(np.float32), 2)
-    estimate_batch_norm(whole, [torch.from_numpy(half) for half in halves])
+    batches = epoch_batches(np.arange(129), 128, seed=0, epoch=0)
+    assert [len(batch) for batch in batches] == [65, 64]
+    estimate_batch_norm(whole, [torch.from_numpy(z_score(signals[batch]).astype(np.float32)) for batch in batches])
     for name, tensor in whole.state_dict().items():
         if name.endswith("running_var"):
             torch.testing.assert_close(got[name], tensor, rtol=1e-4, atol=1e-7)

@@ -119,7 +119,7 @@ def test_wfdb_faults_name_the_file(tmp_path, spoil, message, record):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"units": ["mmHg", "mV"]}, "'mmHg' is not a voltage"),
+        ({"units": ["mmHg", "NU"]}, "none of its signals is a voltage, but (mmHg, NU|NU, mmHg)"),
         ({"leads": ["II", "ii"]}, "two of its leads are named II"),
         ({"leads": ["II", ""]}, "no lead name"),
     ],
@@ -128,6 +128,16 @@ def test_wfdb_headers_of_other_signals_are_refused(tmp_path, options, message):
     write_wfdb(tmp_path, "a", **({"leads": ["I", "II"]} | options))
     with pytest.raises(UnreadableError, match=message):
         read_wfdb(tmp_path / "a.hea")
+
+
+def test_wfdb_signals_that_are_no_voltage_are_no_leads(tmp_path):
+    write_wfdb(tmp_path, "a", leads=["II", "RESP", "V1"], units=["mV", "NU", "mV"])
+    without = read_wfdb(tmp_path / "a.hea")
+    (tmp_path / "a.hea").write_text((tmp_path / "a.hea").read_text().replace("/NU", "/mV"))
+    whole = read_wfdb(tmp_path / "a.hea")
+    assert whole.leads == ("II", "RESP", "V1")
+    assert without.leads == ("II", "V1")
+    np.testing.assert_array_equal(without.signal, whole.signal[[0, 2]])
 
 
 @pytest.mark.parametrize(("dtype", "unit", "scale"), [("<f4", "mV", 1.0), (">i2", "uV", 1e-3), ("f8", "V", 1e3)])
@@ -285,7 +295,7 @@ def test_a_folder_that_is_not_the_sources_is_refused_with_what_it_holds(tmp_path
 )
 def test_the_source_that_might_fit_is_named(tmp_path, file, fitting):
     write(tmp_path / "sub" / file, "")
-    with pytest.raises(LfbtError, match=f"the source {fitting} might fit"):
+    with pytest.raises(LfbtError, match=f"the source {fitting} might fit|is a download of {fitting}; prepare it with"):
         Challenge().listing(tmp_path)
     write_wfdb(tmp_path / "wfdb", "A1")
     write(tmp_path / "wfdb" / "A1.mat", "")

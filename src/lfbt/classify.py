@@ -20,7 +20,6 @@ from lfbt.encoder import EncoderConfig, LeadEncoders, random_encoder, resolve_de
 from lfbt.metrics import evaluate
 from lfbt.output import HISTORY, new_folder, progress, read_json, refuse_occupied, write_json
 from lfbt.recording import LfbtError, check_range
-from lfbt.signal import Normalisation
 from lfbt.splits import SPLITS, stratified_fraction
 from lfbt.weights import (
     ENCODER_FOLDER,
@@ -87,8 +86,10 @@ class Task:
         return torch.from_numpy(self.targets[self.rows[split]]).to(self.device)
 
 
-def open_task(settings: ClassifySettings, random_start: bool, normalisation: Normalisation = "record") -> Task:
-    """The task that `settings` describe; `random_start` draws the encoder's weights instead of loading them.
+def open_task(settings: ClassifySettings, random_start: bool) -> Task:
+    """The task that `settings` describe.
+
+    `random_start` draws the weights of an encoder of the paper's width and normalisation instead of loading one.
 
     Raises LfbtError for settings out of range, an occupied run folder, a data set or checkpoint that is none, labels
     that do not fit, and an empty split.
@@ -98,6 +99,10 @@ def open_task(settings: ClassifySettings, random_start: bool, normalisation: Nor
     check_range("learning-rate", settings.learning_rate, "(0, 1000]")
     check_range("seed", settings.seed, "[0, inf)")
     check_range("workers", settings.workers, "[0, inf)")
+    if random_start == (settings.checkpoint is not None):
+        raise LfbtError(
+            "checkpoint: give either --checkpoint, or --random-encoder (probe) or --from-scratch (finetune)"
+        )
     refuse_occupied(settings.run_dir)
     device = resolve_device(settings.device)
     dataset = open_dataset(settings.data_dir, settings.split_seed)
@@ -107,11 +112,9 @@ def open_task(settings: ClassifySettings, random_start: bool, normalisation: Nor
             f"num-classes: {settings.num_classes} contradicts the {len(dataset.classes)} classes of "
             f"{settings.data_dir}: {', '.join(dataset.classes)}"
         )
-    if random_start == (settings.checkpoint is not None):
-        raise LfbtError("checkpoint: give either --checkpoint or a random start, one of the two")
     if settings.checkpoint is None:
         dataset = dataset.select_leads(settings.leads) if settings.leads else dataset
-        config = EncoderConfig(dataset.leads, dataset.sampling_rate, dataset.n_samples, normalisation)
+        config = EncoderConfig(dataset.leads, dataset.sampling_rate, dataset.n_samples)
         encoder = random_encoder(config, settings.seed)
     else:
         encoder = load_encoder(settings.checkpoint)

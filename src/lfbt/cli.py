@@ -48,6 +48,12 @@ def reporting_errors() -> Iterator[None]:
     except (LfbtError, OSError) as error:
         print(f"lfbt: error: {' '.join(str(error).split())}", file=sys.stderr)
         raise SystemExit(2) from None
+    except (MemoryError, RuntimeError) as error:
+        # PyTorch's errors are of many kinds; only this one is the user's to mend.
+        if not isinstance(error, MemoryError) and "memory" not in str(error):
+            raise
+        print("lfbt: error: out of memory; take a smaller --batch-size, or fewer --workers", file=sys.stderr)
+        raise SystemExit(2) from None
     except KeyboardInterrupt:
         print("lfbt: interrupted", file=sys.stderr)
         raise SystemExit(130) from None
@@ -132,7 +138,7 @@ def _prepare(words: Sequence[str]) -> None:
     print(f"{given.target}: {report.records} records of {report.patients} patients. Labels: {report.label_rule}.")
     for split, counts in report.counts.items():
         by_class = ", ".join(f"{label} {count}" for label, count in counts.items() if label)
-        print(f"  {split:<6}{sum(counts.values())}{'  (' + by_class + ')' if by_class else ''}")
+        print(f"  {split:<6}{report.sizes[split]}{'  (' + by_class + ')' if by_class else ''}")
     for reason, count in report.dropped.items():
         print(f"  dropped {count}: {reason}")
 
@@ -148,7 +154,6 @@ def _pretrain(words: Sequence[str]) -> None:
     preset = first.parse_known_args(list(words))[0].preset
     default = preset_settings(preset, data_dir=tyro.MISSING, run_dir=tyro.MISSING)
     settings = _parse(PretrainSettings, "lfbt pretrain", COMMANDS["pretrain"], words, default=default)
-    print("Loss values in the hundreds or thousands are normal: they are sums over the projector's dimensions.")
     run_dir = pretrain(settings)
     print(f"{run_dir}: the encoder is in {run_dir / 'encoder'}; use it with --checkpoint {run_dir}")
 
@@ -184,8 +189,11 @@ def summary(results: dict[str, Any], run_dir: Path) -> str:
         lines.append(
             f"  the files name no leads and no rate; assumed: {', '.join(results['leads'])} in this order, 10 s"
         )
-    if test["absent_classes"]:
-        lines.append(f"  no test record of {', '.join(test['absent_classes'])}: left out of the means")
+    for split, counts in results["data"]["counts"].items():
+        absent = [name for name, count in counts.items() if not count]
+        if absent:
+            left_out = ": left out of the means" if split == "test" else ""
+            lines.append(f"  no {split} record of {', '.join(absent)}{left_out}")
     return "\n".join(lines)
 
 
@@ -208,7 +216,10 @@ def _report(words: Sequence[str]) -> None:
     from lfbt.report import ReportSettings, report
 
     markers = (tyro.conf.PositionalRequiredArgs,)
-    print(report(_parse(ReportSettings, "lfbt report", COMMANDS["report"], words, markers)))
+    page, table = report(_parse(ReportSettings, "lfbt report", COMMANDS["report"], words, markers))
+    if len(table):
+        print(table.to_string(index=False, float_format=lambda value: f"{value:.4f}"))
+    print(page)
 
 
 _COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {

@@ -76,7 +76,7 @@ class DataSet:
     leads: names of the rows of a signal; sampling_rate in Hz; classes: names in column order, empty without labels;
     ids, patients, labels and split: one a record, labels a tuple of class names; names_assumed: the files name neither
     leads nor sampling rate, so the paper's are assumed; synthetic: the signals were made, not measured; hash: differs
-    when the records do (of .npy folders: when names or sizes of files do).
+    when the records do or their splits do (of .npy folders, records are told apart by names and sizes).
     """
 
     folder: Path
@@ -330,7 +330,9 @@ def _open_npy(folder: Path, manifest: dict[str, Any], split_seed: int) -> DataSe
         split=np.array(splits),
         signals=NpyFiles(files, (len(files), *shape)),
         lead_rows=tuple(range(len(leads))),
-        hash=_hash(f"{name} {path.stat().st_size}" for name, path in zip(ids, files, strict=True)),
+        hash=_hash(
+            f"{path.stat().st_size} {name} {split}" for path, name, split in zip(files, ids, splits, strict=True)
+        ),
         names_assumed="leads" not in manifest,
         synthetic=bool(manifest.get("synthetic", False)),
     )
@@ -338,10 +340,14 @@ def _open_npy(folder: Path, manifest: dict[str, Any], split_seed: int) -> DataSe
 
 def _labelled_files(folder: Path) -> list[tuple[Path, str, str]]:
     """The ``.npy`` files of the authors' layouts in `folder`, each with its label and split, or empty text."""
-    below = _folders_in(folder)
+    below = [place for place in _folders_in(folder) if next(place.rglob("*.npy"), None)]
     names = {path.name for path in below}
     if names == {"samples"}:
         return [(path, "", "train") for path in _npy_in(below[0])]
+    of_a_layout = names & {"samples", *SPLITS}
+    if of_a_layout and not names <= set(SPLITS):
+        other = min(names - of_a_layout, default="another of them")
+        raise LfbtError(f"data-dir: {folder} has {min(of_a_layout)}/ and {other}/ side by side; give {LAYOUTS}")
     if names and names <= set(SPLITS):
         class_folders = [(of_class, part.name) for part in below for of_class in _folders_in(part)]
     else:

@@ -35,6 +35,8 @@ class EmbedSettings:
     """Use the encoders of these leads only, by name, comma-separated."""
     allow_mismatch: bool = False
     """Use a data set although its leads, sampling rate or samples are not the encoder's."""
+    split_seed: int = 0
+    """Seed of the split of class folders without split folders."""
     device: str = "auto"
     """auto, cpu or cuda."""
     workers: int = 2
@@ -52,7 +54,7 @@ def embed(settings: EmbedSettings) -> dict[str, Any]:
     check_range("workers", settings.workers, "[0, inf)")
     refuse_occupied(settings.out)
     device = resolve_device(settings.device)
-    dataset = open_datasets(settings.data_dir)
+    dataset = open_datasets(settings.data_dir, settings.split_seed)
     whole = load_encoder(settings.checkpoint)
     encoder, dataset = match(whole, dataset, settings.leads, settings.allow_mismatch)
     has_head = (settings.checkpoint / HEAD).is_dir()

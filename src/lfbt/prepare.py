@@ -31,9 +31,19 @@ from lfbt.recording import (
     check_range,
     missing_leads,
 )
-from lfbt.signal import Signal, choose_leads, cut_pieces, fit_samples, normalise, quality_fault
+from lfbt.signal import (
+    AbsentLeadError,
+    Signal,
+    choose_leads,
+    cut_pieces,
+    fit_samples,
+    limb_leads_used,
+    normalise,
+    quality_fault,
+)
 from lfbt.sources import Source
 from lfbt.splits import SPLITS, split_by_patient
+from lfbt.synthetic import MARKER
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +59,7 @@ class PrepareSettings:
     pieces: Literal["all", "first"] = "all"
     """Which pieces of a recording longer than the duration are kept."""
     keep_multi_label: bool = False
-    """Keep records with several labels (the paper drops them)."""
+    """Keep records with several labels (the paper drops them). Probe and fine-tuning take one label a record only."""
     test_fraction: float = 0.2
     """Part of the patients put aside for the test, where the source has no official split."""
     val_fraction: float = 0.1
@@ -76,10 +86,11 @@ class Prepared:
 
 @dataclasses.dataclass(frozen=True)
 class PrepareReport:
-    """How many records were kept, by split and class, and how many were dropped, by reason."""
+    """How many records were kept, by split and by split and class, and how many were dropped, by reason."""
 
     records: int
     patients: int
+    sizes: dict[str, int]
     counts: dict[str, dict[str, int]]
     dropped: dict[str, int]
     label_rule: str
@@ -97,21 +108,24 @@ def prepare_entry(entry: Entry, settings: PrepareSettings) -> Prepared:
             raise UnreadableError(
                 f"sampling rate {recording.sampling_rate:g} Hz is too low for {settings.duration:g} s"
             )
-        chosen = choose_leads(recording.signal, recording.leads, settings.leads)
+        # A fault of a lead that others are derived from is a fault of theirs.
+        used = limb_leads_used(recording.leads, settings.leads)
+        checked = (*settings.leads, *(lead for lead in used if lead not in settings.leads))
+        chosen = choose_leads(recording.signal, recording.leads, checked)
         cut = cut_pieces(chosen, n_raw, settings.pieces)
         n_pieces = len(cut)
         for number, piece in enumerate(cut):
-            fault = quality_fault(piece, settings.leads, recording.sampling_rate)
+            fault = quality_fault(piece, checked, recording.sampling_rate)
             if fault:
                 where = f" (piece {number + 1} of {n_pieces})" if n_pieces > 1 else ""
                 dropped.append(Dropped(entry.id, str(entry.file), fault + where))
             else:
-                pieces.append((number, fit_samples(piece, n_raw, settings.n_samples)))
+                pieces.append((number, fit_samples(piece[: len(settings.leads)], n_raw, settings.n_samples)))
     except UnreadableError as error:
         if not settings.skip_unreadable:
             raise UnreadableError(f"{error}; mend or remove it, or drop such files with --skip-unreadable") from error
         dropped.append(Dropped(entry.id, str(entry.file), f"unreadable: {error}"))
-    except LfbtError as error:
+    except AbsentLeadError as error:
         dropped.append(Dropped(entry.id, str(entry.file), str(error)))
     return Prepared(entry, n_pieces, pieces, dropped)
 
@@ -288,7 +302,7 @@ def prepare(
                         "patient": done.entry.patient,
                         "file": _relative(done.entry.file, source_folder),
                         "piece": number,
-                        "labels": ";".join(done.entry.labels),
+                        "labels": ";".join(dict.fromkeys(done.entry.labels)),
                         "split": "",
                         "hash": hashlib.sha256(signal.tobytes()).hexdigest(),
                     }
@@ -301,9 +315,16 @@ def prepare(
             writer.sort((row["split"], row["labels"]) for row in rows)
         report = _report(rows, listing, dropped)
         _write_tables(folder, rows, dropped, source_folder)
-        manifest = _manifest(source, name, source_folder, settings, listing, report, rows)
+        synthetic = _is_synthetic(kept)
+        manifest = _manifest(source, name, source_folder, settings, listing, report, rows, synthetic)
         write_json(folder / MANIFEST, manifest)
     return report
+
+
+def _is_synthetic(entries: list[Entry]) -> bool:
+    """Whether any record lies where `write_ptbxl` left its mark, by whatever source it was read."""
+    above = {place for entry in entries for place in entry.file.absolute().parents}
+    return any((place / MARKER).is_file() for place in above)
 
 
 def _relative(file: Path, folder: Path) -> str:
@@ -332,6 +353,7 @@ def _report(rows: list[dict[str, Any]], listing: Listing, dropped: list[Dropped]
     return PrepareReport(
         records=len(rows),
         patients=len({row["patient"] for row in rows}),
+        sizes={split: sum(row["split"] == split for row in rows) for split in SPLITS},
         counts=counts,
         dropped=_reasons(dropped),
         label_rule=listing.label_rule,
@@ -354,6 +376,7 @@ def _manifest(
     listing: Listing,
     report: PrepareReport,
     rows: list[dict[str, Any]],
+    synthetic: bool,
 ) -> dict[str, Any]:
     return {
         "lfbt_version": lfbt.__version__,
@@ -367,8 +390,8 @@ def _manifest(
         "patients": report.patients,
         "counts": report.counts,
         "dropped": report.dropped,
-        "synthetic": name == "synthetic",
+        "synthetic": synthetic,
         "source": {"name": name, "folder": source_folder.name, "options": dict(vars(source))},
         "settings": {name: value for name, value in dataclasses.asdict(settings).items() if name != "workers"},
-        "hash": hashlib.sha256("".join(row["hash"] for row in rows).encode()).hexdigest(),
+        "hash": hashlib.sha256("\n".join(",".join(map(str, row.values())) for row in rows).encode()).hexdigest(),
     }

@@ -170,6 +170,8 @@ def pretrain(settings: PretrainSettings) -> Path:
     with _run_folder(settings, dataset, first_epoch), progress_bar(n_steps, "pretrain") as bar:
         for epoch in range(first_epoch, settings.epochs):
             line = _epoch(epoch, settings, dataset, rows, encoder, projectors, optimizer, device, bar)
+            if epoch == first_epoch:
+                bar.say("losses in the hundreds or thousands are normal: they are sums over the projector's dimensions")
             with (settings.run_dir / HISTORY).open("a", encoding="utf-8") as history:
                 history.write(json.dumps(line) + "\n")
             bar.say(
@@ -240,7 +242,13 @@ def _epoch(
 def _settings_content(settings: PretrainSettings, dataset: DataSet) -> dict[str, Any]:
     content = dataclasses.asdict(settings)
     del content["resume"]
-    return {"lfbt_version": lfbt.__version__, **content, "records": len(dataset), "data_hash": dataset.hash}
+    known = {
+        "records": len(dataset.rows(*settings.splits)),
+        "data_hash": dataset.hash,
+        "synthetic": dataset.synthetic,
+        "names_assumed": dataset.names_assumed,
+    }
+    return {"lfbt_version": lfbt.__version__, **content, **known}
 
 
 # What may differ when a run goes on: none of these changes what is learned.
@@ -282,8 +290,6 @@ def _save(
         "method": "LFBT",
         "epochs_done": epochs_done,
         "loss": line["loss"],
-        "synthetic": dataset.synthetic,
-        "names_assumed": dataset.names_assumed,
     }
     save_encoder(settings.run_dir / ENCODER_FOLDER, encoder, history)
     tensors: dict[str, Tensor] = {"epochs_done": torch.tensor(epochs_done)}

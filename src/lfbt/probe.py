@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lfbt.batches import epoch_batches, in_order, read_ahead
+from lfbt.batches import INFERENCE_BATCH, epoch_batches, read_ahead
 from lfbt.classify import ClassifySettings, Fitted, Head, Task, compute_embeddings, new_head, open_task, write_results
 from lfbt.encoder import estimate_batch_norm
 from lfbt.recording import LfbtError
@@ -37,7 +37,8 @@ def probe(settings: ProbeSettings) -> dict[str, Any]:
     """
     task = open_task(settings, random_start=settings.random_encoder)
     if settings.random_encoder:
-        batches = in_order(task.rows["train"])
+        # In an order by chance: in class folders a batch would be of one class.
+        batches = epoch_batches(task.rows["train"], INFERENCE_BATCH, settings.seed, 0)
         normalisation = task.encoder.config.normalisation
         estimate_batch_norm(
             task.encoder, read_ahead(task.dataset, batches, normalisation, task.device, settings.workers)

@@ -59,6 +59,11 @@ def missing_leads(wanted: Iterable[str], present: Iterable[str]) -> list[str]:
     return [lead for lead in wanted if lead not in names]
 
 
+def is_voltage(unit: str) -> bool:
+    """Whether `unit` is one that `unit_in_mv` knows."""
+    return unit.strip().lower() in _UNITS_IN_MV
+
+
 def unit_in_mv(unit: str) -> float:
     """How many mV one `unit` is. Raises LfbtError for a unit that is no voltage."""
     try:

@@ -18,7 +18,6 @@ from lfbt.classify import RESULTS
 from lfbt.output import HISTORY, new_folder, read_json, refuse_occupied
 from lfbt.pretrain import SETTINGS
 from lfbt.recording import LfbtError
-from lfbt.weights import load_history
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,10 +62,10 @@ class Run:
     synthetic: bool
 
     @property
-    def name(self) -> str:
-        """The folder's name, and for classifiers what they stand on."""
-        start = self.content.get("encoder", {"checkpoint": self.folder})["checkpoint"]
-        return self.folder.name + (" (random encoder)" if self.kind == "probe" and start is None else "")
+    def what(self) -> str:
+        """What kind of run it is, in words."""
+        of_random = self.kind == "probe" and self.content["encoder"]["checkpoint"] is None
+        return _KINDS[self.kind] + (" of a random encoder" if of_random else "")
 
 
 def open_run(folder: Path) -> Run:
@@ -76,18 +75,22 @@ def open_run(folder: Path) -> Run:
         raise LfbtError(
             f"run: {folder} is no run folder (it has no {HISTORY}); give those of pretrain, probe or finetune"
         )
-    history = [json.loads(line) for line in history_file.read_text(encoding="utf-8").splitlines()]
-    if (folder / RESULTS).is_file():
-        content = read_json(folder / RESULTS)
-        return Run(folder, content["kind"], content, history, content["synthetic"])
-    if not (folder / SETTINGS).is_file() or not history:
-        raise LfbtError(f"run: {folder} has neither {RESULTS} nor an epoch of pretraining; let the run go on first")
-    synthetic = bool(load_history(folder).get("synthetic", False))
-    return Run(folder, "pretrain", read_json(folder / SETTINGS), history, synthetic)
+    try:
+        history = [json.loads(line) for line in history_file.read_text(encoding="utf-8").splitlines()]
+        if (folder / RESULTS).is_file():
+            content = read_json(folder / RESULTS)
+            return Run(folder, content["kind"], content, history, content["synthetic"])
+        content = read_json(folder / SETTINGS)
+        run = Run(folder, "pretrain", content, history, content["synthetic"])
+    except (ValueError, KeyError) as error:
+        raise LfbtError(f"run: {folder} is not whole ({error}); run it again, or go on with --resume") from error
+    if not history:
+        raise LfbtError(f"run: {folder} has no epoch yet; let it go on first")
+    return run
 
 
-def report(settings: ReportSettings) -> Path:
-    """Write the report of the runs; returns the HTML file.
+def report(settings: ReportSettings) -> tuple[Path, pd.DataFrame]:
+    """Write the report of the runs; returns the HTML file and the table of all classifiers.
 
     Raises LfbtError for a folder that is no run, for real and synthetic results together, and for classifiers that
     were not tested on the same records.
@@ -111,16 +114,16 @@ def report(settings: ReportSettings) -> Path:
     if classifiers:
         sections += ["<h2>Test split</h2>", _html_table(table), _PROTOCOL]
     for run in classifiers:
-        sections += [f"<h2>{html.escape(run.name)}: {_KINDS[run.kind]}</h2>", _class_table(run), _confusion(run)]
+        sections += [f"<h2>{html.escape(run.folder.name)}: {run.what}</h2>", _class_table(run), _confusion(run)]
     for run in pretrainings:
-        sections += [f"<h2>{html.escape(run.name)}: {_KINDS[run.kind]}</h2>", _pretraining(run)]
+        sections += [f"<h2>{html.escape(run.folder.name)}: {run.what}</h2>", _pretraining(run)]
     body = "\n".join(sections)
     page = f"<!doctype html><meta charset='utf-8'><title>lfbt report</title><style>{_STYLE}</style>\n{body}\n"
     with new_folder(settings.out) as folder:
         (folder / REPORT).write_text(page, encoding="utf-8")
         table.to_csv(folder / TABLE, index=False)
         overview.savefig(folder / PICTURE, dpi=110)
-    return settings.out / REPORT
+    return settings.out / REPORT, table
 
 
 _PROTOCOL = (
@@ -139,7 +142,7 @@ def results_table(runs: Sequence[Run]) -> pd.DataFrame:
         test, counts = run.content["test"], run.content["data"]["counts"]
         figures = [test["auroc"], test["auprc"], test["f1"], test["accuracy"]]
         leads = " ".join(run.content["leads"])
-        rows.append([run.name, _KINDS[run.kind], leads, sum(counts["train"].values()), *figures, test["records"]])
+        rows.append([run.folder.name, run.what, leads, sum(counts["train"].values()), *figures, test["records"]])
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -160,20 +163,22 @@ def _overview(classifiers: Sequence[Run], pretrainings: Sequence[Run]) -> Figure
     if pretrainings:
         axes = panels.pop(0)
         for run in pretrainings:
-            axes.plot([line["epoch"] for line in run.history], [line["loss"] for line in run.history], label=run.name)
+            axes.plot(
+                [line["epoch"] for line in run.history], [line["loss"] for line in run.history], label=run.folder.name
+            )
         axes.set(xlabel="epoch", ylabel="LFBT loss", title="Pretraining, without labels")
         axes.legend(frameon=False)
     if classifiers:
         axes = panels.pop(0)
         places = np.arange(len(classifiers))
         for shift, key, name, colour in ((-0.2, "auroc", "AUROC", "#1f6feb"), (0.2, "auprc", "AUPRC", "#d29922")):
-            values = [run.content["test"][key] or 0.0 for run in classifiers]
+            values = [np.nan if run.content["test"][key] is None else run.content["test"][key] for run in classifiers]
             bars = axes.barh(places + shift, values, height=0.38, label=name, color=colour)
             axes.bar_label(bars, fmt="%.3f", padding=3)
-        axes.set_yticks(places, [f"{run.name}\n{_KINDS[run.kind]}" for run in classifiers])
+        axes.set_yticks(places, [f"{run.folder.name}\n{run.what}" for run in classifiers])
         axes.invert_yaxis()
-        axes.set(xlim=(0, 1.18), title="Test split" + (", SYNTHETIC data" if classifiers[0].synthetic else ""))
-        axes.legend(frameon=False, loc="lower right")
+        axes.set(xlim=(0, 1.12), title="Test split" + (", SYNTHETIC data" if classifiers[0].synthetic else ""))
+        axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.08), ncols=2)
     return figure
 
 
@@ -193,7 +198,7 @@ def _confusion(run: Run) -> str:
     for (row, column), count in np.ndenumerate(matrix):
         colour = "white" if shares[row, column] > 0.5 else "black"
         axes.text(column, row, str(count), ha="center", va="center", color=colour)
-    return _image(figure, f"Confusion matrix of {run.name}")
+    return _image(figure, f"Confusion matrix of {run.folder.name}")
 
 
 def _class_table(run: Run) -> str:

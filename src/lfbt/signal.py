@@ -25,33 +25,43 @@ _FROM_I_AND_II = {
 }
 
 
+class AbsentLeadError(LfbtError):
+    """A lead that a recording does not have and that cannot be derived."""
+
+
+def limb_leads_used(leads: Sequence[str], wanted: Sequence[str]) -> list[str]:
+    """The two limb leads among `leads` from which `choose_leads` derives others; none where it derives nothing."""
+    derived = [lead for lead in wanted if lead in _FROM_I_AND_II and lead not in leads]
+    known = [lead for lead in _FROM_I_AND_II if lead in leads][:2]
+    return known if derived and len(known) == 2 else []
+
+
 def choose_leads(signal: Signal, leads: Sequence[str], wanted: Sequence[str]) -> Signal:
     """The rows of `signal` named `wanted`, in that order, whatever their order in the file.
 
     signal: ``[leads, samples]`` in mV with one name a row. A missing limb lead is derived from any two other limb
     leads (III = II − I, aVR = −(I + II)/2, aVL = I − II/2, aVF = II − I/2).
 
-    Raises LfbtError, naming the leads, when one is missing and cannot be derived, or a name stands twice.
+    Raises AbsentLeadError, naming the leads, when one is missing and cannot be derived, LfbtError when a name stands
+    twice.
     """
     rows = {lead: row for row, lead in enumerate(leads)}
     if len(rows) < len(leads):
         raise LfbtError(f"leads {','.join(leads)}: one name stands for two rows")
-    known_limb = [lead for lead in _FROM_I_AND_II if lead in rows][:2]
-    if len(known_limb) == 2:
-        to_known = np.array([_FROM_I_AND_II[lead] for lead in known_limb])
-        from_known = np.linalg.inv(to_known)
+    used = limb_leads_used(leads, wanted)
+    absent = [lead for lead in wanted if lead not in rows and not (used and lead in _FROM_I_AND_II)]
+    if absent:
+        raise AbsentLeadError(f"absent lead {','.join(absent)} (the recording has {','.join(leads)})")
+    if used:
+        from_used = np.linalg.inv(np.array([_FROM_I_AND_II[lead] for lead in used]))
+        first, second = (signal[rows[lead]] for lead in used)
     out = np.empty((len(wanted), signal.shape[1]), dtype=np.float32)
-    absent = []
     for row, lead in enumerate(wanted):
         if lead in rows:
             out[row] = signal[rows[lead]]
-        elif lead in _FROM_I_AND_II and len(known_limb) == 2:
-            weights = np.array(_FROM_I_AND_II[lead]) @ from_known
-            out[row] = weights[0] * signal[rows[known_limb[0]]] + weights[1] * signal[rows[known_limb[1]]]
         else:
-            absent.append(lead)
-    if absent:
-        raise LfbtError(f"absent lead {','.join(absent)} (the recording has {','.join(leads)})")
+            weights = np.array(_FROM_I_AND_II[lead]) @ from_used
+            out[row] = weights[0] * first + weights[1] * second
     return out
 
 

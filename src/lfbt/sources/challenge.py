@@ -11,7 +11,7 @@ from typing import Literal
 
 from lfbt.recording import Dropped, Entry, LfbtError, Listing
 from lfbt.sources.files import read_wfdb
-from lfbt.sources.finding import files_below, not_found, read_table, relative_id
+from lfbt.sources.finding import files_below, fitting_source, not_found, read_table, relative_id
 
 Labels = Literal["none", "codes", "mapping"]
 
@@ -66,6 +66,9 @@ def _listing(folder: Path, source: Literal["challenge", "ningbo"], labels: Label
     if (labels == "mapping") != (mapping is not None):
         raise LfbtError(f"labels: {labels} with mapping {mapping}; give a mapping with labels mapping, and only then")
     files = files_below(folder)
+    fitting = fitting_source(files)
+    if fitting in ("ptbxl", "synthetic"):
+        raise LfbtError(f"source {source}: {folder} is a download of {fitting}; prepare it with that source")
     headers = [file for file in files if file.suffix == ".hea" and (source == "challenge" or is_ningbo(file.stem))]
     if not headers:
         wanted = "any WFDB header (.hea)" if source == "challenge" else "any header JS10647.hea to JS45551.hea"

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lfbt.recording import STANDARD_LEADS, LfbtError, Recording, UnreadableError, lead_name, unit_in_mv
+from lfbt.recording import STANDARD_LEADS, LfbtError, Recording, UnreadableError, is_voltage, lead_name, unit_in_mv
 
 if TYPE_CHECKING:
     from ecgdatakit import ECGRecord
@@ -113,11 +113,13 @@ def _read_wfdb(readable: Path, header: Path) -> Recording:
         raise UnreadableError(f"file {header}: it has no signal")
     if not all(record.sig_name):
         raise UnreadableError(f"file {header}: one of its signals has no lead name; add it to the header")
-    try:
-        scale = np.array([unit_in_mv(unit) for unit in record.units])
-    except LfbtError as error:
-        raise UnreadableError(f"file {header}: {error}") from error
-    return _recording(header, record.p_signal.T * scale[:, None], record.sig_name, float(record.fs))
+    # Other channels, of breathing or blood pressure, are no leads.
+    leads = [row for row, unit in enumerate(record.units) if is_voltage(unit)]
+    if not leads:
+        raise UnreadableError(f"file {header}: none of its signals is a voltage, but {', '.join(set(record.units))}")
+    scale = np.array([unit_in_mv(record.units[row]) for row in leads])
+    names = [record.sig_name[row] for row in leads]
+    return _recording(header, record.p_signal.T[leads] * scale[:, None], names, float(record.fs))
 
 
 def read_npy(path: Path, leads: Sequence[str], sampling_rate: float, unit: str) -> Recording:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from lfbt.recording import LfbtError
 from lfbt.sources.files import CLINICAL_FORMATS
+from lfbt.synthetic import MARKER
 
 
 def files_below(folder: Path) -> list[Path]:
@@ -55,7 +56,7 @@ def fitting_source(files: Iterable[Path]) -> str:
     names = {file.name for file in files}
     suffixes = {Path(name).suffix.lower() for name in names}
     for table, source in (
-        ("synthetic.json", "synthetic"),
+        (MARKER, "synthetic"),
         ("ptbxl_database.csv", "ptbxl"),
         ("REFERENCE.csv", "cpsc2018"),
         ("Diagnostics.xlsx", "chapman"),

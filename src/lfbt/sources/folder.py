@@ -20,11 +20,11 @@ from lfbt.sources.files import (
     read_wfdb,
 )
 from lfbt.sources.finding import check_unique, files_below, not_found, read_table, relative_id
+from lfbt.splits import SPLITS
 
 Labels = Literal["none", "folders", "table"]
 
 _PLAIN_SUFFIXES = (".hea", ".npy", ".csv")
-_SPLITS = ("train", "val", "test")
 _RULES = {
     "none": "no labels were read",
     "folders": "the name of the sub-folder that holds the record",
@@ -119,10 +119,10 @@ class Folder:
 def _with_folders(entries: Sequence[Entry], folder: Path) -> Listing:
     """Labels, and splits where the first folders are train, val and test, from the entries' places."""
     parts = [entry.file.relative_to(folder).parts[:-1] for entry in entries]
-    in_split = [part[:1] != () and part[0] in _SPLITS for part in parts]
+    in_split = [part[:1] != () and part[0] in SPLITS for part in parts]
     if any(in_split) and not all(in_split):
         stray = entries[in_split.index(False)].id
-        raise LfbtError(f"folder {folder}: it has split folders, but {stray} is not in {', '.join(_SPLITS)}; move it")
+        raise LfbtError(f"folder {folder}: it has split folders, but {stray} is not in {', '.join(SPLITS)}; move it")
     kept, dropped = [], []
     for entry, part in zip(entries, parts, strict=True):
         split, *rest = part if any(in_split) else ("", *part)
@@ -160,8 +160,8 @@ def _with_table(entries: Sequence[Entry], table: Path, folder: Path) -> Listing:
             dropped.append(Dropped(entry.id, _shown(entry, folder), "not in the table"))
             continue
         split = found.get("split", "")
-        if split not in ("", *_SPLITS):
-            raise LfbtError(f"table {table}: record {entry.id} has split {split!r}; allowed: {', '.join(_SPLITS)}")
+        if split not in ("", *SPLITS):
+            raise LfbtError(f"table {table}: record {entry.id} has split {split!r}; allowed: {', '.join(SPLITS)}")
         labels = tuple(sorted({part.strip() for part in found.get("label", "").split(";")} - {""}))
         patient = found.get("patient", "") or entry.id
         kept.append(dataclasses.replace(entry, patient=patient, labels=labels, split=split))
