@@ -117,10 +117,6 @@ def _signal(leads, samples):
     return np.zeros((leads, samples), dtype=np.float32)
 
 
-def test_a_recording_knows_how_long_it_is():
-    assert Recording(_signal(2, 1250), 500.0, ("I", "II")).seconds == 2.5
-
-
 @pytest.mark.parametrize("shape", [(3, 10), (1, 10), (2, 0), (2,), (1, 2, 10)])
 def test_a_signal_that_is_not_leads_by_samples_is_refused(shape):
     with pytest.raises(UnreadableError, match=r"recording r7: its signal has shape .* not \[2 leads, samples\].*I,II"):

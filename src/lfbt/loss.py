@@ -43,7 +43,7 @@ def lfbt_loss(z1: Tensor, z2: Tensor, gamma: float = 0.8, lambd: float = 0.0051)
 def lead_pair_losses(z1: Tensor, z2: Tensor, lambd: float) -> Tensor:
     """L_ij for all pairs of leads ``[leads, leads]``, of projections ``[B, leads, D]``."""
     n_records, n_leads, n_dims = z1.shape
-    # L D B: one product a feature gives the diagonals of all C_ij, D L L.
+    # D L L: a product of L × B with B × L for each feature is what stands on the diagonals of all C_ij.
     diagonals = torch.bmm(z1.permute(2, 1, 0), z2.permute(2, 0, 1)) / n_records
     gram_cost = 2 * n_leads * n_records**2 * n_dims + n_leads**2 * n_records**2
     literal_cost = n_leads**2 * n_records * n_dims**2

@@ -105,11 +105,6 @@ class Recording:
         if not 0 < self.sampling_rate < np.inf:
             raise UnreadableError(f"recording {self.id or '?'}: sampling rate {self.sampling_rate} Hz is not positive")
 
-    @property
-    def seconds(self) -> float:
-        """How long the recording is, in seconds."""
-        return float(self.signal.shape[1] / self.sampling_rate)
-
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
