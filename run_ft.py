@@ -5,6 +5,7 @@ from pathlib import Path
 
 from lfbt.cli import reporting_errors, summary
 from lfbt.finetune import FinetuneSettings, finetune
+from lfbt.memory import keep_freed_memory
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
 parser.add_argument("--data-dir", type=Path, required=True, metavar="DIR", help="packed data set, or class folders")
@@ -19,6 +20,7 @@ parser.add_argument("--learning-rate", type=float, default=1e-4, metavar="LR", h
 
 if __name__ == "__main__":
     given = vars(parser.parse_args())
+    keep_freed_memory()
     with reporting_errors():
         settings = FinetuneSettings(run_dir=given.pop("model_dir"), **given)
         print(summary(finetune(settings), settings.run_dir))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from lfbt.cli import reporting_errors, summary
 from lfbt.dataset import check_n_leads, open_dataset
+from lfbt.memory import keep_freed_memory
 from lfbt.probe import ProbeSettings, probe
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
@@ -20,6 +21,7 @@ parser.add_argument("--learning-rate", type=float, default=1e-3, metavar="LR", h
 
 if __name__ == "__main__":
     given = vars(parser.parse_args())
+    keep_freed_memory()
     with reporting_errors():
         check_n_leads(open_dataset(given["data_dir"]), given.pop("num_leads"))
         settings = ProbeSettings(run_dir=given.pop("feat_dir"), **given)

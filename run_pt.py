@@ -5,6 +5,7 @@ from pathlib import Path
 
 from lfbt.cli import reporting_errors
 from lfbt.dataset import check_n_leads, open_dataset
+from lfbt.memory import keep_freed_memory
 from lfbt.pretrain import PretrainSettings, pretrain
 from lfbt.weights import ENCODER_FOLDER
 
@@ -23,6 +24,7 @@ parser.add_argument("--checkpoint-dir", type=Path, default=Path("./checkpoint/")
 
 if __name__ == "__main__":
     given = vars(parser.parse_args())
+    keep_freed_memory()
     with reporting_errors():
         check_n_leads(open_dataset(given["data_dir"]), given.pop("num_leads"))
         folders = {"data_dir": (given.pop("data_dir"),), "run_dir": given.pop("checkpoint_dir")}

@@ -11,7 +11,7 @@ import scipy.signal
 import torch
 from torch import Tensor, nn
 
-from lfbt.encoder import EncoderConfig, LeadEncoder, LeadEncoders, Projectors, estimate_batch_norm, random_encoder
+from lfbt.encoder import EncoderConfig, LeadEncoder, LeadEncoders, Projector, estimate_batch_norm, random_encoder
 from lfbt.weights import save_encoder
 
 #: VGG16 at width 0.125, as the method writes it: channels of each convolution, block by block.
@@ -44,9 +44,10 @@ def literal_encoder(encoder: nn.Module) -> nn.Sequential:
     return stack.train(encoder.training)
 
 
-def literal_projector(projectors: Projectors, lead: int) -> nn.Sequential:
+def literal_projector(projector: nn.Module) -> nn.Sequential:
     """The projector of one lead as a plain stack of layers, with copies of its weights."""
-    weights = [weight[lead].detach().clone() for weight in projectors.weights]
+    assert isinstance(projector, Projector)
+    weights = [next(linear.parameters()).detach().clone() for linear in projector.linears]
     layers: list[nn.Module] = []
     for i, weight in enumerate(weights):
         linear = nn.Linear(weight.shape[1], weight.shape[0], bias=False)
@@ -54,8 +55,8 @@ def literal_projector(projectors: Projectors, lead: int) -> nn.Sequential:
         last = i == len(weights) - 1
         norm = nn.BatchNorm1d(weight.shape[0], affine=not last)
         if not last:
-            norm.weight = nn.Parameter(projectors.scales[i][lead].detach().clone())
-            norm.bias = nn.Parameter(projectors.shifts[i][lead].detach().clone())
+            norm.weight = nn.Parameter(projector.scales[i].detach().clone())
+            norm.bias = nn.Parameter(projector.shifts[i].detach().clone())
         layers += [linear, norm] if last else [linear, norm, nn.ReLU()]
     return nn.Sequential(*layers).to(weights[0].dtype)
 

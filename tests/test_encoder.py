@@ -12,6 +12,7 @@ from torch import nn
 from lfbt.encoder import (
     EncoderConfig,
     LeadEncoders,
+    Projector,
     Projectors,
     estimate_batch_norm,
     parse_projector,
@@ -144,8 +145,9 @@ def test_in_evaluation_a_record_is_the_same_alone_and_in_a_batch():
 def test_a_batch_of_other_leads_is_not_cut_to_fit():
     encoder = random_encoder(CONFIG, 0).eval()
     for n_leads in (2, 4):
-        with pytest.raises(ValueError, match="argument 2 is"):
-            encoder(torch.zeros(2, n_leads, 64))
+        for training in (True, False):
+            with pytest.raises(LfbtError, match=rf"signals: shape \[2, {n_leads}, 64\] is not \[records, 3 leads"):
+                encoder.train(training)(torch.zeros(2, n_leads, 64))
 
 
 def test_selected_leads_share_their_weights_and_give_their_columns():
@@ -175,11 +177,12 @@ def test_projectors_equal_plain_stacks(sizes):
     projectors = Projectors(3, 10, sizes).double()
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
-        for parameter in [*projectors.scales, *projectors.shifts]:
-            parameter.copy_(0.5 + torch.rand(parameter.shape, generator=generator, dtype=torch.float64))
+        for name, parameter in projectors.named_parameters():
+            if "linears" not in name:
+                parameter.copy_(0.5 + torch.rand(parameter.shape, generator=generator, dtype=torch.float64))
     features = signals_of(7, 3, 10).requires_grad_()
     target = signals_of(7, 3, sizes[-1], seed=1)
-    stacks = [literal_projector(projectors, lead) for lead in range(3)]
+    stacks = [literal_projector(projector) for projector in projectors.projectors]
     expected = torch.stack([stack(features[:, lead]) for lead, stack in enumerate(stacks)], dim=1)
     result = projectors(features)
     assert result.shape == (7, 3, sizes[-1])
@@ -190,14 +193,15 @@ def test_projectors_equal_plain_stacks(sizes):
     assert_close(mine, literal)
     (result * target).sum().backward()
     (expected * target).sum().backward()
-    for lead, stack in enumerate(stacks):
+    for projector, stack in zip(projectors.projectors, stacks, strict=True):
+        assert isinstance(projector, Projector)
         linears = [layer for layer in stack if isinstance(layer, nn.Linear)]
         norms = [layer for layer in stack if isinstance(layer, nn.BatchNorm1d) and layer.affine]
-        for weight, linear in zip(projectors.weights, linears, strict=True):
-            assert_close(weight.grad[lead], linear.weight.grad)
-        for scale, shift, norm in zip(projectors.scales, projectors.shifts, norms, strict=True):
-            assert_close(scale.grad[lead], norm.weight.grad)
-            assert_close(shift.grad[lead], norm.bias.grad)
+        for mine, linear in zip(projector.linears, linears, strict=True):
+            assert_close(mine.weight.grad, linear.weight.grad)
+        for scale, shift, norm in zip(projector.scales, projector.shifts, norms, strict=True):
+            assert_close(scale.grad, norm.weight.grad)
+            assert_close(shift.grad, norm.bias.grad)
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -214,15 +218,17 @@ def test_projectors_start_as_linear_layers_do():
     """Every lead drawn apart, uniform within ± 1/sqrt(inputs); norms at one and zero."""
     with seeded(0):
         projectors = Projectors(2, 25, (400, 30))
-    for weight, n_in in zip(projectors.weights, (25, 400), strict=True):
+    for i, n_in in enumerate((25, 400)):
+        state = projectors.state_dict()
+        weight = torch.stack([state[f"projectors.{lead}.linears.{i}.weight"] for lead in range(2)])
         bound = n_in**-0.5
         assert 0.99 * bound < weight.max() <= bound
         assert -bound <= weight.min() < -0.99 * bound
         assert not torch.isclose(weight[0], weight[1]).all()
         # The variance of a uniform distribution, from 10,000 draws or more.
         assert weight.var().item() == pytest.approx(bound**2 / 3, rel=0.05)
-    assert (projectors.scales[0] == 1).all()
-    assert (projectors.shifts[0] == 0).all()
+    for name, tensor in projectors.state_dict().items():
+        assert "linears" in name or (tensor == (1 if "scales" in name else 0)).all()
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ from lfbt.encoder import EncoderConfig, LeadEncoders, Projectors, seeded
 from lfbt.loss import lfbt_loss
 from lfbt.pretrain import PretrainSettings, learning_rate_at, preset_settings, pretrain
 from lfbt.recording import LfbtError
-from lfbt.views import random_view, view_draws
+from lfbt.views import random_view, random_views, view_draws
 from lfbt.weights import load_encoder, load_history, load_tensors, save_tensors
 
 #: Ten records of three kinds.
@@ -107,7 +107,7 @@ def test_training_equals_a_hand_written_loop(data, run, monkeypatch, double_prec
     before a norm, whose gradient is nothing but rounding, wanders further (and the mean that the norm takes away):
     Adam divides that gradient by its own size plus 1e-8.
     """
-    monkeypatch.setattr(pretrain_module, "random_view", lambda signals, draws: random_view(signals, draws).double())
+    monkeypatch.setattr(pretrain_module, "random_views", lambda signals, draws: random_views(signals, draws).double())
     folder = run(epochs=3, batch_size=4, schedule="cosine", warmup_epochs=1, gamma=0.6, lambd=0.01, seed=5)
 
     dataset = open_dataset(data)
@@ -115,7 +115,7 @@ def test_training_equals_a_hand_written_loop(data, run, monkeypatch, double_prec
         encoder = LeadEncoders(EncoderConfig(("II", "V1"), 6.4, 64))
         projectors = Projectors(2, 64, (16, 16))
     encoders = [literal_encoder(lead) for lead in encoder.encoders.values()]
-    heads = [literal_projector(projectors, lead) for lead in range(2)]
+    heads = [literal_projector(projector) for projector in projectors.projectors]
     parameters = [parameter for module in [*encoders, *heads] for parameter in module.parameters()]
     optimizer = torch.optim.Adam(parameters, lr=1e-3, foreach=False, fused=False)
     step = 0
@@ -157,7 +157,7 @@ def test_training_equals_a_hand_written_loop(data, run, monkeypatch, double_prec
         linears = [layer for layer in heads[lead] if isinstance(layer, torch.nn.Linear)]
         for i, linear in enumerate(linears):
             torch.testing.assert_close(
-                state[f"projectors.weights.{i}"][lead], linear.weight.detach(), rtol=0, atol=1e-10
+                state[f"projectors.projectors.{lead}.linears.{i}.weight"], linear.weight.detach(), rtol=0, atol=1e-10
             )
     assert moved > 1e-3
 
@@ -222,10 +222,11 @@ def test_golden_losses(tmp_path, monkeypatch, double_precision):
     """
 
     def literal_views(signals, draws):
-        views = [literal_view(signal, draw) for signal, draw in zip(signals.numpy(), draws, strict=True)]
-        return torch.from_numpy(np.stack(views))
+        by_view = draws.transpose(1, 0, 2)
+        views = [[literal_view(*pair) for pair in zip(signals.numpy(), of_view, strict=True)] for of_view in by_view]
+        return torch.from_numpy(np.array(views))
 
-    monkeypatch.setattr(pretrain_module, "random_view", literal_views)
+    monkeypatch.setattr(pretrain_module, "random_views", literal_views)
     i, lead, t = np.ogrid[:8, :3, :64]
     signals = np.sin(0.1 * (i + 1) * t + lead) + 0.3 * np.cos(0.37 * t * (lead + 1) + i)
     folder = write_packed(tmp_path / "data", signals, leads=("II", "V1", "V5"))

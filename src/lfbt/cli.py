@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import lfbt
+from lfbt.memory import keep_freed_memory
 from lfbt.recording import LfbtError, parse_leads
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         with reporting_errors():
             if words[0] not in COMMANDS:
                 raise LfbtError(f"{words[0]!r} is no command; commands are {', '.join(COMMANDS)}")
+            keep_freed_memory()
             _COMMANDS[words[0]](words[1:])
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lfbt.fused import Layer, encode, encode_in_training
 from lfbt.recording import LfbtError, check_leads, check_range, missing_leads
 from lfbt.signal import Normalisation
 
@@ -38,10 +40,9 @@ class EncoderConfig:
 
 
 class LeadEncoder(nn.Module):
-    """VGG16 in one dimension for one lead: ``[records, samples]`` → ``[records, features]``.
+    """The weights of one lead's VGG16 in one dimension, with the shapes of ``Conv1d`` and ``BatchNorm1d``.
 
-    Parameters have the shapes of ``Conv1d`` and ``BatchNorm1d``; the convolutions are computed as two-dimensional
-    ones of height 1 in channels-last layout, which is the same sum and several times faster on a CPU.
+    `LeadEncoders` computes with those of all leads at once.
     """
 
     def __init__(self, width: float) -> None:
@@ -51,26 +52,31 @@ class LeadEncoder(nn.Module):
         self.convolutions = nn.ModuleList(
             nn.Conv1d(n_in, n_out, kernel_size=3, padding=1) for n_in, n_out in zip([1, *outs[:-1]], outs, strict=True)
         )
-        self.norms = nn.ModuleList(nn.BatchNorm2d(n_out) for n_out in outs)
+        self.norms = nn.ModuleList(nn.BatchNorm1d(n_out) for n_out in outs)
         self.block_ends = {sum(map(len, channels[: i + 1])) - 1 for i in range(len(channels))}
 
-    def forward(self, signal: Tensor) -> Tensor:
-        """Features ``[records, features]`` of one lead."""
-        # B 1 1 T, then B C 1 T
-        x = signal[:, None, None, :].contiguous(memory_format=torch.channels_last)
-        parameters = [(layer.get_parameter("weight"), layer.get_parameter("bias")) for layer in self.convolutions]
-        for i, ((weight, bias), norm) in enumerate(zip(parameters, self.norms, strict=True)):
-            flat = weight.unsqueeze(2).contiguous(memory_format=torch.channels_last)
-            x = F.relu(norm(F.conv2d(x, flat, bias, padding=(0, 1))), inplace=True)
-            if i in self.block_ends:
-                x = F.max_pool2d(x, (1, 2))
-        return x.mean(dim=(2, 3))
+    def pairs(self) -> list[tuple[Any, Any]]:
+        """The convolutions, each with its batch normalisation."""
+        return list(zip(self.convolutions, self.norms, strict=True))
+
+    def layers(self) -> list[Layer]:
+        """What `lfbt.fused` computes with."""
+        return [
+            Layer(convolution.weight, convolution.bias, norm.weight, norm.bias, norm.eps, i in self.block_ends)
+            for i, (convolution, norm) in enumerate(self.pairs())
+        ]
 
 
 class LeadEncoders(nn.Module):
     """One encoder a lead, weights not shared: ``[records, leads, samples]`` → features ``[records, leads, 64]``.
 
-    The input must be normalised as `config.normalisation` says (`DataSet.batch` does).
+    Several views at once ``[views, records, leads, samples]`` give ``[views, records, leads, 64]``, each normalised by
+    its own batch statistics in training. The input must be normalised as `config.normalisation` says (`DataSet.batch`
+    does).
+
+    On a CPU `lfbt.fused` computes, elsewhere and where it cannot (a gradient of the signals, or in evaluation mode)
+    grouped convolutions do: the same sums in another order. `low_memory` keeps nothing for the backward pass but the
+    signals, and computes each lead twice.
     """
 
     def __init__(self, config: EncoderConfig) -> None:
@@ -79,12 +85,71 @@ class LeadEncoders(nn.Module):
         check_range("n_samples", config.n_samples, f"[{2 ** len(_BLOCKS)}, inf)", "VGG16 halves them five times")
         check_range("width", config.width, f"[{1 / _BLOCKS[0][0]}, 4]", "the paper has 0.125")
         self.config = config
+        self.low_memory = False
         self.encoders = nn.ModuleDict({lead: LeadEncoder(config.width) for lead in config.leads})
 
     def forward(self, signals: Tensor) -> Tensor:
-        """Features ``[records, leads, 64]``."""
-        leads = signals.unbind(1)
-        return torch.stack([encoder(x) for encoder, x in zip(self.encoders.values(), leads, strict=True)], dim=1)
+        """Features ``[..., records, leads, 64]`` of ``[..., records, leads, samples]``; ... is nothing or views.
+
+        Raises LfbtError for signals of another number of leads.
+        """
+        if signals.ndim not in (3, 4) or signals.shape[-2] != len(self.encoders):
+            raise LfbtError(
+                f"signals: shape {list(signals.shape)} is not [records, {len(self.encoders)} leads, samples]"
+            )
+        views = signals if signals.ndim == 4 else signals[None]
+        compute = self._fused if self._can_be_fused(signals) else self._grouped
+        features = compute(views)
+        return features if signals.ndim == 4 else features[0]
+
+    def _can_be_fused(self, signals: Tensor) -> bool:
+        if signals.device.type != "cpu" and not self.low_memory:
+            return False
+        if not torch.is_grad_enabled():
+            return True
+        learns = any(parameter.requires_grad for parameter in self.parameters())
+        return not signals.requires_grad and (self.training or not learns)
+
+    def _fused(self, views: Tensor) -> Tensor:
+        encoders = self._in_order()
+        leads = [encoder.layers() for encoder in encoders]
+        if not self.training:
+            statistics = [[(norm.running_mean, norm.running_var) for _, norm in one.pairs()] for one in encoders]
+            return torch.stack([encode(view, leads, statistics) for view in views])
+        features, means, variances = encode_in_training(views, leads, self.low_memory)
+        for of_view in zip(means, variances, strict=True):
+            for encoder, mean, variance in zip(encoders, *of_view, strict=True):
+                _update_statistics(encoder, mean, variance, views.shape[1], views.shape[3])
+        return features
+
+    def _grouped(self, views: Tensor) -> Tensor:
+        """The features by convolutions with a group for each lead, one view after the other."""
+        return torch.stack([self._grouped_view(view) for view in views])
+
+    def _grouped_view(self, signals: Tensor) -> Tensor:
+        encoders = self._in_order()
+        x = signals
+        for i, of_leads in enumerate(zip(*(encoder.pairs() for encoder in encoders), strict=True)):
+            convolutions, norms = zip(*of_leads, strict=True)
+            weight, bias = (torch.cat([getattr(one, name) for one in convolutions]) for name in ("weight", "bias"))
+            scale, shift = (torch.cat([getattr(one, name) for one in norms]) for name in ("weight", "bias"))
+            mean, variance = (torch.cat([getattr(one, name) for one in norms]) for name in _RUNNING)
+            # The bias does nothing to what batch statistics normalise; the running mean has to hold it.
+            x = F.conv1d(x, weight, bias, padding=1, groups=len(encoders))
+            x = F.batch_norm(x, mean, variance, scale, shift, self.training, _momentum(norms[0]), norms[0].eps)
+            x = F.relu(x)
+            if i in encoders[0].block_ends:
+                x = F.max_pool1d(x, 2)
+            if self.training:
+                for k, norm in enumerate(norms):
+                    for name, value in zip(_RUNNING, (mean, variance), strict=True):
+                        getattr(norm, name).copy_(value.unflatten(0, (len(norms), -1))[k])
+                    norm.num_batches_tracked += 1
+        features: Tensor = x.mean(dim=2).unflatten(1, (len(encoders), -1))
+        return features
+
+    def _in_order(self) -> list[LeadEncoder]:
+        return list(self.encoders.values())  # type: ignore[arg-type]
 
     def select_leads(self, leads: Sequence[str]) -> LeadEncoders:
         """The encoders of the leads named, in that order; they share these weights. Raises LfbtError for others."""
@@ -99,41 +164,73 @@ class LeadEncoders(nn.Module):
         return chosen.train(self.training)
 
 
+_RUNNING = ("running_mean", "running_var")
+
+
+def _momentum(norm: nn.BatchNorm1d) -> float:
+    """How much the batch at hand weighs in the running statistics; without momentum they are plain averages."""
+    return norm.momentum if norm.momentum is not None else 1 / (int(norm.num_batches_tracked or 0) + 1)
+
+
+@torch.no_grad()
+def _update_statistics(encoder: LeadEncoder, mean: Tensor, variance: Tensor, n_records: int, n_samples: int) -> None:
+    """Bring the running statistics up to date with those of a batch, all layers' one after the other."""
+    start = 0
+    for i, (_, norm) in enumerate(encoder.pairs()):
+        chosen = slice(start, start := start + norm.num_features)
+        n_values = n_records * n_samples
+        unbiased = variance[chosen] * (n_values / (n_values - 1))
+        for running, value in ((norm.running_mean, mean[chosen]), (norm.running_var, unbiased)):
+            running.lerp_(value.to(running.dtype), _momentum(norm))
+        norm.num_batches_tracked += 1
+        n_samples = n_samples // 2 if i in encoder.block_ends else n_samples
+
+
 class Projectors(nn.Module):
-    """One projector a lead: features ``[B, leads, F]`` → projections ``[B, leads, D]``, standardised over the batch.
+    """One projector a lead: features ``[..., B, leads, F]`` → projections ``[..., B, leads, D]``.
 
     Linear layers without bias, batch normalisation and ReLU between them, batch normalisation without affine
-    parameters at the end. Batch statistics are always those of the batch: projectors are used in training only.
+    parameters at the end. Batch statistics are always those of the batch, of each view by itself: projectors are used
+    in training only.
     """
 
     def __init__(self, n_leads: int, n_features: int, sizes: Sequence[int]) -> None:
         super().__init__()
         ins = [n_features, *sizes[:-1]]
-        self.weights = nn.ParameterList(
-            nn.Parameter(torch.stack([nn.Linear(n_in, n_out, bias=False).weight.detach() for _ in range(n_leads)]))
-            for n_in, n_out in zip(ins, sizes, strict=True)
-        )
-        self.scales = nn.ParameterList(nn.Parameter(torch.ones(n_leads, n)) for n in sizes[:-1])
-        self.shifts = nn.ParameterList(nn.Parameter(torch.zeros(n_leads, n)) for n in sizes[:-1])
+        layers = [
+            [nn.Linear(n_in, n_out, bias=False) for _ in range(n_leads)] for n_in, n_out in zip(ins, sizes, strict=True)
+        ]
+        self.projectors = nn.ModuleList(Projector(linears) for linears in zip(*layers, strict=True))
 
     def forward(self, features: Tensor) -> Tensor:
-        """Standardised projections ``[B, leads, D]``."""
+        """Standardised projections ``[..., B, leads, D]``, where ... is nothing or views."""
+        leads = features.unbind(-2)
+        return torch.stack([projector(x) for projector, x in zip(self.projectors, leads, strict=True)], dim=-2)
+
+
+class Projector(nn.Module):
+    """The projector of one lead: features ``[..., B, F]`` → standardised projections ``[..., B, D]``."""
+
+    def __init__(self, linears: Sequence[nn.Linear]) -> None:
+        super().__init__()
+        self.linears = nn.ModuleList(linears)
+        widths = [linear.out_features for linear in linears[:-1]]
+        self.scales = nn.ParameterList(nn.Parameter(torch.ones(n)) for n in widths)
+        self.shifts = nn.ParameterList(nn.Parameter(torch.zeros(n)) for n in widths)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Standardised projections ``[..., B, D]``."""
         x = features
-        for weight, scale, shift in zip(self.weights, self.scales, self.shifts, strict=False):
-            x = F.relu(_norm(_linear(x, weight), scale, shift), inplace=True)
-        return _norm(_linear(x, self.weights[-1]))
+        for linear, scale, shift in zip(self.linears, self.scales, self.shifts, strict=False):
+            x = F.relu(_standardise(linear(x), scale, shift), inplace=True)
+        return _standardise(self.linears[-1](x))
 
 
-def _linear(x: Tensor, weight: Tensor) -> Tensor:
-    """``[B, L, in]`` times each lead's ``[out, in]`` → ``[B, L, out]``."""
-    return torch.bmm(x.transpose(0, 1), weight.transpose(1, 2)).transpose(0, 1)
-
-
-def _norm(x: Tensor, scale: Tensor | None = None, shift: Tensor | None = None) -> Tensor:
-    """Batch normalisation of ``[B, L, D]`` with the batch's own statistics."""
-    flat_scale = scale.flatten() if scale is not None else None
-    flat_shift = shift.flatten() if shift is not None else None
-    return F.batch_norm(x.flatten(1), None, None, flat_scale, flat_shift, training=True).view_as(x)
+def _standardise(x: Tensor, scale: Tensor | None = None, shift: Tensor | None = None) -> Tensor:
+    """Batch normalisation of ``[..., B, D]`` with the batch's own statistics, of each view by itself."""
+    if x.ndim == 2:
+        return F.batch_norm(x, None, None, scale, shift, training=True)
+    return torch.stack([F.batch_norm(view, None, None, scale, shift, training=True) for view in x.unbind()])
 
 
 def parse_projector(text: str) -> tuple[int, ...]:
@@ -164,7 +261,7 @@ def estimate_batch_norm(encoder: LeadEncoders, batches: Iterable[Tensor]) -> Non
 
     Without this a random encoder in evaluation mode normalises with zeros and ones, and its features mean nothing.
     """
-    norms = [module for module in encoder.modules() if isinstance(module, nn.BatchNorm2d)]
+    norms = [module for module in encoder.modules() if isinstance(module, nn.BatchNorm1d)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()

@@ -43,8 +43,10 @@ def lfbt_loss(z1: Tensor, z2: Tensor, gamma: float = 0.8, lambd: float = 0.0051)
 def lead_pair_losses(z1: Tensor, z2: Tensor, lambd: float) -> Tensor:
     """L_ij for all pairs of leads ``[leads, leads]``, of projections ``[B, leads, D]``."""
     n_records, n_leads, n_dims = z1.shape
-    # D L L: a product of L × B with B × L for each feature is what stands on the diagonals of all C_ij.
-    diagonals = torch.bmm(z1.permute(2, 1, 0), z2.permute(2, 0, 1)) / n_records
+    # D L L: a product of L × B with B × L for each feature is what stands on the diagonals of all C_ij. Copied into
+    # order at once: the product would copy the matrices of each feature, thousands of times.
+    by_feature_1, by_feature_2 = z1.permute(2, 1, 0).contiguous(), z2.permute(2, 0, 1).contiguous()
+    diagonals = torch.bmm(by_feature_1, by_feature_2) / n_records
     gram_cost = 2 * n_leads * n_records**2 * n_dims + n_leads**2 * n_records**2
     literal_cost = n_leads**2 * n_records * n_dims**2
     squares = _squares_by_gram(z1, z2) if gram_cost < literal_cost else _squares_by_products(z1, z2)

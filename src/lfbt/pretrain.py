@@ -22,7 +22,7 @@ from lfbt.loss import check_gamma, lfbt_loss
 from lfbt.output import HISTORY, Bar, new_file, progress_bar, read_json, refuse_occupied, write_json
 from lfbt.recording import LfbtError, check_range
 from lfbt.signal import Normalisation
-from lfbt.views import random_view, view_draws
+from lfbt.views import random_views, view_draws
 from lfbt.weights import ENCODER_FOLDER, load_state, load_tensors, save_encoder, save_tensors
 
 SETTINGS = "settings.json"
@@ -72,6 +72,8 @@ class PretrainSettings:
     """Seed of the split of class folders without split folders."""
     device: str = "auto"
     """auto, cpu or cuda."""
+    low_memory: bool = False
+    """Compute the encoders' activations twice instead of keeping them: the same results with less memory."""
     workers: int = 2
     """Threads that read batches ahead."""
     print_freq: int = 100
@@ -164,6 +166,8 @@ def pretrain(settings: PretrainSettings) -> Path:
     encoder.to(device), projectors.to(device)
     parameters = [*encoder.parameters(), *projectors.parameters()]
     optimizer = torch.optim.Adam(parameters, lr=settings.learning_rate, fused=True)
+    if settings.low_memory:
+        spare_memory(encoder, projectors, optimizer)
     first_epoch = _resume(settings, dataset, encoder, projectors, optimizer) if settings.resume else 0
 
     n_steps = (settings.epochs - first_epoch) * steps_per_epoch
@@ -181,6 +185,39 @@ def pretrain(settings: PretrainSettings) -> Path:
             if (epoch + 1) % settings.save_every == 0 or epoch + 1 == settings.epochs:
                 _save(settings, dataset, epoch + 1, line, encoder, projectors, optimizer)
     return settings.run_dir
+
+
+def train_step(
+    views: Tensor,
+    encoder: LeadEncoders,
+    projectors: Projectors,
+    optimizer: torch.optim.Optimizer,
+    gamma: float,
+    lambd: float,
+) -> Tensor:
+    """Learn from two views ``[2, B, leads, samples]`` of a batch; returns the loss, total, intra and inter ``[3]``."""
+    z1, z2 = projectors(encoder(views))  # B L D each
+    loss = lfbt_loss(z1, z2, gamma, lambd)
+    loss.total.backward()
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return torch.stack(loss).detach()
+
+
+def spare_memory(encoder: LeadEncoders, projectors: Projectors, optimizer: torch.optim.Optimizer) -> None:
+    """Make `train_step` keep as little as it can.
+
+    The encoders' activations are computed twice instead of kept, and each of the projectors' gradients, which together
+    are as large as their weights, is used by `optimizer` and dropped as soon as it is there.
+    """
+
+    def step(_: Tensor) -> None:
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    encoder.low_memory = True
+    for parameter in projectors.parameters():
+        parameter.register_post_accumulate_grad_hook(step)
 
 
 def _epoch(
@@ -206,14 +243,8 @@ def _epoch(
         for group in optimizer.param_groups:
             group["lr"] = rate
 
-        z1 = projectors(encoder(random_view(signals, draws[batch, 0])))  # B L D
-        z2 = projectors(encoder(random_view(signals, draws[batch, 1])))
-        loss = lfbt_loss(z1, z2, settings.gamma, settings.lambd)
-        optimizer.zero_grad(set_to_none=True)
-        loss.total.backward()
-        optimizer.step()
-
-        terms = torch.stack(loss).detach()
+        views = random_views(signals, draws[batch])
+        terms = train_step(views, encoder, projectors, optimizer, settings.gamma, settings.lambd)
         sums += terms * len(batch)
         bar.advance()
         if (step + 1) % settings.print_freq == 0:
@@ -252,7 +283,7 @@ def _settings_content(settings: PretrainSettings, dataset: DataSet) -> dict[str,
 
 
 # What may differ when a run goes on: none of these changes what is learned.
-_FREE_ON_RESUME = {"lfbt_version", "data_dir", "run_dir", "device", "workers", "print_freq", "save_every"}
+_FREE_ON_RESUME = {"lfbt_version", "data_dir", "run_dir", "device", "low_memory", "workers", "print_freq", "save_every"}
 
 
 @contextlib.contextmanager

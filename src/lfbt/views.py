@@ -13,11 +13,17 @@ from torch import Tensor
 N_DRAWS = 4
 _CROP = (0.5, 1.0)
 _TIME_OUT = (0.0, 0.5)
+_AT_ONCE = 32
 
 
 def view_draws(seed: int, epoch: int, n_records: int) -> NDArray[np.float64]:
     """What chance decides of an epoch's views: uniform numbers ``[records, 2 views, 4]`` from (seed, epoch, record)."""
     return np.random.default_rng((seed, epoch)).random((n_records, 2, N_DRAWS))
+
+
+def random_views(signals: Tensor, draws: NDArray[np.float64]) -> Tensor:
+    """Two views ``[2, records, leads, samples]`` of each record; draws as `random_view`'s ``[records, 2, 4]``."""
+    return torch.stack([random_view(signals, draws[:, view]) for view in range(2)])
 
 
 def random_view(signals: Tensor, draws: NDArray[np.float64]) -> Tensor:
@@ -29,7 +35,10 @@ def random_view(signals: Tensor, draws: NDArray[np.float64]) -> Tensor:
     n_samples = signals.shape[-1]
     crop_start, crop_length = _part(draws[:, 0], draws[:, 1], n_samples, _CROP)
     out_start, out_length = _part(draws[:, 2], draws[:, 3], n_samples, _TIME_OUT)
-    return time_out(resized_crop(signals, crop_start, crop_length), out_start, out_length)
+    # A few records at a time: what the Fourier transforms hold meanwhile stays in the cache.
+    pieces = [slice(start, start + _AT_ONCE) for start in range(0, len(signals), _AT_ONCE)]
+    crops = [resized_crop(signals[piece], crop_start[piece], crop_length[piece]) for piece in pieces]
+    return time_out(torch.cat(crops), out_start, out_length)
 
 
 def _part(

@@ -1,0 +1,365 @@
+"""The rows of the table: what lfbt must reach beside the literal form, and what it does reach."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import itertools
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from benchmarks import ours, reference
+from benchmarks.data import CLASSES, write_npy, write_packed
+from benchmarks.measure import Timings, interleaved, matmul_peak, median_seconds, seconds_of
+from benchmarks.memory import in_fresh_process
+from benchmarks.sizes import Sizes, StepSize
+from benchmarks.tasks import literal_loss, literal_step, literal_views, our_loss, our_step, packed_batch
+from lfbt.recording import PAPER_LEADS
+from lfbt.splits import SPLITS
+
+# Relative, in float32; where rounding takes the literal form itself that far, ours may be a few times as far.
+_AGREEMENT = 1e-3
+_ROUNDING = 3.0
+# In float64 the literal form needs twice its memory.
+_CHECK_BATCH = 32
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One line of the table: medians of both sides in `unit`, their ratio over the rounds, whether it is enough.
+
+    against: what `literal` is where it is not the literal form.
+    """
+
+    what: str
+    target: str
+    unit: str
+    literal: float | None
+    ours: float | None
+    ratio_median: float | None
+    ratio_min: float | None
+    ratio_max: float | None
+    reached: bool
+    note: str = ""
+    against: str = ""
+
+
+def faster(what: str, times: float, timings: Timings, note: str, against: str = "", agree: bool = True) -> Row:
+    """A row that asks ours to be `times` times faster, with the same result (`agree`)."""
+    ratio = statistics.median(timings.ratios)
+    return Row(
+        what=what,
+        target=f"≥ {times:g}× faster",
+        unit="s",
+        literal=statistics.median(timings.literal),
+        ours=statistics.median(timings.ours),
+        ratio_median=ratio,
+        ratio_min=min(timings.ratios),
+        ratio_max=max(timings.ratios),
+        reached=ratio >= times and agree,
+        note=note,
+        against=against,
+    )
+
+
+def smaller(what: str, times: float, literal: float | None, own: float | None, note: str) -> Row:
+    """A row that asks ours for `times` times less memory, in GB; None is a run that memory was not enough for."""
+    ratio = literal / own if literal is not None and own else None
+    return Row(
+        what=what,
+        target=f"≥ {times:g}× less",
+        unit="GB",
+        literal=literal,
+        ours=own,
+        ratio_median=ratio,
+        ratio_min=ratio,
+        ratio_max=ratio,
+        reached=ratio is not None and ratio >= times,
+        note=note,
+    )
+
+
+def at_most(what: str, limit: float, own: float | None, unit: str, note: str) -> Row:
+    """A row without a literal side: ours must stay below `limit`."""
+    reached = own is not None and own <= limit
+    return Row(what, f"≤ {limit:g} {unit}", unit, None, own, None, None, None, reached, note)
+
+
+def relative_difference(own: Tensor, literal: Tensor) -> float:
+    """How far apart two tensors are, relative to the size of the second."""
+    return float((own.double() - literal.double()).norm() / literal.double().norm())
+
+
+def loss(sizes: Sizes) -> list[Row]:
+    """The loss alone, forward and backward."""
+    size = sizes.step
+    literal, own = literal_loss(size), our_loss(size)
+    difference = relative_difference(own(), literal())
+    timings = interleaved(literal, own, sizes.rounds)
+    literal_run, own_run = (in_fresh_process(task, size) for task in ("literal-loss", "our-loss"))
+    what = f"loss, forward and backward, {_batch(size)}, D {size.projector[-1]}"
+    return [
+        faster(f"{what}: time", 20, timings, f"values differ by {difference:.1e}", agree=difference <= _AGREEMENT),
+        smaller(
+            f"{what}: memory",
+            20,
+            literal_run.increase_gb,
+            own_run.increase_gb,
+            "rise of the peak over what was resident before, in a fresh process",
+        ),
+    ]
+
+
+def step(sizes: Sizes) -> list[Row]:
+    """A whole step of pretraining, and what part of the machine's peak its arithmetic reaches."""
+    size = sizes.step
+    own_model = ours.new_model(size.leads, size.n_samples, size.projector)
+    literal_model = reference.Reference(size.n_leads, size.projector)
+    ours.copy_encoder(own_model.encoder, literal_model)
+    ours.copy_projectors(own_model.projectors, literal_model)
+    peaks: list[float] = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        check = dataclasses.replace(size, batch=min(size.batch, _CHECK_BATCH))
+        differences = _differences(folder / "check", check, own_model, literal_model)
+        literal, own = literal_step(folder, size, literal_model), our_step(folder, size, own_model)
+        timings = interleaved(literal, own, sizes.rounds, lambda: peaks.append(matmul_peak(sizes.matmul)))
+    agree = all(a <= max(_AGREEMENT, _ROUNDING * b) for a, b in differences.values())
+    found = "; ".join(f"{what} {a:.1e} (literal {b:.1e})" for what, (a, b) in differences.items())
+    note = (
+        "read, views, forward, backward, Adam; no worker processes; relative distance to the literal form in float64, "
+        f"same weights and draws, {check.batch} records: {found}"
+    )
+    # Forward once, backward twice the arithmetic of forward, two views.
+    giga = 3 * 2 * size.batch * reference.multiply_adds(literal_model, size.n_samples) / 1e9
+    peak = statistics.median(peaks)
+    shares = [giga / seconds / peak for seconds in timings.ours]
+    share = statistics.median(shares)
+    what = f"pretraining step, {_batch(size)}, {size.n_samples} samples"
+    return [
+        faster(f"{what}: time", 3, timings, note, agree=agree),
+        Row(
+            what=f"{what}: share of the peak of a matrix product",
+            target="≥ 55 %",
+            unit="GMAC/s",
+            literal=peak,
+            ours=share * peak,
+            ratio_median=share,
+            ratio_min=min(shares),
+            ratio_max=max(shares),
+            reached=share >= 0.55,
+            note=f"{giga:.1f} GMAC a step in encoders and projectors, the loss not counted; float32 products of "
+            f"{sizes.matmul} × {sizes.matmul}, sampled between the rounds",
+            against="peak",
+        ),
+    ]
+
+
+def _differences(
+    folder: Path, size: StepSize, own: ours.Model, literal: reference.Reference
+) -> dict[str, tuple[float, float]]:
+    """How far ours and the literal form are from the literal form in float64, for loss and gradients.
+
+    All start from the same weights and draws. A unit near zero that rounding switches on or off moves the gradient at
+    once, which is a matter of luck at tiny sizes: the literal form's own distance says how much of ours that is.
+    """
+    dataset, draws = packed_batch(folder / "packed", size)
+    own_found = ours.gradients(own, ours.read_batch(dataset, np.arange(size.batch)), draws)
+    first, second = next(iter(literal_views(folder, size)))
+    exact = copy.deepcopy(literal).double()
+    literal_found = _literal_outcome(literal, first, second)
+    exact_found = _literal_outcome(exact, first.double(), second.double())
+    names = ("loss", "gradient of the first convolution", "gradient of the last convolution")
+    return {
+        name: (relative_difference(a, c), relative_difference(b, c))
+        for name, a, b, c in zip(names, own_found, literal_found, exact_found, strict=True)
+    }
+
+
+def _literal_outcome(model: reference.Reference, first: Tensor, second: Tensor) -> tuple[Tensor, ...]:
+    """The loss, and the gradients of the first and of the last convolution ``[leads, out, in, 3]``."""
+    loss = reference.backward(model, first, second)
+    stacks = [[layer for layer in stack.children() if isinstance(layer, nn.Conv1d)] for stack in model.encoders]
+    weights = ([layers[place].weight.grad for layers in stacks] for place in (0, -1))
+    gradients = (torch.stack([weight for weight in of_place if weight is not None]) for of_place in weights)
+    return torch.tensor(loss, dtype=torch.float64), *gradients
+
+
+def memory(sizes: Sizes) -> list[Row]:
+    """Peak memory of a step, and what low memory costs in time."""
+    size = sizes.step
+    literal, own = (in_fresh_process(task, size) for task in ("literal-step", "our-step"))
+    low = in_fresh_process("our-step", size, low_memory=True)
+    with tempfile.TemporaryDirectory() as name:
+        low_step, default_step = (
+            our_step(Path(name), size, ours.new_model(size.leads, size.n_samples, size.projector, low_memory))
+            for low_memory in (True, False)
+        )
+        timings = interleaved(low_step, default_step, sizes.rounds)
+    slowdown = statistics.median(timings.ratios)
+    what = f"pretraining step, {_batch(size)}, {size.n_samples} samples"
+    note = "peak of a fresh process over four steps, all of Python and PyTorch included"
+    return [
+        smaller(f"{what}: peak memory", 2, literal.peak_gb, own.peak_gb, note),
+        smaller(f"{what}: peak memory with low memory", 6, literal.peak_gb, low.peak_gb, note),
+        Row(
+            what=f"{what}: time with low memory",
+            target="≤ 1.4× the default's",
+            unit="s",
+            literal=statistics.median(timings.ours),
+            ours=statistics.median(timings.literal),
+            ratio_median=slowdown,
+            ratio_min=min(timings.ratios),
+            ratio_max=max(timings.ratios),
+            reached=slowdown <= 1.4,
+            against="our default",
+        ),
+    ]
+
+
+def large_batch(sizes: Sizes) -> list[Row]:
+    """A batch that an ordinary machine holds with low memory only."""
+    size = dataclasses.replace(sizes.step, batch=sizes.large_batch)
+    run = in_fresh_process("our-step", size, low_memory=True, runs=2)
+    note = f"{run.seconds:.3g} s a step" if run.seconds is not None else "memory was not enough"
+    return [at_most(f"pretraining step, {_batch(size)}, low memory: peak memory", 16, run.peak_gb, "GB", note)]
+
+
+def reading(sizes: Sizes) -> list[Row]:
+    """Random batches of a packed data set and of .npy files."""
+    size = sizes.step
+    with tempfile.TemporaryDirectory() as name:
+        packed = Path(name) / "packed"
+        write_packed(packed, sizes.read_records, size.leads, size.n_samples)
+        files = write_npy(packed, Path(name) / "npy")
+        dataset = ours.open_dataset(packed)
+        rows = np.random.default_rng(0).integers(sizes.read_records, size=(sizes.read_batches, size.batch))
+        records, batches = reference.Records(files), rows.tolist()
+        # Both sides find everything in the page cache.
+        for number, file in enumerate(files):
+            file.read_bytes()
+            np.asarray(dataset.signals[np.array([number])])
+        timings = interleaved(
+            lambda: [signals.shape for signals in DataLoader(records, batch_sampler=batches)],
+            lambda: [ours.read_batch(dataset, batch).shape for batch in rows],
+            sizes.rounds,
+        )
+    what = f"read random batches of {size.batch} from {sizes.read_records:,} records"
+    note = (
+        f"{sizes.read_batches} batches a round, z-scored; page cache warm on both sides; no worker processes; "
+        "literal: one .npy file a record, a DataLoader"
+    )
+    return [faster(what, 20, timings, note)]
+
+
+def linear_probe(sizes: Sizes) -> list[Row]:
+    """The linear probe from signals to test scores: one round, as it takes minutes."""
+    from sklearn.metrics import roc_auc_score
+
+    size, seed = sizes.step, 0
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_packed(folder / "packed", sizes.probe_records, size.leads, size.n_samples, labelled=True)
+        files = write_npy(folder / "packed", folder / "npy")
+        dataset = ours.open_dataset(folder / "packed")
+        encoder = ours.new_encoder(dataset, folder / "encoder")
+        model = reference.Reference(size.n_leads, size.projector)
+        ours.copy_encoder(encoder, model)
+        rows = {split: dataset.rows(split) for split in SPLITS}
+        targets = {split: dataset.targets()[chosen] for split, chosen in rows.items()}
+        literal_seconds, literal = seconds_of(
+            lambda: reference.probe(
+                model,
+                ours.new_head(size.n_leads * encoder.config.n_features, len(CLASSES), seed),
+                {split: [files[row] for row in chosen] for split, chosen in rows.items()},
+                targets,
+                lambda epoch: [
+                    batch.tolist() for batch in ours.epoch_batches(np.arange(len(rows["train"])), 128, seed, epoch)
+                ],
+                sizes.probe_epochs,
+            )
+        )
+        seconds, results = seconds_of(
+            lambda: ours.probed(folder / "packed", folder / "encoder", folder / "run", sizes.probe_epochs, seed)
+        )
+    literal_auroc = float(roc_auc_score(targets["test"], literal.test, multi_class="ovr"))
+    auroc, epoch = results["test"]["auroc"], results["best_epoch"]
+    agree = epoch == literal.best_epoch and abs(auroc - literal_auroc) <= 1e-3
+    what = f"linear probe, {sizes.probe_records:,} records, {sizes.probe_epochs} epochs, same result"
+    note = (
+        f"one round; epoch kept {epoch}, literal {literal.best_epoch}; test AUROC {auroc:.5f}, literal "
+        f"{literal_auroc:.5f}; ours also scores and writes its run folder"
+    )
+    return [faster(what, 10, Timings((literal_seconds,), (seconds,)), note, agree=agree)]
+
+
+def preparation(sizes: Sizes) -> list[Row]:
+    """WFDB recordings to records."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        ours.write_ptbxl(folder / "download", sizes.prepare_records, seed=0)
+        headers = sorted((folder / "download").rglob("*.hea"))
+        numbers = itertools.count()
+
+        def target() -> Path:
+            return folder / f"target-{next(numbers)}"
+
+        def plain() -> None:
+            reference.prepare(headers, PAPER_LEADS, 2048, target())
+
+        def own(workers: int) -> None:
+            if ours.prepared(folder / "download", target(), workers) != len(headers):
+                raise RuntimeError("lfbt dropped records that the literal form kept")
+
+        against_plain = interleaved(plain, lambda: own(1), sizes.rounds)
+        against_one = interleaved(lambda: own(1), lambda: own(2), sizes.rounds)
+    what = f"prepare {sizes.prepare_records:,} WFDB recordings"
+    return [
+        faster(f"{what}, 1 worker", 1.5, against_plain, _rates(sizes, against_plain)),
+        faster(f"{what}, 2 workers", 1.7, against_one, _rates(sizes, against_one), "1 worker"),
+    ]
+
+
+def _rates(sizes: Sizes, timings: Timings) -> str:
+    before, after = (sizes.prepare_records / statistics.median(side) for side in (timings.literal, timings.ours))
+    return f"{before:.0f} → {after:.0f} records a second"
+
+
+def start(sizes: Sizes) -> list[Row]:
+    """How soon the command answers, and what an import costs."""
+    seconds = median_seconds(lambda: _python("-m", "lfbt", "--help"), sizes.rounds)
+    without_torch = _python("-c", "import sys, lfbt; print('torch' in sys.modules)").strip() == "False"
+    return [
+        at_most("lfbt --help", 0.5, seconds, "s", "a new process, files in the page cache"),
+        Row("import lfbt", "does not import torch", "", None, None, None, None, None, without_torch),
+    ]
+
+
+def _python(*words: str) -> str:
+    return subprocess.run([sys.executable, *words], capture_output=True, text=True, check=True).stdout
+
+
+def _batch(size: StepSize) -> str:
+    return f"B {size.batch}, {size.n_leads} leads"
+
+
+#: The rows by the name that the command line gives them, in the table's order.
+CASES: dict[str, Callable[[Sizes], Sequence[Row]]] = {
+    "loss": loss,
+    "step": step,
+    "memory": memory,
+    "large-batch": large_batch,
+    "reading": reading,
+    "probe": linear_probe,
+    "prepare": preparation,
+    "start": start,
+}

@@ -1,0 +1,130 @@
+"""The calls into lfbt that are measured, and what lets the literal form start from the same weights and order."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from benchmarks.reference import Reference
+from lfbt.batches import epoch_batches
+from lfbt.classify import Head
+from lfbt.dataset import DataSet, open_dataset
+from lfbt.encoder import EncoderConfig, LeadEncoders, Projectors, estimate_batch_norm, random_encoder, seeded
+from lfbt.loss import lfbt_loss
+from lfbt.prepare import PrepareSettings, prepare
+from lfbt.pretrain import spare_memory, train_step
+from lfbt.probe import ProbeSettings, probe
+from lfbt.sources import PtbXl
+from lfbt.synthetic import write_ptbxl
+from lfbt.views import random_views, view_draws
+from lfbt.weights import save_encoder
+
+__all__ = ["DataSet", "epoch_batches", "open_dataset", "view_draws", "write_ptbxl"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """What a step of pretraining changes."""
+
+    encoder: LeadEncoders
+    projectors: Projectors
+    optimizer: torch.optim.Optimizer
+
+
+def new_model(leads: Sequence[str], n_samples: int, projector: Sequence[int], low_memory: bool = False) -> Model:
+    """A model with random weights, as `lfbt.pretrain` makes it."""
+    config = EncoderConfig(tuple(leads), n_samples / 10, n_samples)
+    with seeded(0):
+        encoder = LeadEncoders(config).train()
+        projectors = Projectors(len(config.leads), config.n_features, projector).train()
+    optimizer = torch.optim.Adam([*encoder.parameters(), *projectors.parameters()], lr=1e-3, fused=True)
+    if low_memory:
+        spare_memory(encoder, projectors, optimizer)
+    return Model(encoder, projectors, optimizer)
+
+
+def read_batch(dataset: DataSet, rows: NDArray[np.int64]) -> Tensor:
+    """The normalised signals ``[B, leads, T]`` of `rows`."""
+    return torch.from_numpy(dataset.batch(rows, "record"))
+
+
+def gradients(model: Model, signals: Tensor, draws: NDArray[np.float64]) -> tuple[Tensor, Tensor, Tensor]:
+    """The loss of a batch ``[B, leads, T]`` with `draws` ``[B, 2 views, 4]``, and what it says of two convolutions.
+
+    Those are the first and the last ``[leads, out, in, 3]``.
+    """
+    z1, z2 = model.projectors(model.encoder(random_views(signals, draws)))
+    loss = lfbt_loss(z1, z2).total
+    encoders = model.encoder.encoders.values()
+    weights = [[lead.get_parameter(f"convolutions.{i}.weight") for lead in encoders] for i in (0, 12)]
+    found = torch.autograd.grad(loss, [*weights[0], *weights[1]])
+    first, last = torch.stack(found[: len(encoders)]), torch.stack(found[len(encoders) :])
+    return loss.detach(), first, last
+
+
+def step(model: Model, signals: Tensor, draws: NDArray[np.float64]) -> Tensor:
+    """One step of pretraining; returns the loss."""
+    views = random_views(signals, draws)
+    return train_step(views, model.encoder, model.projectors, model.optimizer, gamma=0.8, lambd=0.0051)
+
+
+def loss_alone(z1: Tensor, z2: Tensor) -> Tensor:
+    """The loss of standardised projections ``[B, leads, D]``, after its backward pass."""
+    loss = lfbt_loss(z1, z2).total
+    loss.backward()
+    return loss.detach()
+
+
+def copy_encoder(encoder: LeadEncoders, target: Reference) -> None:
+    """Copy weights and running statistics into the literal encoders."""
+    state = encoder.state_dict()
+    for lead, stack in zip(encoder.config.leads, target.encoders, strict=True):
+        for kind, layer_type in (("convolutions", nn.Conv1d), ("norms", nn.BatchNorm1d)):
+            for i, layer in enumerate(module for module in stack.children() if isinstance(module, layer_type)):
+                prefix = f"encoders.{lead}.{kind}.{i}."
+                layer.load_state_dict({name: state[prefix + name] for name in layer.state_dict()})
+
+
+def copy_projectors(projectors: Projectors, target: Reference) -> None:
+    """Copy weights into the literal projectors."""
+    state = projectors.state_dict()
+    for lead, stack in enumerate(target.projectors):
+        prefix = f"projectors.{lead}."
+        for i, layer in enumerate(module for module in stack.children() if isinstance(module, nn.Linear)):
+            layer.load_state_dict({"weight": state[f"{prefix}linears.{i}.weight"]})
+        norms = [module for module in stack.children() if isinstance(module, nn.BatchNorm1d) and module.affine]
+        for i, norm in enumerate(norms):
+            own = {"weight": state[f"{prefix}scales.{i}"], "bias": state[f"{prefix}shifts.{i}"]}
+            norm.load_state_dict(norm.state_dict() | own)
+
+
+def new_encoder(dataset: DataSet, folder: Path) -> LeadEncoders:
+    """A random encoder that fits `dataset`, its batch-norm statistics estimated, also written to `folder`."""
+    encoder = random_encoder(EncoderConfig(dataset.leads, dataset.sampling_rate, dataset.n_samples), seed=0)
+    rows = dataset.rows("train")[:128]
+    estimate_batch_norm(encoder, [read_batch(dataset, rows)])
+    save_encoder(folder, encoder, {"method": "random"})
+    return encoder
+
+
+def new_head(n_inputs: int, n_classes: int, seed: int) -> nn.Linear:
+    """The linear classifier that the probe with `seed` starts from."""
+    with seeded(seed):
+        return Head(n_inputs, n_classes).linear
+
+
+def probed(data: Path, encoder: Path, run_folder: Path, epochs: int, seed: int) -> dict[str, Any]:
+    """The results of the linear probe."""
+    return probe(ProbeSettings(data, run_folder, encoder, epochs=epochs, seed=seed, device="cpu"))
+
+
+def prepared(download: Path, target: Path, workers: int) -> int:
+    """Prepare the records of a download in PTB-XL's form; returns how many."""
+    return prepare(PtbXl(labels="none"), "ptbxl", download, target, PrepareSettings(workers=workers)).records

@@ -1,0 +1,92 @@
+"""Results as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
+
+
+def render(results: Mapping[str, Any]) -> str:
+    """The machine, the table of rows, their notes and the tables of growth, from the content of the JSON file."""
+    parts = [_machine(results["machine"])]
+    if results["quick"]:
+        parts.insert(0, "**quick: sizes too small to mean anything**")
+    rows = [row for group in results["rows"].values() for row in group]
+    if rows:
+        parts += [_rows(rows), "\n".join(f"- {row['what']}: {row['note']}" for row in rows if row["note"])]
+    parts += [_series(series) for series in results["growth"]]
+    return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def with_section(text: str, section: str) -> str:
+    """`text` with `section` between the markers. Raises ValueError where they are not there, once and in order."""
+    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
+        raise ValueError(f"the file must have the lines {BEGIN} and {END} once each, in this order")
+    before, rest = text.split(BEGIN)
+    after = rest.split(END)[1]
+    return f"{before}{BEGIN}\n\n{section}\n{END}{after}"
+
+
+def row_line(row: Mapping[str, Any]) -> str:
+    """One row as a line of the table."""
+    literal = _value(row["literal"], row["unit"]) + (f" ({row['against']})" if row["against"] else "")
+    cells = [row["what"], row["target"], literal, _value(row["ours"], row["unit"]), _ratio(row)]
+    return _line([*cells, "yes" if row["reached"] else "no"])
+
+
+def _machine(machine: Mapping[str, Any]) -> str:
+    return (
+        f"Measured on {machine['processor']} ({machine['vector_extension']}), {machine['threads']} threads, "
+        f"{machine['memory_gib']} GiB of memory, with Python {machine['python']}, PyTorch {machine['torch']}, "
+        f"lfbt {machine['lfbt']}. Both sides take turns; ratios are medians over the rounds, with lowest and highest."
+    )
+
+
+def _rows(rows: Sequence[Mapping[str, Any]]) -> str:
+    return "\n".join([*_head(["what", "asked", "literal", "ours", "ratio (min–max)", "reached"]), *map(row_line, rows)])
+
+
+def _series(series: Mapping[str, Any]) -> str:
+    lines = _head([series["size_name"], *series["values"]])
+    for i, size in enumerate(series["sizes"]):
+        lines.append(_line([f"{size:,}", *(_number(column[i]) for column in series["values"].values())]))
+    exponents = (_number(series["exponents"][name], 2) for name in series["values"])
+    return "\n".join(
+        [
+            f"Growth with the number of {series['size_name']}: {series['what']}",
+            "",
+            *lines,
+            _line(["fitted exponent", *exponents]),
+        ]
+    )
+
+
+def _ratio(row: Mapping[str, Any]) -> str:
+    median, low, high = (row[f"ratio_{name}"] for name in ("median", "min", "max"))
+    if median is None:
+        return "–"
+    if row["target"].endswith("%"):
+        return f"{100 * median:.0f} % ({100 * low:.0f}–{100 * high:.0f})"
+    spread = "" if low == high else f" ({_number(low)}–{_number(high)})"
+    return f"{_number(median)}×{spread}"
+
+
+def _value(value: float | None, unit: str) -> str:
+    return "–" if value is None else f"{_number(value)} {unit}"
+
+
+def _number(value: float | None, digits: int = 3) -> str:
+    """`value` with as many significant digits, never in powers of ten above the point."""
+    if value is None:
+        return "–"
+    return f"{value:,.0f}" if abs(value) >= 10**digits else f"{value:.{digits}g}"
+
+
+def _head(cells: Sequence[str]) -> list[str]:
+    return [_line(cells), _line(["---"] * len(cells))]
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"

@@ -1,0 +1,245 @@
+"""The encoders of all leads at once on a CPU: several leads side by side, little kept, the same values and gradients.
+
+A lead's encoder is a chain of convolutions in channels-last layout with the functions of `lfbt.kernels` between them.
+Only what the convolutions return is kept for the backward pass; with `low_memory` nothing is, and a lead of a view is
+computed again when its turn comes. Each lead of each view is computed by one thread, so that values do not depend on
+the number of threads; with `low_memory` it is one after the other, and the convolutions have all threads.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple, TypeVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lfbt.kernels import activate, gradient_sums, input_gradient, moments
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+
+class Layer(NamedTuple):
+    """A convolution's weight ``[out, in, 3]`` and bias, the batch normalisation after it, and whether to pool then.
+
+    Training leaves the bias out, since batch normalisation takes it away again; its gradient is zero.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    scale: Tensor
+    shift: Tensor
+    eps: float
+    pool: bool
+
+    def detached(self) -> Layer:
+        """The layer without a history."""
+        return Layer(
+            self.weight.detach(), self.bias.detach(), self.scale.detach(), self.shift.detach(), self.eps, self.pool
+        )
+
+    def parameters(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The tensors to be learned."""
+        return self.weight, self.bias, self.scale, self.shift
+
+
+Statistics = Sequence[tuple[Tensor, Tensor]]
+
+
+def encode(signals: Tensor, leads: Sequence[Sequence[Layer]], statistics: Sequence[Statistics]) -> Tensor:
+    """Features ``[records, leads, features]`` of ``[records, leads, samples]``, without gradient.
+
+    statistics: mean and variance of every convolution's output, of each lead and layer.
+    """
+
+    def one(lead: int) -> Tensor:
+        x = _samples(signals, lead)
+        for layer, (mean, variance) in zip(leads[lead], statistics[lead], strict=True):
+            scale, shift = _affine(layer, mean - layer.bias, variance)
+            x = activate(_convolve(x, layer), scale, shift, layer.pool)
+        return x.mean(dim=1)
+
+    return torch.stack(_each(one, range(len(leads)), _threads(signals)), dim=1)
+
+
+def encode_in_training(
+    views: Tensor, leads: Sequence[Sequence[Layer]], low_memory: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Features ``[views, records, leads, features]`` of ``[views, records, leads, samples]`` with batch statistics.
+
+    Also returns these: means and biased variances ``[views, leads, channels of all layers]``. Each view and lead has
+    its own. The features can be differentiated, once, with respect to the layers' parameters.
+    """
+    parameters = [tensor for lead in leads for layer in lead for tensor in layer.parameters()]
+    return _Encode.apply(views, leads, low_memory, torch.is_grad_enabled(), *parameters)  # type: ignore[no-any-return, no-untyped-call]
+
+
+class _Encode(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, views: Tensor, leads: Sequence[Sequence[Layer]], low_memory: bool, with_gradient: bool, *_: Tensor
+    ) -> Any:
+        leads = [[layer.detached() for layer in lead] for lead in leads]
+        threads = 1 if low_memory else _threads(views)
+
+        def one(task: tuple[int, int]) -> tuple[list[Tensor], list[Tensor]]:
+            view, lead = task
+            means: list[Tensor] = []
+            variances: list[Tensor] = []
+            outputs: list[Tensor] = []
+            x = _samples(views[view], lead)
+            for layer in leads[lead]:
+                y = _convolve(x, layer)
+                mean, variance = moments(y)
+                x = activate(y, *_affine(layer, mean, variance), layer.pool)
+                means.append(mean)
+                variances.append(variance)
+                if with_gradient and not low_memory:
+                    outputs.append(y)
+            return [x.mean(dim=1), torch.cat(means), torch.cat(variances)], outputs
+
+        shape = (len(views), len(leads))
+        done = _each(one, _tasks(*shape), threads)
+        features, means, variances = (
+            torch.stack(of_tasks).unflatten(0, shape) for of_tasks in zip(*(found for found, _ in done), strict=True)
+        )
+        if with_gradient:
+            ctx.leads, ctx.threads = leads, threads
+            ctx.save_for_backward(views, means, variances, *(y for _, outputs in done for y in outputs))
+        biases = torch.stack([torch.cat([layer.bias for layer in lead]) for lead in leads])
+        full_means = means + biases
+        ctx.mark_non_differentiable(full_means, variances)
+        return features.transpose(1, 2), full_means, variances
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, d_features: Tensor, *_: Tensor) -> Any:
+        views, means, variances, *saved = ctx.saved_tensors
+        leads: Sequence[Sequence[Layer]] = ctx.leads
+        tasks, outputs = _tasks(len(views), len(leads)), iter(saved)
+        kept = {(view, lead): list(itertools.islice(outputs, len(leads[lead]))) for view, lead in tasks}
+
+        def one(task: tuple[int, int]) -> list[Tensor]:
+            view, lead = task
+            widths = [len(layer.weight) for layer in leads[lead]]
+            statistics = list(zip(means[task].split(widths), variances[task].split(widths), strict=True))
+            return _backward(
+                _samples(views[view], lead), leads[lead], statistics, kept[task], d_features[view, :, lead]
+            )
+
+        gradients = _each(one, tasks, ctx.threads)
+        of_views = [list(itertools.chain(*gradients[i : i + len(leads)])) for i in range(0, len(gradients), len(leads))]
+        return None, None, None, None, *(sum(parts[1:], parts[0]) for parts in zip(*of_views, strict=True))
+
+
+def _backward(
+    signal: Tensor,
+    layers: Sequence[Layer],
+    statistics: Statistics,
+    outputs: list[Tensor],
+    d_features: Tensor,
+) -> list[Tensor]:
+    """Gradients of the parameters of each layer, of one lead of one view."""
+    affines = [_affine(layer, *pair) for layer, pair in zip(layers, statistics, strict=True)]
+    if not outputs:
+        x = signal
+        for layer, affine in zip(layers, affines, strict=True):
+            outputs.append(_convolve(x, layer))
+            x = activate(outputs[-1], *affine, layer.pool)
+        del x
+    last = outputs[-1].shape[1] // 2 if layers[-1].pool else outputs[-1].shape[1]
+    gradient = (d_features / last)[:, None, :].expand(-1, last, -1).contiguous()
+    gradients: list[Tensor] = []
+    for i in reversed(range(len(layers))):
+        layer, (mean, variance), affine, y = layers[i], statistics[i], affines[i], outputs.pop()
+        # Batch normalisation's backward: with g the gradient behind it, n values in a channel and x̂ the normalised y,
+        # d y = scale · (g − Σg / n − x̂ · Σ(g · x̂) / n), which is scale · g + factor · y + offset.
+        n = y.shape[0] * y.shape[1]
+        inverse_std = (variance + layer.eps).rsqrt()
+        d_shift, products = gradient_sums(y, gradient, *affine, layer.pool)
+        d_scale = (products - mean * d_shift) * inverse_std
+        scale = layer.scale * inverse_std
+        factor = -scale * inverse_std * d_scale / n
+        offset = -scale * d_shift / n - factor * mean
+        gradient = input_gradient(y, gradient, *affine, factor.to(y.dtype), offset.to(y.dtype), layer.pool)
+        del y
+        x = activate(outputs[-1], *affines[i - 1], layers[i - 1].pool) if i else signal
+        gradient, d_weight = _convolve_backward(gradient, x, layer, of_input=i > 0)
+        d_bias = torch.zeros_like(layer.bias)
+        gradients[:0] = [d_weight, d_bias, d_scale.to(signal.dtype), d_shift.to(signal.dtype)]
+    return gradients
+
+
+def _affine(layer: Layer, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
+    """Batch normalisation as ``scale · y + shift``."""
+    scale = layer.scale / (variance.double() + layer.eps).sqrt()
+    return scale.to(layer.scale.dtype), (layer.shift - mean * scale).to(layer.scale.dtype)
+
+
+def _samples(signals: Tensor, lead: int) -> Tensor:
+    """``[records, samples, 1]`` of one lead."""
+    return signals[:, lead, :, None].contiguous()
+
+
+def _convolve(x: Tensor, layer: Layer) -> Tensor:
+    """The convolution along time of ``[records, samples, channels]``, without a bias."""
+    y = F.conv2d(_image(x), _kernel(layer), padding=(0, 1))
+    return y.permute(0, 2, 3, 1).reshape(*x.shape[:2], -1)
+
+
+def _convolve_backward(gradient: Tensor, x: Tensor, layer: Layer, of_input: bool) -> tuple[Tensor, Tensor]:
+    """The gradients of x, if asked for, and of the weight."""
+    stride, padding, dilation, output_padding = [1, 1], [0, 1], [1, 1], [0, 0]
+    d_x, d_weight, _ = torch.ops.aten.convolution_backward(
+        _image(gradient), _image(x), _kernel(layer), None, stride, padding, dilation, False, output_padding, 1,
+        [of_input, True, False],
+    )  # fmt: skip
+    return (d_x.permute(0, 2, 3, 1).reshape(x.shape) if of_input else x), d_weight.squeeze(2).contiguous()
+
+
+def _image(x: Tensor) -> Tensor:
+    """``[records, samples, channels]`` as an image of height 1 in channels-last layout; no copy."""
+    return x[:, None].permute(0, 3, 1, 2)
+
+
+def _kernel(layer: Layer) -> Tensor:
+    return layer.weight.unsqueeze(2).contiguous(memory_format=torch.channels_last)
+
+
+def _tasks(n_views: int, n_leads: int) -> list[tuple[int, int]]:
+    return list(itertools.product(range(n_views), range(n_leads)))
+
+
+def _threads(signals: Tensor) -> int:
+    return torch.get_num_threads() if signals.device.type == "cpu" else 1
+
+
+def _each(function: Callable[[_Item], _Result], items: Sequence[_Item], threads: int) -> list[_Result]:
+    """`function` of each item, in at most `threads` threads among which PyTorch's own are divided."""
+
+    @torch.no_grad()  # a thread has a switch of its own
+    def of(item: _Item) -> _Result:
+        return function(item)
+
+    workers = min(threads, len(items))
+    if workers == 1:
+        return [of(item) for item in items]
+    n_threads = torch.get_num_threads()
+    started = threading.Barrier(workers + 1)
+
+    def start() -> None:
+        torch.get_num_threads()  # the first question of a thread sets its number to the common one
+        torch.set_num_threads(n_threads // workers)  # of this thread only
+        started.wait()
+
+    with ThreadPoolExecutor(workers) as pool:
+        for _ in range(workers):
+            pool.submit(start)
+        started.wait()
+        torch.set_num_threads(n_threads)  # what the threads have in common stays as it was
+        return list(pool.map(of, items))

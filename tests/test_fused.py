@@ -1,0 +1,224 @@
+"""The encoders in training on a CPU: equal to plain layers, however computed, and nothing left behind."""
+
+import gc
+import threading
+
+import pytest
+import torch
+from tests.helpers_model import layers_of, literal_encoder
+from torch import nn
+
+from lfbt import kernels
+from lfbt.encoder import EncoderConfig, LeadEncoders, random_encoder
+
+CONFIG = EncoderConfig(("II", "V1", "V6"), sampling_rate=6.4, n_samples=64)
+
+
+def random(*shape, seed=0):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def encoder_in_training(low_memory=False, config=CONFIG):
+    encoder = random_encoder(config, 3).double().train()
+    for i, parameter in enumerate(encoder.parameters()):
+        if parameter.ndim == 1:
+            parameter.data = 0.5 * random(*parameter.shape, seed=i) + 0.7
+    encoder.low_memory = low_memory
+    return encoder
+
+
+def learn(encoder, views, target):
+    """Features and, in the encoder, the gradients of their product with `target`."""
+    features = encoder(views)
+    (features * target).sum().backward()
+    return features.detach()
+
+
+@pytest.fixture
+def _one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def _three_threads():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(3)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize("low_memory", [True, False])
+@pytest.mark.parametrize("n_samples", [32, 64, 77])
+def test_two_views_equal_plain_layers(n_samples, low_memory, compiled, monkeypatch):
+    """Features, gradients of all parameters, and running statistics brought up to date once for each view."""
+    if not compiled:
+        monkeypatch.setattr(kernels, "has_numba", lambda: False)
+    encoder = encoder_in_training(low_memory)
+    stacks = [literal_encoder(lead) for lead in encoder.encoders.values()]
+    views, target = random(2, 5, 3, n_samples), random(2, 5, 3, 64, seed=1)
+    expected = torch.stack(
+        [torch.stack([stack(view[:, i : i + 1]) for i, stack in enumerate(stacks)], dim=1) for view in views]
+    )
+    (expected * target).sum().backward()
+    features = learn(encoder, views, target)
+    torch.testing.assert_close(features, expected, rtol=1e-9, atol=1e-11)
+    for lead, stack in zip(encoder.encoders.values(), stacks, strict=True):
+        mine = [p.grad for pair in layers_of(lead) for layer in pair for p in layer.parameters()]
+        for own, parameter in zip(mine, stack.parameters(), strict=True):
+            torch.testing.assert_close(own, parameter.grad, rtol=1e-9, atol=1e-10)
+        norms = [layer for layer in stack if isinstance(layer, nn.BatchNorm1d)]
+        for (_, own_norm), norm in zip(layers_of(lead), norms, strict=True):
+            for name, buffer in norm.named_buffers():
+                torch.testing.assert_close(own_norm.get_buffer(name), buffer, msg=name)
+            assert norm.num_batches_tracked == 2
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("with_views", [True, False])
+def test_grouped_and_fused_agree(training, with_views):
+    """The grouped form is what a GPU uses, and what the gradient of signals or of a frozen encoder needs."""
+    one, other = (encoder_in_training() for _ in range(2))
+    views, target = random(2, 5, 3, 77), random(2, 5, 3, 64, seed=1)
+    if not with_views:
+        views, target = views[0], target[0]
+    if training:
+        features = learn(one, views, target)
+        expected = learn(other, views.clone().requires_grad_(), target)
+        for own, theirs in zip(one.parameters(), other.parameters(), strict=True):
+            torch.testing.assert_close(own.grad, theirs.grad, rtol=1e-9, atol=1e-10)
+        for own, theirs in zip(one.buffers(), other.buffers(), strict=True):
+            torch.testing.assert_close(own, theirs)
+    else:
+        one.eval(), other.eval()
+        expected = other(views).detach()
+        with torch.no_grad():
+            features = one(views)
+    torch.testing.assert_close(features, expected, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.usefixtures("_one_thread")
+def test_low_memory_gives_the_same_bits():
+    """With several threads a convolution's sums over records are split otherwise, so the last digits differ."""
+    results = []
+    for low_memory in (False, True):
+        encoder = random_encoder(CONFIG, 3).train()
+        encoder.low_memory = low_memory
+        features = learn(encoder, random(2, 5, 3, 64).float(), random(2, 5, 3, 64, seed=1).float())
+        results.append([features, *(p.grad for p in encoder.parameters()), *encoder.buffers()])
+    for one, other in zip(*results, strict=True):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.usefixtures("_one_thread")
+def test_the_number_of_threads_does_not_change_a_bit():
+    """Each lead of each view is one thread's."""
+    views, target = random(2, 5, 3, 64).float(), random(2, 5, 3, 64, seed=1).float()
+    results = []
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        encoder = random_encoder(CONFIG, 3).train()
+        features = learn(encoder, views, target)
+        results.append([features, *(p.grad for p in encoder.parameters())])
+    for others in results[1:]:
+        for one, other in zip(results[0], others, strict=True):
+            assert torch.equal(one, other)
+
+
+@pytest.mark.usefixtures("_three_threads")
+def test_threads_end_and_their_number_is_left_alone():
+    before = threading.active_count()
+    encoder = encoder_in_training()
+    learn(encoder, random(2, 5, 3, 64), random(2, 5, 3, 64, seed=1))
+    assert torch.get_num_threads() == 3
+    assert threading.active_count() == before
+    counts = []
+    thread = threading.Thread(target=lambda: counts.append(torch.get_num_threads()))
+    thread.start()
+    thread.join()
+    assert counts == [3]
+
+
+@pytest.mark.usefixtures("_three_threads")
+def test_an_error_in_a_lead_is_raised_and_threads_end():
+    before = threading.active_count()
+    encoder = encoder_in_training()
+    with pytest.raises(RuntimeError, match="scalar type"):
+        encoder(random(5, 3, 64).int())
+    assert threading.active_count() == before
+    assert torch.get_num_threads() == 3
+
+
+def test_no_gradient_keeps_nothing():
+    """Batch statistics are estimated without gradient; outputs of convolutions are then not held."""
+    encoder = encoder_in_training()
+    with torch.no_grad():
+        features = encoder(random(5, 3, 64))
+    assert not features.requires_grad
+    tracked = [count for name, count in encoder.named_buffers() if name.endswith("num_batches_tracked")]
+    assert tracked == [1] * 39
+
+
+def encode_node(features):
+    """The node of the graph that holds what the encoders kept."""
+    node = features.grad_fn
+    while "_Encode" not in type(node).__name__:
+        node = node.next_functions[0][0]
+    return node
+
+
+def test_what_is_kept_for_the_backward_pass():
+    """Each convolution's output and the signals, nothing else; with low memory the signals."""
+    values = {}
+    for low_memory in (False, True):
+        features = encoder_in_training(low_memory)(random(2, 5, 3, 64))
+        saved = encode_node(features).saved_tensors
+        values[low_memory] = sum(tensor.numel() for tensor in saved)
+    statistics = 2 * 2 * 3 * sum((8, 8, 16, 16, 32, 32, 32, *[64] * 6))
+    signals = 2 * 5 * 3 * 64
+    samples = [64, 64, 32, 32, 16, 16, 16, 8, 8, 8, 4, 4, 4]
+    channels = [8, 8, 16, 16, 32, 32, 32, *[64] * 6]
+    outputs = 2 * 5 * 3 * sum(t * c for t, c in zip(samples, channels, strict=True))
+    assert values == {False: signals + statistics + outputs, True: signals + statistics}
+
+
+def test_the_graph_is_freed_with_the_features():
+    encoder = encoder_in_training()
+    gc.collect()
+    before = sum(issubclass(type(one), torch.Tensor) for one in gc.get_objects())
+    features = encoder(random(2, 5, 3, 64))
+    features.sum().backward()
+    encoder.zero_grad(set_to_none=True)
+    del features
+    assert sum(issubclass(type(one), torch.Tensor) for one in gc.get_objects()) == before
+
+
+def test_a_second_derivative_is_refused():
+    encoder = encoder_in_training()
+    features = encoder(random(5, 3, 64))
+    weight = encoder.get_parameter("encoders.II.convolutions.0.weight")
+    (first,) = torch.autograd.grad(features.square().sum(), weight, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        first.sum().backward()
+
+
+def test_part_of_the_parameters_may_be_frozen():
+    encoder, whole = encoder_in_training(), encoder_in_training()
+    views, target = random(2, 5, 3, 64), random(2, 5, 3, 64, seed=1)
+    encoder.encoders["V1"].requires_grad_(False)
+    learn(encoder, views, target), learn(whole, views, target)
+    for (name, own), theirs in zip(encoder.named_parameters(), whole.parameters(), strict=True):
+        if name.startswith("encoders.V1."):
+            assert own.grad is None
+        else:
+            assert torch.equal(own.grad, theirs.grad)
+
+
+@pytest.mark.usefixtures("_three_threads")
+def test_one_lead_has_all_threads():
+    encoder = LeadEncoders(EncoderConfig(("II",), 6.4, 64)).train()
+    encoder(torch.zeros(4, 1, 64))
+    assert torch.get_num_threads() == 3
