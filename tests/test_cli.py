@@ -182,10 +182,8 @@ def test_named_leads_use_their_own_encoders_in_the_order_given(place, tmp_path):
     z_scored = torch.from_numpy((signals - mean) / (std + np.float32(1e-5)))
     encoders = load_encoder(place / "random").encoders
     with torch.no_grad():
-        ii, v1 = (
-            literal_encoder(encoders[lead]).eval()(z_scored[:, i : i + 1]).numpy()
-            for i, lead in enumerate(("II", "V1"))
-        )
+        stacks = [literal_encoder(encoders[lead]).eval() for lead in ("II", "V1")]
+        ii, v1 = (stack(z_scored[:, i : i + 1]).numpy() for i, stack in enumerate(stacks))
     found = np.load(tmp_path / "embed" / "embeddings.npy")
     np.testing.assert_allclose(found, np.concatenate([v1, ii], axis=1), rtol=1e-4, atol=1e-5)
     test = open_dataset(place / "data").rows("test")

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfbt.recording import STANDARD_LEADS, LfbtError, Recording, UnreadableError, is_voltage, lead_name, unit_in_mv
+from lfbt.sources.wfdb16 import read_wfdb16
 
 if TYPE_CHECKING:
     from ecgdatakit import ECGRecord
@@ -82,6 +83,12 @@ def read_wfdb(header: Path) -> Recording:
         raise UnreadableError(
             f"file {header}: a record of {line['segments']} segments; give the header of one segment instead"
         )
+    try:
+        usual = read_wfdb16(header, text)
+    except OSError as error:
+        raise _unreadable(header, error) from error
+    if usual is not None:
+        return _wfdb_recording(header, *usual)
     if re.fullmatch(r"[-\w]+", line["name"], re.ASCII):
         return _read_wfdb(header, header)
     with tempfile.TemporaryDirectory() as place:
@@ -113,13 +120,18 @@ def _read_wfdb(readable: Path, header: Path) -> Recording:
         raise UnreadableError(f"file {header}: it has no signal")
     if not all(record.sig_name):
         raise UnreadableError(f"file {header}: one of its signals has no lead name; add it to the header")
-    # Other channels, of breathing or blood pressure, are no leads.
-    leads = [row for row, unit in enumerate(record.units) if is_voltage(unit)]
+    return _wfdb_recording(header, record.p_signal.T, record.sig_name, record.units, float(record.fs))
+
+
+def _wfdb_recording(
+    header: Path, signal: NDArray[np.float64], names: Sequence[str], units: Sequence[str], sampling_rate: float
+) -> Recording:
+    """The signals that are voltages; other channels, of breathing or blood pressure, are no leads."""
+    leads = [row for row, unit in enumerate(units) if is_voltage(unit)]
     if not leads:
-        raise UnreadableError(f"file {header}: none of its signals is a voltage, but {', '.join(set(record.units))}")
-    scale = np.array([unit_in_mv(record.units[row]) for row in leads])
-    names = [record.sig_name[row] for row in leads]
-    return _recording(header, record.p_signal.T[leads] * scale[:, None], names, float(record.fs))
+        raise UnreadableError(f"file {header}: none of its signals is a voltage, but {', '.join(set(units))}")
+    scale = np.array([unit_in_mv(units[row]) for row in leads])
+    return _recording(header, signal[leads] * scale[:, None], [names[row] for row in leads], sampling_rate)
 
 
 def read_npy(path: Path, leads: Sequence[str], sampling_rate: float, unit: str) -> Recording:
