@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import hashlib
 import io
+import itertools
 import multiprocessing
 import os
 from collections.abc import Iterable, Iterator
@@ -18,6 +19,7 @@ import numpy as np
 
 import lfbt
 from lfbt.dataset import DROPPED, MANIFEST, RECORDS, SIGNALS
+from lfbt.memory import keep_freed_memory
 from lfbt.output import new_folder, progress, refuse_occupied, write_json
 from lfbt.recording import (
     PAPER_LEADS,
@@ -75,12 +77,21 @@ class PrepareSettings:
 
 
 @dataclasses.dataclass(frozen=True)
+class Piece:
+    """A record: which piece of its recording it is, ``[leads, samples]`` in mV, and the SHA-256 of these."""
+
+    number: int
+    signal: Signal
+    hash: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Prepared:
-    """What became of one recording: its pieces by number, ``[leads, samples]`` in mV, and what was dropped."""
+    """What became of one recording: in how many pieces it was cut, those that are kept, and what was dropped."""
 
     entry: Entry
     n_pieces: int
-    pieces: list[tuple[int, Signal]]
+    pieces: list[Piece]
     dropped: list[Dropped]
 
 
@@ -98,7 +109,7 @@ class PrepareReport:
 
 def prepare_entry(entry: Entry, settings: PrepareSettings) -> Prepared:
     """Read one recording and make its records. Raises UnreadableError, unless the settings say to drop such files."""
-    pieces: list[tuple[int, Signal]] = []
+    pieces: list[Piece] = []
     dropped: list[Dropped] = []
     n_pieces = 0
     try:
@@ -120,7 +131,8 @@ def prepare_entry(entry: Entry, settings: PrepareSettings) -> Prepared:
                 where = f" (piece {number + 1} of {n_pieces})" if n_pieces > 1 else ""
                 dropped.append(Dropped(entry.id, str(entry.file), fault + where))
             else:
-                pieces.append((number, fit_samples(piece[: len(settings.leads)], n_raw, settings.n_samples)))
+                signal = fit_samples(piece[: len(settings.leads)], n_raw, settings.n_samples)
+                pieces.append(Piece(number, signal, hashlib.sha256(signal.data).hexdigest()))
     except UnreadableError as error:
         if not settings.skip_unreadable:
             raise UnreadableError(f"{error}; mend or remove it, or drop such files with --skip-unreadable") from error
@@ -130,12 +142,8 @@ def prepare_entry(entry: Entry, settings: PrepareSettings) -> Prepared:
     return Prepared(entry, n_pieces, pieces, dropped)
 
 
-def _prepare_chunk(entries: list[Entry], settings: PrepareSettings) -> list[Prepared]:
-    return [prepare_entry(entry, settings) for entry in entries]
-
-
-def _prepare_all(entries: list[Entry], settings: PrepareSettings) -> Iterator[Prepared]:
-    """What became of every entry, in order, with few of them held at a time."""
+def _prepare_all(entries: list[Entry], settings: PrepareSettings, folder: Path) -> Iterator[Prepared]:
+    """What became of every entry, in order, with few of them held at a time; `folder` is for files meanwhile."""
     if settings.workers <= 1:
         for entry in entries:
             yield prepare_entry(entry, settings)
@@ -144,17 +152,45 @@ def _prepare_all(entries: list[Entry], settings: PrepareSettings) -> Iterator[Pr
     chunks = [entries[start : start + size] for start in range(0, len(entries), size)]
     # A forked child of a process with threads can hang; a spawned one cannot.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(settings.workers, mp_context=context) as pool:
-        waiting: collections.deque[Future[list[Prepared]]] = collections.deque()
+    with ProcessPoolExecutor(settings.workers, mp_context=context, initializer=keep_freed_memory) as pool:
+        waiting: collections.deque[tuple[Future[list[Prepared]], Path]] = collections.deque()
         try:
-            for chunk in chunks:
-                waiting.append(pool.submit(_prepare_chunk, chunk, settings))
+            for number, chunk in enumerate(chunks):
+                file = folder / f"chunk-{number}"
+                waiting.append((pool.submit(_prepare_chunk, chunk, settings, file), file))
                 if len(waiting) > 2 * settings.workers:
-                    yield from waiting.popleft().result()
+                    yield from _received(*waiting.popleft(), settings)
             while waiting:
-                yield from waiting.popleft().result()
+                yield from _received(*waiting.popleft(), settings)
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _prepare_chunk(entries: list[Entry], settings: PrepareSettings, file: Path) -> list[Prepared]:
+    """What became of `entries`, their signals one after the other in `file`: through a pipe they take much longer."""
+    done = [prepare_entry(entry, settings) for entry in entries]
+    with file.open("wb") as signals:
+        for piece in _pieces(done):
+            signals.write(piece.signal.data)
+    return [_with_signals(prepared, itertools.repeat(np.empty((0, 0), np.float32))) for prepared in done]
+
+
+def _received(result: Future[list[Prepared]], file: Path, settings: PrepareSettings) -> Iterator[Prepared]:
+    """What `_prepare_chunk` returned, with the signals, whose file is removed."""
+    done = result.result()
+    signals = np.fromfile(file, dtype=np.float32).reshape(-1, len(settings.leads), settings.n_samples)
+    file.unlink()
+    of_pieces = iter(signals)
+    return (_with_signals(prepared, of_pieces) for prepared in done)
+
+
+def _pieces(done: Iterable[Prepared]) -> Iterator[Piece]:
+    return itertools.chain.from_iterable(prepared.pieces for prepared in done)
+
+
+def _with_signals(prepared: Prepared, signals: Iterator[Signal]) -> Prepared:
+    pieces = [dataclasses.replace(piece, signal=next(signals)) for piece in prepared.pieces]
+    return dataclasses.replace(prepared, pieces=pieces)
 
 
 class _PackedSignals:
@@ -291,20 +327,20 @@ def prepare(
         packed = settings.layout == "packed"
         writer = _PackedSignals(folder / SIGNALS, shape) if packed else _NpySignals(folder)
         stack.callback(writer.close)
-        for done in progress(_prepare_all(entries, settings), len(entries), "prepare"):
+        for done in progress(_prepare_all(entries, settings, folder), len(entries), "prepare"):
             dropped += done.dropped
-            for number, signal in done.pieces:
-                writer.append(signal)
+            for piece in done.pieces:
+                writer.append(piece.signal)
                 kept.append(done.entry)
                 rows.append(
                     {
-                        "id": done.entry.id if done.n_pieces == 1 else f"{done.entry.id}-{number}",
+                        "id": done.entry.id if done.n_pieces == 1 else f"{done.entry.id}-{piece.number}",
                         "patient": done.entry.patient,
                         "file": _relative(done.entry.file, source_folder),
-                        "piece": number,
+                        "piece": piece.number,
                         "labels": ";".join(dict.fromkeys(done.entry.labels)),
                         "split": "",
-                        "hash": hashlib.sha256(signal.tobytes()).hexdigest(),
+                        "hash": piece.hash,
                     }
                 )
         if not rows:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
 import numpy as np
-import scipy.signal
 from numpy.typing import NDArray
 
 from lfbt.recording import LfbtError
@@ -77,13 +76,19 @@ def cut_pieces(signal: Signal, n_raw: int, which: Literal["all", "first"]) -> li
 def fit_samples(piece: Signal, n_raw: int, n_samples: int) -> Signal:
     """`piece` zero-padded at its end to `n_raw` samples and resampled to `n_samples` by the Fourier method.
 
-    `n_raw` is the asked duration at the recording's own rate, so the result's rate is n_samples / duration.
+    `n_raw` is the asked duration at the recording's own rate, so the result's rate is n_samples / duration. The same
+    numbers as ``scipy.signal.resample`` gives, whose import takes longer than hundreds of records.
     """
-    padded = np.zeros((piece.shape[0], n_raw))
-    padded[:, : piece.shape[1]] = piece
     if n_raw == n_samples:
-        return padded.astype(np.float32)
-    return np.asarray(scipy.signal.resample(padded, n_samples, axis=1), dtype=np.float32)
+        return np.pad(piece, ((0, 0), (0, n_raw - piece.shape[1]))).astype(np.float32)
+    spectrum = np.fft.rfft(piece.astype(np.float64), n_raw)  # which pads it
+    n = min(n_raw, n_samples)
+    resized = np.zeros((piece.shape[0], n_samples // 2 + 1), dtype=complex)
+    resized[:, : n // 2 + 1] = spectrum[:, : n // 2 + 1]
+    if n % 2 == 0:
+        # The bin of half the lower rate stands for one frequency there and for two at the higher rate.
+        resized[:, n // 2] *= 2 if n_samples < n_raw else 0.5
+    return (np.fft.irfft(resized, n_samples) * (n_samples / n_raw)).astype(np.float32)
 
 
 # A lead that moves by less than one step of a coarse recorder (5 µV) carries no ECG.

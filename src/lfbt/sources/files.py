@@ -131,7 +131,10 @@ def _wfdb_recording(
     if not leads:
         raise UnreadableError(f"file {header}: none of its signals is a voltage, but {', '.join(set(units))}")
     scale = np.array([unit_in_mv(units[row]) for row in leads])
-    return _recording(header, signal[leads] * scale[:, None], [names[row] for row in leads], sampling_rate)
+    # Copies take as long as reading the file.
+    in_mv = signal if len(leads) == len(signal) else signal[leads]
+    in_mv = in_mv if (scale == 1).all() else in_mv * scale[:, None]
+    return _recording(header, in_mv, [names[row] for row in leads], sampling_rate)
 
 
 def read_npy(path: Path, leads: Sequence[str], sampling_rate: float, unit: str) -> Recording:

@@ -54,9 +54,10 @@ def read_wfdb16(header: Path, text: str) -> Wfdb16 | None:
     path = header.parent / name
     if Path(name).name != name or not path.is_file() or path.stat().st_size != offset + 2 * n:
         return None
-    steps = np.fromfile(path, dtype="<i2", count=n, offset=offset).reshape(n_samples, -1).T
-    baselines = np.array([int(match["baseline"] or match["zero"]) for match in signals])
-    physical = (steps - baselines[:, None].astype(np.float64)) / gains[:, None]
-    physical[steps == _INVALID] = np.nan
+    frames = np.fromfile(path, dtype="<i2", count=n, offset=offset).reshape(n_samples, -1)
+    baselines = [int(match["baseline"] or match["zero"]) for match in signals]
+    physical = np.subtract(frames, baselines, dtype=np.float64)
+    physical /= gains
+    physical[frames == _INVALID] = np.nan
     names = [match["lead"] for match in signals]
-    return Wfdb16(physical, names, [match["unit"] or "mV" for match in signals], float(record["rate"]))
+    return Wfdb16(physical.T, names, [match["unit"] or "mV" for match in signals], float(record["rate"]))
