@@ -155,9 +155,13 @@ class Head(nn.Module):
         std = embeddings.std(dim=0, correction=0)
         self.std = torch.where(std > 0, std, torch.ones_like(std))
 
+    def standardised(self, embeddings: Tensor) -> Tensor:
+        """What the linear layer takes."""
+        return (embeddings - self.mean) / self.std
+
     def forward(self, embeddings: Tensor) -> Tensor:
         """Logits ``[records, classes]``."""
-        logits: Tensor = self.linear((embeddings - self.mean) / self.std)
+        logits: Tensor = self.linear(self.standardised(embeddings))
         return logits
 
 

@@ -43,15 +43,14 @@ def lfbt_loss(z1: Tensor, z2: Tensor, gamma: float = 0.8, lambd: float = 0.0051)
 def lead_pair_losses(z1: Tensor, z2: Tensor, lambd: float) -> Tensor:
     """L_ij for all pairs of leads ``[leads, leads]``, of projections ``[B, leads, D]``."""
     n_records, n_leads, n_dims = z1.shape
-    # D L L: a product of L × B with B × L for each feature is what stands on the diagonals of all C_ij. Copied into
-    # order at once: the product would copy the matrices of each feature, thousands of times.
-    by_feature_1, by_feature_2 = z1.permute(2, 1, 0).contiguous(), z2.permute(2, 0, 1).contiguous()
-    diagonals = torch.bmm(by_feature_1, by_feature_2) / n_records
+    # L L D: what stands on the diagonals of all C_ij, feature by feature. As products of matrices these would be
+    # thousands of tiny ones.
+    diagonals = torch.stack([(lead[:, None] * z2).sum(dim=0) for lead in z1.unbind(1)]) / n_records
     gram_cost = 2 * n_leads * n_records**2 * n_dims + n_leads**2 * n_records**2
     literal_cost = n_leads**2 * n_records * n_dims**2
     squares = _squares_by_gram(z1, z2) if gram_cost < literal_cost else _squares_by_products(z1, z2)
-    on_diagonal = (diagonals - 1).square().sum(dim=0)
-    off_diagonal = squares - diagonals.square().sum(dim=0)
+    on_diagonal = (diagonals - 1).square().sum(dim=2)
+    off_diagonal = squares - diagonals.square().sum(dim=2)
     return on_diagonal + lambd * off_diagonal
 
 

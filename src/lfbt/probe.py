@@ -58,7 +58,8 @@ def fit_head(task: Task, embeddings: dict[str, Tensor], settings: ProbeSettings)
     head = new_head(task, settings.seed)
     if settings.standardise:
         head.standardise(embeddings["train"])
-    optimizer = torch.optim.Adam(head.parameters(), lr=settings.learning_rate)
+    optimizer = torch.optim.Adam(head.parameters(), lr=settings.learning_rate, fused=True)
+    inputs = {split: head.standardised(x) for split, x in embeddings.items()}
     train, val = task.targets_of("train"), task.targets_of("val")
     positions = torch.arange(len(train)).numpy()
     history: list[dict[str, float]] = []
@@ -67,13 +68,13 @@ def fit_head(task: Task, embeddings: dict[str, Tensor], settings: ProbeSettings)
         losses = torch.zeros((), device=task.device)
         for batch in epoch_batches(positions, settings.batch_size, settings.seed, epoch):
             chosen = torch.from_numpy(batch).to(task.device)
-            loss = F.cross_entropy(head(embeddings["train"][chosen]), train[chosen])
+            loss = F.cross_entropy(head.linear(inputs["train"][chosen]), train[chosen])
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
             losses += loss.detach() * len(batch)
         with torch.no_grad():
-            val_loss = F.cross_entropy(head(embeddings["val"]), val).item()
+            val_loss = F.cross_entropy(head.linear(inputs["val"]), val).item()
         if not math.isfinite(val_loss):
             raise LfbtError(f"epoch {epoch + 1}: the loss is not finite; try a lower --learning-rate")
         if not history or val_loss < min(line["val_loss"] for line in history):

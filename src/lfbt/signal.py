@@ -153,4 +153,5 @@ def normalise(signals: Signal, how: Normalisation) -> Signal:
     # In float32 the mean of a constant is not quite that constant.
     centred = signals - signals.mean(axis=axes, keepdims=True, dtype=np.float64).astype(np.float32)
     std = np.sqrt(np.mean(np.square(centred), axis=axes, keepdims=True))
-    return np.asarray(centred / (std + np.float32(1e-5)), dtype=np.float32)
+    scored: Signal = np.divide(centred, std + np.float32(1e-5), out=centred).astype(np.float32, copy=False)
+    return scored
