@@ -1,7 +1,7 @@
 # make help lists the targets. Each brings .venv up to date first: PYTHON=python3.12 make test chooses the interpreter.
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-lowest lint types imports check clean
+.PHONY: help venv demo bench test test-lowest lint types imports check clean
 
 PYTHON ?= python3
 WORKERS ?= 2
@@ -33,6 +33,9 @@ demo: $(INSTALLED)  ## pretrain, probe, fine-tune and report on synthetic ECGs, 
 	$(BIN)/lfbt probe --data-dir demo/data --random-encoder --run-dir demo/probe-random
 	$(BIN)/lfbt finetune --data-dir demo/data --checkpoint demo/pretrain --run-dir demo/finetune --epochs 10 --learning-rate 1e-3
 	$(BIN)/lfbt report demo/pretrain demo/probe demo/probe-random demo/finetune --out demo/report
+
+bench: $(INSTALLED)  ## measure lfbt beside a literal form of the method, half an hour, into docs/performance.md
+	$(BIN)/python -m benchmarks --out docs/performance.json --docs docs/performance.md $(ARGS)
 
 test: $(INSTALLED)  ## run the tests, in WORKERS processes; ARGS goes to pytest
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)

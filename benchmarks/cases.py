@@ -207,10 +207,12 @@ def memory(sizes: Sizes) -> list[Row]:
         timings = interleaved(low_step, default_step, sizes.rounds)
     slowdown = statistics.median(timings.ratios)
     what = f"pretraining step, {_batch(size)}, {size.n_samples} samples"
-    note = "peak of a fresh process over four steps, all of Python and PyTorch included"
+    whole = "peak of a fresh process over four steps, all of Python, PyTorch and the weights included"
+    rise = "rise of the peak over what was resident before the first step: activations, gradients and Adam's moments"
     return [
-        smaller(f"{what}: peak memory", 2, literal.peak_gb, own.peak_gb, note),
-        smaller(f"{what}: peak memory with low memory", 6, literal.peak_gb, low.peak_gb, note),
+        smaller(f"{what}: peak memory", 2, literal.peak_gb, own.peak_gb, whole),
+        smaller(f"{what}: peak memory with low memory", 6, literal.peak_gb, low.peak_gb, whole),
+        smaller(f"{what}: memory of the step with low memory", 6, literal.increase_gb, low.increase_gb, rise),
         Row(
             what=f"{what}: time with low memory",
             target="≤ 1.4× the default's",
@@ -243,22 +245,29 @@ def reading(sizes: Sizes) -> list[Row]:
         files = write_npy(packed, Path(name) / "npy")
         dataset = ours.open_dataset(packed)
         rows = np.random.default_rng(0).integers(sizes.read_records, size=(sizes.read_batches, size.batch))
-        records, batches = reference.Records(files), rows.tolist()
+        batches = rows.tolist()
         # Both sides find everything in the page cache.
         for number, file in enumerate(files):
             file.read_bytes()
             np.asarray(dataset.signals[np.array([number])])
-        timings = interleaved(
-            lambda: [signals.shape for signals in DataLoader(records, batch_sampler=batches)],
-            lambda: [ours.read_batch(dataset, batch).shape for batch in rows],
-            sizes.rounds,
+        stored, scored = (
+            interleaved(
+                lambda: [signals.shape for signals in DataLoader(records, batch_sampler=batches)],  # noqa: B023
+                lambda: [read(dataset, batch).shape for batch in rows],  # noqa: B023 - called before the next
+                sizes.rounds,
+            )
+            for records, read in (
+                (reference.Records(files, np.load), ours.read_as_stored),
+                (reference.Records(files), ours.read_batch),
+            )
         )
     what = f"read random batches of {size.batch} from {sizes.read_records:,} records"
     note = (
-        f"{sizes.read_batches} batches a round, z-scored; page cache warm on both sides; no worker processes; "
-        "literal: one .npy file a record, a DataLoader"
+        f"{sizes.read_batches} batches a round, as stored; page cache warm on both sides; no worker processes; "
+        f"literal: one .npy file a record, a DataLoader. Checked and z-scored too, ours takes "
+        f"{statistics.median(scored.ours):.3g} s and is {statistics.median(scored.ratios):.3g}× faster"
     )
-    return [faster(what, 20, timings, note)]
+    return [faster(what, 20, stored, note)]
 
 
 def linear_probe(sizes: Sizes) -> list[Row]:

@@ -50,6 +50,11 @@ def new_model(leads: Sequence[str], n_samples: int, projector: Sequence[int], lo
     return Model(encoder, projectors, optimizer)
 
 
+def read_as_stored(dataset: DataSet, rows: NDArray[np.int64]) -> Tensor:
+    """The signals ``[B, leads, T]`` of `rows` in mV."""
+    return torch.from_numpy(np.asarray(dataset.signals[rows]))
+
+
 def read_batch(dataset: DataSet, rows: NDArray[np.int64]) -> Tensor:
     """The normalised signals ``[B, leads, T]`` of `rows`."""
     return torch.from_numpy(dataset.batch(rows, "record"))

@@ -44,16 +44,16 @@ def random_view(signal: Signal, draws: NDArray[np.float64]) -> Signal:
 
 
 class Records(Dataset[Tensor]):
-    """One signal an item."""
+    """One signal an item, z-scored unless `read` is another function."""
 
-    def __init__(self, files: Sequence[Path]) -> None:
-        self.files = files
+    def __init__(self, files: Sequence[Path], read: Callable[[Path], Signal] = load) -> None:
+        self.files, self.read = files, read
 
     def __len__(self) -> int:
         return len(self.files)
 
     def __getitem__(self, row: int) -> Tensor:
-        return torch.from_numpy(load(self.files[row]))
+        return torch.from_numpy(self.read(self.files[row]))
 
 
 class Views(Dataset[tuple[Tensor, Tensor]]):

@@ -249,7 +249,9 @@ def _open_packed(folder: Path, manifest: dict[str, Any]) -> DataSet:
 
     try:
         signals = np.lib.format.open_memmap(folder / SIGNALS, mode="r")
-        records = pd.read_csv(folder / RECORDS, dtype=str, keep_default_na=False)
+        table = pd.read_csv(folder / RECORDS, dtype=str, keep_default_na=False)
+        records = {name: table[name].tolist() for name in ("id", "patient", "labels", "split")}
+        labels_of = {text: tuple(filter(None, text.split(";"))) for text in set(records["labels"])}
         dataset = DataSet(
             folder=folder,
             leads=tuple(manifest["leads"]),
@@ -257,8 +259,8 @@ def _open_packed(folder: Path, manifest: dict[str, Any]) -> DataSet:
             classes=tuple(manifest["classes"]),
             ids=tuple(records["id"]),
             patients=tuple(records["patient"]),
-            labels=tuple(tuple(filter(None, text.split(";"))) for text in records["labels"]),
-            split=records["split"].to_numpy(dtype=str),
+            labels=tuple(map(labels_of.__getitem__, records["labels"])),
+            split=np.array(records["split"], dtype=str),
             signals=signals,
             lead_rows=tuple(range(len(manifest["leads"]))),
             hash=str(manifest["hash"]),
@@ -273,7 +275,7 @@ def _open_packed(folder: Path, manifest: dict[str, Any]) -> DataSet:
             f"{folder}: {SIGNALS} has shape {list(signals.shape)} but {RECORDS} has {len(dataset.ids)} records and "
             f"{MANIFEST} {len(dataset.leads)} leads; prepare it again"
         )
-    strangers = {label for labels in dataset.labels for label in labels} - set(dataset.classes)
+    strangers = set().union(*labels_of.values()) - set(dataset.classes)
     if strangers:
         raise LfbtError(f"{folder}: label {min(strangers)} of {RECORDS} is no class of {MANIFEST}; prepare it again")
     if not set(dataset.split) <= set(SPLITS):

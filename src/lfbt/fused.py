@@ -2,8 +2,8 @@
 
 A lead's encoder is a chain of convolutions in channels-last layout with the functions of `lfbt.kernels` between them.
 Only what the convolutions return is kept for the backward pass; with `low_memory` nothing is, and a lead of a view is
-computed again when its turn comes. Each lead of each view is computed by one thread, so that values do not depend on
-the number of threads; with `low_memory` it is one after the other, and the convolutions have all threads.
+computed again when its turn comes, two at a time. While there are fewer threads than leads and views, each of these is
+computed by one thread, and values do not depend on the number of threads; more threads share in the convolutions.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lfbt.kernels import activate, gradient_sums, input_gradient, moments
+
+# Leads at a time with low memory: one would leave a second core idle between the convolutions.
+_AT_ONCE = 2
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -85,7 +88,7 @@ class _Encode(torch.autograd.Function):
         ctx: Any, views: Tensor, leads: Sequence[Sequence[Layer]], low_memory: bool, with_gradient: bool, *_: Tensor
     ) -> Any:
         leads = [[layer.detached() for layer in lead] for lead in leads]
-        threads = 1 if low_memory else _threads(views)
+        threads = min(_threads(views), _AT_ONCE) if low_memory else _threads(views)
 
         def one(task: tuple[int, int]) -> tuple[list[Tensor], list[Tensor]]:
             view, lead = task

@@ -18,6 +18,7 @@ import lfbt
 from lfbt.batches import epoch_batches, read_ahead
 from lfbt.dataset import DataSet, open_datasets
 from lfbt.encoder import EncoderConfig, LeadEncoders, Projectors, parse_projector, resolve_device, seeded
+from lfbt.kernels import has_numba
 from lfbt.loss import check_gamma, lfbt_loss
 from lfbt.output import HISTORY, Bar, new_file, progress_bar, read_json, refuse_occupied, write_json
 from lfbt.recording import LfbtError, check_range
@@ -172,6 +173,8 @@ def pretrain(settings: PretrainSettings) -> Path:
 
     n_steps = (settings.epochs - first_epoch) * steps_per_epoch
     with _run_folder(settings, dataset, first_epoch), progress_bar(n_steps, "pretrain") as bar:
+        if device.type == "cpu" and not has_numba():
+            bar.say("Numba is not installed: on a CPU, pip install 'lfbt[fast]' makes this faster")
         for epoch in range(first_epoch, settings.epochs):
             line = _epoch(epoch, settings, dataset, rows, encoder, projectors, optimizer, device, bar)
             if epoch == first_epoch:
