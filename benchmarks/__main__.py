@@ -12,12 +12,13 @@ from typing import Any
 from benchmarks.cases import CASES
 from benchmarks.growth import growth
 from benchmarks.measure import machine, seconds_of
+from benchmarks.parts import parts
 from benchmarks.render import render, row_line, with_section
 from benchmarks.sizes import PAPER, QUICK, Sizes
 from lfbt.memory import keep_freed_memory
 from lfbt.output import read_json, write_json
 
-GROWTH = "growth"
+PARTS, GROWTH = "parts", "growth"
 
 
 def main() -> None:
@@ -26,7 +27,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="JSON file to write, row by row")
     parser.add_argument("--docs", type=Path, help="Markdown file to put the tables into, between its bench markers")
     parser.add_argument(
-        "--only", nargs="+", choices=[*CASES, GROWTH], default=[], help="run these, keep the others of --out"
+        "--only", nargs="+", choices=[*CASES, PARTS, GROWTH], default=[], help="run these, keep the others of --out"
     )
     parser.add_argument("--quick", action="store_true", help="tiny sizes: shows that the command runs, no more")
     words = parser.parse_args()
@@ -44,7 +45,7 @@ def main() -> None:
             results = merged(read_json(words.out), results)
         except ValueError as error:
             parser.error(f"{words.out}: {error}")
-    for name in words.only or [*CASES, GROWTH]:
+    for name in words.only or [*CASES, PARTS, GROWTH]:
         seconds, _ = seconds_of(lambda: run(name, sizes, results))  # noqa: B023
         print(f"{name}: done in {seconds:.0f} s", file=sys.stderr)
         if words.out:
@@ -57,7 +58,14 @@ def main() -> None:
 
 def new_results(sizes: Sizes, quick: bool) -> dict[str, Any]:
     """Results without rows, in the form that JSON gives them back."""
-    content = {"quick": quick, "machine": machine(), "sizes": dataclasses.asdict(sizes), "rows": {}, GROWTH: []}
+    content = {
+        "quick": quick,
+        "machine": machine(),
+        "sizes": dataclasses.asdict(sizes),
+        "rows": {},
+        PARTS: [],
+        GROWTH: [],
+    }
     plain: dict[str, Any] = json.loads(json.dumps(content))
     return plain
 
@@ -67,11 +75,14 @@ def merged(earlier: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
     for what in ("quick", "machine", "sizes"):
         if earlier.get(what) != now[what]:
             raise ValueError(f"{what} was {earlier.get(what)} and is {now[what]}; run all rows again, without --only")
-    return earlier
+    return {**now, **earlier}
 
 
 def run(name: str, sizes: Sizes, results: dict[str, Any]) -> None:
     """Measure `name` and put it into `results`, in the table's order."""
+    if name == PARTS:
+        results[PARTS] = [dataclasses.asdict(part) for part in parts(sizes)]
+        return
     if name == GROWTH:
         results[GROWTH] = [dataclasses.asdict(series) for series in growth(sizes)]
         return

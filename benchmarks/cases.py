@@ -194,6 +194,21 @@ def _literal_outcome(model: reference.Reference, first: Tensor, second: Tensor) 
     return torch.tensor(loss, dtype=torch.float64), *gradients
 
 
+def compiled(sizes: Sizes) -> list[Row]:
+    """One lead's encoder under torch.compile."""
+    size = sizes.step
+    model = ours.new_model(size.leads[:1], size.n_samples, (1,))
+    stack = reference.Reference(1, (1,)).encoders[0].train()
+    signals = torch.randn(size.batch, 1, size.n_samples)
+    fast = torch.compile(stack)
+    first, _ = seconds_of(lambda: fast(signals).sum().backward())
+    timings = interleaved(
+        lambda: fast(signals).sum().backward(), lambda: model.encoder(signals).sum().backward(), sizes.rounds
+    )
+    note = f"literal: PyTorch's layers under torch.compile, whose first call took {first:.0f} s"
+    return [faster(f"one lead's encoder, forward and backward, B {size.batch}", 1, timings, note, against="compiled")]
+
+
 def memory(sizes: Sizes) -> list[Row]:
     """Peak memory of a step, and what low memory costs in time."""
     size = sizes.step
@@ -365,6 +380,7 @@ def _batch(size: StepSize) -> str:
 CASES: dict[str, Callable[[Sizes], Sequence[Row]]] = {
     "loss": loss,
     "step": step,
+    "compile": compiled,
     "memory": memory,
     "large-batch": large_batch,
     "reading": reading,

@@ -16,6 +16,8 @@ def render(results: Mapping[str, Any]) -> str:
     rows = [row for group in results["rows"].values() for row in group]
     if rows:
         parts += [_rows(rows), "\n".join(f"- {row['what']}: {row['note']}" for row in rows if row["note"])]
+    if results["parts"]:
+        parts.append(_parts(results["parts"]))
     parts += [_series(series) for series in results["growth"]]
     return "\n\n".join(filter(None, parts)) + "\n"
 
@@ -46,6 +48,14 @@ def _machine(machine: Mapping[str, Any]) -> str:
 
 def _rows(rows: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join([*_head(["what", "asked", "literal", "ours", "ratio (min–max)", "reached"]), *map(row_line, rows)])
+
+
+def _parts(found: Sequence[Mapping[str, Any]]) -> str:
+    lines = _head(["part of a step", "seconds", "share", "seconds at the peak of a matrix product"])
+    for one in found:
+        cells = [_number(one["seconds"]), f"{100 * one['share']:.0f} %", _number(one["at_peak"])]
+        lines.append(_line([one["part"], *cells]))
+    return "\n".join(["Where the time of a pretraining step goes:", "", *lines])
 
 
 def _series(series: Mapping[str, Any]) -> str:

@@ -85,7 +85,7 @@ def test_forward_and_backward_equal_pytorchs_layers(channels, samples, pool):
         n = y.shape[0] * samples
         factor = -scale * inverse_std * d_weight / n
         offset = -scale * sums / n - factor * mean
-        result = kernels.input_gradient(y.detach(), gradient, scale, shift, factor, offset, pool)
+        result = kernels.input_gradient(y.detach(), gradient.clone(), scale, shift, factor, offset, pool)
         torch.testing.assert_close(result, y.grad, rtol=1e-6, atol=1e-9)
 
 

@@ -22,11 +22,12 @@ from tests.helpers_model import (
 )
 
 import lfbt.pretrain as pretrain_module
+from lfbt import kernels
 from lfbt.batches import epoch_batches
 from lfbt.dataset import open_dataset
 from lfbt.encoder import EncoderConfig, LeadEncoders, Projectors, seeded
 from lfbt.loss import lfbt_loss
-from lfbt.pretrain import PretrainSettings, learning_rate_at, preset_settings, pretrain
+from lfbt.pretrain import PretrainSettings, learning_rate_at, preset_settings, pretrain, spare_memory, train_step
 from lfbt.recording import LfbtError
 from lfbt.views import random_view, random_views, view_draws
 from lfbt.weights import load_encoder, load_history, load_tensors, save_tensors
@@ -160,6 +161,55 @@ def test_training_equals_a_hand_written_loop(data, run, monkeypatch, double_prec
                 state[f"projectors.projectors.{lead}.linears.{i}.weight"], linear.weight.detach(), rtol=0, atol=1e-10
             )
     assert moved > 1e-3
+
+
+@pytest.fixture
+def _one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.usefixtures("_one_thread")
+def test_low_memory_learns_the_same(run):
+    """Activations computed twice, and Adam's steps taken gradient by gradient: the same bits."""
+    assert_same_run(run("default"), run("spared", low_memory=True))
+
+
+def test_a_run_may_go_on_with_low_memory(run):
+    folder = run(epochs=2)
+    assert run(epochs=2, resume=True, low_memory=True) == folder
+
+
+def test_with_low_memory_no_two_gradients_of_projectors_are_held():
+    """A step for each of their parameters as it comes, and one for the encoders at the end."""
+    with seeded(0):
+        encoder = LeadEncoders(EncoderConfig(("II", "V1"), 6.4, 64)).train()
+        projectors = Projectors(2, 64, (16, 16))
+    optimizer = torch.optim.Adam([*encoder.parameters(), *projectors.parameters()], lr=1e-3, fused=True)
+    held = []
+
+    def look(*_):
+        held.append([name for name, parameter in projectors.named_parameters() if parameter.grad is not None])
+
+    optimizer.register_step_pre_hook(look)
+    spare_memory(encoder, projectors, optimizer)
+    views = torch.randn((2, 5, 2, 64), generator=torch.Generator().manual_seed(0))
+    train_step(views, encoder, projectors, optimizer, gamma=0.8, lambd=0.0051)
+    names = [name for name, _ in projectors.named_parameters()]
+    assert held[-1] == []
+    assert sorted(held[:-1]) == sorted([name] for name in names)
+    assert all(parameter.grad is None for parameter in [*encoder.parameters(), *projectors.parameters()])
+    assert {int(state["step"]) for state in optimizer.state.values()} == {1}
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_without_numba_a_cpu_run_says_what_would_make_it_faster(run, capsys, monkeypatch, there):
+    monkeypatch.setattr(kernels, "has_numba", lambda: there)
+    monkeypatch.setattr(pretrain_module, "has_numba", lambda: there)
+    run(epochs=1)
+    assert ("pip install 'lfbt[fast]'" in "".join(capsys.readouterr())) != there
 
 
 def test_the_loss_falls(run):

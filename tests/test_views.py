@@ -30,11 +30,13 @@ def assert_close(result, expected):
 
 def spied_parts(patch):
     """What random_view cuts out and blanks, start and length by record, instead of doing so."""
-    parts = {}
+    parts: dict[str, tuple] = {}
 
     def spy(name):
         def keep(signals, start, length):
-            parts[name] = (start, length)
+            # The records come a few at a time.
+            before = parts.get(name, (start[:0], length[:0]))
+            parts[name] = (np.r_[before[0], start], np.r_[before[1], length])
             return signals
 
         return keep

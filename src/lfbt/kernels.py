@@ -46,7 +46,10 @@ def gradient_sums(y: Tensor, gradient: Tensor, scale: Tensor, shift: Tensor, poo
 def input_gradient(
     y: Tensor, gradient: Tensor, scale: Tensor, shift: Tensor, factor: Tensor, offset: Tensor, pool: bool
 ) -> Tensor:
-    """``scale · g + factor · y + offset`` with the g of `gradient_sums`: the gradient of y."""
+    """``scale · g + factor · y + offset`` with the g of `gradient_sums`: the gradient of y.
+
+    It may take the place of `gradient`, which is of no use afterwards.
+    """
     if _compiled(y):
         return _loops().input_gradient(y, gradient, scale, shift, factor, offset, pool)  # type: ignore[no-any-return]
     g = _before_relu(y, gradient, scale, shift, pool)

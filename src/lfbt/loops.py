@@ -59,7 +59,7 @@ def input_gradient(
     y: Tensor, gradient: Tensor, scale: Tensor, shift: Tensor, factor: Tensor, offset: Tensor, pool: bool
 ) -> Tensor:
     """See `lfbt.kernels.input_gradient`."""
-    out = torch.empty_like(y)
+    out = torch.empty_like(y) if pool else gradient
     rows, repeats = (y.numpy(), 1) if pool else _rows(y)
     of_rows, out_rows = (gradient.numpy(), out.numpy()) if pool else (_rows(gradient)[0], _rows(out)[0])
     values = _repeated(repeats, scale, shift, factor, offset)

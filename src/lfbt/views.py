@@ -13,7 +13,7 @@ from torch import Tensor
 N_DRAWS = 4
 _CROP = (0.5, 1.0)
 _TIME_OUT = (0.0, 0.5)
-_AT_ONCE = 32
+_AT_ONCE = 16
 
 
 def view_draws(seed: int, epoch: int, n_records: int) -> NDArray[np.float64]:

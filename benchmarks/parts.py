@@ -1,0 +1,106 @@
+"""Where the time of a step goes, beside what its arithmetic would take at the peak of matrix multiplication."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import dataclasses
+import statistics
+import tempfile
+import threading
+import unittest.mock
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from benchmarks import ours, reference
+from benchmarks.measure import matmul_peak, seconds_of
+from benchmarks.sizes import Sizes
+from benchmarks.tasks import packed_batch
+from lfbt import fused
+from lfbt.loss import lfbt_loss
+from lfbt.views import random_views
+
+_CONVOLUTIONS = "encoders: convolutions"
+_INSIDE = {
+    _CONVOLUTIONS: ("_convolve", "_convolve_backward"),
+    "encoders: batch norm, ReLU, pooling": ("moments", "activate", "gradient_sums", "input_gradient"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """Median seconds of a part, its share of all parts, and what its multiplications would take at the peak."""
+
+    part: str
+    seconds: float
+    share: float
+    at_peak: float | None
+
+
+def parts(sizes: Sizes) -> list[Part]:
+    """The parts of a step, over several steps."""
+    size = sizes.step
+    model = ours.new_model(size.leads, size.n_samples, size.projector)
+    lead = reference.multiply_adds(reference.Reference(1, (1,)), size.n_samples) - 64
+    whole = reference.multiply_adds(reference.Reference(size.n_leads, size.projector), size.n_samples)
+    multiplications = {_CONVOLUTIONS: size.n_leads * lead, "projectors": whole - size.n_leads * lead}
+    peaks, found = [], []
+    with tempfile.TemporaryDirectory() as name:
+        dataset, draws = packed_batch(Path(name) / "packed", size)
+        signals = ours.read_batch(dataset, np.arange(size.batch))
+        for _ in range(2):
+            seconds_of_parts(model, signals, draws)
+        for _ in range(sizes.rounds):
+            peaks.append(matmul_peak(sizes.matmul))
+            found.append(seconds_of_parts(model, signals, draws))
+    # Forward once, backward twice the arithmetic of forward, two views.
+    giga = {part: 3 * 2 * size.batch * n / 1e9 for part, n in multiplications.items()}
+    at_peak = {part: n / statistics.median(peaks) for part, n in giga.items()}
+    medians = {part: statistics.median(one[part] for one in found) for part in found[0]}
+    total = sum(medians.values())
+    return [Part(part, seconds, seconds / total, at_peak.get(part)) for part, seconds in medians.items()]
+
+
+def seconds_of_parts(model: ours.Model, signals: Tensor, draws: NDArray[np.float64]) -> dict[str, float]:
+    """Seconds of each part of one step.
+
+    Those inside the encoders are summed over the threads that compute leads side by side, and divided by their number.
+    """
+    inside: dict[str, float] = collections.defaultdict(float)
+    with contextlib.ExitStack() as stack:
+        for part, names in _INSIDE.items():
+            for name in names:
+                timed = _timed(getattr(fused, name), part, inside)
+                stack.enter_context(unittest.mock.patch.object(fused, name, timed))
+        of_views, views = seconds_of(lambda: random_views(signals, draws))
+        forward, features = seconds_of(lambda: model.encoder(views))
+        at_features = features.detach().requires_grad_()
+        projection, z = seconds_of(lambda: model.projectors(at_features))
+        at_z = z.detach().requires_grad_()
+        loss, _ = seconds_of(lambda: lfbt_loss(*at_z).total.backward())
+        projection += seconds_of(lambda: z.backward(at_z.grad))[0]
+        backward, _ = seconds_of(lambda: features.backward(at_features.grad))
+        adam, _ = seconds_of(model.optimizer.step)
+        model.optimizer.zero_grad(set_to_none=True)
+    threads = min(torch.get_num_threads(), 2 * len(model.encoder.config.leads))
+    within = {part: inside[part] / threads for part in _INSIDE}
+    rest = {"encoders: the rest": forward + backward - sum(within.values())}
+    return within | rest | {"projectors": projection, "loss": loss, "views": of_views, "Adam": adam}
+
+
+def _timed(function: Callable[..., Any], part: str, spent: dict[str, float]) -> Callable[..., Any]:
+    lock = threading.Lock()
+
+    def timed(*arguments: Any, **options: Any) -> Any:
+        seconds, result = seconds_of(lambda: function(*arguments, **options))
+        with lock:
+            spent[part] += seconds
+        return result
+
+    return timed

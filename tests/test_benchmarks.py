@@ -1,0 +1,89 @@
+"""The benchmark: its literal form is the method, its command runs, and the documentation shows what it wrote."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from benchmarks import ours, reference
+from benchmarks.cases import CASES
+from benchmarks.measure import Timings, fitted_exponent
+from benchmarks.render import BEGIN, END, render, with_section
+from tests.helpers_model import literal_encoder, literal_loss, literal_projector, literal_view
+
+from lfbt.recording import PAPER_LEADS
+
+ROOT = Path(__file__).parents[1]
+
+
+def random(*shape, seed=0):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def test_the_literal_loss_is_the_method():
+    z1, z2 = random(5, 3, 6), random(5, 3, 6, seed=1)
+    total, *_ = literal_loss(z1, z2, 0.8, 0.0051)
+    found = reference.lfbt_loss([z.contiguous() for z in z1.unbind(1)], [z.contiguous() for z in z2.unbind(1)])
+    torch.testing.assert_close(found, total)
+
+
+def test_the_literal_views_are_the_method():
+    signal = np.random.default_rng(0).standard_normal((3, 64)).astype(np.float32)
+    for draws in np.random.default_rng(1).random((20, 4)):
+        np.testing.assert_allclose(reference.random_view(signal, draws), literal_view(signal, draws), rtol=0, atol=1e-5)
+
+
+def test_the_literal_model_is_the_method_with_our_weights():
+    model = ours.new_model(PAPER_LEADS[:2], 64, (16, 16))
+    literal = reference.Reference(2, (16, 16))
+    ours.copy_encoder(model.encoder, literal)
+    ours.copy_projectors(model.projectors, literal)
+    x = random(6, 2, 64).float()
+    for lead, (stack, projector) in enumerate(zip(literal.encoders, literal.projectors, strict=True)):
+        expected = literal_encoder(model.encoder.encoders[PAPER_LEADS[lead]])(x[:, lead : lead + 1])
+        features = stack(x[:, lead : lead + 1]).mean(dim=2)
+        torch.testing.assert_close(features, expected)
+        torch.testing.assert_close(projector(features), literal_projector(model.projectors.projectors[lead])(expected))
+
+
+def test_multiply_adds_are_the_methods():
+    """Section 2 of the method: 18.1 million a lead at 2048 samples; the projectors 64 → 2048 → 2048 → 2048."""
+    lead = reference.multiply_adds(reference.Reference(1, (1,)), 2048) - 64
+    assert lead == pytest.approx(18.1e6, rel=0.005)
+    both = reference.multiply_adds(reference.Reference(1, (2048, 2048, 2048)), 2048)
+    assert both - lead == 64 * 2048 + 2 * 2048**2
+
+
+def test_ratios_are_taken_round_by_round():
+    assert Timings((2.0, 9.0), (1.0, 3.0)).ratios == (2.0, 3.0)
+
+
+def test_exponents():
+    assert fitted_exponent([1, 10, 100], [3, 300, 30_000]) == pytest.approx(2)
+    assert fitted_exponent([1, 10], [None, 3.0]) is None
+
+
+def test_the_command_runs(tmp_path):
+    """At sizes that mean nothing, which the result says."""
+    docs, out = tmp_path / "page.md", tmp_path / "results.json"
+    docs.write_text(f"above\n{BEGIN}\nold\n{END}\nbelow\n")
+    words = ["--quick", "--only", "loss", "step", "reading", "start", "--out", out, "--docs", docs]
+    subprocess.run([sys.executable, "-m", "benchmarks", *words], cwd=ROOT, check=True, capture_output=True)
+    results = json.loads(out.read_text())
+    assert list(results["rows"]) == ["loss", "step", "reading", "start"]
+    text = docs.read_text()
+    assert text == with_section(f"above\n{BEGIN}\n{END}\nbelow\n", render(results))
+    assert "sizes too small to mean anything" in text
+    assert "old" not in text
+    assert (text.startswith("above\n"), text.endswith("below\n")) == (True, True)
+
+
+def test_the_documentation_shows_what_was_measured():
+    results = json.loads((ROOT / "docs" / "performance.json").read_text())
+    assert not results["quick"]
+    assert list(results["rows"]) == list(CASES)
+    assert results["growth"]
+    assert render(results) in (ROOT / "docs" / "performance.md").read_text()
