@@ -10,6 +10,7 @@ from torch import nn
 
 from lfbt import kernels
 from lfbt.encoder import EncoderConfig, LeadEncoders, random_encoder
+from lfbt.recording import LfbtError
 
 CONFIG = EncoderConfig(("II", "V1", "V6"), sampling_rate=6.4, n_samples=64)
 
@@ -222,3 +223,88 @@ def test_one_lead_has_all_threads():
     encoder = LeadEncoders(EncoderConfig(("II",), 6.4, 64)).train()
     encoder(torch.zeros(4, 1, 64))
     assert torch.get_num_threads() == 3
+
+
+@pytest.mark.usefixtures("_three_threads")
+def test_fewer_threads_backward_than_forward_end():
+    """With three threads forward and one backward, and the other way round."""
+    expected, target = encoder_in_training(), random(2, 5, 3, 64, seed=1)
+    learn(expected, random(2, 5, 3, 64), target)
+    for forward, backward in ((3, 1), (1, 3)):
+        encoder = encoder_in_training()
+        torch.set_num_threads(forward)
+        loss = (encoder(random(2, 5, 3, 64)) * target).sum()
+        torch.set_num_threads(backward)
+        loss.backward()
+        for own, theirs in zip(encoder.parameters(), expected.parameters(), strict=True):
+            torch.testing.assert_close(own.grad, theirs.grad)
+
+
+@pytest.mark.usefixtures("_three_threads")
+def test_a_thread_that_cannot_start_is_an_error_and_no_wait(monkeypatch):
+    before, start, started = threading.active_count(), threading.Thread.start, []
+
+    def second_fails(thread):
+        started.append(thread)
+        if len(started) == 2:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", second_fails)
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        encoder_in_training()(random(5, 3, 64))
+    assert torch.get_num_threads() == 3
+    assert threading.active_count() == before
+
+
+@pytest.mark.filterwarnings("ignore:TF32 acceleration on top of oneDNN")
+@pytest.mark.parametrize("onednn", [True, False])
+@pytest.mark.parametrize("n_records", [1, 2, 16])
+def test_single_precision_and_other_convolutions(n_records, onednn):
+    """Other implementations of the convolution return other layouts."""
+    encoder, views = random_encoder(CONFIG, 3).train(), random(2, n_records, 3, 77)
+    exact = random_encoder(CONFIG, 3).double().train()
+    with torch.backends.mkldnn.flags(enabled=onednn):
+        features = encoder(views.float())
+        features.sum().backward()
+    torch.testing.assert_close(features.double(), exact(views), rtol=1e-3, atol=1e-4)
+    assert all(gradient.isfinite().all() for gradient in [p.grad for p in encoder.parameters()] if gradient is not None)
+
+
+@pytest.mark.parametrize("width", [0.05, 0.3, 1.0])
+def test_other_widths(width):
+    """Channels that make no whole row, and more than one."""
+    config = EncoderConfig(("II", "V1"), 6.4, 64, width=width)
+    encoder, other = (encoder_in_training(config=config) for _ in range(2))
+    views, target = random(2, 3, 2, 64), random(2, 3, 2, config.n_features, seed=1)
+    features = learn(encoder, views, target)
+    expected = learn(other, views.clone().requires_grad_(), target)
+    torch.testing.assert_close(features, expected, rtol=1e-8, atol=1e-10)
+    for own, theirs in zip(encoder.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(own.grad, theirs.grad, rtol=1e-7, atol=1e-8)
+
+
+def test_plain_averages_over_several_views():
+    """Without momentum the running statistics are the mean over all batches."""
+    encoder = encoder_in_training()
+    norm = encoder.get_submodule("encoders.V1.norms.3")
+    for one in encoder.modules():
+        if isinstance(one, nn.BatchNorm1d):
+            one.reset_running_stats()
+            one.momentum = None
+    alone, views = [], random(3, 5, 3, 64)
+    for view in views:
+        single = encoder_in_training()
+        for one in single.modules():
+            if isinstance(one, nn.BatchNorm1d):
+                one.momentum = 1.0
+        single(view)
+        alone.append(single.get_buffer("encoders.V1.norms.3.running_mean"))
+    encoder(views)
+    torch.testing.assert_close(norm.get_buffer("running_mean"), torch.stack(alone).mean(dim=0))
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_too_few_samples_are_refused(training):
+    with pytest.raises(LfbtError, match=r"signals: 31 samples are too few"), torch.no_grad():
+        random_encoder(CONFIG, 0).train(training)(torch.zeros(2, 3, 31))

@@ -124,3 +124,32 @@ def test_a_statistic_that_is_no_number_is_not_hidden(pool):
     x = kernels.activate(y, scale, shift, pool)
     assert x[:, :, 2].isnan().all()
     assert x[:, :, [0, 1, 3, 4, 5, 6, 7]].isfinite().all()
+
+
+@pytest.mark.usefixtures("_kernels")
+def test_moments_of_a_convolution_of_what_is_far_from_zero():
+    """An electrode's offset of 300 beside noise of 0.1: at its ends the convolution sees zeros, far from all else."""
+    signal = 300 + 0.1 * random(20, 1, 500, dtype=torch.float32)
+    y = F.conv1d(signal, random(8, 1, 3, dtype=torch.float32), padding=1).transpose(1, 2).contiguous()
+    mean, variance = kernels.moments(y)
+    torch.testing.assert_close(mean, y.double().mean(dim=(0, 1)), rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(variance, y.double().var(dim=(0, 1), correction=0), rtol=1e-4, atol=0)
+
+
+def test_a_numba_that_does_not_fit_is_as_none(monkeypatch):
+    """An old Numba beside a new NumPy raises ImportError when it is imported."""
+
+    def refuses():
+        raise ImportError("Numba needs NumPy 2.2 or less")
+
+    kernels.has_numba.cache_clear()
+    monkeypatch.setattr(kernels, "_loops", refuses)
+    assert not kernels.has_numba()
+    mean, _ = kernels.moments(torch.ones(2, 4, 8))
+    assert (mean == 1).all()
+    kernels.has_numba.cache_clear()
+
+
+def test_half_precision_is_left_to_pytorch():
+    y = torch.ones(2, 4, 8, dtype=torch.bfloat16)
+    assert (kernels.activate(y, y[0, 0], y[0, 0], pool=True) == 2).all()

@@ -29,8 +29,8 @@ def test_without_a_place_for_its_cache_a_loop_is_compiled_all_the_same(monkeypat
 def test_a_number_of_channels_is_compiled_once():
     y = torch.zeros(2, 4, 8)
     loops.moments(y)
-    before = loops._loops.cache_info()
+    before = loops._new_loops.cache_info()
     loops.moments(y)
     loops.activate(y, torch.ones(8), torch.zeros(8), pool=False)
-    after = loops._loops.cache_info()
+    after = loops._new_loops.cache_info()
     assert (after.misses, after.currsize) == (before.misses, before.currsize)

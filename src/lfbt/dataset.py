@@ -142,9 +142,10 @@ class DataSet:
         signals = np.asarray(self.signals[rows], dtype=np.float32)
         if self.lead_rows != tuple(range(signals.shape[1])):
             signals = signals[:, self.lead_rows]
-        # A sum is finite where all that it adds up is, and takes one pass without a copy.
-        with np.errstate(invalid="ignore"):
-            finite = np.isfinite(signals.sum(axis=(1, 2), dtype=np.float64))
+        # A sum is finite only where all that it adds up is, and it takes one pass without a copy.
+        with np.errstate(all="ignore"):
+            suspect = not np.isfinite(signals.sum(axis=(1, 2))).all()
+        finite = np.isfinite(signals).all(axis=(1, 2)) if suspect else np.ones(len(rows), dtype=bool)
         if not finite.all():
             bad = self.ids[rows[int(np.argmin(finite))]]
             raise LfbtError(

@@ -17,6 +17,7 @@ from lfbt.signal import Normalisation
 
 # VGG16 without its head: channels of each convolution at width 1, block by block.
 _BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
+_SHORTEST = 2 ** len(_BLOCKS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,15 +75,16 @@ class LeadEncoders(nn.Module):
     its own batch statistics in training. The input must be normalised as `config.normalisation` says (`DataSet.batch`
     does).
 
-    On a CPU `lfbt.fused` computes, elsewhere and where it cannot (a gradient of the signals, or in evaluation mode)
-    grouped convolutions do: the same sums in another order. `low_memory` keeps nothing for the backward pass but the
-    signals, and computes each lead twice.
+    On a CPU `lfbt.fused` computes, elsewhere and where it cannot (a gradient of the signals, or any gradient in
+    evaluation mode) grouped convolutions do: the same sums in another order. Where `lfbt.fused` computes, `low_memory`
+    keeps nothing for the backward pass but the signals, and computes each lead twice. All norms are in the mode of the
+    whole; hooks on single layers are not called.
     """
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         check_leads(config.leads)
-        check_range("n_samples", config.n_samples, f"[{2 ** len(_BLOCKS)}, inf)", "VGG16 halves them five times")
+        check_range("n_samples", config.n_samples, f"[{_SHORTEST}, inf)", "VGG16 halves them five times")
         check_range("width", config.width, f"[{1 / _BLOCKS[0][0]}, 4]", "the paper has 0.125")
         self.config = config
         self.low_memory = False
@@ -91,11 +93,15 @@ class LeadEncoders(nn.Module):
     def forward(self, signals: Tensor) -> Tensor:
         """Features ``[..., records, leads, 64]`` of ``[..., records, leads, samples]``; ... is nothing or views.
 
-        Raises LfbtError for signals of another number of leads.
+        Raises LfbtError for signals of another number of leads, and for less than 32 samples.
         """
         if signals.ndim not in (3, 4) or signals.shape[-2] != len(self.encoders):
             raise LfbtError(
                 f"signals: shape {list(signals.shape)} is not [records, {len(self.encoders)} leads, samples]"
+            )
+        if signals.shape[-1] < _SHORTEST:
+            raise LfbtError(
+                f"signals: {signals.shape[-1]} samples are too few; VGG16 halves them five times, take {_SHORTEST}"
             )
         views = signals if signals.ndim == 4 else signals[None]
         compute = self._fused if self._can_be_fused(signals) else self._grouped
@@ -161,6 +167,7 @@ class LeadEncoders(nn.Module):
         chosen = random_encoder(dataclasses.replace(self.config, leads=tuple(leads)), seed=0)
         for lead in leads:
             chosen.encoders[lead] = self.encoders[lead]
+        chosen.low_memory = self.low_memory
         return chosen.train(self.training)
 
 

@@ -21,7 +21,7 @@ from torch import Tensor
 from lfbt.kernels import activate, gradient_sums, input_gradient, moments
 
 # Leads at a time with low memory: one would leave a second core idle between the convolutions.
-_AT_ONCE = 2
+_LEADS_AT_ONCE = 2
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -88,7 +88,7 @@ class _Encode(torch.autograd.Function):
         ctx: Any, views: Tensor, leads: Sequence[Sequence[Layer]], low_memory: bool, with_gradient: bool, *_: Tensor
     ) -> Any:
         leads = [[layer.detached() for layer in lead] for lead in leads]
-        threads = min(_threads(views), _AT_ONCE) if low_memory else _threads(views)
+        threads = min(_threads(views), _LEADS_AT_ONCE) if low_memory else _threads(views)
 
         def one(task: tuple[int, int]) -> tuple[list[Tensor], list[Tensor]]:
             view, lead = task
@@ -192,7 +192,7 @@ def _samples(signals: Tensor, lead: int) -> Tensor:
 def _convolve(x: Tensor, layer: Layer) -> Tensor:
     """The convolution along time of ``[records, samples, channels]``, without a bias."""
     y = F.conv2d(_image(x), _kernel(layer), padding=(0, 1))
-    return y.permute(0, 2, 3, 1).reshape(*x.shape[:2], -1)
+    return y.permute(0, 2, 3, 1).reshape(*x.shape[:2], -1).contiguous()
 
 
 def _convolve_backward(gradient: Tensor, x: Tensor, layer: Layer, of_input: bool) -> tuple[Tensor, Tensor]:
@@ -202,7 +202,7 @@ def _convolve_backward(gradient: Tensor, x: Tensor, layer: Layer, of_input: bool
         _image(gradient), _image(x), _kernel(layer), None, stride, padding, dilation, False, output_padding, 1,
         [of_input, True, False],
     )  # fmt: skip
-    return (d_x.permute(0, 2, 3, 1).reshape(x.shape) if of_input else x), d_weight.squeeze(2).contiguous()
+    return (d_x.permute(0, 2, 3, 1).reshape(x.shape).contiguous() if of_input else x), d_weight.squeeze(2).contiguous()
 
 
 def _image(x: Tensor) -> Tensor:
@@ -225,24 +225,48 @@ def _threads(signals: Tensor) -> int:
 def _each(function: Callable[[_Item], _Result], items: Sequence[_Item], threads: int) -> list[_Result]:
     """`function` of each item, in at most `threads` threads among which PyTorch's own are divided."""
 
-    @torch.no_grad()  # a thread has a switch of its own
     def of(item: _Item) -> _Result:
-        return function(item)
+        # Switches of a thread, of which a new one has the defaults.
+        with torch.no_grad(), torch.autocast("cpu", enabled=False):
+            return function(item)
 
-    workers = min(threads, len(items))
+    with _ONE_START_AT_A_TIME:
+        n_threads = torch.get_num_threads()
+        workers = min(threads, n_threads, len(items))
+        if workers > 1:
+            pool = _started(workers, n_threads)
     if workers == 1:
         return [of(item) for item in items]
-    n_threads = torch.get_num_threads()
+    with pool:
+        return list(pool.map(of, items))
+
+
+# While threads are started, the number that new ones take over is not the process's.
+_ONE_START_AT_A_TIME = threading.Lock()
+
+
+def _started(workers: int, n_threads: int) -> ThreadPoolExecutor:
+    """That many threads, in each of which PyTorch uses its part of `n_threads`."""
     started = threading.Barrier(workers + 1)
 
     def start() -> None:
-        torch.get_num_threads()  # the first question of a thread sets its number to the common one
-        torch.set_num_threads(n_threads // workers)  # of this thread only
-        started.wait()
+        try:
+            torch.get_num_threads()  # the first question of a thread sets its number to the common one
+            torch.set_num_threads(n_threads // workers)  # of this thread only
+            started.wait()
+        except BaseException:
+            started.abort()
+            raise
 
-    with ThreadPoolExecutor(workers) as pool:
+    pool = ThreadPoolExecutor(workers)
+    try:
         for _ in range(workers):
             pool.submit(start)
         started.wait()
+    except BaseException:
+        started.abort()
+        pool.shutdown()
+        raise
+    finally:
         torch.set_num_threads(n_threads)  # what the threads have in common stays as it was
-        return list(pool.map(of, items))
+    return pool

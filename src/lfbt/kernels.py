@@ -9,7 +9,6 @@ loop (`lfbt.loops`), elsewhere a few calls of PyTorch.
 from __future__ import annotations
 
 import functools
-import importlib.util
 from typing import Any
 
 import torch
@@ -20,8 +19,10 @@ def moments(y: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and biased variance of each channel, in double precision."""
     if _compiled(y):
         return _loops().moments(y)  # type: ignore[no-any-return]
-    variance, mean = torch.var_mean(y.flatten(0, 1).double(), dim=0, correction=0)
-    return mean, variance
+    mean = y.mean(dim=(0, 1), dtype=torch.float64)
+    centred = y - mean.to(y.dtype)
+    square = centred.square().mean(dim=(0, 1), dtype=torch.float64)
+    return mean, square - centred.mean(dim=(0, 1), dtype=torch.float64).square()
 
 
 def activate(y: Tensor, scale: Tensor, shift: Tensor, pool: bool) -> Tensor:
@@ -40,7 +41,8 @@ def gradient_sums(y: Tensor, gradient: Tensor, scale: Tensor, shift: Tensor, poo
     if _compiled(y):
         return _loops().gradient_sums(y, gradient, scale, shift, pool)  # type: ignore[no-any-return]
     g = _before_relu(y, gradient, scale, shift, pool)
-    return g.flatten(0, 1).double().sum(dim=0), (g * y).flatten(0, 1).double().sum(dim=0)
+    sums = g.sum(dim=(0, 1), dtype=torch.float64)
+    return sums, g.mul_(y).sum(dim=(0, 1), dtype=torch.float64)
 
 
 def input_gradient(
@@ -48,7 +50,7 @@ def input_gradient(
 ) -> Tensor:
     """``scale · g + factor · y + offset`` with the g of `gradient_sums`: the gradient of y.
 
-    It may take the place of `gradient`, which is of no use afterwards.
+    Without pooling it may take the place of `gradient`.
     """
     if _compiled(y):
         return _loops().input_gradient(y, gradient, scale, shift, factor, offset, pool)  # type: ignore[no-any-return]
@@ -58,12 +60,16 @@ def input_gradient(
 
 @functools.cache
 def has_numba() -> bool:
-    """Whether the compiled loops can be had."""
-    return importlib.util.find_spec("numba") is not None
+    """Whether the compiled loops can be had: Numba is installed, and fits the NumPy that is."""
+    try:
+        _loops()
+    except ImportError:
+        return False
+    return True
 
 
 def _compiled(y: Tensor) -> bool:
-    return y.device.type == "cpu" and has_numba()
+    return y.device.type == "cpu" and y.dtype in (torch.float32, torch.float64) and has_numba()
 
 
 def _loops() -> Any:

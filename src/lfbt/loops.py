@@ -6,6 +6,7 @@ They hold no lock and use one thread, so that several leads run side by side.
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -24,13 +25,15 @@ _PART = 256
 def moments(y: Tensor) -> tuple[Tensor, Tensor]:
     """See `lfbt.kernels.moments`."""
     rows, repeats = _rows(y)
-    # Sums are of distances to one sample of each channel, as the squares of large numbers would lose digits.
-    centre = y[0, 0].repeat(repeats)
+    # Sums are of distances to one sample of each channel, as the squares of large numbers would lose digits: one in the
+    # middle, as at the ends a convolution sees the zeros beyond them.
+    middle = y[0, y.shape[1] // 2]
+    centre = middle.repeat(repeats)
     sums, squares = _zeros(rows), _zeros(rows)
     _loops(rows.shape[1], False).moments(rows, centre.numpy(), sums, squares)
     n = y.shape[0] * y.shape[1]
     mean, square = _fold(sums, y) / n, _fold(squares, y) / n
-    return mean + y[0, 0], square - mean.square()
+    return mean + middle, (square - mean.square()).clamp(min=0)
 
 
 def activate(y: Tensor, scale: Tensor, shift: Tensor, pool: bool) -> Tensor:
@@ -96,8 +99,17 @@ class _Loops(NamedTuple):
     input_gradient: Callable[..., None]
 
 
-@functools.cache
+_COMPILING = threading.Lock()
+
+
 def _loops(lanes: int, pool: bool) -> _Loops:
+    """The loops for rows of `lanes` numbers; threads that ask together get the same."""
+    with _COMPILING:
+        return _new_loops(lanes, pool)
+
+
+@functools.cache
+def _new_loops(lanes: int, pool: bool) -> _Loops:
     """The loops for rows of `lanes` numbers, which the compiler must know to make vector instructions of them.
 
     Without pooling y is ``[rows, lanes]``, with it ``[records, samples, lanes]``. Values are loaded before they are

@@ -8,6 +8,7 @@ import dataclasses
 import hashlib
 import io
 import itertools
+import math
 import multiprocessing
 import os
 from collections.abc import Iterable, Iterator
@@ -168,24 +169,25 @@ def _prepare_all(entries: list[Entry], settings: PrepareSettings, folder: Path) 
 
 def _prepare_chunk(entries: list[Entry], settings: PrepareSettings, file: Path) -> list[Prepared]:
     """What became of `entries`, their signals one after the other in `file`: through a pipe they take much longer."""
-    done = [prepare_entry(entry, settings) for entry in entries]
+    done = []
     with file.open("wb") as signals:
-        for piece in _pieces(done):
-            signals.write(piece.signal.data)
-    return [_with_signals(prepared, itertools.repeat(np.empty((0, 0), np.float32))) for prepared in done]
+        for entry in entries:
+            prepared = prepare_entry(entry, settings)
+            for piece in prepared.pieces:
+                signals.write(piece.signal.data)
+            done.append(_with_signals(prepared, itertools.repeat(np.empty((0, 0), np.float32))))
+    return done
 
 
 def _received(result: Future[list[Prepared]], file: Path, settings: PrepareSettings) -> Iterator[Prepared]:
     """What `_prepare_chunk` returned, with the signals, whose file is removed."""
-    done = result.result()
-    signals = np.fromfile(file, dtype=np.float32).reshape(-1, len(settings.leads), settings.n_samples)
+    done, shape = result.result(), (len(settings.leads), settings.n_samples)
+    with file.open("rb") as signals:
+        size = 4 * math.prod(shape)
+        of_pieces = (np.frombuffer(signals.read(size), np.float32).reshape(shape) for _ in itertools.count())
+        for prepared in done:
+            yield _with_signals(prepared, of_pieces)
     file.unlink()
-    of_pieces = iter(signals)
-    return (_with_signals(prepared, of_pieces) for prepared in done)
-
-
-def _pieces(done: Iterable[Prepared]) -> Iterator[Piece]:
-    return itertools.chain.from_iterable(prepared.pieces for prepared in done)
 
 
 def _with_signals(prepared: Prepared, signals: Iterator[Signal]) -> Prepared:

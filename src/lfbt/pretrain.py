@@ -74,7 +74,7 @@ class PretrainSettings:
     device: str = "auto"
     """auto, cpu or cuda."""
     low_memory: bool = False
-    """Compute the encoders' activations twice instead of keeping them: the same results with less memory."""
+    """Compute the encoders' activations twice instead of keeping them: the same but for rounding, with less memory."""
     workers: int = 2
     """Threads that read batches ahead."""
     print_freq: int = 100

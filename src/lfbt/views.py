@@ -13,7 +13,7 @@ from torch import Tensor
 N_DRAWS = 4
 _CROP = (0.5, 1.0)
 _TIME_OUT = (0.0, 0.5)
-_AT_ONCE = 16
+_RECORDS_AT_ONCE = 16
 
 
 def view_draws(seed: int, epoch: int, n_records: int) -> NDArray[np.float64]:
@@ -35,8 +35,9 @@ def random_view(signals: Tensor, draws: NDArray[np.float64]) -> Tensor:
     n_samples = signals.shape[-1]
     crop_start, crop_length = _part(draws[:, 0], draws[:, 1], n_samples, _CROP)
     out_start, out_length = _part(draws[:, 2], draws[:, 3], n_samples, _TIME_OUT)
-    # A few records at a time: what the Fourier transforms hold meanwhile stays in the cache.
-    pieces = [slice(start, start + _AT_ONCE) for start in range(0, len(signals), _AT_ONCE)]
+    # On a CPU a few records at a time: what the Fourier transforms hold meanwhile stays in the cache.
+    size = _RECORDS_AT_ONCE if signals.device.type == "cpu" else len(signals)
+    pieces = [slice(start, start + size) for start in range(0, len(signals), size)]
     crops = [resized_crop(signals[piece], crop_start[piece], crop_length[piece]) for piece in pieces]
     return time_out(torch.cat(crops), out_start, out_length)
 

@@ -85,7 +85,7 @@ def read_wfdb(header: Path) -> Recording:
         )
     try:
         usual = read_wfdb16(header, text)
-    except OSError as error:
+    except _READ_ERRORS as error:
         raise _unreadable(header, error) from error
     if usual is not None:
         return _wfdb_recording(header, *usual)
