@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -43,23 +43,68 @@ def lfbt_loss(z1: Tensor, z2: Tensor, gamma: float = 0.8, lambd: float = 0.0051)
 def lead_pair_losses(z1: Tensor, z2: Tensor, lambd: float) -> Tensor:
     """L_ij for all pairs of leads ``[leads, leads]``, of projections ``[B, leads, D]``."""
     n_records, n_leads, n_dims = z1.shape
-    # L L D: what stands on the diagonals of all C_ij, feature by feature. As products of matrices these would be
-    # thousands of tiny ones.
-    diagonals = torch.stack([(lead[:, None] * z2).sum(dim=0) for lead in z1.unbind(1)]) / n_records
     gram_cost = 2 * n_leads * n_records**2 * n_dims + n_leads**2 * n_records**2
     literal_cost = n_leads**2 * n_records * n_dims**2
-    squares = _squares_by_gram(z1, z2) if gram_cost < literal_cost else _squares_by_products(z1, z2)
+    if gram_cost < literal_cost:
+        return _LossesByGram.apply(z1, z2, lambd)  # type: ignore[no-any-return, no-untyped-call]
+    return _losses(_diagonals(z1, z2), _squares_by_products(z1, z2), lambd)
+
+
+def _losses(diagonals: Tensor, squares: Tensor, lambd: float) -> Tensor:
+    """L_ij from the diagonals ``[leads, leads, D]`` and the ``‖C_ij‖²_F``."""
     on_diagonal = (diagonals - 1).square().sum(dim=2)
     off_diagonal = squares - diagonals.square().sum(dim=2)
     return on_diagonal + lambd * off_diagonal
 
 
-def _squares_by_gram(z1: Tensor, z2: Tensor) -> Tensor:
-    """``‖C_ij‖²_F`` as ``⟨z1_i z1_iᵀ, z2_j z2_jᵀ⟩ / B²``: 2L products of B × B instead of L² of D × D."""
-    by_lead_1, by_lead_2 = z1.transpose(0, 1), z2.transpose(0, 1)
-    gram_1 = torch.bmm(by_lead_1, by_lead_1.transpose(1, 2)).flatten(1)
-    gram_2 = torch.bmm(by_lead_2, by_lead_2.transpose(1, 2)).flatten(1)
-    return gram_1 @ gram_2.T / z1.shape[0] ** 2
+def _diagonals(z1: Tensor, z2: Tensor) -> Tensor:
+    """What stands on the diagonals of all C_ij ``[leads, leads, D]``; products of matrices would be tiny ones."""
+    return torch.stack([(lead[:, None] * z2).sum(dim=0) for lead in z1.unbind(1)]) / z1.shape[0]
+
+
+class _LossesByGram(torch.autograd.Function):
+    """L_ij with ``‖C_ij‖²_F = ⟨z1_i z1_iᵀ, z2_j z2_jᵀ⟩ / B²``: 2L products of B × B instead of L² of D × D.
+
+    The gradient is written out because autograd would hold several times what it needs:
+    ``∂L_ij / ∂z1_i = 2 ((1 − λ) diag C_ij − 1) · z2_j / B + 2 λ z2_j z2_jᵀ z1_i / B²``, and alike for z2.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, z1: Tensor, z2: Tensor, lambd: float) -> Tensor:
+        grams = [_grams(z) for z in (z1, z2)]
+        diagonals = _diagonals(z1, z2)
+        ctx.save_for_backward(z1, z2, *grams, diagonals)
+        ctx.lambd = lambd
+        return _losses(diagonals, _squares_by_gram(*grams), lambd)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
+        z1, z2, gram_1, gram_2, diagonals = ctx.saved_tensors
+        n_records = z1.shape[0]
+        of_diagonals = 2 / n_records * gradient[:, :, None] * ((1 - ctx.lambd) * diagonals - 1)
+        factor = 2 * ctx.lambd / n_records**2
+        d_z1 = _gradient(z1, z2, factor * gradient, gram_2, of_diagonals)
+        return d_z1, _gradient(z2, z1, factor * gradient.T, gram_1, of_diagonals.transpose(0, 1)), None
+
+
+def _grams(z: Tensor) -> Tensor:
+    """``z_i z_iᵀ`` of each lead ``[leads, B, B]``."""
+    return torch.bmm(z.transpose(0, 1), z.permute(1, 2, 0))
+
+
+def _squares_by_gram(gram_1: Tensor, gram_2: Tensor) -> Tensor:
+    """``‖C_ij‖²_F`` from the Gram matrices of both views."""
+    return gram_1.flatten(1) @ gram_2.flatten(1).T / gram_1.shape[1] ** 2
+
+
+def _gradient(own: Tensor, other: Tensor, weights: Tensor, grams: Tensor, of_diagonals: Tensor) -> Tensor:
+    """The gradient ``[B, leads, D]`` of one view; `weights` and `of_diagonals` are ``[its leads, the other's, …]``."""
+    mixed = (weights @ grams.flatten(1)).view_as(grams)
+    gradient = torch.bmm(mixed, own.transpose(0, 1)).transpose(0, 1)
+    for of_lead, factors in zip(gradient.unbind(1), of_diagonals, strict=True):
+        of_lead += (factors * other).sum(dim=1)
+    return gradient
 
 
 def _squares_by_products(z1: Tensor, z2: Tensor) -> Tensor:
