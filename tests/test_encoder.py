@@ -204,6 +204,20 @@ def test_projectors_equal_plain_stacks(sizes):
             assert_close(shift.grad, norm.bias.grad)
 
 
+def test_projectors_take_each_view_by_itself():
+    """Both in one product, each with its own batch statistics; a weight's gradient is that of both together."""
+    projectors, one_by_one = Projectors(2, 10, (12, 20)).double(), Projectors(2, 10, (12, 20)).double()
+    one_by_one.load_state_dict(projectors.state_dict())
+    views, target = signals_of(3, 7, 2, 10), signals_of(3, 7, 2, 20, seed=1)
+    together = projectors(views)
+    expected = torch.stack([one_by_one(view) for view in views])
+    assert_close(together, expected)
+    (together * target).sum().backward()
+    (expected * target).sum().backward()
+    for mine, other in zip(projectors.parameters(), one_by_one.parameters(), strict=True):
+        assert_close(mine.grad, other.grad)
+
+
 @pytest.mark.parametrize("training", [True, False])
 def test_projections_are_standardised_over_the_batch(training):
     """Zero mean, and unit variance but for batch normalisation's 1e-5 beside variances of 30 or more."""

@@ -36,14 +36,6 @@ def learn(encoder, views, target):
 
 
 @pytest.fixture
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture
 def _three_threads():
     threads = torch.get_num_threads()
     torch.set_num_threads(3)
@@ -101,7 +93,6 @@ def test_grouped_and_fused_agree(training, with_views):
     torch.testing.assert_close(features, expected, rtol=1e-9, atol=1e-11)
 
 
-@pytest.mark.usefixtures("_one_thread")
 def test_low_memory_gives_the_same_bits():
     """With several threads a convolution's sums over records are split otherwise, so the last digits differ."""
     results = []
@@ -114,7 +105,7 @@ def test_low_memory_gives_the_same_bits():
         assert torch.equal(one, other)
 
 
-@pytest.mark.usefixtures("_one_thread")
+@pytest.mark.usefixtures("_three_threads")
 def test_the_number_of_threads_does_not_change_a_bit():
     """Each lead of each view is one thread's."""
     views, target = random(2, 5, 3, 64).float(), random(2, 5, 3, 64, seed=1).float()
@@ -153,8 +144,8 @@ def test_an_error_in_a_lead_is_raised_and_threads_end():
     assert torch.get_num_threads() == 3
 
 
-def test_no_gradient_keeps_nothing():
-    """Batch statistics are estimated without gradient; outputs of convolutions are then not held."""
+def test_without_gradient_statistics_are_brought_up_to_date_all_the_same():
+    """As the estimate of batch-norm statistics needs it."""
     encoder = encoder_in_training()
     with torch.no_grad():
         features = encoder(random(5, 3, 64))

@@ -163,15 +163,6 @@ def test_training_equals_a_hand_written_loop(data, run, monkeypatch, double_prec
     assert moved > 1e-3
 
 
-@pytest.fixture
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.mark.usefixtures("_one_thread")
 def test_low_memory_learns_the_same(run):
     """Activations computed twice, and Adam's steps taken gradient by gradient: the same bits."""
     assert_same_run(run("default"), run("spared", low_memory=True))

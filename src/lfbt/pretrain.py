@@ -174,7 +174,9 @@ def pretrain(settings: PretrainSettings) -> Path:
     n_steps = (settings.epochs - first_epoch) * steps_per_epoch
     with _run_folder(settings, dataset, first_epoch), progress_bar(n_steps, "pretrain") as bar:
         if device.type == "cpu" and not has_numba():
-            bar.say("Numba is not installed: on a CPU, pip install 'lfbt[fast]' makes this faster")
+            bar.say(
+                "Numba is not there, or does not fit this NumPy: on a CPU, pip install 'lfbt[fast]' makes this faster"
+            )
         for epoch in range(first_epoch, settings.epochs):
             line = _epoch(epoch, settings, dataset, rows, encoder, projectors, optimizer, device, bar)
             if epoch == first_epoch:

@@ -59,7 +59,7 @@ def fit_head(task: Task, embeddings: dict[str, Tensor], settings: ProbeSettings)
     if settings.standardise:
         head.standardise(embeddings["train"])
     optimizer = torch.optim.Adam(head.parameters(), lr=settings.learning_rate, fused=True)
-    inputs = {split: head.standardised(x) for split, x in embeddings.items()}
+    inputs = {split: head.standardised(embeddings[split]) for split in ("train", "val")}
     train, val = task.targets_of("train"), task.targets_of("val")
     positions = torch.arange(len(train)).numpy()
     history: list[dict[str, float]] = []
