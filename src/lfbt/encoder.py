@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lfbt.fused import Layer, encode, encode_in_training
+from lfbt.processes import shared_batch_norm
 from lfbt.recording import LfbtError, check_leads, check_range, missing_leads
 from lfbt.signal import Normalisation
 
@@ -77,8 +78,9 @@ class LeadEncoders(nn.Module):
 
     On a CPU `lfbt.fused` computes, elsewhere and where it cannot (a gradient of the signals, or any gradient in
     evaluation mode) grouped convolutions do: the same sums in another order. Where `lfbt.fused` computes, `low_memory`
-    keeps nothing for the backward pass but the signals, and computes each lead twice. All norms are in the mode of the
-    whole; hooks on single layers are not called.
+    keeps nothing for the backward pass but the signals, and computes each lead twice. With `shared_statistics` the
+    batch is that of all processes, of which each has a part. All norms are in the mode of the whole; hooks on single
+    layers are not called.
     """
 
     def __init__(self, config: EncoderConfig) -> None:
@@ -88,6 +90,7 @@ class LeadEncoders(nn.Module):
         check_range("width", config.width, f"[{1 / _BLOCKS[0][0]}, 4]", "the paper has 0.125")
         self.config = config
         self.low_memory = False
+        self.shared_statistics = False
         self.encoders = nn.ModuleDict({lead: LeadEncoder(config.width) for lead in config.leads})
 
     def forward(self, signals: Tensor) -> Tensor:
@@ -122,11 +125,11 @@ class LeadEncoders(nn.Module):
         if not self.training:
             statistics = [[(norm.running_mean, norm.running_var) for _, norm in one.pairs()] for one in encoders]
             return torch.stack([encode(view, leads, statistics) for view in views])
-        features, means, variances = encode_in_training(views, leads, self.low_memory)
-        for of_view in zip(means, variances, strict=True):
+        found = encode_in_training(views, leads, self.low_memory, self.shared_statistics)
+        for of_view in zip(found.means, found.variances, strict=True):
             for encoder, mean, variance in zip(encoders, *of_view, strict=True):
-                _update_statistics(encoder, mean, variance, views.shape[1], views.shape[3])
-        return features
+                _update_statistics(encoder, mean, variance, round(found.n_records.item()), views.shape[3])
+        return found.features
 
     def _grouped(self, views: Tensor) -> Tensor:
         """The features by convolutions with a group for each lead, one view after the other."""
@@ -142,7 +145,10 @@ class LeadEncoders(nn.Module):
             mean, variance = (torch.cat([getattr(one, name) for one in norms]) for name in _RUNNING)
             # The bias does nothing to what batch statistics normalise; the running mean has to hold it.
             x = F.conv1d(x, weight, bias, padding=1, groups=len(encoders))
-            x = F.batch_norm(x, mean, variance, scale, shift, self.training, _momentum(norms[0]), norms[0].eps)
+            if self.training and self.shared_statistics:
+                x = shared_batch_norm(x, mean, variance, scale, shift, _momentum(norms[0]), norms[0].eps)
+            else:
+                x = F.batch_norm(x, mean, variance, scale, shift, self.training, _momentum(norms[0]), norms[0].eps)
             x = F.relu(x)
             if i in encoders[0].block_ends:
                 x = F.max_pool1d(x, 2)
@@ -151,7 +157,7 @@ class LeadEncoders(nn.Module):
                     for name, value in zip(_RUNNING, (mean, variance), strict=True):
                         getattr(norm, name).copy_(value.unflatten(0, (len(norms), -1))[k])
                     norm.num_batches_tracked += 1
-        features: Tensor = x.mean(dim=2).unflatten(1, (len(encoders), -1))
+        features: Tensor = _full(x).mean(dim=2).unflatten(1, (len(encoders), -1))
         return features
 
     def _in_order(self) -> list[LeadEncoder]:
@@ -167,7 +173,7 @@ class LeadEncoders(nn.Module):
         chosen = random_encoder(dataclasses.replace(self.config, leads=tuple(leads)), seed=0)
         for lead in leads:
             chosen.encoders[lead] = self.encoders[lead]
-        chosen.low_memory = self.low_memory
+        chosen.low_memory, chosen.shared_statistics = self.low_memory, self.shared_statistics
         return chosen.train(self.training)
 
 
@@ -198,11 +204,12 @@ class Projectors(nn.Module):
 
     Linear layers without bias, batch normalisation and ReLU between them, batch normalisation without affine
     parameters at the end. Batch statistics are always those of the batch, of each view by itself: projectors are used
-    in training only.
+    in training only. With `shared_statistics` the batch is that of all processes, of which each has a part.
     """
 
     def __init__(self, n_leads: int, n_features: int, sizes: Sequence[int]) -> None:
         super().__init__()
+        self.shared_statistics = False
         ins = [n_features, *sizes[:-1]]
         layers = [
             [nn.Linear(n_in, n_out, bias=False) for _ in range(n_leads)] for n_in, n_out in zip(ins, sizes, strict=True)
@@ -212,7 +219,22 @@ class Projectors(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Standardised projections ``[..., B, leads, D]``, where ... is nothing or views."""
         leads = features.unbind(-2)
+        if self.shared_statistics:
+            return self._in_step(leads)
         return torch.stack([projector(x) for projector, x in zip(self.projectors, leads, strict=True)], dim=-2)
+
+    def _in_step(self, leads: Sequence[Tensor]) -> Tensor:
+        """The projections, all leads at the same layer: what its statistics need is sent at once."""
+        projectors: list[Any] = list(self.projectors)
+        last = len(projectors[0].linears) - 1
+        for i in range(last + 1):
+            # ..., B leads·D
+            outputs = [projector.linears[i](x) for projector, x in zip(projectors, leads, strict=True)]
+            affine = [] if i == last else [[one.scales[i] for one in projectors], [one.shifts[i] for one in projectors]]
+            scale, shift = map(torch.cat, affine) if affine else (None, None)
+            x = _standardise(torch.cat(outputs, dim=-1), scale, shift, shared=True)
+            leads = (x if i == last else F.relu(x)).chunk(len(projectors), dim=-1)
+        return torch.stack(list(leads), dim=-2)
 
 
 class Projector(nn.Module):
@@ -233,11 +255,24 @@ class Projector(nn.Module):
         return _standardise(self.linears[-1](x))
 
 
-def _standardise(x: Tensor, scale: Tensor | None = None, shift: Tensor | None = None) -> Tensor:
-    """Batch normalisation of ``[..., B, D]`` with the batch's own statistics, of each view by itself."""
-    if x.ndim == 2:
-        return F.batch_norm(x, None, None, scale, shift, training=True)
-    return torch.stack([F.batch_norm(view, None, None, scale, shift, training=True) for view in x.unbind()])
+def _standardise(x: Tensor, scale: Tensor | None = None, shift: Tensor | None = None, shared: bool = False) -> Tensor:
+    """Batch normalisation of ``[..., B, D]`` with the batch's own statistics, of each view by itself.
+
+    In single precision at least: the loss is made of what comes out.
+    """
+
+    def of(view: Tensor) -> Tensor:
+        if shared:
+            return shared_batch_norm(view, None, None, scale, shift)
+        return F.batch_norm(view, None, None, scale, shift, training=True)
+
+    x = _full(x)
+    return of(x) if x.ndim == 2 else torch.stack([of(view) for view in x.unbind()])
+
+
+def _full(x: Tensor) -> Tensor:
+    """`x` in single precision, where it is in half of it."""
+    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
 
 
 def parse_projector(text: str) -> tuple[int, ...]:

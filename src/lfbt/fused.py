@@ -4,13 +4,16 @@ A lead's encoder is a chain of convolutions in channels-last layout with the fun
 Only what the convolutions return is kept for the backward pass; with `low_memory` nothing is, and a lead of a view is
 computed again when its turn comes, two at a time. While there are fewer threads than leads and views, each of these is
 computed by one thread, and values do not depend on the number of threads; more threads share in the convolutions.
+Where several processes share the batch, all leads are at the same layer at the same time, so that what its batch
+statistics need is added up over the processes at once.
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeVar
 
@@ -19,12 +22,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lfbt.kernels import activate, gradient_sums, input_gradient, moments
+from lfbt.processes import add_up, moment_sums, moments_of
 
 # Leads at a time with low memory: one would leave a second core idle between the convolutions.
 _LEADS_AT_ONCE = 2
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
+#: A computation that gives away sums over the process's own records and goes on with those over all records.
+_Steps = Generator[Tensor, Tensor, _Result]
 
 
 class Layer(NamedTuple):
@@ -67,30 +73,51 @@ def encode(signals: Tensor, leads: Sequence[Sequence[Layer]], statistics: Sequen
             x = activate(_convolve(x, layer), scale, shift, layer.pool)
         return x.mean(dim=1)
 
-    return torch.stack(_each(one, range(len(leads)), _threads(signals)), dim=1)
+    with _side_by_side(_threads(signals), len(leads)) as each:
+        return torch.stack(each(one, range(len(leads))), dim=1)
+
+
+class InTraining(NamedTuple):
+    """Features ``[views, records, leads, features]``, and the batch statistics that they were computed with.
+
+    means, variances: ``[views, leads, channels of all layers]``, variances biased; n_records: how many records these
+    are of.
+    """
+
+    features: Tensor
+    means: Tensor
+    variances: Tensor
+    n_records: Tensor
 
 
 def encode_in_training(
-    views: Tensor, leads: Sequence[Sequence[Layer]], low_memory: bool
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Features ``[views, records, leads, features]`` of ``[views, records, leads, samples]`` with batch statistics.
+    views: Tensor, leads: Sequence[Sequence[Layer]], low_memory: bool = False, shared: bool = False
+) -> InTraining:
+    """Features of ``[views, records, leads, samples]`` with batch statistics; each view and lead has its own.
 
-    Also returns these: means and biased variances ``[views, leads, channels of all layers]``. Each view and lead has
-    its own. The features can be differentiated, once, with respect to the layers' parameters.
+    The features can be differentiated, once, with respect to the layers' parameters. `shared`: the batch is that of all
+    processes, of which each has a part; the gradients are then the parts of them that the own records have.
     """
     parameters = [tensor for lead in leads for layer in lead for tensor in layer.parameters()]
-    return _Encode.apply(views, leads, low_memory, torch.is_grad_enabled(), *parameters)  # type: ignore[no-any-return, no-untyped-call]
+    found = _Encode.apply(views, leads, low_memory, shared, torch.is_grad_enabled(), *parameters)  # type: ignore[no-untyped-call]
+    return InTraining(*found)
 
 
 class _Encode(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, views: Tensor, leads: Sequence[Sequence[Layer]], low_memory: bool, with_gradient: bool, *_: Tensor
+        ctx: Any,
+        views: Tensor,
+        leads: Sequence[Sequence[Layer]],
+        low_memory: bool,
+        shared: bool,
+        with_gradient: bool,
+        *_: Tensor,
     ) -> Any:
         leads = [[layer.detached() for layer in lead] for lead in leads]
         threads = min(_threads(views), _LEADS_AT_ONCE) if low_memory else _threads(views)
 
-        def one(task: tuple[int, int]) -> tuple[list[Tensor], list[Tensor]]:
+        def one(task: tuple[int, int]) -> _Steps[tuple[list[Tensor], list[Tensor]]]:
             view, lead = task
             means: list[Tensor] = []
             variances: list[Tensor] = []
@@ -98,55 +125,60 @@ class _Encode(torch.autograd.Function):
             x = _samples(views[view], lead)
             for layer in leads[lead]:
                 y = _convolve(x, layer)
-                mean, variance = moments(y)
+                del x
+                n_values, mean, variance = moments_of((yield moment_sums(y.shape[0] * y.shape[1], *moments(y))))
                 x = activate(y, *_affine(layer, mean, variance), layer.pool)
                 means.append(mean)
                 variances.append(variance)
+                n_records = n_values / y.shape[1]
                 if with_gradient and not low_memory:
                     outputs.append(y)
-            return [x.mean(dim=1), torch.cat(means), torch.cat(variances)], outputs
+                del y
+            return [x.mean(dim=1), torch.cat(means), torch.cat(variances), n_records], outputs
 
         shape = (len(views), len(leads))
-        done = _each(one, _tasks(*shape), threads)
-        features, means, variances = (
+        at_once = _LEADS_AT_ONCE if low_memory else len(views) * len(leads)
+        done = _each(one, _tasks(*shape), threads, at_once if shared else None)
+        features, means, variances, n_records = (
             torch.stack(of_tasks).unflatten(0, shape) for of_tasks in zip(*(found for found, _ in done), strict=True)
         )
+        n_records = n_records[0, 0].clone()
         if with_gradient:
-            ctx.leads, ctx.threads = leads, threads
-            ctx.save_for_backward(views, means, variances, *(y for _, outputs in done for y in outputs))
+            ctx.leads, ctx.threads, ctx.at_once = leads, threads, at_once if shared else None
+            ctx.save_for_backward(views, means, variances, n_records, *(y for _, outputs in done for y in outputs))
         biases = torch.stack([torch.cat([layer.bias for layer in lead]) for lead in leads])
         full_means = means + biases
-        ctx.mark_non_differentiable(full_means, variances)
-        return features.transpose(1, 2), full_means, variances
+        ctx.mark_non_differentiable(full_means, variances, n_records)
+        return features.transpose(1, 2), full_means, variances, n_records
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, d_features: Tensor, *_: Tensor) -> Any:
-        views, means, variances, *saved = ctx.saved_tensors
+        views, means, variances, n_records, *saved = ctx.saved_tensors
         leads: Sequence[Sequence[Layer]] = ctx.leads
         tasks, outputs = _tasks(len(views), len(leads)), iter(saved)
         kept = {(view, lead): list(itertools.islice(outputs, len(leads[lead]))) for view, lead in tasks}
 
-        def one(task: tuple[int, int]) -> list[Tensor]:
+        def one(task: tuple[int, int]) -> _Steps[list[Tensor]]:
             view, lead = task
             widths = [len(layer.weight) for layer in leads[lead]]
             statistics = list(zip(means[task].split(widths), variances[task].split(widths), strict=True))
-            return _backward(
-                _samples(views[view], lead), leads[lead], statistics, kept[task], d_features[view, :, lead]
-            )
+            signal, gradient = _samples(views[view], lead), d_features[view, :, lead]
+            return _backward(signal, leads[lead], statistics, n_records, kept[task], gradient)
 
-        gradients = _each(one, tasks, ctx.threads)
+        gradients = _each(one, tasks, ctx.threads, ctx.at_once)
         of_views = [list(itertools.chain(*gradients[i : i + len(leads)])) for i in range(0, len(gradients), len(leads))]
-        return None, None, None, None, *(sum(parts[1:], parts[0]) for parts in zip(*of_views, strict=True))
+        return *[None] * 5, *(sum(parts[1:], parts[0]) for parts in zip(*of_views, strict=True))
 
 
 def _backward(
     signal: Tensor,
     layers: Sequence[Layer],
     statistics: Statistics,
+    n_records: Tensor,
     outputs: list[Tensor],
     d_features: Tensor,
-) -> list[Tensor]:
+) -> _Steps[list[Tensor]]:
     """Gradients of the parameters of each layer, of one lead of one view."""
     affines = [_affine(layer, *pair) for layer, pair in zip(layers, statistics, strict=True)]
     if not outputs:
@@ -162,13 +194,14 @@ def _backward(
         layer, (mean, variance), affine, y = layers[i], statistics[i], affines[i], outputs.pop()
         # Batch normalisation's backward: with g the gradient behind it, n values in a channel and x̂ the normalised y,
         # d y = scale · (g − Σg / n − x̂ · Σ(g · x̂) / n), which is scale · g + factor · y + offset.
-        n = y.shape[0] * y.shape[1]
+        n = n_records * y.shape[1]
         inverse_std = (variance + layer.eps).rsqrt()
         d_shift, products = gradient_sums(y, gradient, *affine, layer.pool)
+        all_g, all_products = (yield torch.cat([d_shift, products])).chunk(2)
         d_scale = (products - mean * d_shift) * inverse_std
         scale = layer.scale * inverse_std
-        factor = -scale * inverse_std * d_scale / n
-        offset = -scale * d_shift / n - factor * mean
+        factor = -scale * inverse_std.square() * (all_products - mean * all_g) / n
+        offset = -scale * all_g / n - factor * mean
         gradient = input_gradient(y, gradient, *affine, factor.to(y.dtype), offset.to(y.dtype), layer.pool)
         del y
         x = activate(outputs[-1], *affines[i - 1], layers[i - 1].pool) if i else signal
@@ -222,23 +255,80 @@ def _threads(signals: Tensor) -> int:
     return torch.get_num_threads() if signals.device.type == "cpu" else 1
 
 
-def _each(function: Callable[[_Item], _Result], items: Sequence[_Item], threads: int) -> list[_Result]:
-    """`function` of each item, in at most `threads` threads among which PyTorch's own are divided."""
+def _each(
+    steps: Callable[[_Item], _Steps[_Result]], items: Sequence[_Item], threads: int, at_once: int | None
+) -> list[_Result]:
+    """What the steps of each item come to, computed in at most `threads` threads.
 
-    def of(item: _Item) -> _Result:
-        # Switches of a thread, of which a new one has the defaults.
-        with torch.no_grad(), torch.autocast("cpu", enabled=False):
-            return function(item)
+    With `at_once` the sums that they give away are added up over all processes, for so many items in step; without it
+    there is one process, in which each item goes its own way.
+    """
+    if at_once is None:
+        with _side_by_side(threads, len(items)) as each:
+            return each(lambda item: _alone(steps(item)), items)
+    done: list[_Result] = []
+    for start in range(0, len(items), at_once):
+        group = [steps(item) for item in items[start : start + at_once]]
+        with _side_by_side(threads, len(group)) as each:
+            done += _in_step(group, each)
+    return done
+
+
+def _alone(steps: _Steps[_Result]) -> _Result:
+    sums = next(steps)
+    while True:
+        try:
+            sums = steps.send(sums)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+
+
+class _Ended(NamedTuple):
+    """What the steps of an item came to."""
+
+    result: Any
+
+
+def _in_step(group: Sequence[_Steps[Any]], each: Callable[..., list[Any]]) -> list[Any]:
+    """The results of items that have the same number of steps; all are at the same one."""
+
+    def advance(place: tuple[_Steps[Any], Tensor | None]) -> Tensor | _Ended:
+        steps, sums = place
+        try:
+            return next(steps) if sums is None else steps.send(sums)
+        except StopIteration as end:
+            return _Ended(end.value)
+
+    sums: Sequence[Tensor | None] = [None] * len(group)
+    while True:
+        found = each(advance, list(zip(group, sums, strict=True)))
+        if isinstance(found[0], _Ended):
+            return [ended.result for ended in found]
+        sums = add_up(torch.stack(found)).unbind()
+
+
+@contextlib.contextmanager
+def _side_by_side(threads: int, n_items: int) -> Iterator[Callable[..., list[Any]]]:
+    """A function that maps another over items, in at most `threads` threads among which PyTorch's own are divided."""
+
+    def within(function: Callable[[_Item], _Result]) -> Callable[[_Item], _Result]:
+        def of(item: _Item) -> _Result:
+            # Switches of a thread, of which a new one has the defaults.
+            with torch.no_grad(), torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False):
+                return function(item)
+
+        return of
 
     with _ONE_START_AT_A_TIME:
         n_threads = torch.get_num_threads()
-        workers = min(threads, n_threads, len(items))
+        workers = min(threads, n_threads, n_items)
         if workers > 1:
             pool = _started(workers, n_threads)
     if workers == 1:
-        return [of(item) for item in items]
+        yield lambda function, items: list(map(within(function), items))
+        return
     with pool:
-        return list(pool.map(of, items))
+        yield lambda function, items: list(pool.map(within(function), items))
 
 
 # While threads are started, the number that new ones take over is not the process's.
