@@ -7,7 +7,7 @@ from lfbt.cli import reporting_errors
 from lfbt.dataset import check_n_leads, open_dataset
 from lfbt.memory import keep_freed_memory
 from lfbt.pretrain import PretrainSettings, pretrain
-from lfbt.weights import ENCODER_FOLDER
+from lfbt.runfolder import ENCODER_FOLDER
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
 parser.add_argument("--data-dir", type=Path, required=True, metavar="DIR", help="packed data set, or DIR/samples/*.npy")

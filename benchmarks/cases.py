@@ -166,7 +166,7 @@ def step(sizes: Sizes) -> list[Row]:
 
 
 def _differences(
-    folder: Path, size: StepSize, own: ours.Model, literal: reference.Reference
+    folder: Path, size: StepSize, own: ours.Learner, literal: reference.Reference
 ) -> dict[str, tuple[float, float]]:
     """How far ours and the literal form are from the literal form in float64, for loss and gradients.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,10 @@ from lfbt.batches import epoch_batches, read_ahead
 from lfbt.classify import Head
 from lfbt.dataset import DataSet, open_dataset
 from lfbt.encoder import EncoderConfig, LeadEncoders, Projectors, estimate_batch_norm, random_encoder, seeded
+from lfbt.learner import Learner, new_learner, spare_memory
 from lfbt.loss import lfbt_loss
 from lfbt.prepare import PrepareSettings, prepare
-from lfbt.pretrain import spare_memory, train_step
+from lfbt.pretrain import train_step
 from lfbt.probe import ProbeSettings, probe
 from lfbt.signal import Normalisation
 from lfbt.sources import PtbXl
@@ -27,28 +27,15 @@ from lfbt.synthetic import write_ptbxl
 from lfbt.views import random_views, view_draws
 from lfbt.weights import save_encoder
 
-__all__ = ["DataSet", "epoch_batches", "open_dataset", "view_draws", "write_ptbxl"]
+__all__ = ["DataSet", "Learner", "epoch_batches", "open_dataset", "view_draws", "write_ptbxl"]
 
 
-@dataclasses.dataclass(frozen=True)
-class Model:
-    """What a step of pretraining changes."""
-
-    encoder: LeadEncoders
-    projectors: Projectors
-    optimizer: torch.optim.Optimizer
-
-
-def new_model(leads: Sequence[str], n_samples: int, projector: Sequence[int], low_memory: bool = False) -> Model:
+def new_model(leads: Sequence[str], n_samples: int, projector: Sequence[int], low_memory: bool = False) -> Learner:
     """A model with random weights, as `lfbt.pretrain` makes it."""
-    config = EncoderConfig(tuple(leads), n_samples / 10, n_samples)
-    with seeded(0):
-        encoder = LeadEncoders(config).train()
-        projectors = Projectors(len(config.leads), config.n_features, projector).train()
-    optimizer = torch.optim.Adam([*encoder.parameters(), *projectors.parameters()], lr=1e-3, fused=True)
+    learner = new_learner(EncoderConfig(tuple(leads), n_samples / 10, n_samples), projector, learning_rate=1e-3)
     if low_memory:
-        spare_memory(encoder, projectors, optimizer)
-    return Model(encoder, projectors, optimizer)
+        spare_memory(learner.model, learner.optimizer)
+    return learner
 
 
 def read_batches(dataset: DataSet, batches: Sequence[NDArray[np.int64]], normalisation: Normalisation) -> int:
@@ -61,24 +48,23 @@ def read_batch(dataset: DataSet, rows: NDArray[np.int64]) -> Tensor:
     return torch.from_numpy(dataset.batch(rows, "record"))
 
 
-def gradients(model: Model, signals: Tensor, draws: NDArray[np.float64]) -> tuple[Tensor, Tensor, Tensor]:
+def gradients(learner: Learner, signals: Tensor, draws: NDArray[np.float64]) -> tuple[Tensor, Tensor, Tensor]:
     """The loss of a batch ``[B, leads, T]`` with `draws` ``[B, 2 views, 4]``, and what it says of two convolutions.
 
     Those are the first and the last ``[leads, out, in, 3]``.
     """
-    z1, z2 = model.projectors(model.encoder(random_views(signals, draws)))
+    z1, z2 = learner.model(random_views(signals, draws))
     loss = lfbt_loss(z1, z2).total
-    encoders = model.encoder.encoders.values()
+    encoders = learner.encoder.encoders.values()
     weights = [[lead.get_parameter(f"convolutions.{i}.weight") for lead in encoders] for i in (0, 12)]
     found = torch.autograd.grad(loss, [*weights[0], *weights[1]])
     first, last = torch.stack(found[: len(encoders)]), torch.stack(found[len(encoders) :])
     return loss.detach(), first, last
 
 
-def step(model: Model, signals: Tensor, draws: NDArray[np.float64]) -> Tensor:
-    """One step of pretraining; returns the loss."""
-    views = random_views(signals, draws)
-    return train_step(views, model.encoder, model.projectors, model.optimizer, gamma=0.8, lambd=0.0051)
+def step(learner: Learner, signals: Tensor, draws: NDArray[np.float64]) -> list[float]:
+    """One step of pretraining; returns the loss: total, intra and inter."""
+    return train_step(random_views(signals, draws), learner.model, learner.optimizer, gamma=0.8, lambd=0.0051)
 
 
 def loss_alone(z1: Tensor, z2: Tensor) -> Tensor:

@@ -67,7 +67,7 @@ def parts(sizes: Sizes) -> list[Part]:
     return [Part(part, seconds, seconds / total, at_peak.get(part)) for part, seconds in medians.items()]
 
 
-def seconds_of_parts(model: ours.Model, signals: Tensor, draws: NDArray[np.float64]) -> dict[str, float]:
+def seconds_of_parts(model: ours.Learner, signals: Tensor, draws: NDArray[np.float64]) -> dict[str, float]:
     """Seconds of each part of one step.
 
     Those inside the encoders are summed over the threads that compute leads side by side, and divided by their number.

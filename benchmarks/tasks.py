@@ -78,7 +78,7 @@ def literal_step(folder: Path, size: StepSize, model: reference.Reference) -> Ta
     return lambda: reference.step(model, optimizer, views)
 
 
-def our_step(folder: Path, size: StepSize, model: ours.Model) -> Task:
+def our_step(folder: Path, size: StepSize, model: ours.Learner) -> Task:
     """The same from lfbt, from a packed data set."""
     dataset, draws = packed_batch(folder / "packed", size)
     rows = np.random.default_rng(0).permutation(size.batch)

@@ -277,7 +277,9 @@ PRETRAIN = {
     "seed": (("--seed", -1), "seed: -1 is outside"),
     "device": (("--device", "abacus"), "device: 'abacus' cannot be used"),
     "preset": (("--preset", "huge"), "preset: 'huge' is not one of paper, small"),
-    "resume": (("--resume",), "settings.json: cannot be read"),
+    "precision": (("--precision", "fp16"), "precision: fp16 needs a GPU"),
+    "tracker": (("--trackers", "wandb"), "trackers: wandb is not installed; pip install 'lfbt[wandb]'"),
+    "quality data": (("--quality-data", "absent"), "absent is not a folder; give a packed data set"),
     "no data": (("--data-dir",), "data-dir: none given"),
     "absent data": (("--data-dir", "absent"), "absent is not a folder; give a packed data set"),
 }

@@ -254,14 +254,14 @@ def help_of(*words):
 def shown(default):
     if isinstance(default, tuple):
         default = ",".join(default)
-    return str(default) if default != "" else "''"
+    return str(default)
 
 
 def assert_defaults_shown(text, settings):
     """Every field of `settings` is an option of the help `text`, with its meaning and default."""
     options = options_of(text)
     for field in dataclasses.fields(settings):
-        said = options["--" + field.name.replace("_", "-")]
+        said = options["--" + field.name.replace("_", "-")].replace("''", "")
         if field.default is not dataclasses.MISSING:
             assert f"(default:{shown(field.default)})" in said
         elif field.default_factory is not dataclasses.MISSING:
@@ -324,7 +324,7 @@ def test_a_preset_changes_the_defaults_that_help_shows(tmp_path):
         options = options_of(help_of("pretrain", *words))
         for field in dataclasses.fields(PretrainSettings):
             if field.name not in ("data_dir", "run_dir"):
-                said = options["--" + field.name.replace("_", "-")]
+                said = options["--" + field.name.replace("_", "-")].replace("''", "")
                 assert f"(default:{shown(getattr(small, field.name))})" in said
 
 

@@ -24,20 +24,26 @@ from tests.helpers_model import (
 import lfbt.pretrain as pretrain_module
 from lfbt import kernels
 from lfbt.batches import epoch_batches
+from lfbt.checkpoints import save_checkpoint
 from lfbt.dataset import open_dataset
 from lfbt.encoder import EncoderConfig, LeadEncoders, Projectors, seeded
+from lfbt.learner import new_learner, spare_memory
 from lfbt.loss import lfbt_loss
-from lfbt.pretrain import PretrainSettings, learning_rate_at, preset_settings, pretrain, spare_memory, train_step
+from lfbt.pretrain import PretrainSettings, learning_rate_at, preset_settings, pretrain, train_step
 from lfbt.recording import LfbtError
 from lfbt.views import random_view, random_views, view_draws
-from lfbt.weights import load_encoder, load_history, load_tensors, save_tensors
+from lfbt.weights import load_encoder, load_history, load_tensors
 
 #: Ten records of three kinds.
 SIGNALS = waves([0, 1, 2, 0, 1, 2, 0, 1, 2, 0])
 
 
-#: A longer run: five epochs of two steps, saved after the second, the fourth and the last.
-LONGER = {"epochs": 5, "save_every": 2, "schedule": "cosine", "warmup_epochs": 1.0}
+#: A longer run: five epochs of two steps, saved after the fourth step, the eighth and the last.
+LONGER = {"epochs": 5, "save_steps": 4, "schedule": "cosine", "warmup_epochs": 1.0}
+
+
+#: What a finished run leaves.
+FILES = [".lock", "checkpoints", "encoder", "history.jsonl", "settings.json"]
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +89,15 @@ def settings_of(**changes):
 def learned(run_dir):
     """The weights of a run: the encoder's, and all that resuming needs."""
     encoder = load_tensors(run_dir / "encoder" / "model.safetensors")
-    return encoder, load_tensors(run_dir / "training_state.safetensors")
+    state = load_tensors(checkpoints(run_dir)[-1])
+    # What a clock says differs from run to run.
+    state["progress"] = state["progress"][:5]
+    return encoder, state
+
+
+def checkpoints(run_dir):
+    """The checkpoints of a run, by step."""
+    return sorted((run_dir / "checkpoints").iterdir())
 
 
 def assert_same_run(one, other):
@@ -109,7 +123,9 @@ def test_training_equals_a_hand_written_loop(data, run, monkeypatch, double_prec
     Adam divides that gradient by its own size plus 1e-8.
     """
     monkeypatch.setattr(pretrain_module, "random_views", lambda signals, draws: random_views(signals, draws).double())
-    folder = run(epochs=3, batch_size=4, schedule="cosine", warmup_epochs=1, gamma=0.6, lambd=0.01, seed=5)
+    folder = run(
+        epochs=3, batch_size=4, schedule="cosine", warmup_epochs=1, gamma=0.6, lambd=0.01, seed=5, quality_every=0
+    )
 
     dataset = open_dataset(data)
     with seeded(5):
@@ -175,23 +191,21 @@ def test_a_run_may_go_on_with_low_memory(run):
 
 def test_with_low_memory_no_two_gradients_of_projectors_are_held():
     """A step for each of their parameters as it comes, and one for the encoders at the end."""
-    with seeded(0):
-        encoder = LeadEncoders(EncoderConfig(("II", "V1"), 6.4, 64)).train()
-        projectors = Projectors(2, 64, (16, 16))
-    optimizer = torch.optim.Adam([*encoder.parameters(), *projectors.parameters()], lr=1e-3, fused=True)
+    learner = new_learner(EncoderConfig(("II", "V1"), 6.4, 64), (16, 16), learning_rate=1e-3)
+    model, optimizer, projectors = learner.model, learner.optimizer, learner.projectors
     held = []
 
     def look(*_):
         held.append([name for name, parameter in projectors.named_parameters() if parameter.grad is not None])
 
     optimizer.register_step_pre_hook(look)
-    spare_memory(encoder, projectors, optimizer)
+    spare_memory(model, optimizer)
     views = torch.randn((2, 5, 2, 64), generator=torch.Generator().manual_seed(0))
-    train_step(views, encoder, projectors, optimizer, gamma=0.8, lambd=0.0051)
+    train_step(views, model, optimizer, gamma=0.8, lambd=0.0051)
     names = [name for name, _ in projectors.named_parameters()]
     assert held[-1] == []
     assert sorted(held[:-1]) == sorted([name] for name in names)
-    assert all(parameter.grad is None for parameter in [*encoder.parameters(), *projectors.parameters()])
+    assert all(parameter.grad is None for parameter in model.parameters())
     assert {int(state["step"]) for state in optimizer.state.values()} == {1}
 
 
@@ -211,13 +225,9 @@ def test_the_loss_falls(run):
 
 
 def test_the_run_folder(run, data):
-    folder = run(epochs=3, save_every=2, workers=1)
-    assert sorted(path.name for path in folder.iterdir()) == [
-        "encoder",
-        "history.jsonl",
-        "settings.json",
-        "training_state.safetensors",
-    ]
+    folder = run(epochs=3, save_steps=4, workers=1)
+    assert sorted(path.name for path in folder.iterdir()) == FILES
+    assert [path.name for path in checkpoints(folder)] == ["step-000000004.safetensors", "step-000000006.safetensors"]
     content = json.loads((folder / "settings.json").read_text())
     told = {
         "data_dir": [str(data)],
@@ -225,7 +235,7 @@ def test_the_run_folder(run, data):
         "epochs": 3,
         "batch_size": 5,
         "projector": "16-16",
-        "save_every": 2,
+        "save_steps": 4,
         "records": 10,
         "data_hash": open_dataset(data).hash,
         "splits": ["train"],
@@ -249,10 +259,10 @@ def test_the_run_folder(run, data):
         "synthetic": False,
         "names_assumed": False,
     }
-    state = load_tensors(folder / "training_state.safetensors")
+    state = load_tensors(checkpoints(folder)[-1])
     for name, tensor in encoder.state_dict().items():
         assert torch.equal(tensor, state[f"encoder.{name}"])
-    assert state["epochs_done"] == 3
+    assert state["progress"][:2].tolist() == [3, 0]
 
 
 def test_golden_losses(tmp_path, monkeypatch, double_precision):
@@ -272,7 +282,7 @@ def test_golden_losses(tmp_path, monkeypatch, double_precision):
     signals = np.sin(0.1 * (i + 1) * t + lead) + 0.3 * np.cos(0.37 * t * (lead + 1) + i)
     folder = write_packed(tmp_path / "data", signals, leads=("II", "V1", "V5"))
     changes = {"epochs": 6, "batch_size": 4, "projector": "32-32", "learning_rate": 2e-3, "seed": 3}
-    changes |= {"normalisation": "none", "data_dir": (folder,), "run_dir": tmp_path / "run"}
+    changes |= {"normalisation": "none", "data_dir": (folder,), "run_dir": tmp_path / "run", "quality_every": 0}
     losses = [line["loss"] for line in read_lines(pretrain(settings_of(**changes)) / "history.jsonl")]
     golden = [43.945505629, 39.973950294, 39.244242672, 38.924909152, 36.390424021, 35.021052345]
     assert losses == pytest.approx(golden, rel=1e-6)
@@ -285,7 +295,7 @@ def test_the_same_command_gives_the_same_weights(base, run):
     assert_same_run(base, run())
 
 
-@pytest.mark.parametrize("change", [{"workers": 3}, {"print_freq": 1}, {"save_every": 1}, {"split_seed": 4}])
+@pytest.mark.parametrize("change", [{"workers": 3}, {"print_freq": 1}, {"save_steps": 1}, {"split_seed": 4}])
 def test_settings_that_change_nothing_that_is_learned(base, run, change):
     assert_same_run(base, run(**change))
 
@@ -299,6 +309,8 @@ def test_settings_that_change_nothing_that_is_learned(base, run, change):
         {"learning_rate": 2e-3},
         {"schedule": "cosine"},
         {"warmup_epochs": 0.5},
+        {"weight_decay": 0.1},
+        {"precision": "bf16"},
         {"projector": "16-24"},
         {"batch_size": 10},
         {"epochs": 1},
@@ -453,8 +465,15 @@ def test_presets(tmp_path):
         ({"warmup_epochs": 2.0}, r"warmup-epochs: 2\.0 is outside \[0, 2\)"),
         ({"warmup_epochs": -1.0}, r"warmup-epochs: -1\.0 "),
         ({"projector": "16-"}, "projector: '16-'"),
-        ({"print_freq": 0}, "print-freq: 0 "),
-        ({"save_every": 0}, "save-every: 0 "),
+        ({"print_freq": -1}, "print-freq: -1 "),
+        ({"save_steps": -1}, "save-steps: -1 "),
+        ({"save_minutes": -0.5}, r"save-minutes: -0\.5 "),
+        ({"keep": 0}, "keep: 0 "),
+        ({"weight_decay": -0.1}, r"weight-decay: -0\.1 "),
+        ({"quality_every": -1}, "quality-every: -1 "),
+        ({"batch_norm": "local"}, "batch-norm: 'local' is not one of global, process"),
+        ({"precision": "fp8"}, "precision: 'fp8' is not one of fp32, bf16, fp16"),
+        ({"precision": "fp16"}, "precision: fp16 needs a GPU; take bf16 or fp32 on a CPU"),
         ({"workers": -1}, "workers: -1 "),
         ({"seed": -1}, "seed: -1 "),
         ({"width": 0.001}, r"width: 0\.001 "),
@@ -540,15 +559,15 @@ def test_a_run_stopped_while_it_saves_can_be_resumed(longer, run, tmp_path, monk
     with monkeypatch.context() as patch:
         saves = iter(range(10))
 
-        def stopping(path, tensors):
+        def stopping(*args):
             if next(saves) == 1:
                 raise StopError
-            save_tensors(path, tensors)
+            save_checkpoint(*args)
 
-        patch.setattr(pretrain_module, "save_tensors", stopping)
+        patch.setattr(pretrain_module, "save_checkpoint", stopping)
         with pytest.raises(StopError):
             run("stopped", **LONGER)
-    assert load_tensors(tmp_path / "stopped" / "training_state.safetensors")["epochs_done"] == 2
+    assert [path.name for path in checkpoints(tmp_path / "stopped")] == ["step-000000004.safetensors"]
     assert load_history(tmp_path / "stopped")["epochs_done"] == 4
     assert_same_run(longer, run("stopped", resume=True, **LONGER))
 
@@ -566,7 +585,7 @@ def test_what_does_not_change_the_learning_may_change_on_resuming(longer, run, d
         with pytest.raises(StopError):
             run(**LONGER)
     shutil.copytree(data, tmp_path / "moved")
-    moved = {"data_dir": (tmp_path / "moved",), "workers": 1, "print_freq": 3, "save_every": 1}
+    moved = {"data_dir": (tmp_path / "moved",), "workers": 1, "print_freq": 3, "save_steps": 1, "keep": 3}
     assert_same_run(longer, run(resume=True, **(LONGER | moved)))
 
 
@@ -580,6 +599,9 @@ def test_what_does_not_change_the_learning_may_change_on_resuming(longer, run, d
         {"learning_rate": 1e-2},
         {"schedule": "cosine"},
         {"warmup_epochs": 1.0},
+        {"weight_decay": 0.1},
+        {"precision": "bf16"},
+        {"batch_norm": "process"},
         {"projector": "16-24"},
         {"width": 0.0625},
         {"normalisation": "lead"},
@@ -606,23 +628,32 @@ def test_other_records_are_refused_on_resuming(base, run, tmp_path):
         run(resume=True, data_dir=(fewer,))
 
 
-def test_there_must_be_something_to_resume(run, tmp_path, monkeypatch):
-    """A run stopped in its first epoch leaves nothing behind; one stopped before its first save begins again."""
-    for n_steps in (1, 3):
-        with pytest.raises(LfbtError, match=r"run/settings\.json: cannot be read \(No such file"):
-            run(resume=True)
-        assert not (tmp_path / "run").exists()
-        with monkeypatch.context() as patch:
-            stop_at_step(patch, n_steps)
-            with pytest.raises(StopError):
-                run()
-    run(resume=True)
-    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [
-        "encoder",
-        "history.jsonl",
-        "settings.json",
-        "training_state.safetensors",
-    ]
+@pytest.mark.parametrize("there", ["nothing", "an empty folder", "a stopped run without a checkpoint"])
+def test_without_a_checkpoint_resuming_begins(base, run, tmp_path, capfd, there):
+    """So that a job that may be killed at any time can be started by one and the same command again and again."""
+    if there != "nothing":
+        (tmp_path / "run").mkdir()
+    if there == "a stopped run without a checkpoint":
+        shutil.copy(base / "settings.json", tmp_path / "run")
+        (tmp_path / "run" / ".lock").touch()
+    assert_same_run(base, run(resume=True))
+    said = "nothing to resume in" in capfd.readouterr().err
+    assert said == (there != "a stopped run without a checkpoint")
+
+
+def test_other_results_are_no_run_to_resume(run, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "notes.txt").write_text("mine")
+    with pytest.raises(LfbtError, match=r"resume: .*run holds no run of lfbt pretrain"):
+        run(resume=True)
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["notes.txt"]
+
+
+def test_a_run_that_failed_before_anything_was_saved_leaves_nothing(run, tmp_path, monkeypatch):
+    stop_at_step(monkeypatch, 1)
+    with pytest.raises(StopError):
+        run()
+    assert not (tmp_path / "run").exists()
 
 
 def test_nothing_is_left_when_a_record_cannot_be_used(run, tmp_path):
@@ -632,14 +663,6 @@ def test_nothing_is_left_when_a_record_cannot_be_used(run, tmp_path):
     with pytest.raises(LfbtError, match="record r9 holds NaN or infinity"):
         run(data_dir=(bad,), batch_size=2)
     assert [path.name for path in tmp_path.iterdir()] == ["bad"]
-
-
-def test_a_state_cut_short_is_refused(base, run, tmp_path):
-    shutil.copytree(base, tmp_path / "run")
-    path = tmp_path / "run" / "training_state.safetensors"
-    path.write_bytes(path.read_bytes()[:-10])
-    with pytest.raises(LfbtError, match=r"training_state\.safetensors: is no whole safetensors file"):
-        run(resume=True)
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_and_spares_the_last_save(longer, run, tmp_path, monkeypatch):
@@ -652,7 +675,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_spares_the_last_save(longer,
             return result._replace(total=result.total * math.nan) if next(steps) == 6 else result
 
         patch.setattr(pretrain_module, "lfbt_loss", spoilt)
-        with pytest.raises(LfbtError, match=r"epoch 4: the loss is not finite \(nan\); try a lower --learning-rate"):
+        with pytest.raises(LfbtError, match=r"epoch 4 step 1: the loss is not finite \(nan\) for the records r\d, "):
             run(**LONGER)
     assert [line["epoch"] for line in read_lines(tmp_path / "run" / "history.jsonl")] == [1, 2, 3]
     assert all(tensor.isfinite().all() for tensor in learned(tmp_path / "run")[0].values())

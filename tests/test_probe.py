@@ -27,9 +27,10 @@ from tests.helpers_model import (
 
 import lfbt
 from lfbt.batches import epoch_batches
-from lfbt.classify import ClassifySettings, Head, compute_embeddings, load_head, save_head
+from lfbt.classify import ClassifySettings, Head, load_head, save_head
 from lfbt.dataset import open_dataset
 from lfbt.encoder import EncoderConfig, random_encoder, seeded
+from lfbt.features import compute_embeddings
 from lfbt.finetune import FinetuneSettings, finetune
 from lfbt.metrics import evaluate
 from lfbt.probe import ProbeSettings, probe

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors import SafetensorError
 from tests.helpers_model import assert_same_tensors, literal_encoder, vgg16
 from torch import nn
 
@@ -81,8 +82,13 @@ def test_saving_again_replaces_the_encoder(folder):
 
 def test_a_save_that_fails_leaves_the_old_file(folder, monkeypatch):
     before = (folder / "model.safetensors").read_bytes()
-    monkeypatch.setattr(weights, "save", lambda tensors: "no bytes")
-    with pytest.raises(TypeError):
+
+    def half(tensors, path, metadata):
+        path.write_bytes(b"half")
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(weights, "save_file", half)
+    with pytest.raises(LfbtError, match=r"model\.safetensors: cannot be written .*No space left on device"):
         save_tensors(folder / "model.safetensors", {"x": torch.zeros(1)})
     assert (folder / "model.safetensors").read_bytes() == before
     assert len(list(folder.iterdir())) == 2

@@ -14,15 +14,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import lfbt
-from lfbt.batches import in_order, read_ahead
 from lfbt.dataset import DataSet, open_dataset
-from lfbt.encoder import EncoderConfig, LeadEncoders, random_encoder, resolve_device, seeded
+from lfbt.encoder import EncoderConfig, LeadEncoders, random_encoder, seeded
 from lfbt.metrics import evaluate
-from lfbt.output import HISTORY, new_folder, progress, read_json, refuse_occupied, write_json
+from lfbt.output import HISTORY, new_folder, read_json, refuse_occupied, write_json
 from lfbt.recording import LfbtError, check_range
+from lfbt.runfolder import ENCODER_FOLDER, RESULTS
 from lfbt.splits import SPLITS, stratified_fraction
 from lfbt.weights import (
-    ENCODER_FOLDER,
     load_encoder,
     load_history,
     load_state,
@@ -32,7 +31,6 @@ from lfbt.weights import (
     save_tensors,
 )
 
-RESULTS = "results.json"
 PREDICTIONS = "predictions.csv"
 HEAD = "head"
 
@@ -86,8 +84,8 @@ class Task:
         return torch.from_numpy(self.targets[self.rows[split]]).to(self.device)
 
 
-def open_task(settings: ClassifySettings, random_start: bool) -> Task:
-    """The task that `settings` describe.
+def open_task(settings: ClassifySettings, random_start: bool, device: torch.device) -> Task:
+    """The task that `settings` describe, its encoder on `device`.
 
     `random_start` draws the weights of an encoder of the paper's width and normalisation instead of loading one.
 
@@ -104,7 +102,6 @@ def open_task(settings: ClassifySettings, random_start: bool) -> Task:
             "checkpoint: give either --checkpoint, or --random-encoder (probe) or --from-scratch (finetune)"
         )
     refuse_occupied(settings.run_dir)
-    device = resolve_device(settings.device)
     dataset = open_dataset(settings.data_dir, settings.split_seed)
     targets = dataset.targets()
     if settings.num_classes is not None and settings.num_classes != len(dataset.classes):
@@ -170,17 +167,6 @@ def new_head(task: Task, seed: int) -> Head:
     config = task.encoder.config
     with seeded(seed):
         return Head(len(config.leads) * config.n_features, len(task.dataset.classes)).to(task.device)
-
-
-@torch.no_grad()
-def compute_embeddings(
-    encoder: LeadEncoders, dataset: DataSet, rows: NDArray[np.int64], device: torch.device, workers: int, what: str
-) -> Tensor:
-    """Embeddings ``[records, leads × 64]`` of `rows`, the encoder in evaluation mode."""
-    encoder.eval()
-    batches = in_order(rows)
-    signals_of = read_ahead(dataset, batches, encoder.config.normalisation, device, workers)
-    return torch.cat([encoder(signals).flatten(1) for signals in progress(signals_of, len(batches), what)])
 
 
 def save_head(folder: Path, head: Head, classes: Sequence[str]) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import lfbt
+from lfbt.interrupt import STOPPED_STATUS, StoppedError
 from lfbt.memory import keep_freed_memory
 from lfbt.recording import LfbtError, parse_leads
 
@@ -25,6 +27,8 @@ COMMANDS = {
     "embed": "Write embeddings of records, and probabilities where there is a classifier.",
     "report": "Turn run folders into tables, plots and one HTML file.",
 }
+# Those that torchrun or accelerate may launch several of, to share the work.
+_OF_SEVERAL_PROCESSES = ("pretrain", "finetune")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -38,15 +42,21 @@ def main(argv: Sequence[str] | None = None) -> None:
         with reporting_errors():
             if words[0] not in COMMANDS:
                 raise LfbtError(f"{words[0]!r} is no command; commands are {', '.join(COMMANDS)}")
+            if int(os.environ.get("WORLD_SIZE", "1")) > 1 and words[0] not in _OF_SEVERAL_PROCESSES:
+                raise LfbtError(f"{words[0]} runs in one process; start it without torchrun or accelerate launch")
             keep_freed_memory()
             _COMMANDS[words[0]](words[1:])
 
 
 @contextlib.contextmanager
 def reporting_errors() -> Iterator[None]:
-    """What the user can mend ends the process with status 2 and one line on stderr."""
+    """What the user can mend ends the process with status 2 and one line on stderr; a run that was stopped with 75."""
     try:
         yield
+    except StoppedError as stopped:
+        if _is_main():
+            print(f"lfbt: {stopped}", file=sys.stderr)
+        raise SystemExit(STOPPED_STATUS) from None
     except (LfbtError, OSError) as error:
         print(f"lfbt: error: {' '.join(str(error).split())}", file=sys.stderr)
         raise SystemExit(2) from None
@@ -59,6 +69,11 @@ def reporting_errors() -> Iterator[None]:
     except KeyboardInterrupt:
         print("lfbt: interrupted", file=sys.stderr)
         raise SystemExit(130) from None
+
+
+def _is_main() -> bool:
+    """Whether this process is the one of those launched together that prints."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def _overview(usage: str, names: dict[str, str]) -> str:
@@ -157,7 +172,8 @@ def _pretrain(words: Sequence[str]) -> None:
     default = preset_settings(preset, data_dir=tyro.MISSING, run_dir=tyro.MISSING)
     settings = _parse(PretrainSettings, "lfbt pretrain", COMMANDS["pretrain"], words, default=default)
     run_dir = pretrain(settings)
-    print(f"{run_dir}: the encoder is in {run_dir / 'encoder'}; use it with --checkpoint {run_dir}")
+    if _is_main():
+        print(f"{run_dir}: the encoder is in {run_dir / 'encoder'}; use it with --checkpoint {run_dir}")
 
 
 def _probe(words: Sequence[str]) -> None:
@@ -171,7 +187,9 @@ def _finetune(words: Sequence[str]) -> None:
     from lfbt.finetune import FinetuneSettings, finetune
 
     settings = _parse(FinetuneSettings, "lfbt finetune", COMMANDS["finetune"], words)
-    print(summary(finetune(settings), settings.run_dir))
+    results = finetune(settings)
+    if _is_main():
+        print(summary(results, settings.run_dir))
 
 
 def summary(results: dict[str, Any], run_dir: Path) -> str:

@@ -10,9 +10,10 @@ import numpy as np
 import torch
 
 import lfbt
-from lfbt.classify import HEAD, compute_embeddings, load_head
+from lfbt.classify import HEAD, load_head
 from lfbt.dataset import open_datasets
 from lfbt.encoder import resolve_device
+from lfbt.features import compute_embeddings
 from lfbt.output import new_folder, refuse_occupied, write_json
 from lfbt.recording import LfbtError, check_range
 from lfbt.weights import load_encoder, load_history, match

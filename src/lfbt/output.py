@@ -50,13 +50,26 @@ def new_folder(folder: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def new_file(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path` to write to; it replaces `path` when the block ends well."""
+    """A temporary name beside `path` to write to; it replaces `path` when the block ends well.
+
+    What `path` names is on the disk then, whatever happens to the machine.
+    """
     partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
     try:
         yield partial
+        _to_disk(partial)
         partial.replace(path)
+        _to_disk(path.parent)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _to_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -84,9 +97,13 @@ class Bar:
     def __init__(self, bar: Progress, task: TaskID) -> None:
         self._bar, self._task = bar, task
 
-    def advance(self) -> None:
-        """One step is done."""
-        self._bar.advance(self._task)
+    def advance(self, n_steps: int = 1, told: str = "") -> None:
+        """So many more steps are done; `told` stands beside the bar from now on."""
+        self._bar.update(self._task, advance=n_steps, told=told)
+
+    def begin_at(self, n_steps: int) -> None:
+        """So many steps were done before: they do not count for the time that is left."""
+        self._bar.reset(self._task, completed=n_steps)
 
     def say(self, line: str) -> None:
         """Print a line above the bar."""
@@ -94,8 +111,11 @@ class Bar:
 
 
 @contextlib.contextmanager
-def progress_bar(total: int, what: str) -> Iterator[Bar]:
-    """A bar of `total` steps on stderr where that is a terminal; without one only what it says is printed."""
+def progress_bar(total: int, what: str, shown: bool = True) -> Iterator[Bar]:
+    """A bar of `total` steps on stderr where that is a terminal; without one only what it says is printed.
+
+    Where it is not to be `shown` nothing is.
+    """
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -106,16 +126,17 @@ def progress_bar(total: int, what: str) -> Iterator[Bar]:
         TimeRemainingColumn,
     )
 
-    console = Console(stderr=True)
+    console = Console(stderr=True, quiet=not shown)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
+        TextColumn("{task.fields[told]}"),
     )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        yield Bar(bar, bar.add_task(what, total=total))
+    with Progress(*columns, console=console, disable=not (shown and console.is_terminal)) as bar:
+        yield Bar(bar, bar.add_task(what, total=total, told=""))
 
 
 def progress(items: Iterable[ItemT], total: int, what: str) -> Iterator[ItemT]:

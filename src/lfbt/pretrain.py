@@ -4,30 +4,51 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import math
+import resource
+import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 import lfbt
 from lfbt.batches import epoch_batches, read_ahead
-from lfbt.dataset import DataSet, open_datasets
-from lfbt.encoder import EncoderConfig, LeadEncoders, Projectors, parse_projector, resolve_device, seeded
+from lfbt.checkpoints import last_checkpoint, save_checkpoint
+from lfbt.dataset import DataSet, open_dataset, open_datasets
+from lfbt.encoder import EncoderConfig, LeadEncoders, parse_projector, resolve_device
+from lfbt.interrupt import StoppedError, StopRequest, stop_requests
 from lfbt.kernels import has_numba
+from lfbt.launch import BatchNorm, Launch, Precision, check_batch_norm, check_shares, launched
+from lfbt.learner import Learner, new_learner, spare_memory
 from lfbt.loss import check_gamma, lfbt_loss
-from lfbt.output import HISTORY, Bar, new_file, progress_bar, read_json, refuse_occupied, write_json
+from lfbt.output import Bar, progress_bar, write_json
+from lfbt.quality import Examination, sample_rows
 from lfbt.recording import LfbtError, check_range
+from lfbt.runfolder import (
+    BEST_ENCODER_FOLDER,
+    CHECKPOINTS,
+    ENCODER_FOLDER,
+    add_to_history,
+    read_history,
+    run_folder,
+    write_history,
+)
 from lfbt.signal import Normalisation
+from lfbt.trackers import Tracker, check_trackers, start_trackers
 from lfbt.views import random_views, view_draws
-from lfbt.weights import ENCODER_FOLDER, load_state, load_tensors, save_encoder, save_tensors
+from lfbt.weights import match, save_encoder
 
-SETTINGS = "settings.json"
-STATE = "training_state.safetensors"
+#: Before so many steps, the running statistics of the norms still remember what they were at first.
+STEPS_BEFORE_QUALITY = 50
+
+#: The records of the batch whose loss was not finite.
+NOT_FINITE = "not_finite.json"
 
 Preset = Literal["paper", "small"]
 Schedule = Literal["constant", "cosine"]
@@ -46,13 +67,15 @@ class PretrainSettings:
     epochs: int = 200
     """Passes over the records."""
     batch_size: int = 128
-    """Records of a batch, at most; batches of an epoch are of one size."""
+    """Records of a batch over all processes, at most; batches of an epoch are of one size."""
     learning_rate: float = 1e-3
     """Adam's rate."""
     schedule: Schedule = "constant"
     """The rate over time: constant, or a cosine from the rate to zero."""
     warmup_epochs: float = 0.0
     """Epochs over which the rate rises from zero first."""
+    weight_decay: float = 0.0
+    """Part of the weights, times the rate, taken off at each step (AdamW); norms and biases keep theirs."""
     gamma: float = 0.8
     """Weight of the intra-lead loss, in [0, 1]; the inter-lead loss has the rest."""
     lambd: float = 0.0051
@@ -73,16 +96,30 @@ class PretrainSettings:
     """Seed of the split of class folders without split folders."""
     device: str = "auto"
     """auto, cpu or cuda."""
+    precision: Precision = "fp32"
+    """fp32, or bf16 or fp16 for the products of matrices; the loss and its statistics stay in fp32."""
+    batch_norm: BatchNorm = "global"
+    """With several processes: statistics of the whole batch, or of each process's part of it."""
     low_memory: bool = False
     """Compute the encoders' activations twice instead of keeping them: the same but for rounding, with less memory."""
     workers: int = 2
     """Threads that read batches ahead."""
-    print_freq: int = 100
-    """Steps between printed losses."""
-    save_every: int = 10
-    """Epochs between saves of the encoder and of what resuming needs."""
+    print_freq: int = 0
+    """Steps between printed losses; 0 prints those of epochs only."""
+    save_steps: int = 0
+    """Steps between checkpoints, besides those by time; 0 for none."""
+    save_minutes: float = 10.0
+    """Minutes between checkpoints; 0 for none by time. The end is always saved."""
+    keep: int = 2
+    """Checkpoints that are kept, the last ones."""
+    quality_data: Path | None = None
+    """Labelled data set; the encoder is probed in closed form on its training and validation records, never on test."""
+    quality_every: int = 5
+    """Epochs between looks at the encoder's quality; 0 never looks."""
+    trackers: tuple[Tracker, ...] = ()
+    """Also tell these of the run; each is an extra: pip install 'lfbt[tensorboard]'."""
     resume: bool = False
-    """Go on with the run in the run folder from its last save."""
+    """Go on with the run in the run folder from its last checkpoint; begin where there is none."""
 
 
 _SMALL: dict[str, Any] = {
@@ -117,8 +154,14 @@ def _check(settings: PretrainSettings) -> None:
     check_range("warmup-epochs", settings.warmup_epochs, f"[0, {settings.epochs})", "it must end before --epochs")
     check_range("seed", settings.seed, "[0, inf)")
     check_range("workers", settings.workers, "[0, inf)")
-    check_range("print-freq", settings.print_freq, "[1, inf)")
-    check_range("save-every", settings.save_every, "[1, inf)")
+    check_range("weight-decay", settings.weight_decay, "[0, 1]")
+    check_range("print-freq", settings.print_freq, "[0, inf)")
+    check_range("save-steps", settings.save_steps, "[0, inf)")
+    check_range("save-minutes", settings.save_minutes, "[0, inf)")
+    check_range("keep", settings.keep, "[1, inf)")
+    check_range("quality-every", settings.quality_every, "[0, inf)")
+    check_batch_norm(settings.batch_norm)
+    check_trackers(settings.trackers)
 
 
 def learning_rate_at(step: int, steps_per_epoch: int, settings: PretrainSettings) -> float:
@@ -135,14 +178,60 @@ def learning_rate_at(step: int, steps_per_epoch: int, settings: PretrainSettings
 def pretrain(settings: PretrainSettings) -> Path:
     """Learn an encoder from unlabelled records; returns the run folder.
 
-    The run folder holds ``encoder/``, ``history.jsonl`` (a line an epoch), ``settings.json`` and the state from which
-    ``resume`` goes on. The same settings give the same weights on the same machine, whether resumed or not.
+    The run folder holds ``encoder/``, ``checkpoints/`` from which ``resume`` goes on, ``history.jsonl`` (a line an
+    epoch), ``settings.json`` and, with labelled records, ``encoder-best/``. The same settings give the same weights on
+    the same machine and number of processes, whether resumed or not; on others they differ by rounding.
 
     Raises LfbtError for settings out of range, data sets that do not fit each other, a batch larger than the data, a
-    run folder in use, and a loss that is not finite.
+    run folder in use, a disk that is full, and a loss that is not finite; StoppedError when a signal has asked the run
+    to save and end.
     """
     _check(settings)
     device = resolve_device(settings.device)
+    with (
+        launched(device, settings.precision, settings.trackers, settings.run_dir) as launch,
+        stop_requests() as stop,
+        contextlib.ExitStack() as held,
+    ):
+        run = launch.together(lambda: _open(settings, launch, stop))
+        going_on = launch.together(lambda: _hold(run, held))
+        with progress_bar(settings.epochs * run.steps_per_epoch, "pretrain", launch.is_main) as bar:
+            launch.together(lambda: _begin(run, bar, going_on))
+            _go(run, bar)
+    return settings.run_dir
+
+
+@dataclasses.dataclass
+class _Run:
+    """A run in one process: what it learns from, what it changes, and what is left to do."""
+
+    settings: PretrainSettings
+    launch: Launch
+    stop: StopRequest
+    dataset: DataSet
+    rows: NDArray[np.int64]
+    steps_per_epoch: int
+    learner: Learner
+    content: dict[str, Any]
+    examination: Examination | None
+    history: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    saved: float = 0.0
+
+    @property
+    def folder(self) -> Path:
+        return self.settings.run_dir
+
+    @property
+    def steps_done(self) -> int:
+        return self.learner.progress.epoch * self.steps_per_epoch + self.learner.progress.step
+
+    @property
+    def scaler(self) -> Any:
+        return self.launch.accelerator.scaler
+
+
+def _open(settings: PretrainSettings, launch: Launch, stop: StopRequest) -> _Run:
+    """The data, and a model that is new."""
     dataset = open_datasets(settings.data_dir, settings.split_seed)
     if settings.leads:
         dataset = dataset.select_leads(settings.leads)
@@ -152,134 +241,206 @@ def pretrain(settings: PretrainSettings) -> Path:
             f"batch-size: {settings.batch_size} is more than the {len(rows)} records of split "
             f"{','.join(settings.splits)} in {', '.join(map(str, settings.data_dir))}"
         )
-    steps_per_epoch = len(epoch_batches(rows, settings.batch_size, settings.seed, 0))
-    if len(rows) // steps_per_epoch < 2:
+    sizes = [len(batch) for batch in epoch_batches(rows, settings.batch_size, settings.seed, 0)]
+    if min(sizes) < 2:
         raise LfbtError(f"batch-size: {settings.batch_size} leaves a batch of one of {len(rows)} records; take another")
-    if not settings.resume:
-        refuse_occupied(settings.run_dir)
-
+    shared = launch.n_processes > 1 and settings.batch_norm == "global"
+    check_shares(sizes, launch.n_processes, least=1 if shared or launch.n_processes == 1 else 2)
     config = EncoderConfig(
         dataset.leads, dataset.sampling_rate, dataset.n_samples, settings.normalisation, settings.width
     )
-    with seeded(settings.seed):
-        encoder = LeadEncoders(config)
-        projectors = Projectors(len(config.leads), config.n_features, parse_projector(settings.projector))
-    encoder.to(device), projectors.to(device)
-    parameters = [*encoder.parameters(), *projectors.parameters()]
-    optimizer = torch.optim.Adam(parameters, lr=settings.learning_rate, fused=True)
-    if settings.low_memory:
-        spare_memory(encoder, projectors, optimizer)
-    first_epoch = _resume(settings, dataset, encoder, projectors, optimizer) if settings.resume else 0
+    learner = new_learner(
+        config,
+        parse_projector(settings.projector),
+        settings.learning_rate,
+        settings.weight_decay,
+        settings.seed,
+        launch.device,
+    )
+    learner.encoder.shared_statistics = learner.projectors.shared_statistics = shared
+    content = _settings_content(settings, dataset, rows)
+    examination = None
+    if launch.is_main and settings.quality_every:
+        folder, seed = settings.quality_data, settings.split_seed
+        labelled = None if folder is None else _labelled(folder, seed, learner.encoder)
+        sample = sample_rows(rows, settings.seed)
+        examination = Examination(dataset, sample, labelled, launch.device, settings.workers)
+    return _Run(settings, launch, stop, dataset, rows, len(sizes), learner, content, examination)
 
-    n_steps = (settings.epochs - first_epoch) * steps_per_epoch
-    with _run_folder(settings, dataset, first_epoch), progress_bar(n_steps, "pretrain") as bar:
-        if device.type == "cpu" and not has_numba():
-            bar.say(
-                "Numba is not there, or does not fit this NumPy: on a CPU, pip install 'lfbt[fast]' makes this faster"
-            )
-        for epoch in range(first_epoch, settings.epochs):
-            line = _epoch(epoch, settings, dataset, rows, encoder, projectors, optimizer, device, bar)
-            if epoch == first_epoch:
-                bar.say("losses in the hundreds or thousands are normal: they are sums over the projector's dimensions")
-            with (settings.run_dir / HISTORY).open("a", encoding="utf-8") as history:
-                history.write(json.dumps(line) + "\n")
-            bar.say(
-                f"epoch {epoch + 1}/{settings.epochs}  loss {line['loss']:.2f}  "
-                f"(intra {line['intra']:.2f}, inter {line['inter']:.2f})  {line['records_per_second']:.0f} records/s"
-            )
-            if (epoch + 1) % settings.save_every == 0 or epoch + 1 == settings.epochs:
-                _save(settings, dataset, epoch + 1, line, encoder, projectors, optimizer)
-    return settings.run_dir
+
+def _labelled(folder: Path, split_seed: int, encoder: LeadEncoders) -> DataSet:
+    """The labelled data set that quality is looked at with; its test records are not used."""
+    _, labelled = match(encoder, open_dataset(folder, split_seed))
+    labelled.targets()
+    for split in ("train", "val"):
+        if not len(labelled.rows(split)):
+            raise LfbtError(f"quality-data: {folder} has no records in split {split}; it needs some")
+    return labelled
+
+
+def _hold(run: _Run, held: contextlib.ExitStack) -> bool:
+    """Take the run folder for this run; says whether a run is there to go on with."""
+    if not run.launch.is_main:
+        return False
+    going_on = held.enter_context(run_folder(run.folder, run.content, run.settings.resume))
+    start_trackers(run.launch.accelerator, run.folder, run.content)
+    return going_on
+
+
+def _begin(run: _Run, bar: Bar, going_on: bool) -> None:
+    """Load the last checkpoint, if there is one to go on from."""
+    if run.settings.resume and not going_on and run.launch.is_main:
+        bar.say(f"nothing to resume in {run.folder}: beginning")
+    if not going_on:
+        return
+    tensors = last_checkpoint(run.folder / CHECKPOINTS, bar.say)
+    if tensors is not None:
+        run.learner.load(tensors)
+    # Lines of epochs that the checkpoint does not have yet are written again.
+    run.history = read_history(run.folder)[: run.learner.progress.epoch]
+    write_history(run.folder, run.history)
+
+
+def _go(run: _Run, bar: Bar) -> None:
+    """Learn until all epochs are done, or a signal asks to stop."""
+    settings, launch, learner, n_steps = run.settings, run.launch, run.learner, run.steps_per_epoch
+    if launch.n_processes > 1:
+        learner.send(launch.device)
+    if settings.low_memory:
+        spare_memory(learner.model, learner.optimizer, at_once=launch.n_processes == 1 and run.scaler is None)
+    if run.scaler is not None:
+        learner.restore_scale(run.scaler)
+    model, optimizer = launch.accelerator.prepare(learner.model, learner.optimizer)
+    progress = learner.progress
+    bar.begin_at(run.steps_done)
+    if launch.device.type == "cpu" and not has_numba():
+        bar.say("Numba is not there, or does not fit this NumPy: on a CPU, pip install 'lfbt[fast]' makes this faster")
+    run.saved = time.monotonic()
+    while progress.epoch < settings.epochs:
+        epoch = progress.epoch
+        batches = epoch_batches(run.rows, settings.batch_size, settings.seed, epoch)[progress.step :]
+        shares = [launch.share(batch) for batch in batches]
+        draws = view_draws(settings.seed, epoch, len(run.dataset))
+        model.train()
+        began = time.perf_counter()
+        signals_of = read_ahead(run.dataset, shares, settings.normalisation, launch.device, settings.workers)
+        for batch, share, signals in zip(batches, shares, signals_of, strict=True):
+            must_stop = launch.ask(lambda: run.stop.signal is not None)
+            rate = learning_rate_at(run.steps_done, n_steps, settings)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+
+            views = random_views(signals, draws[share])
+            sizes, backward = launch.sizes(len(batch)), launch.accelerator.backward
+            try:
+                terms = train_step(views, model, optimizer, settings.gamma, settings.lambd, sizes, backward)
+            except FloatingPointError as error:
+                raise _not_finite(run, batch, rate, str(error)) from error
+
+            began, seconds = time.perf_counter(), time.perf_counter() - began
+            progress.add(terms, len(batch), seconds)
+            speed = f"{len(batch) / seconds:.0f} records/s"
+            bar.advance(told=f"{_terms(*terms)}  {speed}  {peak_memory_gb(launch.device):.1f} GB")
+            if settings.print_freq and progress.step % settings.print_freq == 0:
+                bar.say(f"epoch {epoch + 1} step {progress.step}/{n_steps}  {_terms(*terms)}")
+            if progress.step == n_steps:
+                _end_epoch(run, rate, bar)
+            _save_if_due(run)
+            if must_stop() and progress.epoch < settings.epochs:
+                _stop(run)
 
 
 def train_step(
     views: Tensor,
-    encoder: LeadEncoders,
-    projectors: Projectors,
+    model: nn.Module,
     optimizer: torch.optim.Optimizer,
     gamma: float,
     lambd: float,
-) -> Tensor:
-    """Learn from two views ``[2, B, leads, samples]`` of a batch; returns the loss, total, intra and inter ``[3]``."""
-    z1, z2 = projectors(encoder(views))  # B L D each
-    loss = lfbt_loss(z1, z2, gamma, lambd)
-    loss.total.backward()
+    sizes: Sequence[int] | None = None,
+    backward: Callable[[Tensor], None] = Tensor.backward,
+) -> list[float]:
+    """Learn from two views ``[2, B, leads, samples]`` of a batch; returns the loss: total, intra and inter.
+
+    sizes: of the batch's parts, where several processes share it and `model` takes the mean of their gradients.
+
+    Raises FloatingPointError, and learns nothing, when the loss is not finite.
+    """
+    z1, z2 = model(views)  # B L D each
+    loss = lfbt_loss(z1, z2, gamma, lambd, sizes)
+    terms: list[float] = torch.stack(loss).tolist()
+    if not math.isfinite(terms[0]):
+        raise FloatingPointError(terms[0])
+    # Each process has the part of the gradient of its records: their sum is wanted, not their mean.
+    backward(loss.total * len(sizes) if sizes else loss.total)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
-    return torch.stack(loss).detach()
+    return terms
 
 
-def spare_memory(encoder: LeadEncoders, projectors: Projectors, optimizer: torch.optim.Optimizer) -> None:
-    """Make `train_step` keep as little as it can.
-
-    The encoders' activations are computed twice instead of kept, and each of the projectors' gradients, which together
-    are as large as their weights, is used by `optimizer` and dropped as soon as it is there.
-    """
-
-    def step(_: Tensor) -> None:
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-
-    encoder.low_memory = True
-    for parameter in projectors.parameters():
-        parameter.register_post_accumulate_grad_hook(step)
-
-
-def _epoch(
-    epoch: int,
-    settings: PretrainSettings,
-    dataset: DataSet,
-    rows: Any,
-    encoder: LeadEncoders,
-    projectors: Projectors,
-    optimizer: torch.optim.Optimizer,
-    device: torch.device,
-    bar: Bar,
-) -> dict[str, float]:
-    """One pass over the records; the line of it for the history."""
-    batches = epoch_batches(rows, settings.batch_size, settings.seed, epoch)
-    draws = view_draws(settings.seed, epoch, len(dataset))
-    sums = torch.zeros(3, device=device)
-    began = time.perf_counter()
-    encoder.train(), projectors.train()
-    signals_of = read_ahead(dataset, batches, settings.normalisation, device, settings.workers)
-    for step, (batch, signals) in enumerate(zip(batches, signals_of, strict=True)):
-        rate = learning_rate_at(epoch * len(batches) + step, len(batches), settings)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-
-        views = random_views(signals, draws[batch])
-        terms = train_step(views, encoder, projectors, optimizer, settings.gamma, settings.lambd)
-        sums += terms * len(batch)
-        bar.advance()
-        if (step + 1) % settings.print_freq == 0:
-            total, intra, inter = terms.tolist()
-            bar.say(
-                f"epoch {epoch + 1} step {step + 1}/{len(batches)}  loss {total:.2f}  "
-                f"(intra {intra:.2f}, inter {inter:.2f})"
-            )
-    total, intra, inter = (sums / len(rows)).tolist()
-    if not math.isfinite(total):
-        raise LfbtError(
-            f"epoch {epoch + 1}: the loss is not finite ({total}); try a lower --learning-rate, or --warmup-epochs"
-        )
-    seconds = time.perf_counter() - began
-    return {
-        "epoch": epoch + 1,
-        "loss": total,
-        "intra": intra,
-        "inter": inter,
+def _end_epoch(run: _Run, rate: float, bar: Bar) -> None:
+    """Write and print the epoch's line, and look at the encoder's quality."""
+    settings, progress, n_records = run.settings, run.learner.progress, len(run.rows)
+    line: dict[str, Any] = {
+        "epoch": progress.epoch + 1,
+        "loss": progress.loss / n_records,
+        "intra": progress.intra / n_records,
+        "inter": progress.inter / n_records,
         "learning_rate": rate,
-        "seconds": seconds,
-        "records_per_second": len(rows) / seconds,
+        "seconds": progress.seconds,
+        "records_per_second": n_records / progress.seconds,
     }
+    progress.end_epoch()
+    if not run.launch.is_main:
+        return
+    quality = None
+    if run.examination is not None and _is_time_to_look(run):
+        quality = run.examination.measure(run.learner.encoder)
+        line |= quality.figures()
+    run.history.append(line)
+    add_to_history(run.folder, line)
+    run.launch.accelerator.log({name: value for name, value in line.items() if name != "epoch"}, step=progress.epoch)
+    bar.say(
+        f"epoch {progress.epoch}/{settings.epochs}  {_terms(line['loss'], line['intra'], line['inter'])}  "
+        f"{line['records_per_second']:.0f} records/s" + ("" if quality is None else f"  {quality}")
+    )
+    if progress.epoch == 1:
+        bar.say("losses in the hundreds or thousands are normal: they are sums over the projector's dimensions")
+    if quality is None:
+        return
+    if quality.collapse():
+        bar.say(
+            f"warning: {quality.collapse()}: the encoder has collapsed; try a lower --learning-rate, a larger "
+            "--batch-size, or --warmup-epochs"
+        )
+    if quality.auroc is not None and quality.auroc > progress.best_auroc:
+        progress.best_auroc, progress.best_epoch = quality.auroc, progress.epoch
+        save_encoder(run.folder / BEST_ENCODER_FOLDER, run.learner.encoder, _encoder_history(run))
 
 
-def _settings_content(settings: PretrainSettings, dataset: DataSet) -> dict[str, Any]:
+def _is_time_to_look(run: _Run) -> bool:
+    """Whether quality is looked at after this epoch: early, now and then, and at the end."""
+    epoch, settings = run.learner.progress.epoch, run.settings
+    of_these = epoch in (1, settings.epochs) or epoch % settings.quality_every == 0
+    return of_these and run.steps_done >= STEPS_BEFORE_QUALITY
+
+
+def _terms(total: float, intra: float, inter: float) -> str:
+    return f"loss {total:.2f}  (intra {intra:.2f}, inter {inter:.2f})"
+
+
+def peak_memory_gb(device: torch.device) -> float:
+    """The most memory that this process has had so far, on the device or, without a GPU, at all."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e9
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
+
+
+def _settings_content(settings: PretrainSettings, dataset: DataSet, rows: NDArray[np.int64]) -> dict[str, Any]:
     content = dataclasses.asdict(settings)
     del content["resume"]
     known = {
-        "records": len(dataset.rows(*settings.splits)),
+        "records": len(rows),
         "data_hash": dataset.hash,
         "synthetic": dataset.synthetic,
         "names_assumed": dataset.names_assumed,
@@ -287,86 +448,58 @@ def _settings_content(settings: PretrainSettings, dataset: DataSet) -> dict[str,
     return {"lfbt_version": lfbt.__version__, **content, **known}
 
 
-# What may differ when a run goes on: none of these changes what is learned.
-_FREE_ON_RESUME = {"lfbt_version", "data_dir", "run_dir", "device", "low_memory", "workers", "print_freq", "save_every"}
+def _encoder_history(run: _Run) -> dict[str, Any]:
+    """How the encoder came to be."""
+    last = run.history[-1] if run.history else {}
+    known = {"method": "LFBT", "epochs_done": run.learner.progress.epoch, "loss": last.get("loss")}
+    return run.content | known | ({"val_auroc": last["val_auroc"]} if "val_auroc" in last else {})
 
 
-@contextlib.contextmanager
-def _run_folder(settings: PretrainSettings, dataset: DataSet, first_epoch: int) -> Iterator[None]:
-    """Make the run folder, and remove it again when not one epoch ended in it.
-
-    A resumed one loses from its history what is learned again.
-    """
-    folder, path = settings.run_dir, settings.run_dir / HISTORY
-    if settings.resume:
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
-        with new_file(path) as partial:
-            partial.write_text("".join(lines[:first_epoch]), encoding="utf-8")
-    else:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / SETTINGS, _settings_content(settings, dataset))
-    try:
-        yield
-    finally:
-        if not path.exists():
-            (folder / SETTINGS).unlink()
-            folder.rmdir()
+def _save(run: _Run) -> None:
+    """Write the encoder, and a checkpoint."""
+    save_encoder(run.folder / ENCODER_FOLDER, run.learner.encoder, _encoder_history(run))
+    save_checkpoint(run.folder / CHECKPOINTS, run.steps_done, run.learner.checkpoint(run.scaler), run.settings.keep)
+    run.saved = time.monotonic()
 
 
-def _save(
-    settings: PretrainSettings,
-    dataset: DataSet,
-    epochs_done: int,
-    line: Mapping[str, float],
-    encoder: LeadEncoders,
-    projectors: Projectors,
-    optimizer: torch.optim.Optimizer,
-) -> None:
-    history = _settings_content(settings, dataset) | {
-        "method": "LFBT",
-        "epochs_done": epochs_done,
-        "loss": line["loss"],
+def _save_if_due(run: _Run) -> None:
+    """Save at the end, and when so many steps or minutes have passed; the main process alone looks at its clock."""
+    settings = run.settings
+    is_over = run.learner.progress.epoch == settings.epochs
+    by_steps = settings.save_steps and run.steps_done % settings.save_steps == 0
+    by_time = settings.save_minutes and time.monotonic() - run.saved >= 60 * settings.save_minutes
+    if run.launch.is_main and (is_over or by_steps or by_time):
+        _save(run)
+
+
+def _stop(run: _Run) -> None:
+    """Save and raise StoppedError, in every process at the same step."""
+    if run.launch.is_main:
+        _save(run)
+    run.launch.wait_for_all()
+    progress = run.learner.progress
+    raise StoppedError(
+        f"stopped by {run.stop.signal or 'a signal'} and saved in {run.folder}, {progress.epoch} epochs and "
+        f"{progress.step} steps done; the same command goes on with --resume"
+    )
+
+
+def _not_finite(run: _Run, batch: NDArray[np.int64], rate: float, loss: str) -> BaseException:
+    """What to raise in this process for a loss that is not finite; the main one writes and tells of it."""
+    if not run.launch.is_main:
+        return SystemExit(2)
+    progress, ids = run.learner.progress, [run.dataset.ids[row] for row in batch]
+    found = {
+        "epoch": progress.epoch + 1,
+        "step": progress.step + 1,
+        "loss": loss,
+        "learning_rate": rate,
+        "records": ids,
     }
-    save_encoder(settings.run_dir / ENCODER_FOLDER, encoder, history)
-    tensors: dict[str, Tensor] = {"epochs_done": torch.tensor(epochs_done)}
-    for prefix, module in (("encoder", encoder), ("projectors", projectors)):
-        tensors |= {f"{prefix}.{name}": tensor for name, tensor in module.state_dict().items()}
-    for i, state in optimizer.state_dict()["state"].items():
-        tensors |= {f"adam.{i}.{name}": tensor for name, tensor in state.items()}
-    save_tensors(settings.run_dir / STATE, tensors)
-
-
-def _resume(
-    settings: PretrainSettings,
-    dataset: DataSet,
-    encoder: LeadEncoders,
-    projectors: Projectors,
-    optimizer: torch.optim.Optimizer,
-) -> int:
-    """Load the last save, if there is one, into the three; returns the number of epochs done."""
-    was = read_json(settings.run_dir / SETTINGS)
-    now = json.loads(json.dumps(_settings_content(settings, dataset), default=str))
-    changed = [name for name in now if name not in _FREE_ON_RESUME and now[name] != was.get(name)]
-    if changed:
-        name = changed[0]
-        raise LfbtError(
-            f"resume: {name} is {now[name]} but was {was.get(name)} in {settings.run_dir}; give the run's own settings"
-        )
-    path = settings.run_dir / STATE
-    if not path.exists():
-        return 0  # stopped before its first save
-    tensors = load_tensors(path)
-    for prefix, module in (("encoder", encoder), ("projectors", projectors)):
-        load_state(module, _below(tensors, prefix), path)
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in _below(tensors, "adam").items():
-        number, key = name.split(".", 1)
-        state.setdefault(int(number), {})[key] = tensor
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-    return int(tensors["epochs_done"])
-
-
-def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {
-        name.removeprefix(prefix + "."): tensor for name, tensor in tensors.items() if name.startswith(prefix + ".")
-    }
+    write_json(run.folder / NOT_FINITE, found)
+    more = f" and {len(ids) - 8} more" if len(ids) > 8 else ""
+    return LfbtError(
+        f"epoch {progress.epoch + 1} step {progress.step + 1}: the loss is not finite ({loss}) for the records "
+        f"{', '.join(ids[:8])}{more}, all named in {run.folder / NOT_FINITE}; look at these, or try a lower "
+        "--learning-rate, --warmup-epochs, or --precision fp32, and go on from the last checkpoint with --resume"
+    )

@@ -12,8 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lfbt.batches import INFERENCE_BATCH, epoch_batches, read_ahead
-from lfbt.classify import ClassifySettings, Fitted, Head, Task, compute_embeddings, new_head, open_task, write_results
-from lfbt.encoder import estimate_batch_norm
+from lfbt.classify import ClassifySettings, Fitted, Head, Task, new_head, open_task, write_results
+from lfbt.encoder import estimate_batch_norm, resolve_device
+from lfbt.features import compute_embeddings
 from lfbt.recording import LfbtError
 from lfbt.splits import SPLITS
 
@@ -35,7 +36,7 @@ def probe(settings: ProbeSettings) -> dict[str, Any]:
     holds the features ``X_{train,val,test}.npy`` ``[records, leads × 64]`` and classes ``y_*.npy`` besides what
     `write_results` writes. Raises LfbtError as `open_task` does.
     """
-    task = open_task(settings, random_start=settings.random_encoder)
+    task = open_task(settings, settings.random_encoder, resolve_device(settings.device))
     if settings.random_encoder:
         # In an order by chance: in class folders a batch would be of one class.
         batches = epoch_batches(task.rows["train"], INFERENCE_BATCH, settings.seed, 0)

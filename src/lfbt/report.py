@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import lfbt
-from lfbt.classify import RESULTS
 from lfbt.output import HISTORY, new_folder, read_json, refuse_occupied
-from lfbt.pretrain import SETTINGS
 from lfbt.recording import LfbtError
+from lfbt.runfolder import RESULTS, SETTINGS
 
 if TYPE_CHECKING:
     import pandas as pd

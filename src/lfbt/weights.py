@@ -13,7 +13,7 @@ from typing import Any, get_args
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 import lfbt
@@ -21,12 +21,11 @@ from lfbt.dataset import DataSet
 from lfbt.encoder import EncoderConfig, LeadEncoders, random_encoder
 from lfbt.output import new_file, read_json, write_json
 from lfbt.recording import PAPER_LEADS, LfbtError, check_range
+from lfbt.runfolder import ENCODER_FOLDER
 from lfbt.signal import Normalisation
 
 CONFIG = "config.json"
 MODEL = "model.safetensors"
-#: Where a run folder keeps its encoder.
-ENCODER_FOLDER = "encoder"
 
 _CHECKPOINT_KINDS = (
     f"a run folder of `lfbt pretrain` or `lfbt finetune`, an encoder folder ({CONFIG}, {MODEL}), "
@@ -34,11 +33,14 @@ _CHECKPOINT_KINDS = (
 )
 
 
-def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write `tensors` as safetensors, whole or not at all."""
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
+    """Write `tensors` as safetensors, whole or not at all. Raises LfbtError where the disk does not take them."""
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with new_file(path) as partial:
-        partial.write_bytes(save(contiguous))
+        try:
+            save_file(contiguous, partial, None if metadata is None else dict(metadata))
+        except SafetensorError as error:
+            raise LfbtError(f"{path}: cannot be written ({error}); make room there, or mend its permissions") from error
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:

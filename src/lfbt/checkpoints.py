@@ -1,0 +1,79 @@
+"""Checkpoints of a run: all that going on needs, the last few kept, never one that is not whole."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, uint8
+
+from lfbt.recording import LfbtError
+from lfbt.weights import save_tensors
+
+_CHECKSUM = "crc32"
+
+
+def save_checkpoint(folder: Path, step: int, tensors: Mapping[str, Tensor], keep: int) -> None:
+    """Write a checkpoint of `step` steps, then remove all but the last `keep`.
+
+    Raises LfbtError where the disk does not take it; those before it stay.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    # On the CPU once: both the checksum and the file take them from there.
+    here = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    try:
+        save_tensors(folder / f"step-{step:09d}.safetensors", here, {_CHECKSUM: _checksum(here)})
+    except (LfbtError, OSError) as error:
+        last = max(_steps(folder), default=None)
+        kept = "there is none before it" if last is None else f"the one of step {last} is kept"
+        raise LfbtError(
+            f"checkpoint of step {step}: {error}; {kept}. Go on from it with --resume once that is mended"
+        ) from error
+    for old in sorted(_steps(folder).items())[:-keep]:
+        old[1].unlink()
+
+
+def last_checkpoint(folder: Path, say: Callable[[str], None]) -> dict[str, Tensor] | None:
+    """The newest checkpoint in `folder` that is whole; None where there is none at all.
+
+    One that is not whole is told of by `say`, and removed. Raises LfbtError when none of several is whole.
+    """
+    paths = [path for _, path in sorted(_steps(folder).items(), reverse=True)]
+    for path in paths:
+        try:
+            tensors = _read(path)
+        except LfbtError as error:
+            say(f"{error}; it is left out")
+            continue
+        for bad in paths[: paths.index(path)]:
+            bad.unlink()
+        return tensors
+    if paths:
+        raise LfbtError(f"{folder}: none of its {len(paths)} checkpoints is whole; the run has to begin anew")
+    return None
+
+
+def _steps(folder: Path) -> dict[int, Path]:
+    """The checkpoints in `folder` by their step."""
+    return {int(path.stem.removeprefix("step-")): path for path in folder.glob("step-*.safetensors")}
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise LfbtError(f"{path}: is no whole checkpoint ({error}); it was cut short or is something else") from error
+    if metadata.get(_CHECKSUM) != _checksum(tensors):
+        raise LfbtError(f"{path}: is no whole checkpoint (its checksum is another); it was changed or spoilt")
+    return tensors
+
+
+def _checksum(tensors: Mapping[str, Tensor]) -> str:
+    checksum = 0
+    for name in sorted(tensors):
+        checksum = zlib.crc32(tensors[name].reshape(-1).view(uint8).numpy().data, zlib.crc32(name.encode(), checksum))
+    return f"{checksum:08x}"

@@ -1,0 +1,30 @@
+"""Embeddings of records by a frozen encoder."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lfbt.batches import in_order, read_ahead
+from lfbt.dataset import DataSet
+from lfbt.encoder import LeadEncoders
+from lfbt.output import progress
+
+
+@torch.no_grad()
+def compute_embeddings(
+    encoder: LeadEncoders,
+    dataset: DataSet,
+    rows: NDArray[np.int64],
+    device: torch.device,
+    workers: int,
+    what: str | None = None,
+) -> Tensor:
+    """Embeddings ``[records, leads × 64]`` of `rows`, the encoder in evaluation mode; `what` names a progress bar."""
+    encoder.eval()
+    batches = in_order(rows)
+    signals_of = read_ahead(dataset, batches, encoder.config.normalisation, device, workers)
+    shown = signals_of if what is None else progress(signals_of, len(batches), what)
+    return torch.cat([encoder(signals).flatten(1) for signals in shown])

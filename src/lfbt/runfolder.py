@@ -1,0 +1,121 @@
+"""A run folder of pretraining: its files, its history, and that one run only has it at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from lfbt.output import HISTORY, new_file, read_json, refuse_occupied, write_json
+from lfbt.recording import LfbtError
+
+SETTINGS = "settings.json"
+#: What a run folder of a classifier has instead.
+RESULTS = "results.json"
+CHECKPOINTS = "checkpoints"
+#: The encoder as it was last, and as it was when its quality was best.
+ENCODER_FOLDER = "encoder"
+BEST_ENCODER_FOLDER = "encoder-best"
+_LOCK = ".lock"
+
+# A look at whether a run goes on there holds the lock for an instant.
+_PATIENCE_SECONDS = 2.0
+
+
+@contextlib.contextmanager
+def run_folder(folder: Path, settings: Mapping[str, Any], resume: bool) -> Iterator[bool]:
+    """Hold `folder` for a run with `settings`; says whether there is one to go on with.
+
+    A new folder that holds no more than its settings when the block fails is removed again.
+
+    Raises LfbtError for a folder that another run is in, that holds other results, or whose run had other settings.
+    """
+    new = not folder.exists() or not any(path.name != _LOCK for path in folder.iterdir())
+    if not resume and not new:
+        refuse_occupied(folder)
+    if resume and not new and not (folder / SETTINGS).is_file():
+        raise LfbtError(f"resume: {folder} holds no run of lfbt pretrain; name its run folder, or a new one")
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / _LOCK)
+    try:
+        lock.acquire(timeout=_PATIENCE_SECONDS)
+    except Timeout:
+        raise LfbtError(f"{folder}: another run is going on there; wait for its end, or name another folder") from None
+    try:
+        if not new:
+            _check_same(settings, read_json(folder / SETTINGS), folder)
+        else:
+            write_json(folder / SETTINGS, settings)
+        yield not new
+    finally:
+        _remove_if_nothing_came_of_it(folder)
+        lock.release()
+
+
+def _remove_if_nothing_came_of_it(folder: Path) -> None:
+    if {path.name for path in folder.iterdir()} <= {SETTINGS, _LOCK}:
+        (folder / SETTINGS).unlink(missing_ok=True)
+        (folder / _LOCK).unlink(missing_ok=True)
+        folder.rmdir()
+
+
+#: What may differ when a run goes on: none of these changes what is learned.
+FREE_ON_RESUME = frozenset(
+    {
+        "lfbt_version", "data_dir", "run_dir", "device", "low_memory", "workers", "print_freq", "save_steps",
+        "save_minutes", "keep", "quality_data", "quality_every", "trackers",
+    }
+)  # fmt: skip
+
+
+def _check_same(settings: Mapping[str, Any], was: Mapping[str, Any], folder: Path) -> None:
+    now = json.loads(json.dumps(settings, default=str))
+    changed = [name for name in now if name not in FREE_ON_RESUME and now[name] != was.get(name)]
+    if changed:
+        name = changed[0]
+        raise LfbtError(
+            f"resume: {name} is {now[name]} but was {was.get(name)} in {folder}; give the run's own settings"
+        )
+
+
+def is_going_on(folder: Path) -> bool:
+    """Whether a run holds `folder` now."""
+    if not (folder / _LOCK).exists():
+        return False
+    lock = FileLock(folder / _LOCK)
+    try:
+        with lock.acquire(timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
+def read_history(folder: Path) -> list[dict[str, Any]]:
+    """The lines of a run's history, one an epoch; none where there is none. A line cut short ends it."""
+    path, lines = folder / HISTORY, []
+    if path.exists():
+        for text in path.read_text(encoding="utf-8").splitlines():
+            try:
+                lines.append(json.loads(text))
+            except ValueError:
+                break
+    return lines
+
+
+def write_history(folder: Path, lines: list[dict[str, Any]]) -> None:
+    """Write all lines of a run's history, whole or not at all."""
+    with new_file(folder / HISTORY) as partial:
+        partial.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+
+
+def add_to_history(folder: Path, line: Mapping[str, Any]) -> None:
+    """Add an epoch's line to a run's history, on the disk before any checkpoint that has the epoch."""
+    with (folder / HISTORY).open("a", encoding="utf-8") as history:
+        history.write(json.dumps(line) + "\n")
+        history.flush()
+        os.fsync(history.fileno())
