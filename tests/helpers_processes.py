@@ -14,7 +14,7 @@ _SECONDS = 120
 
 
 def in_processes(n_processes: int, function: Callable[..., Any], *args: Any) -> list[Any]:
-    """What `function` returns in each of `n_processes` new processes, in a group over gloo, one thread each."""
+    """What `function` returns in each of `n_processes` new processes of one thread; several are a group over gloo."""
     context = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -32,9 +32,15 @@ def in_processes(n_processes: int, function: Callable[..., Any], *args: Any) -> 
 
 
 def _child(function: Callable[..., Any], rank: int, n: int, folder: Path, args: tuple[Any, ...]) -> None:
-    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
     torch.set_num_threads(1)
+    if n == 1:
+        torch.save(function(*args), folder / f"result-{rank}")
+        return
+    by_launcher = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": n, "LOCAL_WORLD_SIZE": n}
+    os.environ |= {name: str(value) for name, value in by_launcher.items()} | {"GLOO_SOCKET_IFNAME": "lo"}
     dist.init_process_group("gloo", init_method=f"file://{folder / 'store'}", rank=rank, world_size=n)
+    # A command ends its group; here several of them follow one another.
+    end, dist.destroy_process_group = dist.destroy_process_group, lambda *_: None
     torch.save(function(*args), folder / f"result-{rank}")
     dist.barrier()
-    dist.destroy_process_group()
+    end()

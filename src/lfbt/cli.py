@@ -26,6 +26,7 @@ COMMANDS = {
     "finetune": "Train encoder and classifier together, pretrained or from scratch.",
     "embed": "Write embeddings of records, and probabilities where there is a classifier.",
     "report": "Turn run folders into tables, plots and one HTML file.",
+    "runs": "List run folders: how far each is, what it came to, what sets it apart.",
 }
 # Those that torchrun or accelerate may launch several of, to share the work.
 _OF_SEVERAL_PROCESSES = ("pretrain", "finetune")
@@ -242,6 +243,23 @@ def _report(words: Sequence[str]) -> None:
     print(page)
 
 
+@dataclasses.dataclass(frozen=True)
+class _Runs:
+    """Where to look for run folders."""
+
+    folder: Path = Path()
+    """Folder with run folders in it, at any depth."""
+
+
+def _runs(words: Sequence[str]) -> None:
+    import tyro
+
+    from lfbt.runs import list_runs, runs_table
+
+    folder = _parse(_Runs, "lfbt runs", COMMANDS["runs"], words, (tyro.conf.Positional,)).folder
+    print(runs_table(list_runs(folder), folder))
+
+
 _COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "prepare": _prepare,
     "pretrain": _pretrain,
@@ -249,4 +267,5 @@ _COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "finetune": _finetune,
     "embed": _embed,
     "report": _report,
+    "runs": _runs,
 }

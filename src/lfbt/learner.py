@@ -158,6 +158,22 @@ def new_learner(
     return Learner(model.train(), optimizer, Progress())
 
 
+def settle(distributed: nn.Module, learner: Learner) -> None:
+    """Let DistributedDataParallel lay out its gradients now, by a pass over records of zeros that changes nothing.
+
+    It does so after the first backward pass, in the order in which gradients came, and the order in which those of
+    three processes are added up depends on the layout: the first step of a resumed run would be rounded in another way.
+    """
+    config = learner.encoder.config
+    device = next(learner.model.parameters()).device
+    buffers = {name: buffer.clone() for name, buffer in learner.model.named_buffers()}
+    distributed(torch.zeros((2, 2, len(config.leads), config.n_samples), device=device)).sum().backward()
+    learner.optimizer.zero_grad(set_to_none=True)
+    with torch.no_grad():
+        for name, buffer in learner.model.named_buffers():
+            buffer.copy_(buffers[name])
+
+
 def spare_memory(model: Pretraining, optimizer: torch.optim.Optimizer, at_once: bool = True) -> None:
     """Make a step of training keep as little as it can.
 

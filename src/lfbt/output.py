@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 ItemT = TypeVar("ItemT")
 
+#: What the names of files are like that are not whole yet.
+PARTIAL = ".*.partial-*"
+
 #: The file of a run folder with a JSON line an epoch.
 HISTORY = "history.jsonl"
 

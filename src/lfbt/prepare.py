@@ -5,16 +5,23 @@ from __future__ import annotations
 import collections
 import contextlib
 import dataclasses
+import gc
 import hashlib
 import io
 import itertools
+import logging
 import math
 import multiprocessing
 import os
+import pkgutil
+import socket
+import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import numpy as np
 
@@ -48,6 +55,15 @@ from lfbt.sources import Source
 from lfbt.splits import SPLITS, split_by_patient
 from lfbt.synthetic import MARKER
 
+if TYPE_CHECKING:
+    import distributed
+
+# Seconds that a Dask scheduler has to answer, and to have a worker.
+_ANSWER_S, _WORKER_S = 10.0, 30.0
+
+# A Dask worker may have several threads, but the warnings that clinical files are judged by are caught for a process.
+_ONE_AT_A_TIME = threading.Lock()
+
 
 @dataclasses.dataclass(frozen=True)
 class PrepareSettings:
@@ -75,6 +91,8 @@ class PrepareSettings:
     """Drop files that cannot be read, with the reason, instead of stopping at the first."""
     workers: int = dataclasses.field(default_factory=lambda: os.cpu_count() or 1)
     """Processes that read and resample; with 1 this process does it."""
+    dask_scheduler: str | None = None
+    """Address of a Dask scheduler, host:port, whose workers do this instead; they must see FROM under the same path."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,28 +161,42 @@ def prepare_entry(entry: Entry, settings: PrepareSettings) -> Prepared:
     return Prepared(entry, n_pieces, pieces, dropped)
 
 
-def _prepare_all(entries: list[Entry], settings: PrepareSettings, folder: Path) -> Iterator[Prepared]:
+def _prepare_all(
+    entries: list[Entry], settings: PrepareSettings, folder: Path, client: distributed.Client | None
+) -> Iterator[Prepared]:
     """What became of every entry, in order, with few of them held at a time; `folder` is for files meanwhile."""
+    if client is not None:
+        yield from _prepare_on_dask(entries, settings, client)
+        return
     if settings.workers <= 1:
         for entry in entries:
             yield prepare_entry(entry, settings)
         return
-    size = max(1, min(16, len(entries) // settings.workers))
-    chunks = [entries[start : start + size] for start in range(0, len(entries), size)]
     # A forked child of a process with threads can hang; a spawned one cannot.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(settings.workers, mp_context=context, initializer=keep_freed_memory) as pool:
         waiting: collections.deque[tuple[Future[list[Prepared]], Path]] = collections.deque()
         try:
-            for number, chunk in enumerate(chunks):
+            for number, chunk in enumerate(_chunks(entries, settings.workers)):
                 file = folder / f"chunk-{number}"
                 waiting.append((pool.submit(_prepare_chunk, chunk, settings, file), file))
                 if len(waiting) > 2 * settings.workers:
                     yield from _received(*waiting.popleft(), settings)
             while waiting:
                 yield from _received(*waiting.popleft(), settings)
+        except BrokenProcessPool as error:
+            raise LfbtError(
+                f"workers: one of {settings.workers} processes ended early, perhaps killed for want of memory; "
+                "take fewer --workers"
+            ) from error
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _chunks(entries: list[Entry], workers: int) -> list[list[Entry]]:
+    """`entries` in parts that are worth sending to one of so many workers."""
+    size = max(1, min(16, len(entries) // max(1, workers)))
+    return [entries[start : start + size] for start in range(0, len(entries), size)]
 
 
 def _prepare_chunk(entries: list[Entry], settings: PrepareSettings, file: Path) -> list[Prepared]:
@@ -193,6 +225,131 @@ def _received(result: Future[list[Prepared]], file: Path, settings: PrepareSetti
 def _with_signals(prepared: Prepared, signals: Iterator[Signal]) -> Prepared:
     pieces = [dataclasses.replace(piece, signal=next(signals)) for piece in prepared.pieces]
     return dataclasses.replace(prepared, pieces=pieces)
+
+
+@contextlib.contextmanager
+def _dask_client(address: str) -> Iterator[distributed.Client]:
+    """A connection to the Dask scheduler at `address`, which has workers; all there have this version of lfbt.
+
+    Raises LfbtError otherwise. When the block ends, the scheduler drops whatever is not done.
+    """
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise LfbtError(f"dask-scheduler: no package to reach it ({error}); pip install 'lfbt[dask]'") from error
+    # A lost connection is told by an LfbtError, not by Dask's lines and tracebacks as well.
+    logs = [logging.getLogger(name) for name in ("distributed", "distributed.client")]
+    levels = [log.level for log in logs]
+    try:
+        for log in logs:
+            log.setLevel(logging.CRITICAL)
+        with _connected(Client, address) as client:
+            _wait_for_worker(client, address)
+            _check_versions(client, address)
+            yield client
+    finally:
+        for log, level in zip(logs, levels, strict=True):
+            log.setLevel(level)
+
+
+def _connected(client: type[distributed.Client], address: str) -> distributed.Client:
+    """A client of the scheduler at `address`. Raises LfbtError when it does not answer."""
+    options = {"timeout": _ANSWER_S, "set_as_default": False}
+    try:
+        # In a thread, for a Client waits for ever where something else listens, such as the scheduler's dashboard.
+        with ThreadPool(1) as thread:
+            return thread.apply_async(client, (address,), options).get(2 * _ANSWER_S)
+    except Exception as error:  # noqa: BLE001
+        reason = str(error) or "no answer"
+    # At exit Dask would wait for a Client that failed to start; here it is closed at once.
+    gc.collect()
+    raise LfbtError(
+        f"dask-scheduler: {address!r} cannot be reached ({reason}); give host:port as `dask scheduler` prints it, and "
+        "have the same version of Dask there and here"
+    )
+
+
+def _check_versions(client: distributed.Client, address: str) -> None:
+    """Raise LfbtError unless the scheduler, which reads all that it hands on, and the workers have this lfbt."""
+    question = (pkgutil.resolve_name, "lfbt:__version__")
+    found = {f"worker {worker}": answer for worker, answer in client.run(*question, on_error="return").items()}
+    try:
+        found["scheduler"] = client.run_on_scheduler(*question)
+    except ImportError as error:
+        found["scheduler"] = error
+    for who, version in found.items():
+        if version != lfbt.__version__:
+            raise LfbtError(
+                f"dask-scheduler: the {who} at {address} does not have lfbt {lfbt.__version__} ({version}); "
+                "install the same version there"
+            )
+
+
+def _wait_for_worker(client: distributed.Client, address: str | None) -> None:
+    try:
+        client.wait_for_workers(1, timeout=_WORKER_S)
+    except TimeoutError as error:
+        raise LfbtError(
+            f"dask-scheduler: {address} has no workers; start some with `dask worker {address}` and prepare again"
+        ) from error
+
+
+def _prepare_on_dask(entries: list[Entry], settings: PrepareSettings, client: distributed.Client) -> Iterator[Prepared]:
+    """What became of every entry, in order, with few of them held at a time, by the workers of a Dask scheduler."""
+    import distributed
+    from distributed.comm.core import CommClosedError
+
+    address = settings.dask_scheduler
+
+    def received(thread: ThreadPool, future: distributed.Future[list[Prepared]], chunk: list[Entry]) -> list[Prepared]:
+        # In a thread: without workers Dask waits for ever, and its own time limit leaves a traceback on stderr.
+        result = thread.apply_async(future.result)
+        while not result.ready():
+            result.wait(_WORKER_S)
+            if not result.ready():
+                _wait_for_worker(client, address)
+        try:
+            return result.get()
+        except distributed.KilledWorker as error:
+            raise LfbtError(
+                f"dask-scheduler: several workers of {address} died while they prepared recordings {chunk[0].id} to "
+                f"{chunk[-1].id}, perhaps for want of memory; their logs may say why"
+            ) from error
+
+    waiting: collections.deque[tuple[distributed.Future[list[Prepared]], list[Entry]]] = collections.deque()
+    try:
+        with ThreadPool(1) as thread:
+            for chunk in _chunks(entries, _n_threads(client)):
+                # Not pure: nothing that an earlier run left at the workers is taken for its result.
+                waiting.append((client.submit(_prepare_there, chunk, settings, pure=False), chunk))
+                while len(waiting) > 2 * _n_threads(client):
+                    yield from received(thread, *waiting.popleft())
+            while waiting:
+                yield from received(thread, *waiting.popleft())
+    except LfbtError:
+        raise
+    except Exception as error:
+        if not isinstance(error, distributed.CancelledError | CommClosedError) and client.status == "running":
+            raise
+        raise LfbtError(f"dask-scheduler: the connection to {address} was lost; prepare again") from error
+
+
+def _n_threads(client: distributed.Client) -> int:
+    """How many threads the workers have that are there now."""
+    return sum(client.nthreads().values())
+
+
+def _prepare_there(entries: list[Entry], settings: PrepareSettings) -> list[Prepared]:
+    """What became of `entries`, in a Dask worker. Raises LfbtError where their files are out of sight."""
+    for entry in entries:
+        # The listing saw it: it is not one of those that may be skipped as unreadable.
+        if not os.access(entry.file, os.F_OK):
+            raise LfbtError(
+                f"dask-scheduler: its worker on {socket.gethostname()} does not see {entry.file}; "
+                "every worker must see FROM under the same path"
+            )
+    with _ONE_AT_A_TIME:
+        return [prepare_entry(entry, settings) for entry in entries]
 
 
 class _PackedSignals:
@@ -309,27 +466,33 @@ def prepare(
     of records.
 
     Raises LfbtError for settings out of range, a target that is not empty, a folder that is not the source's, an
-    unreadable file (unless they are skipped), and when no record is left.
+    unreadable file (unless they are skipped), when no record is left, and when workers or the Dask scheduler are lost.
     """
     _check(settings, name)
     refuse_occupied(target)
-    listing = source.listing(source_folder)
-    entries, dropped = _sort_out(listing, settings.keep_multi_label)
-    dropped = [*listing.dropped, *dropped]
-    labelled = bool(listing.classes)
-    if labelled and settings.layout == "npy":
-        for label in listing.classes:
-            if "/" in label or label.startswith("."):
-                raise LfbtError(f"class {label!r} cannot name a folder; use --layout packed or another label rule")
     kept: list[Entry] = []
     rows: list[dict[str, Any]] = []
     shape = (len(settings.leads), settings.n_samples)
     with contextlib.ExitStack() as stack:
+        client = None
+        if settings.dask_scheduler is not None:
+            # Before the listing, which may take long.
+            client = stack.enter_context(_dask_client(settings.dask_scheduler))
+            # The workers' working directory is another.
+            source_folder = source_folder.absolute()
+        listing = source.listing(source_folder)
+        entries, dropped = _sort_out(listing, settings.keep_multi_label)
+        dropped = [*listing.dropped, *dropped]
+        labelled = bool(listing.classes)
+        if labelled and settings.layout == "npy":
+            for label in listing.classes:
+                if "/" in label or label.startswith("."):
+                    raise LfbtError(f"class {label!r} cannot name a folder; use --layout packed or another label rule")
         folder = stack.enter_context(new_folder(target))
         packed = settings.layout == "packed"
         writer = _PackedSignals(folder / SIGNALS, shape) if packed else _NpySignals(folder)
         stack.callback(writer.close)
-        for done in progress(_prepare_all(entries, settings, folder), len(entries), "prepare"):
+        for done in progress(_prepare_all(entries, settings, folder, client), len(entries), "prepare"):
             dropped += done.dropped
             for piece in done.pieces:
                 writer.append(piece.signal)
@@ -429,7 +592,12 @@ def _manifest(
         "counts": report.counts,
         "dropped": report.dropped,
         "synthetic": synthetic,
-        "source": {"name": name, "folder": source_folder.name, "options": dict(vars(source))},
-        "settings": {name: value for name, value in dataclasses.asdict(settings).items() if name != "workers"},
+        "source": {"name": name, "folder": source_folder.absolute().name, "options": dict(vars(source))},
+        # Who did it changes nothing.
+        "settings": {
+            name: value
+            for name, value in dataclasses.asdict(settings).items()
+            if name not in ("workers", "dask_scheduler")
+        },
         "hash": hashlib.sha256("\n".join(",".join(map(str, row.values())) for row in rows).encode()).hexdigest(),
     }

@@ -25,7 +25,7 @@ from lfbt.encoder import EncoderConfig, LeadEncoders, parse_projector, resolve_d
 from lfbt.interrupt import StoppedError, StopRequest, stop_requests
 from lfbt.kernels import has_numba
 from lfbt.launch import BatchNorm, Launch, Precision, check_batch_norm, check_shares, launched
-from lfbt.learner import Learner, new_learner, spare_memory
+from lfbt.learner import Learner, new_learner, settle, spare_memory
 from lfbt.loss import check_gamma, lfbt_loss
 from lfbt.output import Bar, progress_bar, write_json
 from lfbt.quality import Examination, sample_rows
@@ -311,6 +311,8 @@ def _go(run: _Run, bar: Bar) -> None:
     if run.scaler is not None:
         learner.restore_scale(run.scaler)
     model, optimizer = launch.accelerator.prepare(learner.model, learner.optimizer)
+    if launch.n_processes > 1:
+        settle(model, learner)
     progress = learner.progress
     bar.begin_at(run.steps_done)
     if launch.device.type == "cpu" and not has_numba():

@@ -50,6 +50,8 @@ class Quality:
 
     def collapse(self) -> str | None:
         """What has collapsed, in words, if something has."""
+        if math.isnan(self.rank):
+            return "the features are not finite"
         flat = [lead for lead, value in self.spread.items() if value < LEAST_SPREAD]
         if flat:
             return f"the features of {', '.join(flat)} hardly differ between records"

@@ -11,7 +11,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from lfbt.output import HISTORY, new_file, read_json, refuse_occupied, write_json
+from lfbt.output import HISTORY, PARTIAL, new_file, read_json, refuse_occupied, write_json
 from lfbt.recording import LfbtError
 
 SETTINGS = "settings.json"
@@ -47,6 +47,9 @@ def run_folder(folder: Path, settings: Mapping[str, Any], resume: bool) -> Itera
     except Timeout:
         raise LfbtError(f"{folder}: another run is going on there; wait for its end, or name another folder") from None
     try:
+        # Of a run that was killed while it wrote; nobody else writes here now.
+        for half in folder.rglob(PARTIAL):
+            half.unlink()
         if not new:
             _check_same(settings, read_json(folder / SETTINGS), folder)
         else:

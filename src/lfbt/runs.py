@@ -1,0 +1,107 @@
+"""The run folders below a folder: how far each is, what it came to, and what sets it apart."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lfbt.output import read_json
+from lfbt.recording import LfbtError
+from lfbt.runfolder import FREE_ON_RESUME, RESULTS, SETTINGS, is_going_on, read_history
+
+# What every run has its own of, or what says nothing of how it learned.
+_NEVER_SHOWN = FREE_ON_RESUME - {"data_dir"} | {"checkpoint"}
+
+
+@dataclasses.dataclass(frozen=True)
+class RunSummary:
+    """One run. epoch: those done, or the kept one; loss: the last, or of the kept epoch; quality: in words.
+
+    state: running, finished or stopped; what was stopped goes on with ``--resume``.
+    """
+
+    folder: Path
+    kind: str
+    state: str
+    epoch: str
+    loss: float | None
+    quality: str
+    settings: dict[str, Any]
+    differs: str = ""
+
+
+def list_runs(folder: Path) -> list[RunSummary]:
+    """All runs in `folder` and below, by name, each with the settings in which not all of its kind agree.
+
+    Quality is of validation records, never of test. Raises LfbtError when there is none.
+    """
+    if not folder.is_dir():
+        raise LfbtError(f"runs: {folder} is not a folder; name one with run folders in it")
+    places = {path.parent for name in (SETTINGS, RESULTS) for path in folder.rglob(name)}
+    found = [_summary(place) for place in sorted(places)]
+    if not found:
+        raise LfbtError(f"runs: {folder} holds no run of lfbt pretrain, probe or finetune")
+    return [dataclasses.replace(run, differs=_differing(run, found)) for run in found]
+
+
+def _summary(folder: Path) -> RunSummary:
+    return _of_classifier(folder) if (folder / RESULTS).is_file() else _of_pretraining(folder)
+
+
+def _of_pretraining(folder: Path) -> RunSummary:
+    settings, history = read_json(folder / SETTINGS), read_history(folder)
+    n_epochs = settings.get("epochs", 0)
+    going_on, is_done = is_going_on(folder), len(history) == n_epochs
+    state = "running" if going_on else "finished" if is_done else "stopped"
+    loss = history[-1]["loss"] if history else None
+    return RunSummary(folder, "pretrain", state, f"{len(history)}/{n_epochs}", loss, _quality(history), settings)
+
+
+def _quality(history: Sequence[dict[str, Any]]) -> str:
+    """The best validation AUROC and its epoch, or else the last rank of the features."""
+    scored = [line for line in history if line.get("val_auroc") is not None]
+    if scored:
+        best = max(scored, key=lambda line: line["val_auroc"])
+        return f"val AUROC {best['val_auroc']:.4f} (epoch {best['epoch']})"
+    ranks = [line["rank"] for line in history if "rank" in line]
+    return f"rank {ranks[-1]:.1f}" if ranks else "-"
+
+
+def _of_classifier(folder: Path) -> RunSummary:
+    results = read_json(folder / RESULTS)
+    try:
+        auroc = results["val"]["auroc"]
+        settings = results["settings"] | {"encoder": results["encoder"]["checkpoint"] or "random"}
+        epoch = f"{results['best_epoch']}/{settings['epochs']}"
+        quality = "-" if auroc is None else f"val AUROC {auroc:.4f}"
+        return RunSummary(folder, results["kind"], "finished", epoch, results["val_loss"], quality, settings)
+    except (KeyError, TypeError) as error:
+        raise LfbtError(f"{folder / RESULTS}: is no result of lfbt ({type(error).__name__}: {error})") from error
+
+
+def _differing(run: RunSummary, runs: Sequence[RunSummary]) -> str:
+    alike = [other.settings for other in runs if other.kind == run.kind]
+    names = [
+        name
+        for name in run.settings
+        if name not in _NEVER_SHOWN and any(other.get(name) != run.settings[name] for other in alike)
+    ]
+    return " ".join(f"{name}={_short(run.settings[name])}" for name in names)
+
+
+def _short(value: Any) -> str:
+    text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+    return text if len(text) <= 24 else text[:21] + "..."
+
+
+def runs_table(runs: Sequence[RunSummary], below: Path) -> str:
+    """`runs` as lines of aligned columns."""
+    rows = [("run", "kind", "state", "epoch", "loss", "quality", "settings that differ")]
+    for run in runs:
+        name = run.folder.relative_to(below).as_posix() if run.folder != below else run.folder.name
+        loss = "-" if run.loss is None else f"{run.loss:.4g}"
+        rows.append((name, run.kind, run.state, run.epoch, loss, run.quality, run.differs))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
