@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import lfbt.cluster as cluster_module
 import lfbt.prepare as prepare_module
 from lfbt.prepare import PrepareSettings, prepare
 from lfbt.recording import Entry, LfbtError, Listing, UnreadableError
@@ -210,10 +211,10 @@ def test_an_interrupt_leaves_the_cluster_nothing_to_do(place, dask, tmp_path, mo
 def test_recordings_that_kill_workers_are_named_and_so_is_a_cluster_without_workers(place, tmp_path, monkeypatch):
     (tmp_path / "a").write_text("a")
     source = Given((Entry("r7", "p", tmp_path / "a", _gone),))
-    monkeypatch.setattr(prepare_module, "_WORKER_S", 0.5)
+    monkeypatch.setattr(cluster_module, "_WORKER_S", 0.5)
     with cluster(tmp_path, workers=1, DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES="0") as (address, _, _):
         settings = dataclasses.replace(SETTINGS, dask_scheduler=address)
-        with pytest.raises(LfbtError, match=r"several workers of 127.* died while they prepared recordings r7 to r7, "):
+        with pytest.raises(LfbtError, match=r"several workers of 127.* died over recording r7 to recording r7, "):
             prepare(source, "given", tmp_path, tmp_path / "to", settings)
         with pytest.raises(LfbtError, match=r"127.* has no workers; start some with `dask worker 127"):
             make(place, tmp_path / "to", address)
@@ -222,8 +223,8 @@ def test_recordings_that_kill_workers_are_named_and_so_is_a_cluster_without_work
 
 @pytest.mark.parametrize(("dies", "told"), [("workers", "has no workers"), ("scheduler", "connection to .* was lost")])
 def test_a_lost_cluster_is_one_line(place, tmp_path, monkeypatch, capfd, dies, told):
-    monkeypatch.setattr(prepare_module, "_ANSWER_S", 1.0)
-    monkeypatch.setattr(prepare_module, "_WORKER_S", 0.5)
+    monkeypatch.setattr(cluster_module, "_ANSWER_S", 1.0)
+    monkeypatch.setattr(cluster_module, "_WORKER_S", 0.5)
     with cluster(tmp_path, workers=1) as (address, scheduler, workers):
         on_record(monkeypatch, 50, (workers[0] if dies == "workers" else scheduler).kill)
         with pytest.raises(LfbtError, match=told):
@@ -237,7 +238,7 @@ def test_an_address_without_a_scheduler_is_refused_before_anything_is_read(tmp_p
         def listing(self, folder):
             pytest.fail("the source was read")
 
-    monkeypatch.setattr(prepare_module, "_ANSWER_S", 0.5)
+    monkeypatch.setattr(cluster_module, "_ANSWER_S", 0.5)
     with socket.socket() as free, socket.socket() as silent:
         free.bind(("127.0.0.1", 0))
         silent.bind(("127.0.0.1", 0))

@@ -5,27 +5,25 @@ from __future__ import annotations
 import collections
 import contextlib
 import dataclasses
-import gc
+import functools
 import hashlib
 import io
 import itertools
-import logging
 import math
 import multiprocessing
 import os
-import pkgutil
 import socket
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing.pool import ThreadPool
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 
 import lfbt
+from lfbt.cluster import Cluster, connected, in_chunks
 from lfbt.dataset import DROPPED, MANIFEST, RECORDS, SIGNALS
 from lfbt.memory import keep_freed_memory
 from lfbt.output import new_folder, progress, refuse_occupied, write_json
@@ -54,12 +52,6 @@ from lfbt.signal import (
 from lfbt.sources import Source
 from lfbt.splits import SPLITS, split_by_patient
 from lfbt.synthetic import MARKER
-
-if TYPE_CHECKING:
-    import distributed
-
-# Seconds that a Dask scheduler has to answer, and to have a worker.
-_ANSWER_S, _WORKER_S = 10.0, 30.0
 
 # A Dask worker may have several threads, but the warnings that clinical files are judged by are caught for a process.
 _ONE_AT_A_TIME = threading.Lock()
@@ -162,11 +154,13 @@ def prepare_entry(entry: Entry, settings: PrepareSettings) -> Prepared:
 
 
 def _prepare_all(
-    entries: list[Entry], settings: PrepareSettings, folder: Path, client: distributed.Client | None
+    entries: list[Entry], settings: PrepareSettings, folder: Path, cluster: Cluster | None
 ) -> Iterator[Prepared]:
     """What became of every entry, in order, with few of them held at a time; `folder` is for files meanwhile."""
-    if client is not None:
-        yield from _prepare_on_dask(entries, settings, client)
+    if cluster is not None:
+        there = functools.partial(_prepare_there, settings=settings)
+        for done in cluster.map(there, entries, name_of=lambda entry: f"recording {entry.id}"):
+            yield from done
         return
     if settings.workers <= 1:
         for entry in entries:
@@ -177,7 +171,7 @@ def _prepare_all(
     with ProcessPoolExecutor(settings.workers, mp_context=context, initializer=keep_freed_memory) as pool:
         waiting: collections.deque[tuple[Future[list[Prepared]], Path]] = collections.deque()
         try:
-            for number, chunk in enumerate(_chunks(entries, settings.workers)):
+            for number, chunk in enumerate(in_chunks(entries, settings.workers)):
                 file = folder / f"chunk-{number}"
                 waiting.append((pool.submit(_prepare_chunk, chunk, settings, file), file))
                 if len(waiting) > 2 * settings.workers:
@@ -193,13 +187,7 @@ def _prepare_all(
             pool.shutdown(cancel_futures=True)
 
 
-def _chunks(entries: list[Entry], workers: int) -> list[list[Entry]]:
-    """`entries` in parts that are worth sending to one of so many workers."""
-    size = max(1, min(16, len(entries) // max(1, workers)))
-    return [entries[start : start + size] for start in range(0, len(entries), size)]
-
-
-def _prepare_chunk(entries: list[Entry], settings: PrepareSettings, file: Path) -> list[Prepared]:
+def _prepare_chunk(entries: Sequence[Entry], settings: PrepareSettings, file: Path) -> list[Prepared]:
     """What became of `entries`, their signals one after the other in `file`: through a pipe they take much longer."""
     done = []
     with file.open("wb") as signals:
@@ -227,119 +215,7 @@ def _with_signals(prepared: Prepared, signals: Iterator[Signal]) -> Prepared:
     return dataclasses.replace(prepared, pieces=pieces)
 
 
-@contextlib.contextmanager
-def _dask_client(address: str) -> Iterator[distributed.Client]:
-    """A connection to the Dask scheduler at `address`, which has workers; all there have this version of lfbt.
-
-    Raises LfbtError otherwise. When the block ends, the scheduler drops whatever is not done.
-    """
-    try:
-        from distributed import Client
-    except ImportError as error:
-        raise LfbtError(f"dask-scheduler: no package to reach it ({error}); pip install 'lfbt[dask]'") from error
-    # A lost connection is told by an LfbtError, not by Dask's lines and tracebacks as well.
-    logs = [logging.getLogger(name) for name in ("distributed", "distributed.client")]
-    levels = [log.level for log in logs]
-    try:
-        for log in logs:
-            log.setLevel(logging.CRITICAL)
-        with _connected(Client, address) as client:
-            _wait_for_worker(client, address)
-            _check_versions(client, address)
-            yield client
-    finally:
-        for log, level in zip(logs, levels, strict=True):
-            log.setLevel(level)
-
-
-def _connected(client: type[distributed.Client], address: str) -> distributed.Client:
-    """A client of the scheduler at `address`. Raises LfbtError when it does not answer."""
-    options = {"timeout": _ANSWER_S, "set_as_default": False}
-    try:
-        # In a thread, for a Client waits for ever where something else listens, such as the scheduler's dashboard.
-        with ThreadPool(1) as thread:
-            return thread.apply_async(client, (address,), options).get(2 * _ANSWER_S)
-    except Exception as error:  # noqa: BLE001
-        reason = str(error) or "no answer"
-    # At exit Dask would wait for a Client that failed to start; here it is closed at once.
-    gc.collect()
-    raise LfbtError(
-        f"dask-scheduler: {address!r} cannot be reached ({reason}); give host:port as `dask scheduler` prints it, and "
-        "have the same version of Dask there and here"
-    )
-
-
-def _check_versions(client: distributed.Client, address: str) -> None:
-    """Raise LfbtError unless the scheduler, which reads all that it hands on, and the workers have this lfbt."""
-    question = (pkgutil.resolve_name, "lfbt:__version__")
-    found = {f"worker {worker}": answer for worker, answer in client.run(*question, on_error="return").items()}
-    try:
-        found["scheduler"] = client.run_on_scheduler(*question)
-    except ImportError as error:
-        found["scheduler"] = error
-    for who, version in found.items():
-        if version != lfbt.__version__:
-            raise LfbtError(
-                f"dask-scheduler: the {who} at {address} does not have lfbt {lfbt.__version__} ({version}); "
-                "install the same version there"
-            )
-
-
-def _wait_for_worker(client: distributed.Client, address: str | None) -> None:
-    try:
-        client.wait_for_workers(1, timeout=_WORKER_S)
-    except TimeoutError as error:
-        raise LfbtError(
-            f"dask-scheduler: {address} has no workers; start some with `dask worker {address}` and prepare again"
-        ) from error
-
-
-def _prepare_on_dask(entries: list[Entry], settings: PrepareSettings, client: distributed.Client) -> Iterator[Prepared]:
-    """What became of every entry, in order, with few of them held at a time, by the workers of a Dask scheduler."""
-    import distributed
-    from distributed.comm.core import CommClosedError
-
-    address = settings.dask_scheduler
-
-    def received(thread: ThreadPool, future: distributed.Future[list[Prepared]], chunk: list[Entry]) -> list[Prepared]:
-        # In a thread: without workers Dask waits for ever, and its own time limit leaves a traceback on stderr.
-        result = thread.apply_async(future.result)
-        while not result.ready():
-            result.wait(_WORKER_S)
-            if not result.ready():
-                _wait_for_worker(client, address)
-        try:
-            return result.get()
-        except distributed.KilledWorker as error:
-            raise LfbtError(
-                f"dask-scheduler: several workers of {address} died while they prepared recordings {chunk[0].id} to "
-                f"{chunk[-1].id}, perhaps for want of memory; their logs may say why"
-            ) from error
-
-    waiting: collections.deque[tuple[distributed.Future[list[Prepared]], list[Entry]]] = collections.deque()
-    try:
-        with ThreadPool(1) as thread:
-            for chunk in _chunks(entries, _n_threads(client)):
-                # Not pure: nothing that an earlier run left at the workers is taken for its result.
-                waiting.append((client.submit(_prepare_there, chunk, settings, pure=False), chunk))
-                while len(waiting) > 2 * _n_threads(client):
-                    yield from received(thread, *waiting.popleft())
-            while waiting:
-                yield from received(thread, *waiting.popleft())
-    except LfbtError:
-        raise
-    except Exception as error:
-        if not isinstance(error, distributed.CancelledError | CommClosedError) and client.status == "running":
-            raise
-        raise LfbtError(f"dask-scheduler: the connection to {address} was lost; prepare again") from error
-
-
-def _n_threads(client: distributed.Client) -> int:
-    """How many threads the workers have that are there now."""
-    return sum(client.nthreads().values())
-
-
-def _prepare_there(entries: list[Entry], settings: PrepareSettings) -> list[Prepared]:
+def _prepare_there(entries: Sequence[Entry], settings: PrepareSettings) -> list[Prepared]:
     """What became of `entries`, in a Dask worker. Raises LfbtError where their files are out of sight."""
     for entry in entries:
         # The listing saw it: it is not one of those that may be skipped as unreadable.
@@ -474,10 +350,10 @@ def prepare(
     rows: list[dict[str, Any]] = []
     shape = (len(settings.leads), settings.n_samples)
     with contextlib.ExitStack() as stack:
-        client = None
+        cluster = None
         if settings.dask_scheduler is not None:
             # Before the listing, which may take long.
-            client = stack.enter_context(_dask_client(settings.dask_scheduler))
+            cluster = stack.enter_context(connected(settings.dask_scheduler))
             # The workers' working directory is another.
             source_folder = source_folder.absolute()
         listing = source.listing(source_folder)
@@ -492,7 +368,7 @@ def prepare(
         packed = settings.layout == "packed"
         writer = _PackedSignals(folder / SIGNALS, shape) if packed else _NpySignals(folder)
         stack.callback(writer.close)
-        for done in progress(_prepare_all(entries, settings, folder, client), len(entries), "prepare"):
+        for done in progress(_prepare_all(entries, settings, folder, cluster), len(entries), "prepare"):
             dropped += done.dropped
             for piece in done.pieces:
                 writer.append(piece.signal)
