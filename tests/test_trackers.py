@@ -1,0 +1,46 @@
+"""Trackers are told of settings and of every epoch, or refused where they are not installed."""
+
+import dataclasses
+
+import pytest
+from tests.helpers_model import read_lines, waves, write_packed
+
+from lfbt.pretrain import PretrainSettings, pretrain
+from lfbt.recording import LfbtError
+
+
+@pytest.fixture
+def settings(tmp_path):
+    data = write_packed(tmp_path / "data", waves([0, 1, 2] * 3 + [0]))
+    return PretrainSettings(
+        (data,), tmp_path / "run", epochs=3, batch_size=5, projector="16-16", device="cpu", workers=0,
+        trackers=("tensorboard",),
+    )  # fmt: skip
+
+
+def test_tensorboard_has_what_the_history_has(settings):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    pretrain(settings)
+    lines = read_lines(settings.run_dir / "history.jsonl")
+    found = accumulator.EventAccumulator(str(settings.run_dir / "lfbt"))
+    found.Reload()
+    assert set(found.Tags()["scalars"]) >= {"loss", "intra", "inter", "learning_rate", "records_per_second"}
+    for name in ("loss", "inter"):
+        assert [event.step for event in found.Scalars(name)] == [1, 2, 3]
+        assert [event.value for event in found.Scalars(name)] == pytest.approx([line[name] for line in lines], rel=1e-6)
+    hparams = "".join(path.read_text() for path in (settings.run_dir / "lfbt").rglob("hparams.yml"))
+    assert "gamma: 0.8" in hparams
+    assert "projector: 16-16" in hparams
+
+
+def test_what_is_not_installed_is_refused(settings, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(LfbtError, match=r"trackers: tensorboard is not installed; pip install 'lfbt\[tensorboard\]'"):
+        pretrain(settings)
+    assert not settings.run_dir.exists()
+
+
+def test_a_run_that_fails_at_the_start_leaves_nothing_of_trackers(settings):
+    with pytest.raises(LfbtError, match="batch-size: 50 is more than"):
+        pretrain(dataclasses.replace(settings, batch_size=50))
+    assert not settings.run_dir.exists()
