@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from lfbt.cli import reporting_errors, summary
+from lfbt.cli import is_main, reporting_errors, summary
 from lfbt.finetune import FinetuneSettings, finetune
 from lfbt.memory import keep_freed_memory
 
@@ -23,4 +23,6 @@ if __name__ == "__main__":
     keep_freed_memory()
     with reporting_errors():
         settings = FinetuneSettings(run_dir=given.pop("model_dir"), **given)
-        print(summary(finetune(settings), settings.run_dir))
+        results = finetune(settings)
+        if is_main():
+            print(summary(results, settings.run_dir))

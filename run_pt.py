@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from lfbt.cli import reporting_errors
+from lfbt.cli import is_main, reporting_errors
 from lfbt.dataset import check_n_leads, open_dataset
 from lfbt.memory import keep_freed_memory
 from lfbt.pretrain import PretrainSettings, pretrain
@@ -20,6 +20,8 @@ parser.add_argument("--gamma", type=float, default=0.8, metavar="L", help="weigh
 parser.add_argument("--lambd", type=float, default=0.0051, metavar="L", help="weight of the off-diagonal terms")
 parser.add_argument("--projector", default="2048-2048-2048", metavar="MLP", help="sizes of the projectors' layers")
 parser.add_argument("--print-freq", type=int, default=100, metavar="N", help="steps between printed losses")
+# Not one of the authors' flags, so it is not among those listed; a run that was stopped names it.
+parser.add_argument("--resume", action="store_true", help=argparse.SUPPRESS)
 parser.add_argument("--checkpoint-dir", type=Path, default=Path("./checkpoint/"), metavar="DIR", help="new run folder")
 
 if __name__ == "__main__":
@@ -28,4 +30,6 @@ if __name__ == "__main__":
     with reporting_errors():
         check_n_leads(open_dataset(given["data_dir"]), given.pop("num_leads"))
         folders = {"data_dir": (given.pop("data_dir"),), "run_dir": given.pop("checkpoint_dir")}
-        print(f"the encoder is in {pretrain(PretrainSettings(**folders, **given)) / ENCODER_FOLDER}")
+        run_dir = pretrain(PretrainSettings(**folders, **given))
+        if is_main():
+            print(f"the encoder is in {run_dir / ENCODER_FOLDER}")

@@ -8,12 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from benchmarks import ours, reference
+from benchmarks import ours, reference, scaling
 from benchmarks.cases import CASES
 from benchmarks.measure import Timings, fitted_exponent
 from benchmarks.render import BEGIN, END, render, with_section
 from tests.helpers_model import literal_encoder, literal_loss, literal_projector, literal_view
 
+from lfbt.encoder import EncoderConfig
+from lfbt.learner import new_learner
 from lfbt.recording import PAPER_LEADS
 
 ROOT = Path(__file__).parents[1]
@@ -79,6 +81,28 @@ def test_the_command_runs(tmp_path):
     assert "sizes too small to mean anything" in text
     assert "old" not in text
     assert (text.startswith("above\n"), text.endswith("below\n")) == (True, True)
+
+
+def test_the_model_of_many_gpus_by_hand():
+    """Of two processes each sends all gradients once, and half of the batch's projections."""
+    gradients, projections, of_loss, norms = scaling.sent(2, 128)
+    counted = new_learner(EncoderConfig(PAPER_LEADS, 204.8, 2048), (2048,) * 3, 1e-3).model.parameters()
+    assert gradients.n_bytes == 4 * sum(map(torch.numel, counted))
+    assert projections.n_bytes == 4 * 2 * 128 * 8 * 2048 / 2
+    assert of_loss.n_bytes == 4 * 64 * 2049
+    channels = 8 * (8 + 8 + 16 + 16 + 3 * 32 + 6 * 64) + 3 * 8 * 2048
+    assert norms.n_bytes == pytest.approx(4 * 2 * 2 * channels * 2)
+    assert norms.collectives == 2 * 2 * (13 + 3)
+    alone, waiting = scaling.seconds(1, 128, scaling.NETWORKS[0])
+    lead = reference.multiply_adds(reference.Reference(1, (1,)), 2048) - 64
+    loss = 2 * 2 * 8 * 128 * 128 * 2048
+    step = 6 * 128 * 8 * (lead + 64 * 2048 + 2 * 2048**2) + loss
+    assert alone == pytest.approx(step / 7.5e12)
+    assert waiting == 0
+
+
+def test_the_documentation_shows_the_model():
+    assert scaling.render() in (ROOT / "docs" / "scaling.md").read_text()
 
 
 def test_the_documentation_shows_what_was_measured():

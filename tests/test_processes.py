@@ -75,6 +75,25 @@ def loss_and_gradient(n_dims):
     return [term.detach() for term in loss], torch.autograd.grad(loss.total, [z1, z2])
 
 
+def bytes_of_the_loss():
+    """The size of every tensor that a process sends for the loss, forward and backward."""
+    views, sizes = own_part(standard(n_dims=40), 1)
+    z1, z2 = views.clone().requires_grad_().unbind()
+    sent: list[int] = []
+    real = {name: getattr(dist, name) for name in ("all_reduce", "all_gather")}
+    for name, function in real.items():
+
+        def counting(*args, function=function):
+            sent.append(args[-1].numel() * args[-1].element_size())
+            function(*args)
+
+        setattr(dist, name, counting)
+    lfbt_loss(z1, z2, 0.7, 0.01, sizes).total.backward()
+    for name, function in real.items():
+        setattr(dist, name, function)
+    return sent
+
+
 def batch_norm_of(shape, affine):
     """Output, running statistics and gradients of `shared_batch_norm`, or of PyTorch's own where there is one process.
 
@@ -122,6 +141,7 @@ CASES: list[tuple[str, Any, tuple[Any, ...]]] = [
     ("loss", loss_and_gradient, (6,)),
     # One process takes the matrices themselves here.
     ("loss of few dimensions", loss_and_gradient, (1,)),
+    ("bytes of the loss", bytes_of_the_loss, ()),
     ("norm", batch_norm_of, ((4,), True)),
     ("norm without scale", batch_norm_of, ((4,), False)),
     ("norm over time", batch_norm_of, ((4, 9), True)),
@@ -162,6 +182,13 @@ def test_the_loss_is_that_of_the_whole_batch_and_gradients_are_its_rows(several,
     for i, gradient in enumerate(gradients):
         assert gradient.abs().max() > 1e-3
         torch.testing.assert_close(torch.cat([found[name][1][i] for found in several]), gradient)
+
+
+def test_projections_are_sent_once_and_never_a_matrix_of_dimensions(several):
+    """By hand, in double precision, of three leads and 40 dimensions: the larger share, then diagonals and squares."""
+    share = -(-N_RECORDS // len(several))
+    for found in several:
+        assert found["bytes of the loss"] == [8 * share * 2 * 3 * 40, 8 * 3 * 3 * (40 + 1)]
 
 
 @pytest.mark.parametrize("name", ["norm", "norm without scale", "norm over time"])

@@ -55,7 +55,7 @@ def reporting_errors() -> Iterator[None]:
     try:
         yield
     except StoppedError as stopped:
-        if _is_main():
+        if is_main():
             print(f"lfbt: {stopped}", file=sys.stderr)
         raise SystemExit(STOPPED_STATUS) from None
     except (LfbtError, OSError) as error:
@@ -72,7 +72,7 @@ def reporting_errors() -> Iterator[None]:
         raise SystemExit(130) from None
 
 
-def _is_main() -> bool:
+def is_main() -> bool:
     """Whether this process is the one of those launched together that prints."""
     return os.environ.get("RANK", "0") == "0"
 
@@ -173,7 +173,7 @@ def _pretrain(words: Sequence[str]) -> None:
     default = preset_settings(preset, data_dir=tyro.MISSING, run_dir=tyro.MISSING)
     settings = _parse(PretrainSettings, "lfbt pretrain", COMMANDS["pretrain"], words, default=default)
     run_dir = pretrain(settings)
-    if _is_main():
+    if is_main():
         print(f"{run_dir}: the encoder is in {run_dir / 'encoder'}; use it with --checkpoint {run_dir}")
 
 
@@ -189,7 +189,7 @@ def _finetune(words: Sequence[str]) -> None:
 
     settings = _parse(FinetuneSettings, "lfbt finetune", COMMANDS["finetune"], words)
     results = finetune(settings)
-    if _is_main():
+    if is_main():
         print(summary(results, settings.run_dir))
 
 
