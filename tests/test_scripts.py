@@ -73,6 +73,9 @@ def parser_of(script) -> argparse.ArgumentParser:
 def test_flags_and_defaults_are_the_authors(script):
     flags = {action.option_strings[-1]: action for action in parser_of(script)._actions}
     del flags["--help"]
+    # One more, unlisted: what a stopped run says to go on with.
+    assert ("--resume" in flags) == (script == "run_pt.py")
+    flags.pop("--resume", None)
     assert list(flags) == list(FLAGS[script])
     for name, default in FLAGS[script].items():
         action = flags[name]
