@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from lfbt.batches import epoch_batches, in_order, read_ahead
 from lfbt.classify import ClassifySettings, Fitted, Head, Task, new_head, open_task, write_results
-from lfbt.encoder import LeadEncoders, resolve_device
-from lfbt.launch import BatchNorm, Launch, Precision, check_batch_norm, check_shares, launched
+from lfbt.encoder import LeadEncoders
+from lfbt.launch import BatchNorm, Launch, Precision, check_batch_norm, check_shares, launched, own_device
 from lfbt.output import progress_bar
 from lfbt.processes import add_up, gathered
 from lfbt.recording import LfbtError
@@ -45,8 +45,9 @@ def finetune(settings: FinetuneSettings) -> dict[str, Any]:
     and for a loss that is not finite.
     """
     check_batch_norm(settings.batch_norm)
-    with launched(resolve_device(settings.device), settings.precision) as launch:
+    with launched(own_device(settings.device), settings.precision) as launch:
         task = launch.together(lambda: _open(settings, launch))
+        launch.check_same({"seed": settings.seed, "fraction": settings.fraction, "data_hash": task.dataset.hash})
         fitted = _fit(task, settings, launch)
         kind = "scratch" if settings.from_scratch else "finetune"
         return launch.together(lambda: write_results(kind, settings, task, fitted) if launch.is_main else {})

@@ -8,13 +8,14 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 import torch
 import torch.distributed as dist
 
+from lfbt.encoder import resolve_device
 from lfbt.processes import share_sizes
 from lfbt.recording import LfbtError
 
@@ -82,6 +83,22 @@ class Launch:
             raise failure
         raise SystemExit(2)
 
+    def check_same(self, settings: Mapping[str, Any]) -> None:
+        """Raise LfbtError where processes were given other settings, or have other data, than the main one."""
+
+        def check() -> None:
+            for name, value in settings.items():
+                if value != all_settings[0][name]:
+                    raise LfbtError(
+                        f"{name} is {value} in process {self.rank} but {all_settings[0][name]} in the main one; "
+                        "launch all with the same words, on the same data"
+                    )
+
+        if self.n_processes > 1:
+            all_settings: list[dict[str, Any]] = [{}] * self.n_processes
+            dist.all_gather_object(all_settings, dict(settings), group=self.control)
+            self.together(check)
+
     def ask(self, said_here: Callable[[], bool]) -> Callable[[], bool]:
         """A function that tells whether any process has said so; the answer travels while all compute."""
         if self.n_processes == 1:
@@ -99,6 +116,14 @@ class Launch:
         """Go on when every process is here."""
         if self.n_processes > 1:
             dist.barrier(group=self.control)
+
+
+def own_device(name: str) -> torch.device:
+    """The device called `name`, as `resolve_device` has it; of several processes on a host each has its own GPU."""
+    local_rank = os.environ.get("LOCAL_RANK")
+    if local_rank is not None and name in ("auto", "cuda") and torch.cuda.is_available():
+        torch.cuda.set_device(int(local_rank) % torch.cuda.device_count())
+    return resolve_device(name)
 
 
 def check_batch_norm(batch_norm: str) -> None:

@@ -21,10 +21,10 @@ import lfbt
 from lfbt.batches import epoch_batches, read_ahead
 from lfbt.checkpoints import last_checkpoint, save_checkpoint
 from lfbt.dataset import DataSet, open_dataset, open_datasets
-from lfbt.encoder import EncoderConfig, LeadEncoders, parse_projector, resolve_device
+from lfbt.encoder import EncoderConfig, LeadEncoders, parse_projector
 from lfbt.interrupt import StoppedError, StopRequest, stop_requests
 from lfbt.kernels import has_numba
-from lfbt.launch import BatchNorm, Launch, Precision, check_batch_norm, check_shares, launched
+from lfbt.launch import BatchNorm, Launch, Precision, check_batch_norm, check_shares, launched, own_device
 from lfbt.learner import Learner, new_learner, settle, spare_memory
 from lfbt.loss import check_gamma, lfbt_loss
 from lfbt.output import Bar, progress_bar, write_json
@@ -34,6 +34,7 @@ from lfbt.runfolder import (
     BEST_ENCODER_FOLDER,
     CHECKPOINTS,
     ENCODER_FOLDER,
+    FREE_ON_RESUME,
     add_to_history,
     read_history,
     run_folder,
@@ -187,13 +188,14 @@ def pretrain(settings: PretrainSettings) -> Path:
     to save and end.
     """
     _check(settings)
-    device = resolve_device(settings.device)
+    device = own_device(settings.device)
     with (
         launched(device, settings.precision, settings.trackers, settings.run_dir) as launch,
         stop_requests() as stop,
         contextlib.ExitStack() as held,
     ):
         run = launch.together(lambda: _open(settings, launch, stop))
+        launch.check_same({name: value for name, value in run.content.items() if name not in FREE_ON_RESUME})
         going_on = launch.together(lambda: _hold(run, held))
         with progress_bar(settings.epochs * run.steps_per_epoch, "pretrain", launch.is_main) as bar:
             launch.together(lambda: _begin(run, bar, going_on))
