@@ -81,7 +81,13 @@ def stopped_and_resumed(place, name):
 def failing_alike(place):
     """What each process makes of a batch that is too small, and of a folder that is in use."""
     found = []
-    for name, changes in (("small", {"batch_size": 2}), ("plain", {}), ("odd", {"seed": dist.get_rank()})):
+    attempts: list[tuple[str, dict[str, Any]]] = [
+        ("small", {"batch_size": 2}),
+        ("plain", {}),
+        ("odd", {"seed": dist.get_rank()}),
+        ("odd", {"low_memory": dist.get_rank() == 0}),
+    ]
+    for name, changes in attempts:
         try:
             pretrain(settings_of(place, name, **changes))
         except (LfbtError, SystemExit) as error:
@@ -191,9 +197,10 @@ def test_what_is_wrong_for_all_is_said_by_one(several):
     main, *others = [said["failures"] for said in several[1]]
     assert "batch-size: " in main[0]
     assert "plain: holds other results already" in main[1]
-    assert main[2] == "2"
+    assert main[2:] == ["2", "2"]
     assert others[0][:2] == ["2", "2"]
+    assert others[0][3].startswith("low_memory is False in process 1 but True in the main one")
     assert (
         others[0][2] == "seed is 1 in process 1 but 0 in the main one; launch all with the same words, on the same data"
     )
-    assert others[1:] == [["2", "2", "2"]] * len(others[1:])
+    assert others[1:] == [["2"] * 4] * len(others[1:])

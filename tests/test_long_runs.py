@@ -5,6 +5,7 @@ import dataclasses
 import functools
 import itertools
 import json
+import math
 import multiprocessing
 import os
 import random
@@ -22,8 +23,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from tests.helpers_model import assert_same_tensors, read_lines, waves, write_packed
 
+import lfbt.checkpoints as checkpoints_module
+import lfbt.pretrain as pretrain_module
 from lfbt.checkpoints import last_checkpoint, save_checkpoint
 from lfbt.cli import main
 from lfbt.interrupt import STOPPED_STATUS
@@ -196,15 +200,104 @@ def test_a_spoilt_checkpoint_is_told_of_and_the_one_before_is_used(stopped, tmp_
     said = capfd.readouterr().err
     assert "step-000000004.safetensors: is no whole checkpoint" in said
     assert "it is left out" in said
+    assert (stopped.run_dir / "checkpoints" / "step-000000004.spoilt").exists()
     assert_same_run(stopped.run_dir, tmp_path / "whole")
 
 
 def test_what_a_kill_left_half_written_is_removed(stopped):
+    """Of this run, that is: another program may be writing into a folder of its own there."""
     half = [stopped.run_dir / place / ".x.partial-12345" for place in (".", "checkpoints", "encoder")]
-    for path in half:
+    other = stopped.run_dir / ".probe.partial-12345"
+    other.mkdir()
+    for path in (*half, other / "x"):
         path.write_bytes(b"half")
     resume(stopped)
     assert not any(path.exists() for path in half)
+    assert (other / "x").exists()
+
+
+def test_files_that_are_no_checkpoints_are_left_alone(stopped, tmp_path):
+    backup = stopped.run_dir / "checkpoints" / "step-000000004-backup.safetensors"
+    backup.write_bytes(b"mine")
+    resume(stopped)
+    assert backup.read_bytes() == b"mine"
+    assert_same_run(stopped.run_dir, tmp_path / "whole")
+
+
+def test_a_checkpoint_that_cannot_be_read_now_is_not_given_up(stopped, monkeypatch):
+    def stale(path, **options):
+        raise OSError(116, "Stale file handle")
+
+    monkeypatch.setattr(checkpoints_module, "safe_open", stale)
+    with pytest.raises(LfbtError, match=r"step-000000004\.safetensors: cannot be read .*Stale file handle"):
+        resume(stopped)
+    assert steps_saved(stopped.run_dir) == [2, 4]
+
+
+def test_an_encoder_without_checkpoints_is_not_overwritten(stopped):
+    shutil.rmtree(stopped.run_dir / "checkpoints")
+    before = (stopped.run_dir / "history.jsonl").read_text()
+    with pytest.raises(LfbtError, match="has an encoder but no checkpoint any more, so nothing goes on from it"):
+        resume(stopped)
+    assert (stopped.run_dir / "history.jsonl").read_text() == before
+
+
+def test_a_run_killed_between_its_last_checkpoint_and_its_encoder_gets_one(stopped, tmp_path):
+    resume(stopped)
+    shutil.rmtree(stopped.run_dir / "encoder")
+    shutil.copytree(tmp_path / "whole" / "encoder", tmp_path / "kept")
+    resume(stopped)
+    folders = (stopped.run_dir / "encoder", tmp_path / "kept")
+    mine, theirs = (load_file(folder / "model.safetensors") for folder in folders)
+    assert_same_tensors(mine, theirs)
+
+
+def test_a_history_that_is_lost_is_told_of(stopped, capfd):
+    (stopped.run_dir / "history.jsonl").unlink()
+    resume(stopped)
+    assert "the history has 0 of the 1 epochs that the checkpoint has" in capfd.readouterr().err
+    assert [line["epoch"] for line in read_lines(stopped.run_dir / "history.jsonl")] == [2]
+
+
+def test_a_disk_that_is_full_for_the_history(stopped, monkeypatch):
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("lfbt.runfolder.os.fsync", full)
+    with pytest.raises(LfbtError, match=r"history\.jsonl.*: cannot be written \(No space left on device\); make room"):
+        resume(stopped)
+    assert steps_saved(stopped.run_dir) == [2, 4]
+
+
+def test_weights_that_are_not_finite_are_never_saved(stopped, tmp_path, monkeypatch):
+    """The loss before a step does not show what the step, here the last one, does."""
+    step, steps = pretrain_module.train_step, itertools.count(5)
+
+    def spoiling(views, model, *rest):
+        terms = step(views, model, *rest)
+        if next(steps) == 6:
+            with torch.no_grad():
+                next(model.parameters()).fill_(math.nan)
+        return terms
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pretrain_module, "train_step", spoiling)
+        with pytest.raises(LfbtError, match="after 6 steps weights are not finite, and nothing of them was saved"):
+            resume(dataclasses.replace(stopped, save_steps=0))
+    assert steps_saved(stopped.run_dir) == [2, 4]
+    resume(stopped)
+    assert_same_run(stopped.run_dir, tmp_path / "whole")
+
+
+def test_with_statistics_of_each_process_their_number_must_stay(stopped, tmp_path):
+    other = dataclasses.replace(stopped, batch_norm="process", run_dir=tmp_path / "other")
+    pretrain(other)
+    settings = tmp_path / "other" / "settings.json"
+    content = json.loads(settings.read_text())
+    assert content["processes"] == 1
+    settings.write_text(json.dumps(content | {"processes": 2}))
+    with pytest.raises(LfbtError, match="resume: processes is 1 but was 2"):
+        resume(other)
 
 
 def test_without_a_whole_checkpoint_a_run_is_refused(stopped):
@@ -333,6 +426,16 @@ def test_two_hosts(data, tmp_path, launch):
     assert [process.returncode for process in hosts] == [0, 0], found
     assert sorted(out.count("the encoder is in") for out, _ in found) == [0, 1]
     assert [line["epoch"] for line in read_lines(tmp_path / "run" / "history.jsonl")] == [1, 2]
+
+
+def test_torchrun_with_one_process_learns_what_a_plain_command_does(data, tmp_path, launch):
+    """DistributedDataParallel is there, too, which must not meet gradients that are used as they come."""
+    words = ["--epochs", 2, "--low-memory"]
+    process = launch(*words_of(data, tmp_path / "launched", *words), n_processes=1)
+    _, said = process.communicate(timeout=_A_MINUTE)
+    assert process.returncode == 0, said
+    main([str(word) for word in words_of(data, tmp_path / "plain", *words)])
+    assert_same_run(tmp_path / "launched", tmp_path / "plain")
 
 
 @pytest.mark.parametrize("command", ["probe", "embed", "report", "prepare"])

@@ -15,8 +15,8 @@ from tests.helpers_processes import in_processes
 from lfbt.encoder import EncoderConfig, LeadEncoders, Projectors, seeded
 from lfbt.loss import lfbt_loss
 from lfbt.processes import (
-    add_up,
-    gathered,
+    all_gather_rows,
+    all_reduce_sum,
     moment_sums,
     moments_of,
     share_sizes,
@@ -64,7 +64,7 @@ def own_part(x, dim=0):
 
 def sums_and_rows():
     mine, sizes = own_part(torch.arange(2.0 * N_RECORDS).view(N_RECORDS, 2))
-    return add_up(mine.sum(0)), gathered(mine, sizes)
+    return all_reduce_sum(mine.sum(0)), all_gather_rows(mine, sizes)
 
 
 def loss_and_gradient(n_dims):

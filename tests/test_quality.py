@@ -11,7 +11,7 @@ from tests.helpers_model import LABELS, SPLIT, contents, read_lines, waves, writ
 
 import lfbt.pretrain as pretrain_module
 from lfbt.dataset import open_dataset
-from lfbt.encoder import EncoderConfig, estimate_batch_norm, random_encoder
+from lfbt.encoder import EncoderConfig, LeadEncoders, estimate_batch_norm, random_encoder
 from lfbt.pretrain import PretrainSettings, pretrain
 from lfbt.quality import Examination, Quality, feature_spread, rank_me, ridge_auroc, sample_rows
 from lfbt.recording import LfbtError
@@ -25,7 +25,7 @@ def test_rank_by_hand():
     assert rank_me(torch.diag(torch.tensor([3.0, 1.0]))) == pytest.approx(
         math.exp(0.75 * math.log(4 / 3) + 0.25 * math.log(4)), rel=1e-4
     )
-    assert math.isnan(rank_me(torch.tensor([[1.0, math.nan]])))
+    assert rank_me(torch.zeros(3, 2)) == 0
 
 
 def test_spread_by_hand():
@@ -64,7 +64,7 @@ def test_the_sample_is_seeded_and_small():
         (Quality(20.0, {"II": 0.4, "V1": 0.2}), None),
         (Quality(20.0, {"II": 0.4, "V1": 0.001}), "the features of V1 hardly differ between records"),
         (Quality(1.01, {"II": 0.4, "V1": 0.2}), "the features fill 1.0 directions only"),
-        (Quality(math.nan, {"II": math.nan}), "the features are not finite"),
+        (Quality(0.0, {"II": 0.0}), "the features of II hardly differ between records"),
     ],
 )
 def test_a_collapse_in_words(quality, told):
@@ -127,9 +127,13 @@ def test_looking_changes_nothing_that_is_learned(settings, labelled, tmp_path):
 def test_the_best_encoder_is_kept_beside_the_last(settings, labelled, monkeypatch):
     scores = iter([0.6, 0.9, 0.7, 0.8])
     measure = Examination.measure
-    monkeypatch.setattr(
-        Examination, "measure", lambda self, encoder: dataclasses.replace(measure(self, encoder), auroc=next(scores))
-    )
+
+    def scored(self, encoder, give_up):
+        quality = measure(self, encoder)
+        assert quality is not None
+        return dataclasses.replace(quality, auroc=next(scores))
+
+    monkeypatch.setattr(Examination, "measure", scored)
     settings = dataclasses.replace(settings, quality_data=labelled, quality_every=1, epochs=13)
     pretrain(settings)
     assert load_history(settings.run_dir / "encoder-best")["epochs_done"] == 11
@@ -162,13 +166,41 @@ def test_quality_data_that_does_not_serve_is_refused(settings, labelled, tmp_pat
     unlabelled = settings.data_dir[0]
     no_val = write_packed(tmp_path / "no-val", waves([0] * 4), labels=["a", "b"] * 2)
     for folder, message in (
-        (other, "the data set does not fit the encoder: leads II,V2 against the encoder's II,V1"),
+        (other, "lead V1: not in the data set"),
         (unlabelled, "a classifier needs two or more"),
         (no_val, "quality-data: .* has no records in split val; it needs some"),
     ):
         with pytest.raises(LfbtError, match=message):
             pretrain(dataclasses.replace(settings, quality_data=folder))
         assert not settings.run_dir.exists()
+
+
+def test_a_signal_ends_a_look(settings, labelled, monkeypatch):
+    """A scheduler that has sent SIGTERM does not wait for long."""
+    encoder = random_encoder(EncoderConfig(("II", "V1"), 6.4, 64), 1)
+    dataset = open_dataset(labelled)
+    examination = Examination(dataset, np.tile(np.arange(48), 20), dataset, torch.device("cpu"), 0)
+    seen: list[int] = []
+    compute = LeadEncoders.forward
+
+    def seeing(self, signals):
+        seen.append(len(signals))
+        return compute(self, signals)
+
+    monkeypatch.setattr(LeadEncoders, "forward", seeing)
+    assert examination.measure(encoder, give_up=lambda: len(seen) >= 2) is None
+    assert len(seen) == 2
+
+
+def test_more_leads_or_another_order_in_the_quality_data(settings, tmp_path):
+    wide = write_labelled(tmp_path / "wide", signals=waves([i % 3 for i in range(48)], 3), leads=("V1", "V9", "II"))
+    pretrain(dataclasses.replace(settings, quality_data=wide))
+    assert "val_auroc" in read_lines(settings.run_dir / "history.jsonl")[-1]
+
+
+def test_a_run_too_short_for_a_look_says_so(settings, labelled, capfd):
+    pretrain(dataclasses.replace(settings, quality_data=labelled, epochs=2))
+    assert "quality is looked at after 50 steps, which this run does not have" in capfd.readouterr().err
 
 
 def test_names_of_figures_are_plain():

@@ -1,6 +1,7 @@
 """Run folders in a list: state, epoch, loss, quality, and the settings that differ."""
 
 import json
+import shutil
 
 import pytest
 from tests.helpers_model import waves, write_checkpoint, write_labelled, write_packed
@@ -23,6 +24,7 @@ def place(tmp_path_factory):
     for name, changes in (("a", {}), ("deep/b", {"gamma": 0.6, "seed": 3})):
         pretrain(PretrainSettings((data,), place / "all" / name, **QUICK, **changes))  # type: ignore[arg-type]
     pretrain(PretrainSettings((data,), place / "all" / "c", **QUICK))  # type: ignore[arg-type]
+    shutil.rmtree(place / "all" / "c" / "encoder")
     lines = (place / "all" / "c" / "history.jsonl").read_text().splitlines()
     (place / "all" / "c" / "history.jsonl").write_text(lines[0] + "\n" + lines[1][:20])
     checkpoint, labelled = write_checkpoint(place / "encoder"), write_labelled(place / "labelled")
@@ -79,6 +81,11 @@ def test_folders_without_runs_are_told(place, tmp_path):
         list_runs(tmp_path)
     with pytest.raises(LfbtError, match="absent is not a folder"):
         list_runs(tmp_path / "absent")
-    (tmp_path / "results.json").write_text('{"val": {}}')
+    # Files of the same names that are another program's.
+    (tmp_path / "settings.json").write_text('{"editor.tabSize": 4}')
+    (tmp_path / "results.json").write_text("// comments")
+    with pytest.raises(LfbtError, match="holds no run of lfbt"):
+        list_runs(tmp_path)
+    (tmp_path / "results.json").write_text('{"lfbt_version": "0.1.0", "val": {}}')
     with pytest.raises(LfbtError, match=r"results\.json: is no result of lfbt"):
         list_runs(tmp_path)

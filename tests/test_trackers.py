@@ -40,6 +40,19 @@ def test_what_is_not_installed_is_refused(settings, monkeypatch):
     assert not settings.run_dir.exists()
 
 
+def test_one_that_cannot_start_is_told_in_a_line(settings, monkeypatch):
+    """As Weights & Biases does without a key; what has not started is not finished."""
+
+    def refusing(self):
+        raise RuntimeError("api_key not configured\nsecond line")
+
+    monkeypatch.setattr("accelerate.tracking.TensorBoardTracker.start", refusing)
+    said = r"trackers: tensorboard could not start \(RuntimeError: api_key not configured\); mend that, or leave"
+    with pytest.raises(LfbtError, match=said):
+        pretrain(settings)
+    assert not settings.run_dir.exists()
+
+
 def test_a_run_that_fails_at_the_start_leaves_nothing_of_trackers(settings):
     with pytest.raises(LfbtError, match="batch-size: 50 is more than"):
         pretrain(dataclasses.replace(settings, batch_size=50))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,6 +14,11 @@ from lfbt.recording import LfbtError
 from lfbt.weights import save_tensors
 
 _CHECKSUM = "crc32"
+_NAME = re.compile(r"step-(\d+)\.safetensors")
+
+
+class _SpoiltError(LfbtError):
+    """A checkpoint that is not what was written."""
 
 
 def save_checkpoint(folder: Path, step: int, tensors: Mapping[str, Tensor], keep: int) -> None:
@@ -38,17 +44,18 @@ def save_checkpoint(folder: Path, step: int, tensors: Mapping[str, Tensor], keep
 def last_checkpoint(folder: Path, say: Callable[[str], None]) -> dict[str, Tensor] | None:
     """The newest checkpoint in `folder` that is whole; None where there is none at all.
 
-    One that is not whole is told of by `say`, and removed. Raises LfbtError when none of several is whole.
+    One that is not whole is told of by `say`, and renamed. Raises LfbtError when none of them is whole, or one cannot
+    be read for another reason.
     """
     paths = [path for _, path in sorted(_steps(folder).items(), reverse=True)]
     for path in paths:
         try:
             tensors = _read(path)
-        except LfbtError as error:
+        except _SpoiltError as error:
             say(f"{error}; it is left out")
             continue
-        for bad in paths[: paths.index(path)]:
-            bad.unlink()
+        for spoilt in paths[: paths.index(path)]:
+            spoilt.rename(spoilt.with_suffix(".spoilt"))
         return tensors
     if paths:
         raise LfbtError(f"{folder}: none of its {len(paths)} checkpoints is whole; the run has to begin anew")
@@ -57,7 +64,8 @@ def last_checkpoint(folder: Path, say: Callable[[str], None]) -> dict[str, Tenso
 
 def _steps(folder: Path) -> dict[int, Path]:
     """The checkpoints in `folder` by their step."""
-    return {int(path.stem.removeprefix("step-")): path for path in folder.glob("step-*.safetensors")}
+    found = ((_NAME.fullmatch(path.name), path) for path in folder.glob("step-*.safetensors"))
+    return {int(match[1]): path for match, path in found if match}
 
 
 def _read(path: Path) -> dict[str, Tensor]:
@@ -65,10 +73,12 @@ def _read(path: Path) -> dict[str, Tensor]:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             metadata = file.metadata() or {}
-    except (SafetensorError, OSError) as error:
-        raise LfbtError(f"{path}: is no whole checkpoint ({error}); it was cut short or is something else") from error
+    except SafetensorError as error:
+        raise _SpoiltError(f"{path}: is no whole checkpoint ({error}); it was cut short") from error
+    except OSError as error:
+        raise LfbtError(f"{path}: cannot be read ({error}); try again when it can") from error
     if metadata.get(_CHECKSUM) != _checksum(tensors):
-        raise LfbtError(f"{path}: is no whole checkpoint (its checksum is another); it was changed or spoilt")
+        raise _SpoiltError(f"{path}: is no whole checkpoint (its checksum is another); it was changed")
     return tensors
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -21,10 +24,15 @@ def compute_embeddings(
     device: torch.device,
     workers: int,
     what: str | None = None,
+    give_up: Callable[[], bool] = lambda: False,
 ) -> Tensor:
-    """Embeddings ``[records, leads × 64]`` of `rows`, the encoder in evaluation mode; `what` names a progress bar."""
+    """Embeddings ``[records, leads × 64]`` of `rows`, the encoder in evaluation mode; `what` names a progress bar.
+
+    Once `give_up` says so, no more are computed.
+    """
     encoder.eval()
     batches = in_order(rows)
     signals_of = read_ahead(dataset, batches, encoder.config.normalisation, device, workers)
     shown = signals_of if what is None else progress(signals_of, len(batches), what)
-    return torch.cat([encoder(signals).flatten(1) for signals in shown])
+    parts = [encoder(signals).flatten(1) for signals in itertools.takewhile(lambda _: not give_up(), shown)]
+    return torch.cat(parts) if parts else torch.empty(0, device=device)

@@ -17,8 +17,7 @@ from lfbt.classify import ClassifySettings, Fitted, Head, Task, new_head, open_t
 from lfbt.encoder import LeadEncoders
 from lfbt.launch import BatchNorm, Launch, Precision, check_batch_norm, check_shares, launched, own_device
 from lfbt.output import progress_bar
-from lfbt.processes import add_up, gathered
-from lfbt.recording import LfbtError
+from lfbt.processes import all_gather_rows, all_reduce_sum
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +46,7 @@ def finetune(settings: FinetuneSettings) -> dict[str, Any]:
     check_batch_norm(settings.batch_norm)
     with launched(own_device(settings.device), settings.precision) as launch:
         task = launch.together(lambda: _open(settings, launch))
-        launch.check_same({"seed": settings.seed, "fraction": settings.fraction, "data_hash": task.dataset.hash})
+        launch.check_same(dataclasses.asdict(settings) | {"data_hash": task.dataset.hash})
         fitted = _fit(task, settings, launch)
         kind = "scratch" if settings.from_scratch else "finetune"
         return launch.together(lambda: write_results(kind, settings, task, fitted) if launch.is_main else {})
@@ -101,11 +100,11 @@ def _fit(task: Task, settings: FinetuneSettings, launch: Launch) -> Fitted:
                 losses += loss.detach() * len(share)
                 bar.advance()
             if launch.n_processes > 1:
-                add_up(losses)
+                all_reduce_sum(losses)
             train_loss = losses.item() / len(train_rows)
             val_loss = F.cross_entropy(_logits(task, classifier, "val", settings.workers, launch), val_targets).item()
             if not np.isfinite(train_loss) or not np.isfinite(val_loss):
-                raise LfbtError(f"epoch {epoch + 1}: the loss is not finite; try a lower --learning-rate")
+                raise launch.failure(f"epoch {epoch + 1}: the loss is not finite; try a lower --learning-rate")
             if not history or val_loss < min(line["val_loss"] for line in history):
                 best, best_epoch = copy.deepcopy(classifier.state_dict()), epoch + 1
             history.append({"epoch": epoch + 1, "train_loss": train_loss, "val_loss": val_loss})
@@ -125,4 +124,4 @@ def _logits(task: Task, classifier: _Classifier, split: str, workers: int, launc
     parts = [classifier.head(task.encoder(signals).flatten(1)) for signals in signals_of]
     logits = torch.cat(parts) if parts else torch.zeros(0, len(task.dataset.classes), device=task.device)
     sizes = launch.sizes(len(rows))
-    return logits if sizes is None else gathered(logits, sizes)
+    return logits if sizes is None else all_gather_rows(logits, sizes)

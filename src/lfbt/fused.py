@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lfbt.kernels import activate, gradient_sums, input_gradient, moments
-from lfbt.processes import add_up, moment_sums, moments_of
+from lfbt.processes import all_reduce_sum, moment_sums, moments_of
 
 # Leads at a time with low memory: one would leave a second core idle between the convolutions.
 _LEADS_AT_ONCE = 2
@@ -304,7 +304,7 @@ def _in_step(group: Sequence[_Steps[Any]], each: Callable[..., list[Any]]) -> li
         found = each(advance, list(zip(group, sums, strict=True)))
         if isinstance(found[0], _Ended):
             return [ended.result for ended in found]
-        sums = add_up(torch.stack(found)).unbind()
+        sums = all_reduce_sum(torch.stack(found)).unbind()
 
 
 @contextlib.contextmanager

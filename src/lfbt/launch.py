@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import datetime
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -28,6 +29,12 @@ Precision = Literal["fp32", "bf16", "fp16"]
 BatchNorm = Literal["global", "process"]
 
 _ResultT = TypeVar("_ResultT")
+
+# What each of several processes may have its own of.
+_OF_A_PROCESS = {"data_dir", "run_dir", "checkpoint", "quality_data", "device", "workers"}
+
+# Others wait while the main process saves, or looks at the encoder's quality.
+_PATIENCE = datetime.timedelta(hours=2)
 
 # Accelerate's own word for each precision.
 _MIXED_PRECISION = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
@@ -83,8 +90,16 @@ class Launch:
             raise failure
         raise SystemExit(2)
 
+    def failure(self, text: str) -> BaseException:
+        """What to raise in this process for what all of them have found: the main one tells of it."""
+        return LfbtError(text) if self.is_main else SystemExit(2)
+
     def check_same(self, settings: Mapping[str, Any]) -> None:
-        """Raise LfbtError where processes were given other settings, or have other data, than the main one."""
+        """Raise LfbtError where processes were given other settings, or have other data, than the main one.
+
+        Paths, devices and readers may differ.
+        """
+        settings = {name: value for name, value in settings.items() if name not in _OF_A_PROCESS}
 
         def check() -> None:
             for name, value in settings.items():
@@ -96,7 +111,7 @@ class Launch:
 
         if self.n_processes > 1:
             all_settings: list[dict[str, Any]] = [{}] * self.n_processes
-            dist.all_gather_object(all_settings, dict(settings), group=self.control)
+            dist.all_gather_object(all_settings, settings, group=self.control)
             self.together(check)
 
     def ask(self, said_here: Callable[[], bool]) -> Callable[[], bool]:
@@ -121,6 +136,8 @@ class Launch:
 def own_device(name: str) -> torch.device:
     """The device called `name`, as `resolve_device` has it; of several processes on a host each has its own GPU."""
     local_rank = os.environ.get("LOCAL_RANK")
+    if name not in ("auto", "cpu", "cuda") and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise LfbtError(f"device: {name!r} is one device, but several processes were launched; take auto, cpu or cuda")
     if local_rank is not None and name in ("auto", "cuda") and torch.cuda.is_available():
         torch.cuda.set_device(int(local_rank) % torch.cuda.device_count())
     return resolve_device(name)
@@ -156,13 +173,13 @@ def launched(
     """
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState, GradientState
-    from accelerate.utils import DistributedDataParallelKwargs, DistributedType
+    from accelerate.utils import DistributedDataParallelKwargs, DistributedType, InitProcessGroupKwargs
 
     check_precision(precision, device)
-    if os.environ.get("ACCELERATE_USE_CPU") == "True" and "MASTER_ADDR" in os.environ and "RANK" not in os.environ:
+    if "ACCELERATE_USE_CPU" in os.environ and "MASTER_ADDR" in os.environ and "RANK" not in os.environ:
         raise LfbtError(
-            "accelerate launch --cpu starts one process only, whatever --num_processes says; for several on CPUs take "
-            "torchrun --nproc-per-node N -m lfbt …, or accelerate launch --multi_gpu --num_processes N -m lfbt …"
+            "accelerate launch without --multi_gpu starts one process only, whatever --num_processes says; say "
+            "accelerate launch --multi_gpu --num_processes N -m lfbt … (on CPUs too), or torchrun --nproc-per-node N"
         )
     accelerator = Accelerator(
         cpu=device.type == "cpu",
@@ -170,15 +187,21 @@ def launched(
         log_with=list(trackers) or None,
         project_dir=None if folder is None else str(folder),
         device_placement=False,
-        kwargs_handlers=[DistributedDataParallelKwargs(gradient_as_bucket_view=True)],
+        kwargs_handlers=[
+            DistributedDataParallelKwargs(gradient_as_bucket_view=True),
+            InitProcessGroupKwargs(timeout=_PATIENCE),
+        ],
     )
     n_processes = accelerator.num_processes
+    deterministic = torch.backends.cudnn.deterministic
     try:
+        # A run that goes on must equal one that was never stopped.
+        torch.backends.cudnn.deterministic = True
         kind = accelerator.distributed_type
         if kind not in (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU):
             raise LfbtError(f"accelerate launch: {kind.value} is not supported; launch without it")
         several = n_processes > 1
-        control = dist.new_group(backend="gloo") if several else None
+        control = dist.new_group(backend="gloo", timeout=_PATIENCE) if several else None
         own_device = accelerator.device if several else device
         launch = Launch(accelerator, own_device, n_processes, accelerator.process_index, control)
         yield launch
@@ -195,7 +218,9 @@ def launched(
             dist.destroy_process_group()
     finally:
         for tracker in accelerator.trackers:
-            tracker.finish()
+            with contextlib.suppress(Exception):  # one that could not start cannot finish
+                tracker.finish()
+        torch.backends.cudnn.deterministic = deterministic
         # Accelerate remembers the first launch of a process for good; the next one may be on another device.
         AcceleratorState._reset_state(reset_partial_state=True)
         GradientState._reset_state()

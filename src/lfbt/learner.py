@@ -158,7 +158,7 @@ def new_learner(
     return Learner(model.train(), optimizer, Progress())
 
 
-def settle(distributed: nn.Module, learner: Learner) -> None:
+def settle_buckets(distributed: nn.Module, learner: Learner) -> None:
     """Let DistributedDataParallel lay out its gradients now, by a pass over records of zeros that changes nothing.
 
     It does so after the first backward pass, in the order in which gradients came, and the order in which those of

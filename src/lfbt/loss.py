@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from lfbt.processes import add_up, gathered
+from lfbt.processes import all_gather_rows, all_reduce_sum
 from lfbt.recording import check_range
 
 
@@ -80,11 +80,11 @@ class _LossesByGram(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, z1: Tensor, z2: Tensor, lambd: float, sizes: Sequence[int] | None) -> Tensor:
-        all_1, all_2 = (z1, z2) if sizes is None else gathered(torch.stack([z1, z2], dim=1), sizes).unbind(1)
+        all_1, all_2 = (z1, z2) if sizes is None else all_gather_rows(torch.stack([z1, z2], dim=1), sizes).unbind(1)
         grams = [_grams(z1, all_1), _grams(z2, all_2)]
         diagonals, squares = _diagonals(z1, z2), _squares_by_gram(*grams)
         if sizes is not None:
-            sums = add_up(torch.cat([diagonals, squares[:, :, None]], dim=2))
+            sums = all_reduce_sum(torch.cat([diagonals, squares[:, :, None]], dim=2))
             diagonals, squares = sums[:, :, :-1], sums[:, :, -1]
         diagonals = diagonals / len(all_1)
         ctx.save_for_backward(z1, z2, all_1, all_2, *grams, diagonals)

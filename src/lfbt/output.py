@@ -63,8 +63,16 @@ def new_file(path: Path) -> Iterator[Path]:
         _to_disk(partial)
         partial.replace(path)
         _to_disk(path.parent)
+    except OSError as error:
+        raise cannot_write(path, error) from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def cannot_write(path: Path, error: Exception) -> LfbtError:
+    """The error to raise where a disk is full, or a folder not to be written to."""
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+    return LfbtError(f"{path}: cannot be written ({reason}); make room there, or mend its permissions")
 
 
 def _to_disk(path: Path) -> None:

@@ -25,7 +25,7 @@ from lfbt.encoder import EncoderConfig, LeadEncoders, parse_projector
 from lfbt.interrupt import StoppedError, StopRequest, stop_requests
 from lfbt.kernels import has_numba
 from lfbt.launch import BatchNorm, Launch, Precision, check_batch_norm, check_shares, launched, own_device
-from lfbt.learner import Learner, new_learner, settle, spare_memory
+from lfbt.learner import Learner, new_learner, settle_buckets, spare_memory
 from lfbt.loss import check_gamma, lfbt_loss
 from lfbt.output import Bar, progress_bar, write_json
 from lfbt.quality import Examination, sample_rows
@@ -34,7 +34,6 @@ from lfbt.runfolder import (
     BEST_ENCODER_FOLDER,
     CHECKPOINTS,
     ENCODER_FOLDER,
-    FREE_ON_RESUME,
     add_to_history,
     read_history,
     run_folder,
@@ -43,7 +42,7 @@ from lfbt.runfolder import (
 from lfbt.signal import Normalisation
 from lfbt.trackers import Tracker, check_trackers, start_trackers
 from lfbt.views import random_views, view_draws
-from lfbt.weights import match, save_encoder
+from lfbt.weights import load_history, match, save_encoder
 
 #: Before so many steps, the running statistics of the norms still remember what they were at first.
 STEPS_BEFORE_QUALITY = 50
@@ -190,12 +189,12 @@ def pretrain(settings: PretrainSettings) -> Path:
     _check(settings)
     device = own_device(settings.device)
     with (
-        launched(device, settings.precision, settings.trackers, settings.run_dir) as launch,
         stop_requests() as stop,
+        launched(device, settings.precision, settings.trackers, settings.run_dir) as launch,
         contextlib.ExitStack() as held,
     ):
         run = launch.together(lambda: _open(settings, launch, stop))
-        launch.check_same({name: value for name, value in run.content.items() if name not in FREE_ON_RESUME})
+        launch.check_same(run.content)
         going_on = launch.together(lambda: _hold(run, held))
         with progress_bar(settings.epochs * run.steps_per_epoch, "pretrain", launch.is_main) as bar:
             launch.together(lambda: _begin(run, bar, going_on))
@@ -218,6 +217,7 @@ class _Run:
     examination: Examination | None
     history: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     saved: float = 0.0
+    saved_step: int = -1
 
     @property
     def folder(self) -> Path:
@@ -261,6 +261,8 @@ def _open(settings: PretrainSettings, launch: Launch, stop: StopRequest) -> _Run
     )
     learner.encoder.shared_statistics = learner.projectors.shared_statistics = shared
     content = _settings_content(settings, dataset, rows)
+    if settings.batch_norm == "process":
+        content["processes"] = launch.n_processes
     examination = None
     if launch.is_main and settings.quality_every:
         folder, seed = settings.quality_data, settings.split_seed
@@ -272,7 +274,7 @@ def _open(settings: PretrainSettings, launch: Launch, stop: StopRequest) -> _Run
 
 def _labelled(folder: Path, split_seed: int, encoder: LeadEncoders) -> DataSet:
     """The labelled data set that quality is looked at with; its test records are not used."""
-    _, labelled = match(encoder, open_dataset(folder, split_seed))
+    _, labelled = match(encoder, open_dataset(folder, split_seed).select_leads(encoder.config.leads))
     labelled.targets()
     for split in ("train", "val"):
         if not len(labelled.rows(split)):
@@ -298,8 +300,18 @@ def _begin(run: _Run, bar: Bar, going_on: bool) -> None:
     tensors = last_checkpoint(run.folder / CHECKPOINTS, bar.say)
     if tensors is not None:
         run.learner.load(tensors)
+    elif (run.folder / ENCODER_FOLDER).exists():
+        raise LfbtError(
+            f"resume: {run.folder} has an encoder but no checkpoint any more, so nothing goes on from it; put the "
+            "checkpoints back, or name a new run folder"
+        )
+    else:
+        bar.say(f"no checkpoint in {run.folder} yet: beginning anew")
+    n_epochs, lines = run.learner.progress.epoch, read_history(run.folder)
+    if len(lines) < n_epochs:
+        bar.say(f"the history has {len(lines)} of the {n_epochs} epochs that the checkpoint has; the others are lost")
     # Lines of epochs that the checkpoint does not have yet are written again.
-    run.history = read_history(run.folder)[: run.learner.progress.epoch]
+    run.history = [line for line in lines if line.get("epoch", 0) <= n_epochs]
     write_history(run.folder, run.history)
 
 
@@ -308,18 +320,22 @@ def _go(run: _Run, bar: Bar) -> None:
     settings, launch, learner, n_steps = run.settings, run.launch, run.learner, run.steps_per_epoch
     if launch.n_processes > 1:
         learner.send(launch.device)
-    if settings.low_memory:
-        spare_memory(learner.model, learner.optimizer, at_once=launch.n_processes == 1 and run.scaler is None)
     if run.scaler is not None:
         learner.restore_scale(run.scaler)
     model, optimizer = launch.accelerator.prepare(learner.model, learner.optimizer)
+    if settings.low_memory:
+        spare_memory(learner.model, learner.optimizer, at_once=model is learner.model and run.scaler is None)
     if launch.n_processes > 1:
-        settle(model, learner)
+        settle_buckets(model, learner)
     progress = learner.progress
     bar.begin_at(run.steps_done)
     if launch.device.type == "cpu" and not has_numba():
         bar.say("Numba is not there, or does not fit this NumPy: on a CPU, pip install 'lfbt[fast]' makes this faster")
+    if run.examination is not None and settings.quality_data and n_steps * settings.epochs < STEPS_BEFORE_QUALITY:
+        bar.say(f"quality is looked at after {STEPS_BEFORE_QUALITY} steps, which this run does not have")
     run.saved = time.monotonic()
+    if launch.is_main and progress.epoch == settings.epochs:
+        _save_encoder_if_older(run)
     while progress.epoch < settings.epochs:
         epoch = progress.epoch
         batches = epoch_batches(run.rows, settings.batch_size, settings.seed, epoch)[progress.step :]
@@ -394,12 +410,13 @@ def _end_epoch(run: _Run, rate: float, bar: Bar) -> None:
         "records_per_second": n_records / progress.seconds,
     }
     progress.end_epoch()
+    _check_weights(run)
     if not run.launch.is_main:
         return
     quality = None
     if run.examination is not None and _is_time_to_look(run):
-        quality = run.examination.measure(run.learner.encoder)
-        line |= quality.figures()
+        quality = run.examination.measure(run.learner.encoder, give_up=lambda: run.stop.signal is not None)
+        line |= {} if quality is None else quality.figures()
     run.history.append(line)
     add_to_history(run.folder, line)
     run.launch.accelerator.log({name: value for name, value in line.items() if name != "epoch"}, step=progress.epoch)
@@ -460,10 +477,26 @@ def _encoder_history(run: _Run) -> dict[str, Any]:
 
 
 def _save(run: _Run) -> None:
-    """Write the encoder, and a checkpoint."""
-    save_encoder(run.folder / ENCODER_FOLDER, run.learner.encoder, _encoder_history(run))
+    """Write a checkpoint, and the encoder."""
     save_checkpoint(run.folder / CHECKPOINTS, run.steps_done, run.learner.checkpoint(run.scaler), run.settings.keep)
-    run.saved = time.monotonic()
+    save_encoder(run.folder / ENCODER_FOLDER, run.learner.encoder, _encoder_history(run))
+    run.saved, run.saved_step = time.monotonic(), run.steps_done
+
+
+def _save_encoder_if_older(run: _Run) -> None:
+    """Write the encoder of a run that is over, where it was killed between the last checkpoint and that."""
+    folder = run.folder / ENCODER_FOLDER
+    if not folder.exists() or load_history(folder).get("epochs_done") != run.settings.epochs:
+        save_encoder(folder, run.learner.encoder, _encoder_history(run))
+
+
+def _check_weights(run: _Run) -> None:
+    """Raise in this process what a weight that is not finite calls for: the loss before the step did not show it."""
+    if not all(bool(parameter.isfinite().all()) for parameter in run.learner.model.parameters()):
+        raise run.launch.failure(
+            f"after {run.steps_done} steps weights are not finite, and nothing of them was saved; begin a new run with "
+            "a lower --learning-rate, with --warmup-epochs or --precision fp32"
+        )
 
 
 def _save_if_due(run: _Run) -> None:
@@ -473,12 +506,14 @@ def _save_if_due(run: _Run) -> None:
     by_steps = settings.save_steps and run.steps_done % settings.save_steps == 0
     by_time = settings.save_minutes and time.monotonic() - run.saved >= 60 * settings.save_minutes
     if run.launch.is_main and (is_over or by_steps or by_time):
+        _check_weights(run)
         _save(run)
 
 
 def _stop(run: _Run) -> None:
     """Save and raise StoppedError, in every process at the same step."""
-    if run.launch.is_main:
+    if run.launch.is_main and run.saved_step != run.steps_done:
+        _check_weights(run)
         _save(run)
     run.launch.wait_for_all()
     progress = run.learner.progress
@@ -490,8 +525,6 @@ def _stop(run: _Run) -> None:
 
 def _not_finite(run: _Run, batch: NDArray[np.int64], rate: float, loss: str) -> BaseException:
     """What to raise in this process for a loss that is not finite; the main one writes and tells of it."""
-    if not run.launch.is_main:
-        return SystemExit(2)
     progress, ids = run.learner.progress, [run.dataset.ids[row] for row in batch]
     found = {
         "epoch": progress.epoch + 1,
@@ -500,10 +533,12 @@ def _not_finite(run: _Run, batch: NDArray[np.int64], rate: float, loss: str) -> 
         "learning_rate": rate,
         "records": ids,
     }
-    write_json(run.folder / NOT_FINITE, found)
+    if run.launch.is_main:
+        with contextlib.suppress(LfbtError):  # the disk may be full: that is not what ends the run
+            write_json(run.folder / NOT_FINITE, found)
     more = f" and {len(ids) - 8} more" if len(ids) > 8 else ""
-    return LfbtError(
+    return run.launch.failure(
         f"epoch {progress.epoch + 1} step {progress.step + 1}: the loss is not finite ({loss}) for the records "
-        f"{', '.join(ids[:8])}{more}, all named in {run.folder / NOT_FINITE}; look at these, or try a lower "
-        "--learning-rate, --warmup-epochs, or --precision fp32, and go on from the last checkpoint with --resume"
+        f"{', '.join(ids[:8])}{more}, all named in {run.folder / NOT_FINITE}; look at these, or begin a new run with a "
+        "lower --learning-rate, with --warmup-epochs or --precision fp32. The last checkpoint is as it was"
     )

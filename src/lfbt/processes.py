@@ -5,6 +5,7 @@ All of them call the same functions in the same order. PyTorch's default process
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,13 +19,13 @@ def share_sizes(n_records: int, n_processes: int) -> list[int]:
     return [n_records // n_processes + (rank < n_records % n_processes) for rank in range(n_processes)]
 
 
-def add_up(tensor: Tensor) -> Tensor:
+def all_reduce_sum(tensor: Tensor) -> Tensor:
     """`tensor` with the sum over all processes in its place."""
     dist.all_reduce(tensor)
     return tensor
 
 
-def gathered(tensor: Tensor, sizes: Sequence[int]) -> Tensor:
+def all_gather_rows(tensor: Tensor, sizes: Sequence[int]) -> Tensor:
     """The rows of all processes, in order of these, where each has as many as `sizes` says. No gradient passes."""
     most = max(sizes)
     own = tensor.new_zeros(most, *tensor.shape[1:])
@@ -82,13 +83,19 @@ def _by_pytorch(
     momentum: float,
     eps: float,
 ) -> Tensor:
-    tracked, affine = running_mean is not None, scale is not None
-    norm = nn.SyncBatchNorm(x.shape[1], eps, momentum, affine, tracked, device="meta").train()
+    tracked = running_mean is not None
+    norm = _sync_batch_norm(x.shape[1], eps, momentum, scale is not None, tracked)
     given = {"weight": scale, "bias": shift, "running_mean": running_mean, "running_var": running_var}
     tensors = {name: tensor for name, tensor in given.items() if tensor is not None}
     if tracked:
         tensors["num_batches_tracked"] = torch.zeros((), dtype=torch.long, device=x.device)
     return torch.func.functional_call(norm, tensors, (x,))  # type: ignore[no-any-return]
+
+
+@functools.cache
+def _sync_batch_norm(channels: int, eps: float, momentum: float, affine: bool, tracked: bool) -> nn.SyncBatchNorm:
+    """A module without tensors of its own."""
+    return nn.SyncBatchNorm(channels, eps, momentum, affine, tracked, device="meta").train()
 
 
 class _SharedStandardise(torch.autograd.Function):
@@ -98,7 +105,7 @@ class _SharedStandardise(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         over = _all_but_channels(x)
         variance, mean = torch.var_mean(x, dim=over, correction=0)
-        n_values, mean, variance = moments_of(add_up(moment_sums(x.numel() // x.shape[1], mean, variance)))
+        n_values, mean, variance = moments_of(all_reduce_sum(moment_sums(x.numel() // x.shape[1], mean, variance)))
         inverse_std = (variance + eps).rsqrt().to(x.dtype)
         normalised = (x - _of_channels(mean.to(x.dtype), x)) * _of_channels(inverse_std, x)
         ctx.save_for_backward(normalised, inverse_std, n_values)
@@ -111,7 +118,7 @@ class _SharedStandardise(torch.autograd.Function):
         normalised, inverse_std, n_values = ctx.saved_tensors
         over = _all_but_channels(gradient)
         sums = torch.stack([gradient.sum(over), (gradient * normalised).sum(over)]).double()
-        of_gradient, of_product = (add_up(sums) / n_values).to(gradient.dtype)
+        of_gradient, of_product = (all_reduce_sum(sums) / n_values).to(gradient.dtype)
         centred = gradient - _of_channels(of_gradient, gradient) - normalised * _of_channels(of_product, gradient)
         return centred * _of_channels(inverse_std, gradient), None
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -50,8 +49,6 @@ class Quality:
 
     def collapse(self) -> str | None:
         """What has collapsed, in words, if something has."""
-        if math.isnan(self.rank):
-            return "the features are not finite"
         flat = [lead for lead, value in self.spread.items() if value < LEAST_SPREAD]
         if flat:
             return f"the features of {', '.join(flat)} hardly differ between records"
@@ -71,23 +68,33 @@ class Examination:
     device: torch.device
     workers: int
 
-    def measure(self, encoder: LeadEncoders) -> Quality:
-        """The quality of `encoder`, which is in evaluation mode afterwards."""
-        embeddings = compute_embeddings(encoder, self.dataset, self.rows, self.device, self.workers)
+    def measure(self, encoder: LeadEncoders, give_up: Callable[[], bool] = lambda: False) -> Quality | None:
+        """The quality of `encoder`, which is in evaluation mode afterwards; None where `give_up` said so meanwhile."""
+
+        def embeddings_of(dataset: DataSet, rows: NDArray[np.int64]) -> Tensor:
+            return compute_embeddings(encoder, dataset, rows, self.device, self.workers, give_up=give_up)
+
+        embeddings = embeddings_of(self.dataset, self.rows)
+        auroc = None if self.labelled is None or give_up() else _auroc(self.labelled, embeddings_of, give_up)
+        if give_up():
+            return None
         by_lead = embeddings.unflatten(1, (len(encoder.config.leads), -1))
         return Quality(
             rank_me(embeddings),
             dict(zip(encoder.config.leads, feature_spread(by_lead), strict=True)),
-            None if self.labelled is None else self._auroc(encoder, self.labelled),
+            auroc,
         )
 
-    def _auroc(self, encoder: LeadEncoders, labelled: DataSet) -> float | None:
-        targets = labelled.targets()
-        train, val = labelled.rows("train"), labelled.rows("val")
-        x_train, x_val = (
-            compute_embeddings(encoder, labelled, rows, self.device, self.workers).cpu() for rows in (train, val)
-        )
-        return ridge_auroc(x_train, targets[train], x_val, targets[val], labelled.classes)
+
+def _auroc(
+    labelled: DataSet,
+    embeddings_of: Callable[[DataSet, NDArray[np.int64]], Tensor],
+    give_up: Callable[[], bool],
+) -> float | None:
+    targets = labelled.targets()
+    train, val = labelled.rows("train"), labelled.rows("val")
+    x_train, x_val = (embeddings_of(labelled, rows).cpu() for rows in (train, val))
+    return None if give_up() else ridge_auroc(x_train, targets[train], x_val, targets[val], labelled.classes)
 
 
 def sample_rows(rows: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
@@ -100,11 +107,11 @@ def sample_rows(rows: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
 def rank_me(embeddings: Tensor) -> float:
     """RankMe of ``[records, features]`` (Garrido et al., 2023): e to the entropy of the singular values' shares.
 
-    Between 1, all records along one line, and the number of features. Not finite embeddings have none: NaN.
+    Between 1, all records along one line, and the number of features; 0 where all are zero.
     """
-    if not embeddings.isfinite().all():
-        return math.nan
     values = torch.linalg.svdvals(embeddings.double())
+    if not values.any():
+        return 0.0
     shares = values / values.sum() + 1e-7
     return float(torch.exp(-(shares * shares.log()).sum()))
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from lfbt.output import HISTORY, PARTIAL, new_file, read_json, refuse_occupied, write_json
+from lfbt.output import HISTORY, PARTIAL, cannot_write, new_file, read_json, refuse_occupied, write_json
 from lfbt.recording import LfbtError
 
 SETTINGS = "settings.json"
@@ -35,11 +35,7 @@ def run_folder(folder: Path, settings: Mapping[str, Any], resume: bool) -> Itera
 
     Raises LfbtError for a folder that another run is in, that holds other results, or whose run had other settings.
     """
-    new = not folder.exists() or not any(path.name != _LOCK for path in folder.iterdir())
-    if not resume and not new:
-        refuse_occupied(folder)
-    if resume and not new and not (folder / SETTINGS).is_file():
-        raise LfbtError(f"resume: {folder} holds no run of lfbt pretrain; name its run folder, or a new one")
+    _refuse_another(folder, resume)
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / _LOCK)
     try:
@@ -47,17 +43,37 @@ def run_folder(folder: Path, settings: Mapping[str, Any], resume: bool) -> Itera
     except Timeout:
         raise LfbtError(f"{folder}: another run is going on there; wait for its end, or name another folder") from None
     try:
-        # Of a run that was killed while it wrote; nobody else writes here now.
-        for half in folder.rglob(PARTIAL):
-            half.unlink()
-        if not new:
+        # Another run may have begun and ended while this one waited.
+        _refuse_another(folder, resume)
+        _remove_half_written(folder)
+        there = (folder / SETTINGS).is_file()
+        if there:
             _check_same(settings, read_json(folder / SETTINGS), folder)
         else:
             write_json(folder / SETTINGS, settings)
-        yield not new
+        try:
+            yield there
+        finally:
+            _remove_if_nothing_came_of_it(folder)
     finally:
-        _remove_if_nothing_came_of_it(folder)
         lock.release()
+
+
+def _refuse_another(folder: Path, resume: bool) -> None:
+    """Raise LfbtError unless `folder` is new or empty or, to resume, holds a run."""
+    holds_something = folder.is_dir() and any(path.name != _LOCK for path in folder.iterdir())
+    if (holds_something and not resume) or (folder.exists() and not folder.is_dir()):
+        refuse_occupied(folder)
+    if holds_something and not (folder / SETTINGS).is_file():
+        raise LfbtError(f"resume: {folder} holds no run of lfbt pretrain; name its run folder, or a new one")
+
+
+def _remove_half_written(folder: Path) -> None:
+    """Remove what a run was writing when it was killed; who holds the lock is the only one to write here."""
+    for place in (folder, *(folder / name for name in (CHECKPOINTS, ENCODER_FOLDER, BEST_ENCODER_FOLDER))):
+        for half in place.glob(PARTIAL):
+            if half.is_file():
+                half.unlink()
 
 
 def _remove_if_nothing_came_of_it(folder: Path) -> None:
@@ -87,7 +103,7 @@ def _check_same(settings: Mapping[str, Any], was: Mapping[str, Any], folder: Pat
 
 
 def is_going_on(folder: Path) -> bool:
-    """Whether a run holds `folder` now."""
+    """Whether a run holds `folder` now. Raises PermissionError where that cannot be asked."""
     if not (folder / _LOCK).exists():
         return False
     lock = FileLock(folder / _LOCK)
@@ -118,7 +134,10 @@ def write_history(folder: Path, lines: list[dict[str, Any]]) -> None:
 
 def add_to_history(folder: Path, line: Mapping[str, Any]) -> None:
     """Add an epoch's line to a run's history, on the disk before any checkpoint that has the epoch."""
-    with (folder / HISTORY).open("a", encoding="utf-8") as history:
-        history.write(json.dumps(line) + "\n")
-        history.flush()
-        os.fsync(history.fileno())
+    try:
+        with (folder / HISTORY).open("a", encoding="utf-8") as history:
+            history.write(json.dumps(line) + "\n")
+            history.flush()
+            os.fsync(history.fileno())
+    except OSError as error:
+        raise LfbtError(f"{cannot_write(folder / HISTORY, error)}. Go on with --resume once that is mended") from error

@@ -9,7 +9,7 @@ from typing import Any
 
 from lfbt.output import read_json
 from lfbt.recording import LfbtError
-from lfbt.runfolder import FREE_ON_RESUME, RESULTS, SETTINGS, is_going_on, read_history
+from lfbt.runfolder import ENCODER_FOLDER, FREE_ON_RESUME, RESULTS, SETTINGS, is_going_on, read_history
 
 # What every run has its own of, or what says nothing of how it learned.
 _NEVER_SHOWN = FREE_ON_RESUME - {"data_dir"} | {"checkpoint"}
@@ -19,7 +19,7 @@ _NEVER_SHOWN = FREE_ON_RESUME - {"data_dir"} | {"checkpoint"}
 class RunSummary:
     """One run. epoch: those done, or the kept one; loss: the last, or of the kept epoch; quality: in words.
 
-    state: running, finished or stopped; what was stopped goes on with ``--resume``.
+    state: running, finished or stopped, which goes on with ``--resume``; not known where the lock is another user's.
     """
 
     folder: Path
@@ -40,23 +40,39 @@ def list_runs(folder: Path) -> list[RunSummary]:
     if not folder.is_dir():
         raise LfbtError(f"runs: {folder} is not a folder; name one with run folders in it")
     places = {path.parent for name in (SETTINGS, RESULTS) for path in folder.rglob(name)}
-    found = [_summary(place) for place in sorted(places)]
+    found = [summary for place in sorted(places) if (summary := _summary(place)) is not None]
     if not found:
         raise LfbtError(f"runs: {folder} holds no run of lfbt pretrain, probe or finetune")
     return [dataclasses.replace(run, differs=_differing(run, found)) for run in found]
 
 
-def _summary(folder: Path) -> RunSummary:
-    return _of_classifier(folder) if (folder / RESULTS).is_file() else _of_pretraining(folder)
+def _summary(folder: Path) -> RunSummary | None:
+    """The run in `folder`; None where the files are another program's."""
+    name, of = (RESULTS, _of_classifier) if (folder / RESULTS).is_file() else (SETTINGS, _of_pretraining)
+    try:
+        content = read_json(folder / name)
+    except LfbtError:
+        return None
+    return of(folder, content) if "lfbt_version" in content else None
 
 
-def _of_pretraining(folder: Path) -> RunSummary:
-    settings, history = read_json(folder / SETTINGS), read_history(folder)
-    n_epochs = settings.get("epochs", 0)
-    going_on, is_done = is_going_on(folder), len(history) == n_epochs
-    state = "running" if going_on else "finished" if is_done else "stopped"
+def _of_pretraining(folder: Path, settings: dict[str, Any]) -> RunSummary:
+    history, n_epochs = read_history(folder), settings.get("epochs", 0)
+    state = "finished" if _epochs_saved(folder) == n_epochs else "stopped"
+    try:
+        state = "running" if is_going_on(folder) else state
+    except PermissionError:
+        state = "not known"
     loss = history[-1]["loss"] if history else None
     return RunSummary(folder, "pretrain", state, f"{len(history)}/{n_epochs}", loss, _quality(history), settings)
+
+
+def _epochs_saved(folder: Path) -> int | None:
+    """Epochs that the encoder has, as it was last saved."""
+    path = folder / ENCODER_FOLDER / "config.json"
+    history = read_json(path).get("history", {}) if path.is_file() else {}
+    epochs: int | None = history.get("epochs_done")
+    return epochs
 
 
 def _quality(history: Sequence[dict[str, Any]]) -> str:
@@ -69,8 +85,7 @@ def _quality(history: Sequence[dict[str, Any]]) -> str:
     return f"rank {ranks[-1]:.1f}" if ranks else "-"
 
 
-def _of_classifier(folder: Path) -> RunSummary:
-    results = read_json(folder / RESULTS)
+def _of_classifier(folder: Path, results: dict[str, Any]) -> RunSummary:
     try:
         auroc = results["val"]["auroc"]
         settings = results["settings"] | {"encoder": results["encoder"]["checkpoint"] or "random"}

@@ -26,7 +26,15 @@ def start_trackers(accelerator: Accelerator, run_dir: Path, settings: Mapping[st
     """Tell the trackers that `accelerator` has of the run in `run_dir` and its settings.
 
     TensorBoard writes into the run folder; MLflow and Weights & Biases go where their own environment variables say.
+    Raises LfbtError where one of them cannot start.
     """
     simple = {name: value if isinstance(value, (bool, int, float)) else str(value) for name, value in settings.items()}
     named = {"mlflow": {"run_name": run_dir.name}, "wandb": {"name": run_dir.name, "dir": str(run_dir)}}
-    accelerator.init_trackers("lfbt", config=simple, init_kwargs=named)
+    try:
+        accelerator.init_trackers("lfbt", config=simple, init_kwargs=named)
+    except Exception as error:
+        names = ", ".join(str(getattr(tracker, "name", tracker)) for tracker in accelerator.trackers)
+        first = (str(error).splitlines() or [""])[0]
+        raise LfbtError(
+            f"trackers: {names} could not start ({type(error).__name__}: {first}); mend that, or leave --trackers out"
+        ) from error

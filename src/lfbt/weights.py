@@ -19,7 +19,7 @@ from torch import Tensor, nn
 import lfbt
 from lfbt.dataset import DataSet
 from lfbt.encoder import EncoderConfig, LeadEncoders, random_encoder
-from lfbt.output import new_file, read_json, write_json
+from lfbt.output import cannot_write, new_file, read_json, write_json
 from lfbt.recording import PAPER_LEADS, LfbtError, check_range
 from lfbt.runfolder import ENCODER_FOLDER
 from lfbt.signal import Normalisation
@@ -40,7 +40,7 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
         try:
             save_file(contiguous, partial, None if metadata is None else dict(metadata))
         except SafetensorError as error:
-            raise LfbtError(f"{path}: cannot be written ({error}); make room there, or mend its permissions") from error
+            raise cannot_write(path, error) from error
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
