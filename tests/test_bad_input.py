@@ -278,7 +278,6 @@ PRETRAIN = {
     "device": (("--device", "abacus"), "device: 'abacus' cannot be used"),
     "preset": (("--preset", "huge"), "preset: 'huge' is not one of paper, small"),
     "precision": (("--precision", "fp16"), "precision: fp16 needs a GPU"),
-    "tracker": (("--trackers", "wandb"), "trackers: wandb is not installed; pip install 'lfbt[wandb]'"),
     "quality data": (("--quality-data", "absent"), "absent is not a folder; give a packed data set"),
     "no data": (("--data-dir",), "data-dir: none given"),
     "absent data": (("--data-dir", "absent"), "absent is not a folder; give a packed data set"),

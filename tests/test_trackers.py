@@ -1,12 +1,16 @@
 """Trackers are told of settings and of every epoch, or refused where they are not installed."""
 
 import dataclasses
+import sys
+from unittest.mock import Mock
 
 import pytest
 from tests.helpers_model import read_lines, waves, write_packed
 
+from lfbt.interrupt import StoppedError
 from lfbt.pretrain import PretrainSettings, pretrain
 from lfbt.recording import LfbtError
+from lfbt.trackers import finish_trackers
 
 
 @pytest.fixture
@@ -34,7 +38,7 @@ def test_tensorboard_has_what_the_history_has(settings):
 
 
 def test_what_is_not_installed_is_refused(settings, monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("accelerate.tracking.get_available_trackers", list)
     with pytest.raises(LfbtError, match=r"trackers: tensorboard is not installed; pip install 'lfbt\[tensorboard\]'"):
         pretrain(settings)
     assert not settings.run_dir.exists()
@@ -47,10 +51,45 @@ def test_one_that_cannot_start_is_told_in_a_line(settings, monkeypatch):
         raise RuntimeError("api_key not configured\nsecond line")
 
     monkeypatch.setattr("accelerate.tracking.TensorBoardTracker.start", refusing)
-    said = r"trackers: tensorboard could not start \(RuntimeError: api_key not configured\); mend that, or leave"
+    said = r"trackers: one of tensorboard could not start \(RuntimeError: api_key not configured\); mend that, or leave"
     with pytest.raises(LfbtError, match=said):
         pretrain(settings)
     assert not settings.run_dir.exists()
+
+
+def test_one_that_is_lost_does_not_end_the_run(settings, monkeypatch, capfd):
+    from accelerate.tracking import TensorBoardTracker
+
+    log = TensorBoardTracker.log
+
+    def losing(self, values, step):
+        if step == 2:
+            raise ConnectionError("no route to host")
+        log(self, values, step=step)
+
+    monkeypatch.setattr(TensorBoardTracker, "log", losing)
+    pretrain(settings)
+    assert len(read_lines(settings.run_dir / "history.jsonl")) == 3
+    said = "tensorboard cannot be told any more (ConnectionError: no route to host); the run goes on without it"
+    assert capfd.readouterr().err.count(said) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "exit_code"),
+    [(None, None, None), (StoppedError(""), "KILLED", 1), (LfbtError(""), "FAILED", 1)],
+)
+def test_how_a_run_ended_is_told(monkeypatch, error, status, exit_code):
+    mlflow = Mock()
+    monkeypatch.setitem(sys.modules, "mlflow", mlflow)
+    trackers = [Mock(), Mock()]
+    trackers[0].name, trackers[1].name = "mlflow", "wandb"
+    finish_trackers(Mock(trackers=list(trackers)), error)
+    if error is None:
+        assert [tracker.finish.call_count for tracker in trackers] == [1, 1]
+        assert not mlflow.end_run.called
+    else:
+        mlflow.end_run.assert_called_once_with(status)
+        trackers[1].run.finish.assert_called_once_with(exit_code=exit_code)
 
 
 def test_a_run_that_fails_at_the_start_leaves_nothing_of_trackers(settings):

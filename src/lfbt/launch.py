@@ -19,6 +19,7 @@ import torch.distributed as dist
 from lfbt.encoder import resolve_device
 from lfbt.processes import share_sizes
 from lfbt.recording import LfbtError
+from lfbt.trackers import finish_trackers
 
 if TYPE_CHECKING:
     import numpy as np
@@ -193,33 +194,32 @@ def launched(
         ],
     )
     n_processes = accelerator.num_processes
+    several = n_processes > 1
     deterministic = torch.backends.cudnn.deterministic
+    failure: BaseException | None = None
     try:
         # A run that goes on must equal one that was never stopped.
         torch.backends.cudnn.deterministic = True
         kind = accelerator.distributed_type
         if kind not in (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU):
             raise LfbtError(f"accelerate launch: {kind.value} is not supported; launch without it")
-        several = n_processes > 1
         control = dist.new_group(backend="gloo", timeout=_PATIENCE) if several else None
-        own_device = accelerator.device if several else device
-        launch = Launch(accelerator, own_device, n_processes, accelerator.process_index, control)
+        here = accelerator.device if several else device
+        launch = Launch(accelerator, here, n_processes, accelerator.process_index, control)
         yield launch
         launch.wait_for_all()
-    except RuntimeError as error:
-        if n_processes == 1 or not _is_of_connection(error):
+        if several:
+            dist.destroy_process_group()
+    except BaseException as error:
+        failure = error
+        if not (several and isinstance(error, RuntimeError) and _is_of_connection(error)):
             raise
         raise LfbtError(
             f"process {accelerator.process_index} of {n_processes} lost another one "
             f"({str(error).splitlines()[0][:120]}); what that one said last tells why"
         ) from error
-    else:
-        if several:
-            dist.destroy_process_group()
     finally:
-        for tracker in accelerator.trackers:
-            with contextlib.suppress(Exception):  # one that could not start cannot finish
-                tracker.finish()
+        finish_trackers(accelerator, failure)
         torch.backends.cudnn.deterministic = deterministic
         # Accelerate remembers the first launch of a process for good; the next one may be on another device.
         AcceleratorState._reset_state(reset_partial_state=True)

@@ -40,7 +40,7 @@ from lfbt.runfolder import (
     write_history,
 )
 from lfbt.signal import Normalisation
-from lfbt.trackers import Tracker, check_trackers, start_trackers
+from lfbt.trackers import Tracker, check_trackers, start_trackers, tell_trackers
 from lfbt.views import random_views, view_draws
 from lfbt.weights import load_history, match, save_encoder
 
@@ -419,7 +419,8 @@ def _end_epoch(run: _Run, rate: float, bar: Bar) -> None:
         line |= {} if quality is None else quality.figures()
     run.history.append(line)
     add_to_history(run.folder, line)
-    run.launch.accelerator.log({name: value for name, value in line.items() if name != "epoch"}, step=progress.epoch)
+    figures = {name: value for name, value in line.items() if name != "epoch"}
+    tell_trackers(run.launch.accelerator, figures, progress.epoch, bar.say)
     bar.say(
         f"epoch {progress.epoch}/{settings.epochs}  {_terms(line['loss'], line['intra'], line['inter'])}  "
         f"{line['records_per_second']:.0f} records/s" + ("" if quality is None else f"  {quality}")
