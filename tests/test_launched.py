@@ -196,7 +196,7 @@ def assert_stopped_and_resumed(place, found):
 def test_what_is_wrong_for_all_is_said_by_one(several):
     main, *others = [said["failures"] for said in several[1]]
     assert "batch-size: " in main[0]
-    assert "plain: holds other results already" in main[1]
+    assert "plain: holds a run already; go on with --resume, or name a new folder" in main[1]
     assert main[2:] == ["2", "2"]
     assert others[0][:2] == ["2", "2"]
     assert others[0][3].startswith("low_memory is False in process 1 but True in the main one")

@@ -24,7 +24,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from tests.helpers_model import assert_same_tensors, read_lines, waves, write_packed
+from tests.helpers_model import assert_same_tensors, read_lines, waves, write_labelled, write_packed
 
 import lfbt.checkpoints as checkpoints_module
 import lfbt.pretrain as pretrain_module
@@ -216,6 +216,32 @@ def test_what_a_kill_left_half_written_is_removed(stopped):
     assert (other / "x").exists()
 
 
+def test_a_run_killed_while_it_wrote_its_very_first_file_begins(stopped, tmp_path):
+    other = dataclasses.replace(stopped, run_dir=tmp_path / "killed")
+    other.run_dir.mkdir()
+    for name in (".lock", ".settings.json.partial-99"):
+        (other.run_dir / name).write_text("")
+    resume(other)
+    assert_same_run(other.run_dir, tmp_path / "whole")
+
+
+def test_others_may_read_what_is_saved(stopped):
+    modes = {path.suffix: path.stat().st_mode & 0o777 for path in stopped.run_dir.rglob("*") if path.is_file()}
+    assert modes[".safetensors"] == modes[".json"] != 0
+
+
+def test_other_labelled_records_are_refused_on_resuming(stopped, tmp_path):
+    """The best quality so far is theirs."""
+    first, second = (
+        write_labelled(tmp_path / name, signals=waves([i % 3 for i in range(48)], seed=seed), hash=name)
+        for seed, name in enumerate(("first", "second"))
+    )
+    looking = dataclasses.replace(stopped, quality_data=first, quality_every=1, run_dir=tmp_path / "looking")
+    pretrain(looking)
+    with pytest.raises(LfbtError, match="resume: quality_hash is second but was first"):
+        resume(dataclasses.replace(looking, quality_data=second))
+
+
 def test_files_that_are_no_checkpoints_are_left_alone(stopped, tmp_path):
     backup = stopped.run_dir / "checkpoints" / "step-000000004-backup.safetensors"
     backup.write_bytes(b"mine")
@@ -244,7 +270,7 @@ def test_an_encoder_without_checkpoints_is_not_overwritten(stopped):
 
 def test_a_run_killed_between_its_last_checkpoint_and_its_encoder_gets_one(stopped, tmp_path):
     resume(stopped)
-    shutil.rmtree(stopped.run_dir / "encoder")
+    (stopped.run_dir / "encoder" / "config.json").unlink()
     shutil.copytree(tmp_path / "whole" / "encoder", tmp_path / "kept")
     resume(stopped)
     folders = (stopped.run_dir / "encoder", tmp_path / "kept")
@@ -347,7 +373,7 @@ def test_two_runs_started_at_once_do_not_share_a_new_folder(data, tmp_path, spaw
     assert sorted(process.exitcode for process in both) == [0, 2]
     assert len(read_lines(tmp_path / "run" / "history.jsonl")) == 3
     said = (tmp_path / "said").read_text()
-    assert "another run is going on there" in said or "holds other results already" in said
+    assert "another run is going on there" in said or "holds a run already" in said
 
 
 # Launched by torchrun

@@ -242,7 +242,14 @@ def test_the_run_folder(run, data):
     }
     assert content | told == content
     fields = {field.name for field in dataclasses.fields(PretrainSettings)} - {"resume"}
-    assert set(content) == fields | {"lfbt_version", "records", "data_hash", "synthetic", "names_assumed"}
+    assert set(content) == fields | {
+        "lfbt_version",
+        "records",
+        "data_hash",
+        "quality_hash",
+        "synthetic",
+        "names_assumed",
+    }
     lines = read_lines(folder / "history.jsonl")
     assert [line["epoch"] for line in lines] == [1, 2, 3]
     for line in lines:
@@ -481,6 +488,7 @@ def test_presets(tmp_path):
         ({"device": "abacus"}, "device: 'abacus' cannot be used"),
         ({"leads": ("II", "V9")}, "lead V9: not in the data set .*, which has II,V1"),
         ({"leads": ("II", "II")}, "leads: II is named twice"),
+        ({"splits": ()}, "splits: none given; name one or more of train, val, test"),
         ({"splits": ("val",)}, "batch-size: 5 is more than the 0 records of split val"),
         ({"data_dir": ()}, "data-dir: none given"),
     ],

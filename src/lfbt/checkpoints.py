@@ -33,9 +33,9 @@ def save_checkpoint(folder: Path, step: int, tensors: Mapping[str, Tensor], keep
         save_tensors(folder / f"step-{step:09d}.safetensors", here, {_CHECKSUM: _checksum(here)})
     except (LfbtError, OSError) as error:
         last = max(_steps(folder), default=None)
-        kept = "there is none before it" if last is None else f"the one of step {last} is kept"
+        kept = f"the one of step {last} is kept. Go on from it with --resume once that is mended"
         raise LfbtError(
-            f"checkpoint of step {step}: {error}; {kept}. Go on from it with --resume once that is mended"
+            f"checkpoint of step {step}: {error}; {'there is none before it' if last is None else kept}"
         ) from error
     for old in sorted(_steps(folder).items())[:-keep]:
         old[1].unlink()

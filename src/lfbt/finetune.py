@@ -46,7 +46,9 @@ def finetune(settings: FinetuneSettings) -> dict[str, Any]:
     check_batch_norm(settings.batch_norm)
     with launched(own_device(settings.device), settings.precision) as launch:
         task = launch.together(lambda: _open(settings, launch))
-        launch.check_same(dataclasses.asdict(settings) | {"data_hash": task.dataset.hash})
+        launch.check_same(
+            dataclasses.asdict(settings) | {"data_hash": task.dataset.hash, "kind of device": task.device.type}
+        )
         fitted = _fit(task, settings, launch)
         kind = "scratch" if settings.from_scratch else "finetune"
         return launch.together(lambda: write_results(kind, settings, task, fitted) if launch.is_main else {})

@@ -32,7 +32,7 @@ BatchNorm = Literal["global", "process"]
 _ResultT = TypeVar("_ResultT")
 
 # What each of several processes may have its own of.
-_OF_A_PROCESS = {"data_dir", "run_dir", "checkpoint", "quality_data", "device", "workers"}
+_OF_A_PROCESS = {"data_dir", "run_dir", "checkpoint", "quality_data", "quality_hash", "device", "workers"}
 
 # Others wait while the main process saves, or looks at the encoder's quality.
 _PATIENCE = datetime.timedelta(hours=2)

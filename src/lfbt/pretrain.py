@@ -42,7 +42,7 @@ from lfbt.runfolder import (
 from lfbt.signal import Normalisation
 from lfbt.trackers import Tracker, check_trackers, start_trackers, tell_trackers
 from lfbt.views import random_views, view_draws
-from lfbt.weights import load_history, match, save_encoder
+from lfbt.weights import CONFIG, load_history, match, save_encoder
 
 #: Before so many steps, the running statistics of the norms still remember what they were at first.
 STEPS_BEFORE_QUALITY = 50
@@ -61,7 +61,7 @@ class PretrainSettings:
     data_dir: tuple[Path, ...]
     """Data sets to learn from: packed ones, or the authors' folders."""
     run_dir: Path
-    """New folder for the encoder, the history and the settings."""
+    """New folder for the encoder, the history and the settings; to resume, the run's own."""
     preset: Preset = "paper"
     """Named defaults for the settings below. paper: as published. small: for few records or no GPU."""
     epochs: int = 200
@@ -115,7 +115,7 @@ class PretrainSettings:
     quality_data: Path | None = None
     """Labelled data set; the encoder is probed in closed form on its training and validation records, never on test."""
     quality_every: int = 5
-    """Epochs between looks at the encoder's quality; 0 never looks."""
+    """Epochs between looks at the encoder's quality, besides the first and the last, from step 50 on; 0 never looks."""
     trackers: tuple[Tracker, ...] = ()
     """Also tell these of the run; each is an extra: pip install 'lfbt[tensorboard]'."""
     resume: bool = False
@@ -194,7 +194,7 @@ def pretrain(settings: PretrainSettings) -> Path:
         contextlib.ExitStack() as held,
     ):
         run = launch.together(lambda: _open(settings, launch, stop))
-        launch.check_same(run.content)
+        launch.check_same(run.content | {"kind of device": launch.device.type})
         going_on = launch.together(lambda: _hold(run, held))
         with progress_bar(settings.epochs * run.steps_per_epoch, "pretrain", launch.is_main) as bar:
             launch.together(lambda: _begin(run, bar, going_on))
@@ -238,6 +238,8 @@ def _open(settings: PretrainSettings, launch: Launch, stop: StopRequest) -> _Run
     if settings.leads:
         dataset = dataset.select_leads(settings.leads)
     rows = dataset.rows(*settings.splits)
+    if not settings.splits:
+        raise LfbtError("splits: none given; name one or more of train, val, test")
     if settings.batch_size > len(rows):
         raise LfbtError(
             f"batch-size: {settings.batch_size} is more than the {len(rows)} records of split "
@@ -263,10 +265,11 @@ def _open(settings: PretrainSettings, launch: Launch, stop: StopRequest) -> _Run
     content = _settings_content(settings, dataset, rows)
     if settings.batch_norm == "process":
         content["processes"] = launch.n_processes
-    examination = None
+    examination, content["quality_hash"] = None, None
     if launch.is_main and settings.quality_every:
         folder, seed = settings.quality_data, settings.split_seed
         labelled = None if folder is None else _labelled(folder, seed, learner.encoder)
+        content["quality_hash"] = None if labelled is None else labelled.hash
         sample = sample_rows(rows, settings.seed)
         examination = Examination(dataset, sample, labelled, launch.device, settings.workers)
     return _Run(settings, launch, stop, dataset, rows, len(sizes), learner, content, examination)
@@ -300,7 +303,7 @@ def _begin(run: _Run, bar: Bar, going_on: bool) -> None:
     tensors = last_checkpoint(run.folder / CHECKPOINTS, bar.say)
     if tensors is not None:
         run.learner.load(tensors)
-    elif (run.folder / ENCODER_FOLDER).exists():
+    elif (run.folder / ENCODER_FOLDER / CONFIG).is_file():
         raise LfbtError(
             f"resume: {run.folder} has an encoder but no checkpoint any more, so nothing goes on from it; put the "
             "checkpoints back, or name a new run folder"
@@ -487,7 +490,7 @@ def _save(run: _Run) -> None:
 def _save_encoder_if_older(run: _Run) -> None:
     """Write the encoder of a run that is over, where it was killed between the last checkpoint and that."""
     folder = run.folder / ENCODER_FOLDER
-    if not folder.exists() or load_history(folder).get("epochs_done") != run.settings.epochs:
+    if not (folder / CONFIG).is_file() or load_history(folder).get("epochs_done") != run.settings.epochs:
         save_encoder(folder, run.learner.encoder, _encoder_history(run))
 
 

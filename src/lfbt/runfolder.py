@@ -61,7 +61,10 @@ def run_folder(folder: Path, settings: Mapping[str, Any], resume: bool) -> Itera
 
 def _refuse_another(folder: Path, resume: bool) -> None:
     """Raise LfbtError unless `folder` is new or empty or, to resume, holds a run."""
-    holds_something = folder.is_dir() and any(path.name != _LOCK for path in folder.iterdir())
+    names = [path.name for path in folder.iterdir() if not path.match(PARTIAL)] if folder.is_dir() else []
+    holds_something = any(name != _LOCK for name in names)
+    if SETTINGS in names and not resume:
+        raise LfbtError(f"{folder}: holds a run already; go on with --resume, or name a new folder")
     if (holds_something and not resume) or (folder.exists() and not folder.is_dir()):
         refuse_occupied(folder)
     if holds_something and not (folder / SETTINGS).is_file():
@@ -77,10 +80,12 @@ def _remove_half_written(folder: Path) -> None:
 
 
 def _remove_if_nothing_came_of_it(folder: Path) -> None:
-    if {path.name for path in folder.iterdir()} <= {SETTINGS, _LOCK}:
-        (folder / SETTINGS).unlink(missing_ok=True)
-        (folder / _LOCK).unlink(missing_ok=True)
-        folder.rmdir()
+    # Whatever stands in the way here must not hide why the run ended.
+    with contextlib.suppress(OSError):
+        if {path.name for path in folder.iterdir()} <= {SETTINGS, _LOCK}:
+            (folder / SETTINGS).unlink(missing_ok=True)
+            (folder / _LOCK).unlink(missing_ok=True)
+            folder.rmdir()
 
 
 #: What may differ when a run goes on: none of these changes what is learned.
@@ -103,7 +108,7 @@ def _check_same(settings: Mapping[str, Any], was: Mapping[str, Any], folder: Pat
 
 
 def is_going_on(folder: Path) -> bool:
-    """Whether a run holds `folder` now. Raises PermissionError where that cannot be asked."""
+    """Whether a run holds `folder` now. Raises OSError where that cannot be asked."""
     if not (folder / _LOCK).exists():
         return False
     lock = FileLock(folder / _LOCK)

@@ -61,7 +61,7 @@ def _of_pretraining(folder: Path, settings: dict[str, Any]) -> RunSummary:
     state = "finished" if _epochs_saved(folder) == n_epochs else "stopped"
     try:
         state = "running" if is_going_on(folder) else state
-    except PermissionError:
+    except OSError:
         state = "not known"
     loss = history[-1]["loss"] if history else None
     return RunSummary(folder, "pretrain", state, f"{len(history)}/{n_epochs}", loss, _quality(history), settings)
@@ -69,9 +69,10 @@ def _of_pretraining(folder: Path, settings: dict[str, Any]) -> RunSummary:
 
 def _epochs_saved(folder: Path) -> int | None:
     """Epochs that the encoder has, as it was last saved."""
-    path = folder / ENCODER_FOLDER / "config.json"
-    history = read_json(path).get("history", {}) if path.is_file() else {}
-    epochs: int | None = history.get("epochs_done")
+    try:
+        epochs: int | None = read_json(folder / ENCODER_FOLDER / "config.json")["history"]["epochs_done"]
+    except (LfbtError, KeyError, TypeError):
+        return None
     return epochs
 
 

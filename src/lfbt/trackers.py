@@ -41,7 +41,7 @@ def start_trackers(accelerator: Accelerator, run_dir: Path, settings: Mapping[st
     MLflow goes where its variables say. Raises LfbtError where one of them cannot start, and leaves nothing behind.
     """
     plain = {name: value if isinstance(value, (bool, int, float)) else _text(value) for name, value in settings.items()}
-    by_environment = {"name": "WANDB_NAME", "dir": "WANDB_DIR"}
+    by_environment = {"name": "WANDB_NAME", "dir": "WANDB_DIR"}  # these win, as users of it expect
     wandb = {"name": run_dir.name, "dir": str(run_dir)}
     named = {
         "mlflow": {"run_name": run_dir.name},
@@ -49,7 +49,7 @@ def start_trackers(accelerator: Accelerator, run_dir: Path, settings: Mapping[st
     }
     new = [run_dir / name for name in _FOLDERS if not (run_dir / name).exists()]
     try:
-        accelerator.init_trackers(os.environ.get("WANDB_PROJECT", _PROJECT), config=plain, init_kwargs=named)
+        accelerator.init_trackers(_PROJECT, config=plain, init_kwargs=named)
     except Exception as error:
         finish_trackers(accelerator, error)
         for folder in new:

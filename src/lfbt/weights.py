@@ -37,10 +37,13 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
     """Write `tensors` as safetensors, whole or not at all. Raises LfbtError where the disk does not take them."""
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with new_file(path) as partial:
+        partial.touch()
+        mode = partial.stat().st_mode  # safetensors leaves it to the owner alone
         try:
             save_file(contiguous, partial, None if metadata is None else dict(metadata))
         except SafetensorError as error:
             raise cannot_write(path, error) from error
+        partial.chmod(mode)
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
