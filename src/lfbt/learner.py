@@ -33,7 +33,7 @@ class Progress:
     """How far a run is.
 
     epoch: epochs done; step: steps done of the next one; loss, intra, inter: sums over the records of these; seconds:
-    what these took; best_auroc, best_epoch: the best quality so far; loss_scale, loss_scale_age: of fp16.
+    what these took; best_auroc: the best quality so far; loss_scale, loss_scale_age: of fp16.
     """
 
     epoch: int = 0
@@ -43,7 +43,6 @@ class Progress:
     inter: float = 0.0
     seconds: float = 0.0
     best_auroc: float = -math.inf
-    best_epoch: int = 0
     loss_scale: float = 0.0
     loss_scale_age: int = 0
 

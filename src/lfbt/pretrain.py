@@ -438,7 +438,7 @@ def _end_epoch(run: _Run, rate: float, bar: Bar) -> None:
             "--batch-size, or --warmup-epochs"
         )
     if quality.auroc is not None and quality.auroc > progress.best_auroc:
-        progress.best_auroc, progress.best_epoch = quality.auroc, progress.epoch
+        progress.best_auroc = quality.auroc
         save_encoder(run.folder / BEST_ENCODER_FOLDER, run.learner.encoder, _encoder_history(run))
 
 
