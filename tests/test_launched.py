@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 import torch
 import torch.distributed as dist
 from filelock import FileLock
-from tests.helpers_model import read_lines, waves, write_checkpoint, write_labelled, write_packed
+from tests.helpers_model import read_lines, waves, write_checkpoint, write_labelled, write_multi_label, write_packed
 from tests.helpers_processes import in_processes
 
 import lfbt.finetune as finetune_module
@@ -27,6 +28,7 @@ from lfbt.weights import load_tensors
 
 #: Batches of seven records: two processes have four and three, three have three, two and two.
 N_RECORDS = 21
+OTHER_OBJECTIVES = ("simclr", "vicreg", "lead-contrastive")
 QUICK: dict[str, Any] = {"epochs": 2, "batch_size": 7, "projector": "16-16", "device": "cpu", "workers": 0}
 
 
@@ -105,11 +107,19 @@ def runs(folder):
     pretrain(settings_of(place, "low memory", low_memory=True))
     pretrain(settings_of(place, "per process", batch_norm="process"))
     pretrain(settings_of(place, "longer", epochs=3))
+    for objective in OTHER_OBJECTIVES:
+        pretrain(settings_of(place, objective, objective=objective))
     tuned: dict[str, Any] = {"epochs": 2, "batch_size": 7, "device": "cpu", "workers": 0, "learning_rate": 1e-2}
-    results = finetune(FinetuneSettings(place / "labelled", place / "tuned", place / "start", **tuned))
+    trials = finetune(FinetuneSettings(place / "labelled", place / "tuned", place / "start", **tuned))
+    # Of several labels, two trials, and the second of them once more: what is there, the main process tells.
+    series = FinetuneSettings(place / "multi", place / "series", place / "start", seeds=(0, 1), **tuned | {"epochs": 1})
+    finetune(series)
+    if trials:
+        shutil.rmtree(place / "series" / "fraction-1-seed-1")
+    finetune(dataclasses.replace(series, resume=True))
     said, at = stopped_and_resumed(place, "stopped")
     failures = failing_alike(place) if dist.is_initialized() else []
-    return {"stopped": said, "at": at, "failures": failures, "val_loss": results.get("val_loss", -1.0)}
+    return {"stopped": said, "at": at, "failures": failures, "val_loss": trials[0]["val_loss"] if trials else -1.0}
 
 
 @pytest.fixture(scope="module", params=[2, 3])
@@ -133,6 +143,7 @@ def found_by(n_processes, tmp_path_factory):
         if not (place / "said.json").exists():
             write_packed(place / "data", waves([0, 1, 2] * (N_RECORDS // 3)))
             write_labelled(place / "labelled")
+            write_multi_label(place / "multi")
             write_checkpoint(place / "start")
             said = in_processes(n_processes, runs, str(place))
             (place / "said.json").write_text(json.dumps(said))
@@ -145,7 +156,7 @@ def assert_close(one, other, atol):
         torch.testing.assert_close(tensor, other[name], rtol=0, atol=atol)
 
 
-@pytest.mark.parametrize("name", ["plain", "low memory", "longer"])
+@pytest.mark.parametrize("name", ["plain", "low memory", "longer", *OTHER_OBJECTIVES])
 def test_several_processes_learn_what_one_does(alone, several, name):
     """After six or nine steps, batches of uneven parts: weights, Adam's moments, running statistics and history."""
     mine, theirs = learned(several[0] / name), learned(alone[0] / name)
@@ -156,7 +167,8 @@ def test_several_processes_learn_what_one_does(alone, several, name):
     )
     assert (moved.abs().max() > 1e-4) == (name != "longer")
     for ours, other in zip(*(read_lines(place / name / "history.jsonl") for place, _ in (several, alone)), strict=True):
-        assert [ours["loss"], ours["intra"]] == pytest.approx([other["loss"], other["intra"]], rel=1e-9)
+        losses = [[line[key] for key in ("loss", "intra", "inter") if key in line] for line in (ours, other)]
+        assert losses[0] == pytest.approx(losses[1], rel=1e-9)
 
 
 def test_statistics_of_each_process_are_another_way_to_learn(alone, several):
@@ -176,6 +188,20 @@ def test_fine_tuning_by_several_processes(alone, several):
     ).read_text().splitlines()[0]
     assert several[1][0]["val_loss"] == pytest.approx(alone[1][0]["val_loss"], rel=1e-9)
     assert [said["val_loss"] for said in several[1][1:]] == [-1.0] * (len(several[1]) - 1)
+
+
+@pytest.mark.parametrize("trial", ["fraction-1-seed-0", "fraction-1-seed-1"])
+def test_trials_of_several_labels_by_several_processes(alone, several, trial):
+    ours, others = (place / "series" / trial for place, _ in (several, alone))
+    for part in ("encoder", "head"):
+        mine, theirs = (load_tensors(folder / part / "model.safetensors") for folder in (ours, others))
+        assert_close(mine, theirs, 1e-9)
+    mine, theirs = (json.loads((folder / "results.json").read_text()) for folder in (ours, others))
+    assert mine["task"] == "multi-label"
+    assert mine["val_loss"] == pytest.approx(theirs["val_loss"], rel=1e-9)
+    assert mine["test"]["auroc"] == pytest.approx(theirs["test"]["auroc"])
+    assert mine["settings"]["resume"] is (trial == "fraction-1-seed-1")
+    assert (ours.parent / "results.csv").is_file()
 
 
 def test_a_signal_stops_a_run_at_the_next_step(alone):

@@ -16,7 +16,7 @@ from lfbt.recording import LfbtError
 
 
 class Pretraining(nn.Module):
-    """Views ``[2, B, leads, samples]`` → standardised projections ``[2, B, leads, D]``."""
+    """Views ``[2, B, leads, samples]`` → projections ``[2, B, leads, D]``."""
 
     def __init__(self, encoder: LeadEncoders, projectors: Projectors) -> None:
         super().__init__()
@@ -32,8 +32,9 @@ class Pretraining(nn.Module):
 class Progress:
     """How far a run is.
 
-    epoch: epochs done; step: steps done of the next one; loss, intra, inter: sums over the records of these; seconds:
-    what these took; best_auroc: the best quality so far; loss_scale, loss_scale_age: of fp16.
+    epoch: epochs done; step: steps done of the next one; loss, intra, inter: sums over the records of these, the last
+    two of LFBT only; seconds: what these took; best_auroc: the best quality so far; loss_scale, loss_scale_age: of
+    fp16.
     """
 
     epoch: int = 0
@@ -47,11 +48,12 @@ class Progress:
     loss_scale_age: int = 0
 
     def add(self, terms: Sequence[float], n_records: int, seconds: float) -> None:
-        """One more step is done: its loss, intra and inter, of so many records."""
+        """One more step is done: its loss and, of LFBT, intra and inter, of so many records."""
         self.step += 1
         self.loss += terms[0] * n_records
-        self.intra += terms[1] * n_records
-        self.inter += terms[2] * n_records
+        if len(terms) == 3:
+            self.intra += terms[1] * n_records
+            self.inter += terms[2] * n_records
         self.seconds += seconds
 
     def end_epoch(self) -> None:
@@ -138,11 +140,15 @@ def new_learner(
     weight_decay: float = 0.0,
     seed: int = 0,
     device: torch.device | str = "cpu",
+    standardised: bool = True,
 ) -> Learner:
-    """A model with weights drawn from `seed`, and AdamW, which without weight decay is the paper's Adam."""
+    """A model with weights drawn from `seed`, and AdamW, which without weight decay is the paper's Adam.
+
+    standardised: whether its projections are, as LFBT needs them.
+    """
     with seeded(seed):
         model = Pretraining(
-            LeadEncoders(config), Projectors(len(config.leads), config.n_features, projector)
+            LeadEncoders(config), Projectors(len(config.leads), config.n_features, projector, standardised)
         ).to(device)  # fmt: skip
     weights = [parameter for parameter in model.parameters() if parameter.ndim > 1]
     others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
