@@ -201,7 +201,7 @@ def test_with_low_memory_no_two_gradients_of_projectors_are_held():
     optimizer.register_step_pre_hook(look)
     spare_memory(model, optimizer)
     views = torch.randn((2, 5, 2, 64), generator=torch.Generator().manual_seed(0))
-    train_step(views, model, optimizer, gamma=0.8, lambd=0.0051)
+    train_step(views, model, optimizer, lambda z1, z2, sizes: lfbt_loss(z1, z2, 0.8, 0.0051, sizes))
     names = [name for name, _ in projectors.named_parameters()]
     assert held[-1] == []
     assert sorted(held[:-1]) == sorted([name] for name in names)
@@ -346,7 +346,8 @@ def test_only_the_splits_named_are_learned_from(tmp_path):
     }
 
     def go(name, data, *splits):
-        return pretrain(settings_of(data_dir=(folders[data],), run_dir=tmp_path / name, splits=splits, batch_size=3))
+        place = {"data_dir": (folders[data],), "run_dir": tmp_path / name}
+        return pretrain(settings_of(**place, splits=splits, batch_size=3, allow_test_records="test" in splits))
 
     train = go("train", "data", "train")
     assert_same_run(train, go("train-changed", "changed", "train"))
@@ -652,7 +653,7 @@ def test_without_a_checkpoint_resuming_begins(base, run, tmp_path, capfd, there)
 def test_other_results_are_no_run_to_resume(run, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "notes.txt").write_text("mine")
-    with pytest.raises(LfbtError, match=r"resume: .*run holds no run of lfbt pretrain"):
+    with pytest.raises(LfbtError, match=r"resume: .*run holds no run that goes on"):
         run(resume=True)
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["notes.txt"]
 

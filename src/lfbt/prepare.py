@@ -70,7 +70,7 @@ class PrepareSettings:
     pieces: Literal["all", "first"] = "all"
     """Which pieces of a recording longer than the duration are kept."""
     keep_multi_label: bool = False
-    """Keep records with several labels (the paper drops them). Probe and fine-tuning take one label a record only."""
+    """Keep records with several labels (the paper drops them); probe and fine-tuning are multi-label then."""
     test_fraction: float = 0.2
     """Part of the patients put aside for the test, where the source has no official split."""
     val_fraction: float = 0.1

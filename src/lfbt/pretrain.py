@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import math
 import resource
 import sys
@@ -22,11 +23,21 @@ from lfbt.batches import epoch_batches, read_ahead
 from lfbt.checkpoints import last_checkpoint, save_checkpoint
 from lfbt.dataset import DataSet, open_dataset, open_datasets
 from lfbt.encoder import EncoderConfig, LeadEncoders, parse_projector
+from lfbt.fingerprints import Fingerprints, fingerprints
 from lfbt.interrupt import StoppedError, StopRequest, stop_requests
 from lfbt.kernels import has_numba
 from lfbt.launch import BatchNorm, Launch, Precision, check_batch_norm, check_shares, launched, own_device
 from lfbt.learner import Learner, new_learner, settle_buckets, spare_memory
 from lfbt.loss import check_gamma, lfbt_loss
+from lfbt.objectives import (
+    METHODS,
+    Objective,
+    check_several_leads,
+    check_temperature,
+    lead_contrastive_loss,
+    simclr_loss,
+    vicreg_loss,
+)
 from lfbt.output import Bar, progress_bar, write_json
 from lfbt.quality import Examination, sample_rows
 from lfbt.recording import LfbtError, check_range
@@ -39,6 +50,7 @@ from lfbt.runfolder import (
     run_folder,
     write_history,
 )
+from lfbt.seen import SEEN, refuse_copies, save_seen, without
 from lfbt.signal import Normalisation
 from lfbt.trackers import Tracker, check_trackers, start_trackers, tell_trackers
 from lfbt.views import random_views, view_draws
@@ -52,6 +64,9 @@ NOT_FINITE = "not_finite.json"
 
 Preset = Literal["paper", "small"]
 Schedule = Literal["constant", "cosine"]
+
+#: The loss of the projections of two views, and what else of it is told; of the whole batch, if given parts' sizes.
+LossOf = Callable[[Tensor, Tensor, Sequence[int] | None], Sequence[Tensor]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,10 +91,14 @@ class PretrainSettings:
     """Epochs over which the rate rises from zero first."""
     weight_decay: float = 0.0
     """Part of the weights, times the rate, taken off at each step (AdamW); norms and biases keep theirs."""
+    objective: Objective = "lfbt"
+    """What is learned by; others than lfbt are there to compare it with. Plain Barlow Twins per lead is --gamma 1."""
     gamma: float = 0.8
-    """Weight of the intra-lead loss, in [0, 1]; the inter-lead loss has the rest."""
+    """Of lfbt: weight of the intra-lead loss, in [0, 1]; the inter-lead loss has the rest."""
     lambd: float = 0.0051
-    """Weight of the off-diagonal terms."""
+    """Of lfbt: weight of the off-diagonal terms."""
+    temperature: float = 0.1
+    """Of simclr and lead-contrastive: what cosines are divided by, in [0.001, 100]."""
     projector: str = "2048-2048-2048"
     """Sizes of the projectors' layers."""
     width: float = 0.125
@@ -90,6 +109,10 @@ class PretrainSettings:
     """Leads to learn, by name, comma-separated; all of the data set's if none are named."""
     splits: tuple[Literal["train", "val", "test"], ...] = ("train",)
     """Splits of the data sets to learn from. Unlabelled data sets are all train."""
+    exclude: Path | None = None
+    """File of records not to learn from: a CSV with a column id, as `lfbt check --out` writes it, or an id a line."""
+    allow_test_records: bool = False
+    """Learn from test records, too: of split test, or copies of those of the data sets or of --quality-data."""
     seed: int = 0
     """Seed of weights, order and views."""
     split_seed: int = 0
@@ -143,7 +166,10 @@ def preset_settings(preset: Preset, data_dir: tuple[Path, ...], run_dir: Path) -
 
 
 def _check(settings: PretrainSettings) -> None:
+    if settings.objective not in METHODS:
+        raise LfbtError(f"objective: {settings.objective!r} is not one of {', '.join(METHODS)}")
     check_gamma(settings.gamma)
+    check_temperature(settings.temperature)
     parse_projector(settings.projector)
     if settings.schedule not in get_args(Schedule):
         raise LfbtError(f"schedule: {settings.schedule!r} is not one of {', '.join(get_args(Schedule))}")
@@ -182,9 +208,9 @@ def pretrain(settings: PretrainSettings) -> Path:
     epoch), ``settings.json`` and, with labelled records, ``encoder-best/``. The same settings give the same weights on
     the same machine and number of processes, whether resumed or not; on others they differ by rounding.
 
-    Raises LfbtError for settings out of range, data sets that do not fit each other, a batch larger than the data, a
-    run folder in use, a disk that is full, and a loss that is not finite; StoppedError when a signal has asked the run
-    to save and end.
+    Raises LfbtError for settings out of range, data sets that do not fit each other, a batch larger than the data, test
+    records among it unless allowed, a run folder in use, a disk that is full, and a loss that is not finite;
+    StoppedError when a signal has asked the run to save and end.
     """
     _check(settings)
     device = own_device(settings.device)
@@ -216,6 +242,7 @@ class _Run:
     content: dict[str, Any]
     examination: Examination | None
     history: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    seen: Fingerprints | None = None
     saved: float = 0.0
     saved_step: int = -1
 
@@ -237,9 +264,18 @@ def _open(settings: PretrainSettings, launch: Launch, stop: StopRequest) -> _Run
     dataset = open_datasets(settings.data_dir, settings.split_seed)
     if settings.leads:
         dataset = dataset.select_leads(settings.leads)
+    if settings.objective == "lead-contrastive":
+        check_several_leads(len(dataset.leads))
     rows = dataset.rows(*settings.splits)
     if not settings.splits:
         raise LfbtError("splits: none given; name one or more of train, val, test")
+    if "test" in settings.splits and not settings.allow_test_records:
+        raise LfbtError(
+            "splits: test is among them, so no test of the encoder would be fair; name train and val only, or insist "
+            "with --allow-test-records"
+        )
+    if settings.exclude is not None:
+        rows = without(dataset, settings.data_dir, rows, settings.exclude)
     if settings.batch_size > len(rows):
         raise LfbtError(
             f"batch-size: {settings.batch_size} is more than the {len(rows)} records of split "
@@ -260,6 +296,7 @@ def _open(settings: PretrainSettings, launch: Launch, stop: StopRequest) -> _Run
         settings.weight_decay,
         settings.seed,
         launch.device,
+        standardised=settings.objective != "vicreg",
     )
     learner.encoder.shared_statistics = learner.projectors.shared_statistics = shared
     content = _settings_content(settings, dataset, rows)
@@ -290,8 +327,20 @@ def _hold(run: _Run, held: contextlib.ExitStack) -> bool:
     if not run.launch.is_main:
         return False
     going_on = held.enter_context(run_folder(run.folder, run.content, run.settings.resume))
+    if not going_on:
+        _look_for_test_records(run)
     start_trackers(run.launch.accelerator, run.folder, run.content)
     return going_on
+
+
+def _look_for_test_records(run: _Run) -> None:
+    """Take the fingerprints of the records to learn from, and refuse test records among them unless told."""
+    run.seen = fingerprints(run.dataset, run.rows)
+    if run.settings.allow_test_records:
+        return
+    labelled = None if run.examination is None else run.examination.labelled
+    tests = [(dataset, dataset.rows("test")) for dataset in (run.dataset, labelled) if dataset is not None]
+    refuse_copies(run.seen, run.dataset, run.rows, tests)
 
 
 def _begin(run: _Run, bar: Bar, going_on: bool) -> None:
@@ -330,7 +379,7 @@ def _go(run: _Run, bar: Bar) -> None:
         spare_memory(learner.model, learner.optimizer, at_once=model is learner.model and run.scaler is None)
     if launch.n_processes > 1:
         settle_buckets(model, learner)
-    progress = learner.progress
+    progress, loss_of = learner.progress, _loss_of(settings)
     bar.begin_at(run.steps_done)
     if launch.device.type == "cpu" and not has_numba():
         bar.say("Numba is not there, or does not fit this NumPy: on a CPU, pip install 'lfbt[fast]' makes this faster")
@@ -356,7 +405,7 @@ def _go(run: _Run, bar: Bar) -> None:
             views = random_views(signals, draws[share])
             sizes, backward = launch.sizes(len(batch)), launch.accelerator.backward
             try:
-                terms = train_step(views, model, optimizer, settings.gamma, settings.lambd, sizes, backward)
+                terms = train_step(views, model, optimizer, loss_of, sizes, backward)
             except FloatingPointError as error:
                 raise _not_finite(run, batch, rate, str(error)) from error
 
@@ -373,28 +422,39 @@ def _go(run: _Run, bar: Bar) -> None:
                 _stop(run)
 
 
+def _loss_of(settings: PretrainSettings) -> LossOf:
+    """The objective that `settings` name."""
+    temperature = settings.temperature
+    losses: dict[Objective, LossOf] = {
+        "lfbt": lambda z1, z2, sizes: lfbt_loss(z1, z2, settings.gamma, settings.lambd, sizes),
+        "simclr": lambda z1, z2, sizes: [simclr_loss(z1, z2, temperature, sizes)],
+        "vicreg": lambda z1, z2, sizes: [vicreg_loss(z1, z2, sizes)],
+        "lead-contrastive": lambda z1, z2, sizes: [lead_contrastive_loss(z1, z2, temperature, sizes)],
+    }
+    return losses[settings.objective]
+
+
 def train_step(
     views: Tensor,
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
-    gamma: float,
-    lambd: float,
+    loss_of: LossOf,
     sizes: Sequence[int] | None = None,
     backward: Callable[[Tensor], None] = Tensor.backward,
 ) -> list[float]:
-    """Learn from two views ``[2, B, leads, samples]`` of a batch; returns the loss: total, intra and inter.
+    """Learn from two views ``[2, B, leads, samples]`` of a batch; returns what `loss_of` does, the loss first.
 
     sizes: of the batch's parts, where several processes share it and `model` takes the mean of their gradients.
 
     Raises FloatingPointError, and learns nothing, when the loss is not finite.
     """
     z1, z2 = model(views)  # B L D each
-    loss = lfbt_loss(z1, z2, gamma, lambd, sizes)
-    terms: list[float] = torch.stack(loss).tolist()
+    losses = loss_of(z1, z2, sizes)
+    terms: list[float] = torch.stack(tuple(losses)).tolist()
     if not math.isfinite(terms[0]):
         raise FloatingPointError(terms[0])
     # Each process has the part of the gradient of its records: their sum is wanted, not their mean.
-    backward(loss.total * len(sizes) if sizes else loss.total)
+    backward(losses[0] * len(sizes) if sizes else losses[0])
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     return terms
@@ -403,11 +463,12 @@ def train_step(
 def _end_epoch(run: _Run, rate: float, bar: Bar) -> None:
     """Write and print the epoch's line, and look at the encoder's quality."""
     settings, progress, n_records = run.settings, run.learner.progress, len(run.rows)
+    is_lfbt = settings.objective == "lfbt"
+    sums = {"loss": progress.loss} | ({"intra": progress.intra, "inter": progress.inter} if is_lfbt else {})
+    losses = {name: value / n_records for name, value in sums.items()}
     line: dict[str, Any] = {
         "epoch": progress.epoch + 1,
-        "loss": progress.loss / n_records,
-        "intra": progress.intra / n_records,
-        "inter": progress.inter / n_records,
+        **losses,
         "learning_rate": rate,
         "seconds": progress.seconds,
         "records_per_second": n_records / progress.seconds,
@@ -425,10 +486,10 @@ def _end_epoch(run: _Run, rate: float, bar: Bar) -> None:
     figures = {name: value for name, value in line.items() if name != "epoch"}
     tell_trackers(run.launch.accelerator, figures, progress.epoch, bar.say)
     bar.say(
-        f"epoch {progress.epoch}/{settings.epochs}  {_terms(line['loss'], line['intra'], line['inter'])}  "
+        f"epoch {progress.epoch}/{settings.epochs}  {_terms(*losses.values())}  "
         f"{line['records_per_second']:.0f} records/s" + ("" if quality is None else f"  {quality}")
     )
-    if progress.epoch == 1:
+    if progress.epoch == 1 and is_lfbt:
         bar.say("losses in the hundreds or thousands are normal: they are sums over the projector's dimensions")
     if quality is None:
         return
@@ -439,7 +500,7 @@ def _end_epoch(run: _Run, rate: float, bar: Bar) -> None:
         )
     if quality.auroc is not None and quality.auroc > progress.best_auroc:
         progress.best_auroc = quality.auroc
-        save_encoder(run.folder / BEST_ENCODER_FOLDER, run.learner.encoder, _encoder_history(run))
+        _write_encoder(run, run.folder / BEST_ENCODER_FOLDER)
 
 
 def _is_time_to_look(run: _Run) -> bool:
@@ -449,7 +510,11 @@ def _is_time_to_look(run: _Run) -> bool:
     return of_these and run.steps_done >= STEPS_BEFORE_QUALITY
 
 
-def _terms(total: float, intra: float, inter: float) -> str:
+def _terms(total: float, *of_leads: float) -> str:
+    """The loss in words; of LFBT with intra and inter."""
+    if not of_leads:
+        return f"loss {total:.4f}"
+    intra, inter = of_leads
     return f"loss {total:.2f}  (intra {intra:.2f}, inter {inter:.2f})"
 
 
@@ -470,20 +535,23 @@ def _settings_content(settings: PretrainSettings, dataset: DataSet, rows: NDArra
         "synthetic": dataset.synthetic,
         "names_assumed": dataset.names_assumed,
     }
+    if settings.exclude is not None:
+        known["records_hash"] = hashlib.sha256("\n".join(dataset.ids[row] for row in rows).encode()).hexdigest()
     return {"lfbt_version": lfbt.__version__, **content, **known}
 
 
 def _encoder_history(run: _Run) -> dict[str, Any]:
     """How the encoder came to be."""
     last = run.history[-1] if run.history else {}
-    known = {"method": "LFBT", "epochs_done": run.learner.progress.epoch, "loss": last.get("loss")}
+    method = METHODS[run.settings.objective]
+    known = {"method": method, "epochs_done": run.learner.progress.epoch, "loss": last.get("loss")}
     return run.content | known | ({"val_auroc": last["val_auroc"]} if "val_auroc" in last else {})
 
 
 def _save(run: _Run) -> None:
     """Write a checkpoint, and the encoder."""
     save_checkpoint(run.folder / CHECKPOINTS, run.steps_done, run.learner.checkpoint(run.scaler), run.settings.keep)
-    save_encoder(run.folder / ENCODER_FOLDER, run.learner.encoder, _encoder_history(run))
+    _write_encoder(run, run.folder / ENCODER_FOLDER)
     run.saved, run.saved_step = time.monotonic(), run.steps_done
 
 
@@ -491,7 +559,16 @@ def _save_encoder_if_older(run: _Run) -> None:
     """Write the encoder of a run that is over, where it was killed between the last checkpoint and that."""
     folder = run.folder / ENCODER_FOLDER
     if not (folder / CONFIG).is_file() or load_history(folder).get("epochs_done") != run.settings.epochs:
-        save_encoder(folder, run.learner.encoder, _encoder_history(run))
+        _write_encoder(run, folder)
+
+
+def _write_encoder(run: _Run, folder: Path) -> None:
+    """Write the encoder, and once what it learns from."""
+    if run.seen is None and not (folder / SEEN).is_file():
+        run.seen = fingerprints(run.dataset, run.rows)
+    if run.seen is not None:
+        save_seen(folder, run.seen)
+    save_encoder(folder, run.learner.encoder, _encoder_history(run))
 
 
 def _check_weights(run: _Run) -> None:
