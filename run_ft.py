@@ -22,7 +22,8 @@ if __name__ == "__main__":
     given = vars(parser.parse_args())
     keep_freed_memory()
     with reporting_errors():
-        settings = FinetuneSettings(run_dir=given.pop("model_dir"), **given)
+        fraction = (given.pop("fraction"),)
+        settings = FinetuneSettings(run_dir=given.pop("model_dir"), fraction=fraction, **given)
         results = finetune(settings)
         if is_main():
             print(summary(results, settings.run_dir))

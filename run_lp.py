@@ -24,5 +24,6 @@ if __name__ == "__main__":
     keep_freed_memory()
     with reporting_errors():
         check_n_leads(open_dataset(given["data_dir"]), given.pop("num_leads"))
-        settings = ProbeSettings(run_dir=given.pop("feat_dir"), **given)
+        rate = (given.pop("learning_rate"),)
+        settings = ProbeSettings(run_dir=given.pop("feat_dir"), learning_rate=rate, **given)
         print(summary(probe(settings), settings.run_dir))

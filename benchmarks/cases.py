@@ -301,7 +301,7 @@ def linear_probe(sizes: Sizes) -> list[Row]:
         model = reference.Reference(size.n_leads, size.projector)
         ours.copy_encoder(encoder, model)
         rows = {split: dataset.rows(split) for split in SPLITS}
-        targets = {split: dataset.targets()[chosen] for split, chosen in rows.items()}
+        targets = {split: dataset.targets()[chosen].argmax(axis=1) for split, chosen in rows.items()}
         literal_seconds, literal = seconds_of(
             lambda: reference.probe(
                 model,
@@ -318,7 +318,7 @@ def linear_probe(sizes: Sizes) -> list[Row]:
             lambda: ours.probed(folder / "packed", folder / "encoder", folder / "run", sizes.probe_epochs, seed)
         )
     literal_auroc = float(roc_auc_score(targets["test"], literal.test, multi_class="ovr"))
-    auroc, epoch = results["test"]["auroc"], results["best_epoch"]
+    auroc, epoch = results["test"]["auroc"], results["chosen"]["epoch"]
     agree = epoch == literal.best_epoch and abs(auroc - literal_auroc) <= 1e-3
     what = f"linear probe, {sizes.probe_records:,} records, {sizes.probe_epochs} epochs, same result"
     note = (

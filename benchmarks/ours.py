@@ -64,7 +64,8 @@ def gradients(learner: Learner, signals: Tensor, draws: NDArray[np.float64]) -> 
 
 def step(learner: Learner, signals: Tensor, draws: NDArray[np.float64]) -> list[float]:
     """One step of pretraining; returns the loss: total, intra and inter."""
-    return train_step(random_views(signals, draws), learner.model, learner.optimizer, gamma=0.8, lambd=0.0051)
+    views = random_views(signals, draws)
+    return train_step(views, learner.model, learner.optimizer, lambda z1, z2, _: lfbt_loss(z1, z2))
 
 
 def loss_alone(z1: Tensor, z2: Tensor) -> Tensor:
@@ -114,7 +115,7 @@ def new_head(n_inputs: int, n_classes: int, seed: int) -> nn.Linear:
 
 def probed(data: Path, encoder: Path, run_folder: Path, epochs: int, seed: int) -> dict[str, Any]:
     """The results of the linear probe."""
-    return probe(ProbeSettings(data, run_folder, encoder, epochs=epochs, seed=seed, device="cpu"))
+    return probe(ProbeSettings(data, run_folder, encoder, epochs=epochs, seeds=(seed,), device="cpu"))[0]
 
 
 def prepared(download: Path, target: Path, workers: int) -> int:

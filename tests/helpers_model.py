@@ -126,6 +126,7 @@ def write_packed(
     labels: Sequence[str] = (),
     split: Sequence[str] = (),
     leads: Sequence[str] = ("II", "V1"),
+    patients: Sequence[str] = (),
     **manifest: Any,
 ) -> Path:
     """A packed data set of ``[records, leads, samples]``, ten seconds each; unlabelled and all train by default."""
@@ -133,7 +134,8 @@ def write_packed(
     labels = labels or [""] * n
     folder.mkdir(parents=True)
     np.save(folder / "signals.npy", np.asarray(signals, dtype=np.float32))
-    table = {"id": [f"r{i}" for i in range(n)], "patient": [f"p{i}" for i in range(n)], "labels": labels}
+    patients = patients or [f"p{i}" for i in range(n)]
+    table = {"id": [f"r{i}" for i in range(n)], "patient": patients, "labels": labels}
     pd.DataFrame(table | {"split": split or ["train"] * n}).to_csv(folder / "records.csv", index=False)
     content = {
         "leads": list(leads),
@@ -157,6 +159,19 @@ def write_labelled(folder: Path, **changes: Any) -> Path:
     """The small labelled data set, packed: two leads, 64 samples."""
     settings: dict[str, Any] = {"signals": waves(KINDS), "labels": LABELS, "split": SPLIT}
     return write_packed(folder, **(settings | changes))
+
+
+#: The same records where every fourth has a second label, its wave added.
+MULTI_LABELS = [LABELS[i] if i % 4 else f"{LABELS[i]};{LABELS[i + 1]}" for i in range(48)]
+MULTI_TARGETS = np.array([[name in labels.split(";") for name in CLASSES] for labels in MULTI_LABELS])
+
+
+def write_multi_label(folder: Path, **changes: Any) -> Path:
+    """The small labelled data set where some records have two labels."""
+    signals = waves(KINDS)
+    signals[::4] += waves(KINDS[1:] + KINDS[:1], seed=1)[::4]
+    settings: dict[str, Any] = {"signals": signals, "labels": MULTI_LABELS, "classes": list(CLASSES)}
+    return write_labelled(folder, **(settings | changes))
 
 
 def write_checkpoint(folder: Path, leads: Sequence[str] = ("II", "V1"), seed: int = 1) -> Path:

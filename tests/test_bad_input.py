@@ -281,6 +281,8 @@ PRETRAIN = {
     "quality data": (("--quality-data", "absent"), "absent is not a folder; give a packed data set"),
     "no data": (("--data-dir",), "data-dir: none given"),
     "absent data": (("--data-dir", "absent"), "absent is not a folder; give a packed data set"),
+    "test records": (("--splits", "train", "test"), "splits: test is among them"),
+    "exclude": (("--exclude", "absent.csv"), "exclude: absent.csv cannot be read"),
 }
 
 
@@ -299,7 +301,7 @@ CLASSIFY = {
     "no fraction": (("--fraction", 0), "fraction: 0.0 is outside (0, 1]"),
     "whole and more": (("--fraction", 1.5), "fraction: 1.5 is outside"),
     "no epoch": (("--epochs", 0), "epochs: 0 is outside"),
-    "seed": (("--seed", -1), "seed: -1 is outside"),
+    "seed": (("--seeds", -1), "seeds: -1 is outside"),
     "absent data": (("--data-dir", "absent"), "data-dir: absent is not a folder"),
     "absent checkpoint": (("--checkpoint", "absent"), "checkpoint: absent is none"),
 }
@@ -390,11 +392,11 @@ def test_what_is_no_checkpoint_is_refused(place, tmp_path, name):
 
 def other_data(folder, leads=8, samples=128, classes="ab", bad=None):
     """An authors' folder with three files a class and split."""
-    for split in ("train", "val", "test"):
+    for i, split in enumerate(("train", "val", "test")):
         for name in classes:
             (folder / split / name).mkdir(parents=True)
             for number in range(3):
-                signal = np.random.default_rng(number).normal(size=(leads, samples)).astype(np.float32)
+                signal = np.random.default_rng((number, i, ord(name))).normal(size=(leads, samples)).astype(np.float32)
                 if bad is not None:
                     signal[0, 5] = bad
                 np.save(folder / split / name / f"{number}.npy", signal)

@@ -104,17 +104,20 @@ def test_selecting_twice_selects_from_the_selection(tmp_path):
         once.select_leads(("V1", "V9"))
 
 
-def test_targets_are_column_numbers(tmp_path):
+def test_targets_are_the_classes_that_records_have(tmp_path):
     write_packed(tmp_path, rows=[("a", "1", "CD", "train"), ("b", "2", "NORM", "val"), ("c", "3", "CD", "test")])
-    assert open_dataset(tmp_path).targets().tolist() == [2, 0, 2]
+    dataset = open_dataset(tmp_path)
+    assert dataset.exclusive
+    assert dataset.targets().tolist() == [[False, False, True], [True, False, False], [False, False, True]]
+    write_packed(tmp_path / "several", rows=[("a", "1", "CD;NORM", "train"), ("b", "2", "NORM", "val")])
+    dataset = open_dataset(tmp_path / "several")
+    assert not dataset.exclusive
+    assert dataset.targets().tolist() == [[True, False, True], [True, False, False]]
 
 
-def test_targets_need_one_label_a_record_and_two_classes(tmp_path):
-    write_packed(tmp_path / "several")
-    with pytest.raises(LfbtError, match=r"record r2 has 2 labels \(MI;CD\)"):
-        open_dataset(tmp_path / "several").targets()
+def test_targets_need_a_label_a_record_and_two_classes(tmp_path):
     write_packed(tmp_path / "none", rows=[ROWS[3]])
-    with pytest.raises(LfbtError, match="record r3 has 0 labels"):
+    with pytest.raises(LfbtError, match="record r3 has no label"):
         open_dataset(tmp_path / "none").targets()
     for classes in (["MI"], []):
         label = "MI" if classes else ""

@@ -13,6 +13,7 @@ from tests.helpers_model import (
     CLASSES,
     KINDS,
     LABELS,
+    MULTI_TARGETS,
     ROWS,
     SPLIT,
     assert_same_tensors,
@@ -23,6 +24,7 @@ from tests.helpers_model import (
     waves,
     write_checkpoint,
     write_labelled,
+    write_multi_label,
 )
 
 import lfbt.finetune as finetune_module
@@ -93,17 +95,27 @@ def assert_same_learning(one, other):
     for mine, theirs in zip(learned(one), learned(other), strict=True):
         assert_same_tensors(mine, theirs)
     assert read_lines(one / "history.jsonl") == read_lines(other / "history.jsonl")
-    assert results_of(one)["best_epoch"] == results_of(other)["best_epoch"]
+    assert results_of(one)["chosen"] == results_of(other)["chosen"]
 
 
-def test_training_equals_a_hand_written_loop(data, checkpoint, run, monkeypatch, double_precision):
+def literal_cross_entropy(logits, rows, several):
+    """Of class numbers; or of the mean over records and classes, each of which a record may have."""
+    if not several:
+        return F.cross_entropy(logits, torch.from_numpy(TARGETS[rows]))
+    y, p = torch.from_numpy(MULTI_TARGETS[rows]), torch.sigmoid(logits)
+    return -torch.where(y, p, 1 - p).log().mean()
+
+
+@pytest.mark.parametrize("several", [False, True], ids=["one label", "several labels"])
+def test_training_equals_a_hand_written_loop(data, checkpoint, run, tmp_path, monkeypatch, double_precision, several):
     """Two epochs of three batches with plain layers and PyTorch's plain Adam, on the data set's signals.
 
     In double precision both differ by 1e-12 or so, but for what only rounding moves: a bias before a norm, and the mean
     that the norm takes away (see the same test of pretraining).
     """
     monkeypatch.setattr(finetune_module, "read_ahead", lambda *args: (x.double() for x in read_ahead(*args)))
-    folder = run(batch_size=9, seed=3)
+    data = write_multi_label(tmp_path / "multi") if several else data
+    folder = run(data_dir=data, batch_size=9, seeds=(3,))
 
     dataset = open_dataset(data)
     encoder = load_encoder(checkpoint).train()
@@ -121,7 +133,7 @@ def test_training_equals_a_hand_written_loop(data, checkpoint, run, monkeypatch,
     for line, epoch in zip(read_lines(folder / "history.jsonl"), range(2), strict=True):
         total = 0.0
         for batch in epoch_batches(np.arange(24), 9, 3, epoch):
-            loss = F.cross_entropy(logits_of(batch), torch.from_numpy(TARGETS[batch]))
+            loss = literal_cross_entropy(logits_of(batch), batch, several)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -129,7 +141,7 @@ def test_training_equals_a_hand_written_loop(data, checkpoint, run, monkeypatch,
         for stack in stacks:
             stack.eval()
         with torch.no_grad():
-            val_loss = F.cross_entropy(logits_of(ROWS["val"]), torch.from_numpy(TARGETS[ROWS["val"]])).item()
+            val_loss = literal_cross_entropy(logits_of(ROWS["val"]), np.array(ROWS["val"]), several).item()
             states.append([{k: v.clone() for k, v in m.state_dict().items()} for m in [*stacks, linear]])
         for stack in stacks:
             stack.train()
@@ -137,7 +149,7 @@ def test_training_equals_a_hand_written_loop(data, checkpoint, run, monkeypatch,
         # In evaluation the running mean lags behind what drifts.
         assert line["val_loss"] == pytest.approx(val_loss, rel=1e-7)
 
-    best = states[results_of(folder)["best_epoch"] - 1]
+    best = states[results_of(folder)["chosen"]["epoch"] - 1]
     tuned = load_encoder(folder)
     for literal, stack, lead in zip(best, stacks, tuned.encoders.values(), strict=False):
         for key, mine in literal_encoder(lead).state_dict().items():
@@ -147,6 +159,7 @@ def test_training_equals_a_hand_written_loop(data, checkpoint, run, monkeypatch,
     head, _ = load_head(folder / "head")
     torch.testing.assert_close(head.linear.weight.detach(), best[2]["weight"], rtol=0, atol=1e-10)
     torch.testing.assert_close(head.linear.bias.detach(), best[2]["bias"], rtol=0, atol=1e-10)
+    assert head.exclusive is not several
 
 
 def test_the_training_loss_falls(run):
@@ -163,7 +176,7 @@ def test_the_run_folder(base, data):
     start = {"checkpoint": "checkpoint", "history": {"method": "test", "epochs_done": 7}}
     assert results["encoder"] == start
     assert load_history(base) == {"kind": "finetune", "start": start}
-    assert results["best_epoch"] in (1, 2)
+    assert results["chosen"]["epoch"] in (1, 2)
     assert results["test"]["records"] == results["val"]["records"] == 12
     assert load_encoder(base).config == EncoderConfig(("II", "V1"), 6.4, 64)
     predictions = pd.read_csv(base / "predictions.csv")
@@ -187,10 +200,10 @@ def test_the_kept_epoch_is_what_predictions_come_from(run, data, tmp_path):
     other = write_labelled(tmp_path / "moved-on", labels=MOVED_ON)
     folder = run(data_dir=other, epochs=6, learning_rate=3e-4)
     results, losses = results_of(folder), [line["val_loss"] for line in read_lines(folder / "history.jsonl")]
-    assert 1 < results["best_epoch"] == np.argmin(losses) + 1 < 6
+    assert 1 < results["chosen"]["epoch"] == np.argmin(losses) + 1 < 6
     assert results["val_loss"] == min(losses)
     # Training no further than to the kept epoch gives the same encoder and head.
-    shorter = run("shorter", data_dir=other, epochs=results["best_epoch"], learning_rate=3e-4)
+    shorter = run("shorter", data_dir=other, epochs=results["chosen"]["epoch"], learning_rate=3e-4)
     for mine, theirs in zip(learned(folder), learned(shorter), strict=True):
         assert_same_tensors(mine, theirs)
 
@@ -235,7 +248,14 @@ def test_the_same_command_gives_the_same_results(base, run):
 
 @pytest.mark.parametrize(
     "change",
-    [{"seed": 1}, {"learning_rate": 1e-4}, {"batch_size": 8}, {"epochs": 1}, {"fraction": 0.5}, {"from_scratch": True}],
+    [
+        {"seeds": (1,)},
+        {"learning_rate": 1e-4},
+        {"batch_size": 8},
+        {"epochs": 1},
+        {"fraction": (0.5,)},
+        {"from_scratch": True},
+    ],
     ids=lambda change: next(iter(change)),
 )
 def test_no_setting_is_ignored(base, run, change):
@@ -248,8 +268,8 @@ def test_no_setting_is_ignored(base, run, change):
 def test_from_scratch_is_fine_tuning_from_random_weights(run, tmp_path):
     """Bit by bit what a checkpoint with the seed's random encoder gives."""
     save_encoder(tmp_path / "random", random_encoder(EncoderConfig(("II", "V1"), 6.4, 64), 4), {})
-    scratch = run("scratch", checkpoint=None, from_scratch=True, seed=4)
-    assert_same_learning(scratch, run("tuned", checkpoint=tmp_path / "random", seed=4))
+    scratch = run("scratch", checkpoint=None, from_scratch=True, seeds=(4,))
+    assert_same_learning(scratch, run("tuned", checkpoint=tmp_path / "random", seeds=(4,)))
     results = results_of(scratch)
     assert results["kind"] == "scratch"
     assert results["encoder"] == {"checkpoint": None, "history": {"method": "random", "seed": 4}}
@@ -257,14 +277,14 @@ def test_from_scratch_is_fine_tuning_from_random_weights(run, tmp_path):
 
 def test_a_fraction_is_all_that_is_learned_from(run, tmp_path):
     """The other training records may be anything."""
-    part = run("part", fraction=0.5)
+    part = run("part", fraction=(0.5,))
     table = pd.read_csv(part / "splits.csv")
     chosen = [int(name[1:]) for name in table["id"][table["split"] == "train"]]
     assert sorted(LABELS[i] for i in chosen) == ["fast"] * 4 + ["middle"] * 4 + ["slow"] * 4
     changed = waves(KINDS)
     changed[[i for i in ROWS["train"] if i not in chosen]] = 1e3
     other = write_labelled(tmp_path / "other", signals=changed)
-    assert_same_learning(part, run("other-part", data_dir=other, fraction=0.5))
+    assert_same_learning(part, run("other-part", data_dir=other, fraction=(0.5,)))
 
 
 def test_a_subset_of_leads(run, tmp_path):

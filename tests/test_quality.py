@@ -37,14 +37,15 @@ def test_spread_by_hand():
 
 def test_ridge_tells_classes_apart_that_a_line_does():
     rng = np.random.default_rng(0)
-    targets = rng.integers(0, 3, 90)
-    x = torch.from_numpy(np.eye(3)[targets] + 0.1 * rng.standard_normal((90, 3))).float()
-    assert ridge_auroc(x[:60], targets[:60], x[60:], targets[60:], "abc") == 1
+    numbers = rng.integers(0, 3, 90)
+    targets = numbers[:, None] == np.arange(3)
+    x = torch.from_numpy(np.eye(3)[numbers] + 0.1 * rng.standard_normal((90, 3))).float()
+    assert ridge_auroc(x[:60], targets[:60], x[60:], targets[60:]) == 1
     noise = torch.from_numpy(rng.standard_normal((90, 3))).float()
-    auroc = ridge_auroc(noise[:60], targets[:60], noise[60:], targets[60:], "abc")
+    auroc = ridge_auroc(noise[:60], targets[:60], noise[60:], targets[60:])
     assert auroc is not None
     assert 0.25 < auroc < 0.75
-    assert ridge_auroc(x[:60], targets[:60], x[60:70], np.zeros(10, dtype=np.int64), "abc") is None
+    assert ridge_auroc(x[:60], targets[:60], x[60:70], np.tile([True, False, False], (10, 1))) is None
 
 
 def test_the_sample_is_seeded_and_small():

@@ -90,8 +90,9 @@ def test_schedule_is_checked(tmp_path):
 
 def test_probe_with_an_absurd_rate(tmp_path):
     d, c = write_labelled(tmp_path / "d"), write_checkpoint(tmp_path / "c")
+    settings = ProbeSettings(d, tmp_path / "p", c, epochs=2, batch_size=8, device="cpu", learning_rate=(1e38,))
     with pytest.raises(LfbtError, match="learning-rate"):
-        probe(ProbeSettings(d, tmp_path / "p", checkpoint=c, epochs=2, batch_size=8, device="cpu", learning_rate=1e38))
+        probe(settings)
 
 
 def test_insisting_on_records_of_too_few_samples(tmp_path):

@@ -79,6 +79,12 @@ def test_different_test_records_are_refused(runs, tmp_path):
         report(ReportSettings((other, runs / "random"), tmp_path / "report"))
 
 
+def test_folds_and_the_test_split_are_reported_apart(runs, tmp_path):
+    folds = changed(runs, tmp_path, "probe", "results.json", folds=4)
+    with pytest.raises(LfbtError, match="some were tested on the test split and others in folds"):
+        report(ReportSettings((folds, runs / "random"), tmp_path / "report"))
+
+
 def test_what_is_no_whole_run_is_refused(runs, tmp_path):
     with pytest.raises(LfbtError, match=r"is no run folder \(it has no history\.jsonl\)"):
         open_run(tmp_path)

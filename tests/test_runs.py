@@ -39,7 +39,7 @@ def test_what_is_listed(place):
         ("pretrain", "finished", "2/2"),
         ("pretrain", "stopped", "1/2"),
         ("pretrain", "finished", "2/2"),
-        ("probe", "finished", f"{json.loads((place / 'probe' / 'results.json').read_text())['best_epoch']}/3"),
+        ("probe", "finished", f"{json.loads((place / 'probe' / 'results.json').read_text())['chosen']['epoch']}/3"),
     ]
     history = [json.loads(line) for line in (place / "a" / "history.jsonl").read_text().splitlines()]
     assert runs["a"].loss == history[-1]["loss"]

@@ -127,7 +127,8 @@ def place(tmp_path_factory):
                 split = ("train", "train", "val", "test")[number % 4]
                 folder = place / layout / (f"{split}/{name}" if layout == "split" else name)
                 folder.mkdir(parents=True, exist_ok=True)
-                np.save(folder / f"{number}.npy", signal(100 * label + number, label))
+                # None of them is among the records for pretraining.
+                np.save(folder / f"{number}.npy", signal(100 * (1 + label) + number, label))
     short = ["--workers", "1", "--epochs", "2", "--batch-size", "6"]
     options = ["--checkpoint", f"{place}/encoder/", "--num-classes", "2"]
     commands = {
@@ -170,7 +171,7 @@ def test_run_lp_leaves_features_and_labels(place):
 
 def test_run_ft_leaves_a_model(place):
     results = json.loads((place / "model" / "results.json").read_text())
-    assert (results["kind"], results["settings"]["fraction"]) == ("finetune", 0.5)
+    assert (results["kind"], results["fraction"]) == ("finetune", 0.5)
     assert results["data"]["counts"]["train"] == {"class_x": 3, "class_y": 3}
     assert (results["settings"]["epochs"], results["settings"]["learning_rate"]) == (2, 1e-4)
     assert (place / "model" / "encoder" / "model.safetensors").is_file()

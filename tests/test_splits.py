@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lfbt.recording import LfbtError
-from lfbt.splits import SPLITS, split_by_patient, stratified_fraction
+from lfbt.splits import SPLITS, patient_folds, split_by_patient, stratified_fraction
 
 #: Records as (patient, label): few patients with many records, rare labels, in any order.
 RECORDS = st.lists(st.tuples(st.integers(0, 30), st.sampled_from("aaaabbc")), min_size=1, max_size=80)
@@ -138,11 +138,20 @@ TARGETS = st.lists(st.integers(0, 4), min_size=1, max_size=60).map(lambda found:
 FRACTIONS = (0.1, 0.2, 0.5, 1.0)
 
 
+def one_hot(numbers):
+    return numbers[:, None] == np.arange(5)
+
+
+def fraction_of(numbers, fraction, seed):
+    """A fraction of records of one class and one patient each."""
+    return stratified_fraction([f"p{i}" for i in range(len(numbers))], one_hot(numbers), fraction, seed)
+
+
 @given(TARGETS, st.integers(0, 2**31))
 def test_fractions_are_stratified_sorted_and_nested(targets, seed):
     smaller: set[int] = set()
     for fraction in FRACTIONS:
-        found = stratified_fraction(targets, fraction, seed)
+        found = fraction_of(targets, fraction, seed)
         assert found.tolist() == sorted(set(found.tolist()))
         counts = Counter(targets.tolist())
         assert Counter(targets[found].tolist()) == {k: math.ceil(fraction * n) for k, n in counts.items()}
@@ -153,7 +162,7 @@ def test_fractions_are_stratified_sorted_and_nested(targets, seed):
 
 def test_the_seed_of_a_fraction_decides():
     targets = np.repeat(np.arange(3), 100)
-    one, again, other = (stratified_fraction(targets, 0.1, seed).tolist() for seed in (1, 1, 2))
+    one, again, other = (fraction_of(targets, 0.1, seed).tolist() for seed in (1, 1, 2))
     assert one == again != other
     assert len(one) == 30
 
@@ -161,4 +170,67 @@ def test_the_seed_of_a_fraction_decides():
 @pytest.mark.parametrize("fraction", [0, -1, 1.01, float("nan")])
 def test_label_fractions_out_of_range_are_refused(fraction):
     with pytest.raises(LfbtError, match=f"fraction: {fraction} is outside"):
-        stratified_fraction(np.zeros(5, dtype=np.int64), fraction, 0)
+        fraction_of(np.zeros(5, dtype=np.int64), fraction, 0)
+
+
+#: Records as (patient, classes), of which a record has one or more.
+MULTI = st.lists(st.tuples(st.integers(0, 12), st.sets(st.integers(0, 4), min_size=1)), min_size=1, max_size=60)
+
+
+def multi_hot(records):
+    return np.array([[k in classes for k in range(5)] for _, classes in records])
+
+
+def literal_strata(records):
+    """The rarest class of each patient, the first of several; rare is what few records have."""
+    counts = Counter(k for _, classes in records for k in classes)
+    classes_of: dict[int, set[int]] = defaultdict(set)
+    for patient, classes in records:
+        classes_of[patient] |= classes
+    return {patient: min(classes, key=lambda k: (counts[k], k)) for patient, classes in classes_of.items()}
+
+
+@settings(max_examples=200)
+@given(MULTI, st.integers(0, 2**31))
+def test_fractions_of_several_labels_take_whole_patients_of_every_rarest_class(records, seed):
+    patients = [str(patient) for patient, _ in records]
+    stratum_of = literal_strata(records)
+    smaller: set[int] = set()
+    for fraction in FRACTIONS:
+        found = set(stratified_fraction(patients, multi_hot(records), fraction, seed).tolist())
+        chosen = {records[row][0] for row in found}
+        assert found == {row for row, (patient, _) in enumerate(records) if patient in chosen}
+        per_stratum = Counter(stratum_of.values())
+        assert Counter(stratum_of[p] for p in chosen) == {k: math.ceil(fraction * n) for k, n in per_stratum.items()}
+        assert smaller <= found
+        smaller = found
+    assert smaller == set(range(len(records)))
+
+
+@settings(max_examples=200)
+@given(MULTI, st.integers(2, 5), st.integers(0, 3))
+def test_folds_are_patient_disjoint_and_stratified(records, n_folds, seed):
+    patients = [str(patient) for patient, _ in records]
+    per_stratum = Counter(literal_strata(records).values())
+    if max(per_stratum.values()) < n_folds:
+        with pytest.raises(LfbtError, match=f"folds: {n_folds} are more than the {max(per_stratum.values())} patients"):
+            patient_folds(patients, multi_hot(records), n_folds, seed)
+        return
+    found = patient_folds(patients, multi_hot(records), n_folds, seed)
+    assert set(found.tolist()) == set(range(n_folds))
+    fold_of = dict(zip(patients, found.tolist(), strict=True))
+    assert [fold_of[patient] for patient in patients] == found.tolist()
+    strata = literal_strata(records)
+    for stratum, n in per_stratum.items():
+        dealt = Counter(fold_of[str(p)] for p, k in strata.items() if k == stratum)
+        assert max(dealt.values()) <= math.ceil(n / n_folds)
+    assert found.tolist() == patient_folds(patients, multi_hot(records), n_folds, seed).tolist()
+
+
+def test_folds_of_one_record_a_patient_are_scikit_learns():
+    from sklearn.model_selection import StratifiedKFold
+
+    numbers = np.random.default_rng(0).permutation(np.repeat(np.arange(5), [40, 20, 12, 11, 10]))
+    found = patient_folds([f"p{i}" for i in range(len(numbers))], one_hot(numbers), 10, 0)
+    for fold, (_, test) in enumerate(StratifiedKFold(10, shuffle=True, random_state=0).split(numbers, numbers)):
+        assert np.flatnonzero(found == fold).tolist() == test.tolist()

@@ -1,37 +1,28 @@
-"""What the linear probe and fine-tuning share: settings, the task at hand, the linear head, and the results."""
+"""What probe and fine-tuning share: settings, the task at hand, its trials, and the linear head."""
 
 from __future__ import annotations
 
+import copy
 import dataclasses
-import json
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import lfbt
 from lfbt.dataset import DataSet, open_dataset
 from lfbt.encoder import EncoderConfig, LeadEncoders, random_encoder, seeded
-from lfbt.metrics import evaluate
-from lfbt.output import HISTORY, new_folder, read_json, refuse_occupied, write_json
+from lfbt.output import read_json, write_json
 from lfbt.recording import LfbtError, check_range
-from lfbt.runfolder import ENCODER_FOLDER, RESULTS
-from lfbt.splits import SPLITS, stratified_fraction
-from lfbt.weights import (
-    load_encoder,
-    load_history,
-    load_state,
-    load_tensors,
-    match,
-    save_encoder,
-    save_tensors,
-)
+from lfbt.seen import refuse_seen
+from lfbt.splits import SPLITS, patient_folds, stratified_fraction
+from lfbt.weights import load_encoder, load_state, load_tensors, match, save_tensors
 
-PREDICTIONS = "predictions.csv"
 HEAD = "head"
 
 
@@ -42,66 +33,115 @@ class ClassifySettings:
     data_dir: Path
     """Labelled data set: a packed one, or class folders of .npy files."""
     run_dir: Path
-    """New folder for the results."""
+    """New folder for the results; with several fractions, seeds or lead subsets each has a folder in it."""
     checkpoint: Path | None = None
     """Encoder to start from: a run folder, an encoder folder, or a .pth file of the authors."""
     leads: tuple[str, ...] = ()
     """Use the encoders of these leads only, by name, comma-separated."""
     allow_mismatch: bool = False
     """Use a data set although its leads, sampling rate or samples are not the encoder's."""
+    allow_test_records: bool = False
+    """Score an encoder on test records that it was pretrained on."""
     num_classes: int | None = None
     """How many classes the data set must have, if it is to be checked."""
-    fraction: float = 1.0
-    """Part of the training records whose labels are used, stratified and seeded."""
+    fraction: tuple[float, ...] = (1.0,)
+    """Parts of the training patients whose labels are used, stratified, seeded, a smaller one within a larger."""
+    seeds: tuple[int, ...] = (0,)
+    """Seeds of weights, order and fraction: each is a trial of its own."""
+    folds: int = 0
+    """Cross-validate all records in so many patient-disjoint folds instead of the data set's splits; 0 does not."""
     epochs: int = 100
     """Passes over the training records; the one with the lowest validation loss is kept."""
     batch_size: int = 128
     """Records of a batch, at most."""
-    learning_rate: float = 1e-3
-    """Adam's rate, constant."""
-    seed: int = 0
-    """Seed of weights, order and fraction."""
     split_seed: int = 0
-    """Seed of the split of class folders without split folders."""
+    """Seed of the folds, and of the split of class folders without split folders."""
     device: str = "auto"
     """auto, cpu or cuda."""
     workers: int = 2
     """Threads that read batches ahead."""
+    resume: bool = False
+    """Go on with several trials in the run folder: those that are there already stay as they are."""
+
+
+#: The rows of a data set that are train, val and test. Validation may be empty where nothing is chosen on it.
+Rows = dict[str, NDArray[np.int64]]
 
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """An encoder and labelled records that fit it: class numbers and rows of each split."""
+    """Labelled records, an encoder that fits them or the form of a random one, and the splits to score on.
 
-    encoder: LeadEncoders
+    targets: ``[records, classes]``; loaded: None where encoders are random; folds: one for the data set's own splits.
+    """
+
     dataset: DataSet
-    targets: NDArray[np.int64]
-    rows: dict[str, NDArray[np.int64]]
+    targets: NDArray[np.bool_]
+    config: EncoderConfig
+    loaded: LeadEncoders | None
+    folds: tuple[Rows, ...]
     device: torch.device
 
-    def targets_of(self, split: str) -> Tensor:
-        """The class numbers of a split on the device ``[records]``."""
-        return torch.from_numpy(self.targets[self.rows[split]]).to(self.device)
+    @functools.cached_property
+    def exclusive(self) -> bool:
+        """Whether a record has one class; otherwise it may have several, each a task of its own (multi-label)."""
+        return self.dataset.exclusive
+
+    def encoder(self, seed: int) -> LeadEncoders:
+        """The encoder to begin with, on the device: the checkpoint's, or one drawn from `seed`."""
+        encoder = random_encoder(self.config, seed) if self.loaded is None else copy.deepcopy(self.loaded)
+        return encoder.to(self.device)
+
+    def rows(self, fold: int, fraction: float, seed: int) -> Rows:
+        """The rows of a fold, of the training ones a stratified fraction."""
+        train = self.folds[fold]["train"]
+        patients = [self.dataset.patients[row] for row in train]
+        chosen = train[stratified_fraction(patients, self.targets[train], fraction, seed)]
+        counts = self.targets[chosen].sum(axis=0)
+        if not ((counts > 0) & (counts < len(chosen))).any():
+            only = ", ".join(name for name, n in zip(self.dataset.classes, counts, strict=True) if n)
+            raise LfbtError(
+                f"{self.dataset.folder}: the training records are all of class {only}; a classifier needs two classes"
+            )
+        return self.folds[fold] | {"train": chosen}
+
+    def loss_targets(self, rows: NDArray[np.int64]) -> Tensor:
+        """What `loss` takes of `rows`, on the device: class numbers; in a multi-label task ``[records, classes]``."""
+        targets = self.targets[rows]
+        if self.exclusive:
+            return torch.from_numpy(targets.argmax(axis=1)).to(self.device)
+        return torch.from_numpy(targets).to(self.device, torch.get_default_dtype())
+
+    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Cross-entropy; in a multi-label task binary cross-entropy, the mean over records and classes."""
+        if self.exclusive:
+            return F.cross_entropy(logits, targets)
+        return F.binary_cross_entropy_with_logits(logits, targets)
 
 
-def open_task(settings: ClassifySettings, random_start: bool, device: torch.device) -> Task:
-    """The task that `settings` describe, its encoder on `device`.
+def open_task(settings: ClassifySettings, random_start: bool, device: torch.device, needs_val: bool = True) -> Task:
+    """The task that `settings` describe.
 
-    `random_start` draws the weights of an encoder of the paper's width and normalisation instead of loading one.
+    `random_start` takes encoders of the paper's width and normalisation with random weights instead of a checkpoint's.
+    Of the K folds one is the test, the next validation where that `needs_val`, the others training.
 
-    Raises LfbtError for settings out of range, an occupied run folder, a data set or checkpoint that is none, labels
-    that do not fit, and an empty split.
+    Raises LfbtError for settings out of range, a data set or checkpoint that is none, labels that do not fit, an empty
+    split, and test records that the encoder was pretrained on, unless told.
     """
     check_range("epochs", settings.epochs, "[1, inf)")
     check_range("batch-size", settings.batch_size, "[2, inf)")
-    check_range("learning-rate", settings.learning_rate, "(0, 1000]")
-    check_range("seed", settings.seed, "[0, inf)")
     check_range("workers", settings.workers, "[0, inf)")
+    for name, values in (("fraction", settings.fraction), ("seeds", settings.seeds)):
+        if not values or len(set(values)) < len(values):
+            raise LfbtError(f"{name}: {' '.join(map(str, values)) or 'none given'}; give one or more, each once")
+    for seed in settings.seeds:
+        check_range("seeds", seed, "[0, inf)")
+    for fraction in settings.fraction:
+        check_range("fraction", fraction, "(0, 1]")
     if random_start == (settings.checkpoint is not None):
         raise LfbtError(
             "checkpoint: give either --checkpoint, or --random-encoder (probe) or --from-scratch (finetune)"
         )
-    refuse_occupied(settings.run_dir)
     dataset = open_dataset(settings.data_dir, settings.split_seed)
     targets = dataset.targets()
     if settings.num_classes is not None and settings.num_classes != len(dataset.classes):
@@ -109,39 +149,57 @@ def open_task(settings: ClassifySettings, random_start: bool, device: torch.devi
             f"num-classes: {settings.num_classes} contradicts the {len(dataset.classes)} classes of "
             f"{settings.data_dir}: {', '.join(dataset.classes)}"
         )
+    loaded = None
     if settings.checkpoint is None:
         dataset = dataset.select_leads(settings.leads) if settings.leads else dataset
         config = EncoderConfig(dataset.leads, dataset.sampling_rate, dataset.n_samples)
-        encoder = random_encoder(config, settings.seed)
     else:
-        encoder = load_encoder(settings.checkpoint)
-        encoder, dataset = match(encoder, dataset, settings.leads, settings.allow_mismatch)
+        tested = np.arange(len(dataset)) if settings.folds else dataset.rows("test")
+        refuse_seen(settings.checkpoint, dataset, tested, settings.allow_test_records)
+        loaded = load_encoder(settings.checkpoint)
+        loaded, dataset = match(loaded, dataset, settings.leads, settings.allow_mismatch)
+        config = loaded.config
+    folds = _folds(dataset, targets, settings, needs_val) if settings.folds else (_own_splits(dataset),)
+    return Task(dataset, targets, config, loaded, folds, device)
+
+
+def _own_splits(dataset: DataSet) -> Rows:
     rows = {split: dataset.rows(split) for split in SPLITS}
     for split, chosen in rows.items():
         if not len(chosen):
             raise LfbtError(
-                f"{settings.data_dir}: split {split} has no records; prepare the data set with all three splits"
+                f"{dataset.folder}: split {split} has no records; prepare the data set with all three splits, or "
+                "cross-validate with --folds"
             )
-    rows["train"] = rows["train"][stratified_fraction(targets[rows["train"]], settings.fraction, settings.seed)]
-    if len(np.unique(targets[rows["train"]])) < 2:
-        only = dataset.classes[targets[rows["train"]][0]]
-        raise LfbtError(
-            f"{settings.data_dir}: the training records are all of class {only}; a classifier needs two classes"
-        )
-    return Task(encoder.to(device), dataset, targets, rows, device)
+    return rows
+
+
+def _folds(
+    dataset: DataSet, targets: NDArray[np.bool_], settings: ClassifySettings, needs_val: bool
+) -> tuple[Rows, ...]:
+    check_range("folds", settings.folds, "[3, inf)" if needs_val else "[2, inf)", "one is the test, one validation")
+    fold_of = patient_folds(dataset.patients, targets, settings.folds, settings.split_seed)
+    folds = []
+    for fold in range(settings.folds):
+        val = (fold + 1) % settings.folds if needs_val else -1
+        where = {"train": (fold_of != fold) & (fold_of != val), "val": fold_of == val, "test": fold_of == fold}
+        folds.append({split: np.flatnonzero(chosen) for split, chosen in where.items()})
+    return tuple(folds)
 
 
 class Head(nn.Module):
     """The linear classifier: embeddings ``[records, leads × 64]`` → logits ``[records, classes]``.
 
     Embeddings are standardised first with `mean` and `std`, which are 0 and 1 unless `standardise` sets them.
+    `exclusive`: a record has one class; otherwise it may have several.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, n_inputs: int, n_classes: int) -> None:
+    def __init__(self, n_inputs: int, n_classes: int, exclusive: bool = True) -> None:
         super().__init__()
+        self.exclusive = exclusive
         self.linear = nn.Linear(n_inputs, n_classes)
         self.register_buffer("mean", torch.zeros(n_inputs))
         self.register_buffer("std", torch.ones(n_inputs))
@@ -161,19 +219,24 @@ class Head(nn.Module):
         logits: Tensor = self.linear(self.standardised(embeddings))
         return logits
 
+    def probabilities(self, logits: Tensor) -> NDArray[np.float32]:
+        """What logits say: of exclusive classes they add up to 1, of others each is a probability by itself."""
+        found: NDArray[np.float32] = (logits.softmax(dim=1) if self.exclusive else logits.sigmoid()).cpu().numpy()
+        return found
 
-def new_head(task: Task, seed: int) -> Head:
+
+def new_head(task: Task, n_inputs: int, seed: int) -> Head:
     """An untrained head for `task`, drawn from `seed`."""
-    config = task.encoder.config
     with seeded(seed):
-        return Head(len(config.leads) * config.n_features, len(task.dataset.classes)).to(task.device)
+        return Head(n_inputs, len(task.dataset.classes), task.exclusive).to(task.device)
 
 
 def save_head(folder: Path, head: Head, classes: Sequence[str]) -> None:
     """Write a head and the names of its classes in column order."""
     folder.mkdir(parents=True, exist_ok=True)
     save_tensors(folder / "model.safetensors", head.state_dict())
-    content = {"lfbt_version": lfbt.__version__, "classes": list(classes), "n_inputs": head.linear.in_features}
+    form = {"classes": list(classes), "n_inputs": head.linear.in_features, "exclusive": head.exclusive}
+    content = {"lfbt_version": lfbt.__version__, **form}
     write_json(folder / "config.json", content)
 
 
@@ -182,79 +245,8 @@ def load_head(folder: Path) -> tuple[Head, tuple[str, ...]]:
     content = read_json(folder / "config.json")
     try:
         classes = tuple(content["classes"])
-        head = Head(int(content["n_inputs"]), len(classes))
+        head = Head(int(content["n_inputs"]), len(classes), bool(content.get("exclusive", True)))
     except (KeyError, TypeError, ValueError) as error:
         raise LfbtError(f"{folder}: does not describe a classifier ({type(error).__name__}: {error})") from error
     load_state(head, load_tensors(folder / "model.safetensors"), folder / "model.safetensors")
     return head.eval(), classes
-
-
-@dataclasses.dataclass(frozen=True)
-class Fitted:
-    """A trained classifier: logits ``[records, classes]`` of the scored splits, and how it came to be."""
-
-    head: Head
-    logits: dict[str, Tensor]
-    history: list[dict[str, float]]
-    best_epoch: int
-
-
-def encoder_start(checkpoint: Path | None, seed: int) -> dict[str, Any]:
-    """Where an encoder came from: the checkpoint's name and history, or the seed of random weights."""
-    if checkpoint is None:
-        return {"checkpoint": None, "history": {"method": "random", "seed": seed}}
-    return {"checkpoint": checkpoint.resolve().name, "history": load_history(checkpoint)}
-
-
-def write_results(
-    kind: str, settings: ClassifySettings, task: Task, fitted: Fitted, arrays: Mapping[str, NDArray[Any]] | None = None
-) -> dict[str, Any]:
-    """Score validation and test once each and write the run folder, whole or not at all; returns the results.
-
-    The folder holds ``results.json``, ``predictions.csv`` (test records), ``history.jsonl``, ``splits.csv``, the
-    encoder and the head, and each of `arrays` as ``.npy``.
-    """
-    import pandas as pd
-
-    dataset, classes = task.dataset, task.dataset.classes
-    probabilities = {split: logits.softmax(dim=1).cpu().numpy() for split, logits in fitted.logits.items()}
-    scores = {split: evaluate(p, task.targets[task.rows[split]], classes) for split, p in probabilities.items()}
-    counts = {
-        split: {name: int((task.targets[rows] == k).sum()) for k, name in enumerate(classes)}
-        for split, rows in task.rows.items()
-    }
-    start = encoder_start(settings.checkpoint, settings.seed)
-    results = {
-        "kind": kind,
-        "lfbt_version": lfbt.__version__,
-        "synthetic": dataset.synthetic,
-        "data": {
-            "folder": dataset.folder.name,
-            "hash": dataset.hash,
-            "names_assumed": dataset.names_assumed,
-            "classes": list(classes),
-            "counts": counts,
-        },
-        "leads": list(task.encoder.config.leads),
-        "encoder": start,
-        "settings": dataclasses.asdict(settings),
-        "best_epoch": fitted.best_epoch,
-        "val_loss": fitted.history[fitted.best_epoch - 1]["val_loss"],
-        **scores,
-    }
-    rows = task.rows["test"]
-    predictions = pd.DataFrame(probabilities["test"], columns=[f"p_{name}" for name in classes])
-    predictions.insert(0, "id", [dataset.ids[row] for row in rows])
-    predictions.insert(1, "patient", [dataset.patients[row] for row in rows])
-    predictions.insert(2, "label", [classes[k] for k in task.targets[rows]])
-    used = [(dataset.ids[row], split) for split, chosen in task.rows.items() for row in chosen]
-    with new_folder(settings.run_dir) as folder:
-        for name, array in (arrays or {}).items():
-            np.save(folder / f"{name}.npy", array)
-        predictions.to_csv(folder / PREDICTIONS, index=False)
-        pd.DataFrame(used, columns=["id", "split"]).to_csv(folder / "splits.csv", index=False)
-        (folder / HISTORY).write_text("".join(json.dumps(line) + "\n" for line in fitted.history), encoding="utf-8")
-        save_encoder(folder / ENCODER_FOLDER, task.encoder, {"kind": kind, "start": start})
-        save_head(folder / HEAD, fitted.head, classes)
-        write_json(folder / RESULTS, results)
-    return results

@@ -115,24 +115,31 @@ class DataSet:
         """The rows of the records in `splits`, in order."""
         return np.flatnonzero(np.isin(self.split, splits))
 
-    def targets(self) -> NDArray[np.int64]:
-        """The class number of every record ``[records]``.
+    @property
+    def exclusive(self) -> bool:
+        """Whether every record has exactly one label; otherwise a classifier's task is multi-label."""
+        return all(len(labels) == 1 for labels in self.labels)
 
-        Raises LfbtError when a record has no label or several, or when there are fewer than two classes.
+    def targets(self) -> NDArray[np.bool_]:
+        """Which classes every record has ``[records, classes]``.
+
+        Raises LfbtError when a record has no label, or when there are fewer than two classes.
         """
         if len(self.classes) < 2:
             raise LfbtError(
                 f"{self.folder}: {len(self.classes)} class(es) ({','.join(self.classes) or 'no labels'}); a classifier "
                 "needs two or more: prepare it with a label rule"
             )
-        for name, labels in zip(self.ids, self.labels, strict=True):
-            if len(labels) != 1:
-                raise LfbtError(
-                    f"{self.folder}: record {name} has {len(labels)} labels ({';'.join(labels)}); one is needed: "
-                    "prepare the data set without --keep-multi-label"
-                )
         number = {name: i for i, name in enumerate(self.classes)}
-        return np.array([number[labels[0]] for labels in self.labels], dtype=np.int64)
+        targets = np.zeros((len(self), len(self.classes)), dtype=bool)
+        for row, labels in enumerate(self.labels):
+            if not labels:
+                raise LfbtError(
+                    f"{self.folder}: record {self.ids[row]} has no label; a classifier needs one or more: prepare the "
+                    "data set with a label rule"
+                )
+            targets[row, [number[label] for label in labels]] = True
+        return targets
 
     def batch(self, rows: NDArray[np.int64], normalisation: Normalisation) -> Signal:
         """The normalised signals ``[records, leads, samples]`` of `rows`, float32: all that an encoder ever sees.
@@ -176,20 +183,21 @@ def from_arrays(signals: Signal, leads: Sequence[str], sampling_rate: float) -> 
     )
 
 
-def open_dataset(folder: Path, split_seed: int = 0) -> DataSet:
+def open_dataset(folder: Path, split_seed: int = 0, patients_apart: bool = True) -> DataSet:
     """The data set in `folder`: packed, or the authors' folders of ``.npy`` files.
 
     Class folders without split folders are split as `split_by_patient` does with `split_seed`, 20 % test and 10 % of
     the rest validation, each file a patient of its own. ``.npy`` folders name no leads and no rate: with eight rows
     the paper's leads are assumed, with twelve the standard ones, and ten seconds, unless a manifest says otherwise.
 
-    Raises LfbtError for a folder in no known layout and for files that do not fit each other.
+    Raises LfbtError for a folder in no known layout, for files that do not fit each other and, where they are to be
+    `patients_apart`, for a patient in two splits.
     """
     if not folder.is_dir():
         raise LfbtError(f"data-dir: {folder} is not a folder; give {LAYOUTS}")
     manifest = read_json(folder / MANIFEST) if (folder / MANIFEST).is_file() else {}
     if (folder / SIGNALS).is_file() and manifest:
-        return _open_packed(folder, manifest)
+        return _open_packed(folder, manifest, patients_apart)
     return _open_npy(folder, manifest, split_seed)
 
 
@@ -245,7 +253,7 @@ def _hash(texts: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()
 
 
-def _open_packed(folder: Path, manifest: dict[str, Any]) -> DataSet:
+def _open_packed(folder: Path, manifest: dict[str, Any], patients_apart: bool) -> DataSet:
     import pandas as pd
 
     try:
@@ -281,7 +289,8 @@ def _open_packed(folder: Path, manifest: dict[str, Any]) -> DataSet:
         raise LfbtError(f"{folder}: label {min(strangers)} of {RECORDS} is no class of {MANIFEST}; prepare it again")
     if not set(dataset.split) <= set(SPLITS):
         raise LfbtError(f"{folder}: {RECORDS} has a split that is not one of {', '.join(SPLITS)}; prepare it again")
-    if len(set(zip(dataset.patients, dataset.split.tolist(), strict=True))) > len(set(dataset.patients)):
+    n_places = len(set(zip(dataset.patients, dataset.split.tolist(), strict=True)))
+    if patients_apart and n_places > len(set(dataset.patients)):
         raise LfbtError(f"{folder}: a patient stands in two splits of {RECORDS}; prepare it again")
     return dataset
 

@@ -84,7 +84,7 @@ def embed(settings: EmbedSettings) -> dict[str, Any]:
         table.to_csv(folder / "records.csv", index=False)
         if has_head:
             with torch.no_grad():
-                probabilities = head.to(device)(embeddings).softmax(dim=1).cpu().numpy()
+                probabilities = head.probabilities(head.to(device)(embeddings))
             columns = [f"p_{name}" for name in classes]
             named = pd.concat([table[["id", "patient"]], pd.DataFrame(probabilities, columns=columns)], axis=1)
             named.to_csv(folder / PROBABILITIES, index=False)

@@ -91,6 +91,13 @@ class Launch:
             raise failure
         raise SystemExit(2)
 
+    def from_main(self, value: _ResultT) -> _ResultT:
+        """The main process's `value`, in every process."""
+        values = [value] * self.n_processes
+        if self.n_processes > 1:
+            dist.all_gather_object(values, value, group=self.control)
+        return values[0]
+
     def failure(self, text: str) -> BaseException:
         """What to raise in this process for what all of them have found: the main one tells of it."""
         return LfbtError(text) if self.is_main else SystemExit(2)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -13,7 +13,6 @@ from torch import Tensor
 from lfbt.dataset import DataSet
 from lfbt.encoder import LeadEncoders
 from lfbt.features import compute_embeddings
-from lfbt.metrics import evaluate
 
 # Records without labels that rank and spread are measured on.
 _SAMPLE = 1024
@@ -94,7 +93,7 @@ def _auroc(
     targets = labelled.targets()
     train, val = labelled.rows("train"), labelled.rows("val")
     x_train, x_val = (embeddings_of(labelled, rows).cpu() for rows in (train, val))
-    return None if give_up() else ridge_auroc(x_train, targets[train], x_val, targets[val], labelled.classes)
+    return None if give_up() else ridge_auroc(x_train, targets[train], x_val, targets[val])
 
 
 def sample_rows(rows: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
@@ -124,17 +123,19 @@ def feature_spread(features: Tensor) -> list[float]:
 
 
 def ridge_auroc(
-    train: Tensor, train_targets: NDArray[np.int64], val: Tensor, val_targets: NDArray[np.int64], classes: Sequence[str]
+    train: Tensor, train_targets: NDArray[np.bool_], val: Tensor, val_targets: NDArray[np.bool_]
 ) -> float | None:
     """Macro AUROC of `val` ``[records, features]`` by ridge regression of the classes on standardised `train`.
 
-    In closed form: no step size, no epochs, no seed. None where validation has no class with records on either side.
+    Targets are ``[records, classes]``. In closed form: no step size, no epochs, no seed.
+    None where validation has no class with records on either side.
     """
     from sklearn.linear_model import RidgeCV
+    from sklearn.metrics import roc_auc_score
     from sklearn.preprocessing import StandardScaler
 
     scaler = StandardScaler().fit(train.numpy())
-    ones = np.eye(len(classes))[train_targets]
-    model = RidgeCV(_PENALTIES).fit(scaler.transform(train.numpy()), ones)
-    auroc: float | None = evaluate(model.predict(scaler.transform(val.numpy())), val_targets, classes)["auroc"]
-    return auroc
+    model = RidgeCV(_PENALTIES).fit(scaler.transform(train.numpy()), train_targets.astype(np.float64))
+    scores = model.predict(scaler.transform(val.numpy()))
+    aurocs = [roc_auc_score(y, p) for y, p in zip(val_targets.T, scores.T, strict=True) if 0 < y.sum() < len(y)]
+    return float(np.mean(aurocs)) if aurocs else None

@@ -63,8 +63,23 @@ class Run:
     @property
     def what(self) -> str:
         """What kind of run it is, in words."""
-        of_random = self.kind == "probe" and self.content["encoder"]["checkpoint"] is None
-        return _KINDS[self.kind] + (" of a random encoder" if of_random else "")
+        if self.kind != "probe":
+            return _KINDS[self.kind]
+        kind = "nearest neighbours" if self.content["classifier"] == "knn" else _KINDS[self.kind]
+        return kind + (" of a random encoder" if self.content["encoder"]["checkpoint"] is None else "")
+
+    @property
+    def name(self) -> str:
+        """The folder's name; of one of several trials with that of the folder they are in."""
+        is_trial = (self.folder.parent / SETTINGS).is_file() and self.kind != "pretrain"
+        return f"{self.folder.parent.name}/{self.folder.name}" if is_trial else self.folder.name
+
+
+def open_runs(folder: Path) -> list[Run]:
+    """The run in `folder`, or its trials where it holds several. Raises LfbtError as `open_run` does."""
+    trials = sorted(path.parent for path in folder.glob(f"*/{RESULTS}"))
+    is_series = (folder / SETTINGS).is_file() and not (folder / HISTORY).is_file() and trials
+    return [open_run(place) for place in (trials if is_series else [folder])]
 
 
 def open_run(folder: Path) -> Run:
@@ -95,16 +110,18 @@ def report(settings: ReportSettings) -> tuple[Path, pd.DataFrame]:
     were not tested on the same records.
     """
     refuse_occupied(settings.out)
-    runs = [open_run(folder) for folder in settings.runs]
+    runs = [run for folder in settings.runs for run in open_runs(folder)]
     if not runs:
         raise LfbtError("runs: none given; name run folders of pretrain, probe or finetune")
     if len({run.synthetic for run in runs}) > 1:
         made = next(run.folder for run in runs if run.synthetic)
         raise LfbtError(f"runs: {made} is of synthetic data and others are of real data; report them apart")
     classifiers = [run for run in runs if run.kind != "pretrain"]
-    hashes = {run.content["data"]["hash"] for run in classifiers}
-    if len(hashes) > 1:
+    tested_on = {(run.content["data"]["hash"], run.content["folds"]) for run in classifiers}
+    if len({data for data, _ in tested_on}) > 1:
         raise LfbtError("runs: they were tested on different data sets; report them apart")
+    if len(tested_on) > 1:
+        raise LfbtError("runs: some were tested on the test split and others in folds; report them apart")
     pretrainings = [run for run in runs if run.kind == "pretrain"]
     table = results_table(classifiers)
     sections = [_heading(runs)]
@@ -113,9 +130,10 @@ def report(settings: ReportSettings) -> tuple[Path, pd.DataFrame]:
     if classifiers:
         sections += ["<h2>Test split</h2>", _html_table(table), _PROTOCOL]
     for run in classifiers:
-        sections += [f"<h2>{html.escape(run.folder.name)}: {run.what}</h2>", _class_table(run), _confusion(run)]
+        sections += [f"<h2>{html.escape(run.name)}: {run.what}</h2>", _class_table(run)]
+        sections += [_confusion(run)] if run.content["task"] == "single-label" else []
     for run in pretrainings:
-        sections += [f"<h2>{html.escape(run.folder.name)}: {run.what}</h2>", _pretraining(run)]
+        sections += [f"<h2>{html.escape(run.name)}: {run.what}</h2>", _pretraining(run)]
     body = "\n".join(sections)
     page = f"<!doctype html><meta charset='utf-8'><title>lfbt report</title><style>{_STYLE}</style>\n{body}\n"
     with new_folder(settings.out) as folder:
@@ -126,8 +144,10 @@ def report(settings: ReportSettings) -> tuple[Path, pd.DataFrame]:
 
 
 _PROTOCOL = (
-    "<p class='note'>The epoch with the lowest validation loss was kept and the test split scored once, with it. "
-    "AUROC is one class against the rest, AUPRC average precision, both means over the classes in the test split.</p>"
+    "<p class='note'>What had the lowest validation loss was kept and the test split scored once, with it. AUROC is "
+    "one class against the rest, AUPRC average precision, both means over the classes in the test split; in brackets "
+    "the 95 % intervals of a bootstrap over patients. Chance is the AUPRC of guessing. F1 and balanced accuracy are "
+    "means over classes; ECE is the expected calibration error.</p>"
 )
 
 
@@ -135,14 +155,24 @@ def results_table(runs: Sequence[Run]) -> pd.DataFrame:
     """One row a classifier: what it is, its training records, and its figures on the test split."""
     import pandas as pd
 
-    columns = ("run", "kind", "leads", "training records", "AUROC", "AUPRC", "F1", "accuracy", "test records")
     rows = []
     for run in runs:
-        test, counts = run.content["test"], run.content["data"]["counts"]
-        figures = [test["auroc"], test["auprc"], test["f1"], test["accuracy"]]
-        leads = " ".join(run.content["leads"])
-        rows.append([run.folder.name, run.what, leads, sum(counts["train"].values()), *figures, test["records"]])
-    return pd.DataFrame(rows, columns=columns)
+        test = run.content["test"]
+        row = {
+            "run": run.name,
+            "kind": run.what,
+            "leads": " ".join(run.content["leads"]),
+            "training records": run.content["data"]["training_records"],
+        }
+        for name, key in (("AUROC", "auroc"), ("AUPRC", "auprc")):
+            row |= {name: test[key], f"{name} interval": _interval(test["intervals"][key])}
+        row |= {"chance": test["prior"], "F1": test["f1"], "balanced accuracy": test["balanced_accuracy"]}
+        rows.append(row | {"accuracy": test["accuracy"], "ECE": test["ece"], "test records": test["records"]})
+    return pd.DataFrame(rows)
+
+
+def _interval(bounds: Sequence[float] | None) -> str:
+    return "-" if bounds is None else f"[{bounds[0]:.3f}, {bounds[1]:.3f}]"
 
 
 def _heading(runs: Sequence[Run]) -> str:
@@ -162,10 +192,8 @@ def _overview(classifiers: Sequence[Run], pretrainings: Sequence[Run]) -> Figure
     if pretrainings:
         axes = panels.pop(0)
         for run in pretrainings:
-            axes.plot(
-                [line["epoch"] for line in run.history], [line["loss"] for line in run.history], label=run.folder.name
-            )
-        axes.set(xlabel="epoch", ylabel="LFBT loss", title="Pretraining, without labels")
+            axes.plot([line["epoch"] for line in run.history], [line["loss"] for line in run.history], label=run.name)
+        axes.set(xlabel="epoch", ylabel="loss", title="Pretraining, without labels")
         axes.legend(frameon=False)
     if classifiers:
         axes = panels.pop(0)
@@ -174,7 +202,7 @@ def _overview(classifiers: Sequence[Run], pretrainings: Sequence[Run]) -> Figure
             values = [np.nan if run.content["test"][key] is None else run.content["test"][key] for run in classifiers]
             bars = axes.barh(places + shift, values, height=0.38, label=name, color=colour)
             axes.bar_label(bars, fmt="%.3f", padding=3)
-        axes.set_yticks(places, [f"{run.folder.name}\n{run.what}" for run in classifiers])
+        axes.set_yticks(places, [f"{run.name}\n{run.what}" for run in classifiers])
         axes.invert_yaxis()
         axes.set(xlim=(0, 1.12), title="Test split" + (", SYNTHETIC data" if classifiers[0].synthetic else ""))
         axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.08), ncols=2)
@@ -197,33 +225,46 @@ def _confusion(run: Run) -> str:
     for (row, column), count in np.ndenumerate(matrix):
         colour = "white" if shares[row, column] > 0.5 else "black"
         axes.text(column, row, str(count), ha="center", va="center", color=colour)
-    return _image(figure, f"Confusion matrix of {run.folder.name}")
+    return _image(figure, f"Confusion matrix of {run.name}")
 
 
 def _class_table(run: Run) -> str:
     import pandas as pd
 
     rows = [{"class": name, **figures} for name, figures in run.content["test"]["per_class"].items()]
-    columns = {"records": "test records", "prior": "share", "auroc": "AUROC", "auprc": "AUPRC"}
+    columns = {"records": "test records", "prior": "chance", "auroc": "AUROC", "auprc": "AUPRC", "f1": "F1"}
     encoder = run.content["encoder"]
     start = f"encoder {encoder['checkpoint']}" if encoder["checkpoint"] else "random encoder"
     absent = run.content["test"]["absent_classes"]
-    lines = [f"<p>From {html.escape(start)}, epoch {run.content['best_epoch']} of {len(run.history)} kept.</p>"]
+    lines = [f"<p>From {html.escape(start)}, {_kept(run)}.</p>"]
     lines.append(_html_table(pd.DataFrame(rows).rename(columns=columns)))
     if absent:
         lines.append(f"<p class='note'>No test record of {html.escape(', '.join(absent))}: left out of the means.</p>")
     return "\n".join(lines)
 
 
+def _kept(run: Run) -> str:
+    """What was chosen on validation, in words."""
+    if run.content["folds"]:
+        return f"{run.content['folds']} patient-disjoint folds, all test records scored together"
+    return ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in run.content["chosen"].items()) + " kept"
+
+
 def _pretraining(run: Run) -> str:
     last, content = run.history[-1], run.content
     seconds = sum(line["seconds"] for line in run.history)
+    objective, first = str(content.get("objective", "lfbt")), run.history[0]["loss"]
+    if objective == "lfbt":
+        objective += f", γ {content['gamma']}"
+        loss = f"{first:.1f} → {last['loss']:.1f} (intra {last['intra']:.1f}, inter {last['inter']:.1f})"
+        note = "The loss is a sum over the projector's dimensions: values in the hundreds are normal, and only runs "
+    else:
+        loss, note = f"{first:.3f} → {last['loss']:.3f}", "Only losses of the same objective, and of runs "
     return (
-        f"<p>{content['records']} records, preset {html.escape(str(content['preset']))}, γ {content['gamma']}, batch "
+        f"<p>{content['records']} records, preset {html.escape(str(content['preset']))}, objective "
+        f"{html.escape(objective)}, batch "
         f"{content['batch_size']}, projector {html.escape(content['projector'])}: {len(run.history)} epochs in "
-        f"{seconds:.0f} s, loss {run.history[0]['loss']:.1f} → {last['loss']:.1f} (intra {last['intra']:.1f}, inter "
-        f"{last['inter']:.1f}).</p><p class='note'>The loss is a sum over the projector's dimensions: values in the "
-        "hundreds are normal, and only runs with the same projector and batch compare.</p>"
+        f"{seconds:.0f} s, loss {loss}.</p><p class='note'>{note}with the same projector and batch compare.</p>"
     )
 
 

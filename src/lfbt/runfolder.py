@@ -15,8 +15,9 @@ from lfbt.output import HISTORY, PARTIAL, cannot_write, new_file, read_json, ref
 from lfbt.recording import LfbtError
 
 SETTINGS = "settings.json"
-#: What a run folder of a classifier has instead.
+#: What a run folder of a classifier has instead, and the probabilities of its test records.
 RESULTS = "results.json"
+PREDICTIONS = "predictions.csv"
 CHECKPOINTS = "checkpoints"
 #: The encoder as it was last, and as it was when its quality was best.
 ENCODER_FOLDER = "encoder"
@@ -68,7 +69,7 @@ def _refuse_another(folder: Path, resume: bool) -> None:
     if (holds_something and not resume) or (folder.exists() and not folder.is_dir()):
         refuse_occupied(folder)
     if holds_something and not (folder / SETTINGS).is_file():
-        raise LfbtError(f"resume: {folder} holds no run of lfbt pretrain; name its run folder, or a new one")
+        raise LfbtError(f"resume: {folder} holds no run that goes on; name the folder of one, or a new one")
 
 
 def _remove_half_written(folder: Path) -> None:
@@ -92,7 +93,7 @@ def _remove_if_nothing_came_of_it(folder: Path) -> None:
 FREE_ON_RESUME = frozenset(
     {
         "lfbt_version", "data_dir", "run_dir", "device", "low_memory", "workers", "print_freq", "save_steps",
-        "save_minutes", "keep", "quality_data", "quality_every", "trackers",
+        "save_minutes", "keep", "quality_data", "quality_every", "trackers", "exclude", "allow_test_records",
     }
 )  # fmt: skip
 

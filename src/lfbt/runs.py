@@ -10,6 +10,7 @@ from typing import Any
 from lfbt.output import read_json
 from lfbt.recording import LfbtError
 from lfbt.runfolder import ENCODER_FOLDER, FREE_ON_RESUME, RESULTS, SETTINGS, is_going_on, read_history
+from lfbt.tables import as_text
 
 # What every run has its own of, or what says nothing of how it learned.
 _NEVER_SHOWN = FREE_ON_RESUME - {"data_dir"} | {"checkpoint"}
@@ -53,7 +54,9 @@ def _summary(folder: Path) -> RunSummary | None:
         content = read_json(folder / name)
     except LfbtError:
         return None
-    return of(folder, content) if "lfbt_version" in content else None
+    # The settings of several trials are those of the folders below.
+    is_series = name == SETTINGS and "kind" in content
+    return of(folder, content) if "lfbt_version" in content and not is_series else None
 
 
 def _of_pretraining(folder: Path, settings: dict[str, Any]) -> RunSummary:
@@ -88,9 +91,15 @@ def _quality(history: Sequence[dict[str, Any]]) -> str:
 
 def _of_classifier(folder: Path, results: dict[str, Any]) -> RunSummary:
     try:
-        auroc = results["val"]["auroc"]
-        settings = results["settings"] | {"encoder": results["encoder"]["checkpoint"] or "random"}
-        epoch = f"{results['best_epoch']}/{settings['epochs']}"
+        auroc = (results["val"] or {}).get("auroc")
+        own = {
+            "fraction": results["fraction"],
+            "seeds": results["seed"],
+            "lead_subsets": results["lead_subset"] or "all",
+        }
+        settings = results["settings"] | own | {"encoder": results["encoder"]["checkpoint"] or "random"}
+        has_epoch = not results["folds"] and "epoch" in results["chosen"]
+        epoch = f"{results['chosen']['epoch']}/{settings['epochs']}" if has_epoch else "-"
         quality = "-" if auroc is None else f"val AUROC {auroc:.4f}"
         return RunSummary(folder, results["kind"], "finished", epoch, results["val_loss"], quality, settings)
     except (KeyError, TypeError) as error:
@@ -119,5 +128,4 @@ def runs_table(runs: Sequence[RunSummary], below: Path) -> str:
         name = run.folder.relative_to(below).as_posix() if run.folder != below else run.folder.name
         loss = "-" if run.loss is None else f"{run.loss:.4g}"
         rows.append((name, run.kind, run.state, run.epoch, loss, run.quality, run.differs))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+    return as_text(rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 
@@ -64,16 +65,58 @@ def _two_parts(
     return np.sort(large), np.sort(small)
 
 
-def stratified_fraction(targets: NDArray[np.int64], fraction: float, seed: int) -> NDArray[np.int64]:
-    """The positions of a stratified `fraction` of `targets`, in ascending order.
+def stratified_fraction(
+    patients: Sequence[str], targets: NDArray[np.bool_], fraction: float, seed: int
+) -> NDArray[np.int64]:
+    """The positions of a stratified `fraction` of the records with `targets` ``[records, classes]``, ascending.
 
-    Each class keeps the rounded-up fraction of its records, in an order drawn from the seed, so that a smaller
-    fraction is a subset of a larger one. Raises LfbtError for a fraction outside (0, 1].
+    Whole patients are taken. The patients of each stratum keep the rounded-up fraction of it, in an order drawn from
+    the seed, so that a smaller fraction is a subset of a larger one. A patient's stratum is the rarest of his classes.
+
+    Raises LfbtError for a fraction outside (0, 1].
     """
     check_range("fraction", fraction, "(0, 1]")
-    kept = []
-    for label in np.unique(targets):
-        positions = np.flatnonzero(targets == label)
-        order = np.random.default_rng((seed, int(label) + 1)).permutation(positions)
-        kept.append(order[: int(np.ceil(fraction * len(positions)))])
-    return np.sort(np.concatenate(kept)) if kept else np.empty(0, dtype=np.int64)
+    names, strata = _strata(patients, targets)
+    kept: set[str] = set()
+    for stratum in np.unique(strata):
+        positions = np.flatnonzero(strata == stratum)
+        order = np.random.default_rng((seed, int(stratum) + 1)).permutation(positions)
+        kept.update(names[i] for i in order[: int(np.ceil(fraction * len(positions)))])
+    return np.flatnonzero([patient in kept for patient in patients])
+
+
+def patient_folds(patients: Sequence[str], targets: NDArray[np.bool_], n_folds: int, seed: int) -> NDArray[np.int64]:
+    """The fold of every record ``[records]``, from 0 on, all records of a patient in the same one.
+
+    Patients are dealt out by scikit-learn's StratifiedKFold, shuffled; a patient's stratum is the rarest of his
+    classes, and one of fewer patients than folds is not in every fold. Raises LfbtError for fewer than two folds, and
+    for more folds than the largest stratum has patients.
+    """
+    from sklearn.model_selection import StratifiedKFold
+
+    check_range("folds", n_folds, "[2, inf)")
+    check_range("split-seed", seed, "[0, 4294967295]")
+    names, strata = _strata(patients, targets)
+    most = int(np.bincount(strata).max(initial=0))
+    if most < n_folds:
+        raise LfbtError(f"folds: {n_folds} are more than the {most} patients of the most frequent class; take fewer")
+    fold_of: dict[str, int] = {}
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The least populated class", UserWarning)
+        dealt = StratifiedKFold(n_folds, shuffle=True, random_state=seed).split(strata, strata)
+        for fold, (_, chosen) in enumerate(dealt):
+            fold_of |= {names[i]: fold for i in chosen}
+    return np.array([fold_of[patient] for patient in patients])
+
+
+def _strata(patients: Sequence[str], targets: NDArray[np.bool_]) -> tuple[list[str], NDArray[np.int64]]:
+    """The patients in the order of their first records, and the number of the rarest class that each has.
+
+    Rare is what few records have; of equally rare classes it is the first. Patients without any class are a stratum.
+    """
+    number = {name: i for i, name in enumerate(dict.fromkeys(patients))}
+    of_patient = np.zeros((len(number), targets.shape[1] + 1), dtype=bool)
+    np.logical_or.at(of_patient, [number[patient] for patient in patients], np.pad(targets, ((0, 0), (0, 1))))
+    of_patient[:, -1] = True
+    frequency = np.append(targets.sum(axis=0), len(targets) + 1)
+    return list(number), np.where(of_patient, frequency, len(targets) + 2).argmin(axis=1)

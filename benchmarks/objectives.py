@@ -1,0 +1,118 @@
+"""LFBT beside other objectives, the published weights, a random encoder and training from scratch, on real ECGs.
+
+    python -m benchmarks.objectives --data ../shared/data --out objectives
+
+Every objective learns from the same records without labels (Challenge 2011 set-a and the Challenge 2020/2021 samples
+less their PTB-XL records) with the same encoder, views, batch, rate and epochs, once a seed. Every encoder is probed on
+the PTB-XL records by logistic regression in patient-disjoint folds, at each fraction of the training labels. What is
+there already is left as it is, so that the same command goes on after a stop. Ends with the table of `lfbt compare`.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from lfbt.compare import CompareSettings, compare
+from lfbt.finetune import FinetuneSettings, finetune
+from lfbt.prepare import PrepareSettings, prepare
+from lfbt.pretrain import PretrainSettings, preset_settings, pretrain
+from lfbt.probe import ProbeSettings, probe
+from lfbt.runfolder import RESULTS
+from lfbt.sources import Challenge, Folder, PtbXl
+
+#: The settings in which the objectives differ; γ = 1 is plain Barlow Twins of each lead.
+OBJECTIVES: dict[str, dict[str, Any]] = {
+    "lfbt-0.8": {"gamma": 0.8},
+    "lfbt-0.6": {"gamma": 0.6},
+    "barlow": {"gamma": 1.0},
+    "simclr": {"objective": "simclr"},
+    "vicreg": {"objective": "vicreg"},
+    "lead-contrastive": {"objective": "lead-contrastive"},
+}
+# PTB-XL under another name.
+_OVERLAP = "HR"
+
+
+def prepared(data: Path, out: Path, n_samples: int) -> None:
+    """Prepare both sources without labels, and the labelled records; the published weights take other samples."""
+    challenge = out / "challenge"
+    if not challenge.exists():
+        challenge.mkdir(parents=True)
+        for file in sorted((data / "challenge").iterdir()):
+            if not file.name.startswith(_OVERLAP):
+                (challenge / file.name).symlink_to(file.resolve())
+    for source, kind, folder, target, samples in (
+        (Folder(), "folder", data / "cinc2011" / "acceptable", "cinc2011", n_samples),
+        (Challenge(), "challenge", challenge, "challenge", n_samples),
+        (PtbXl(), "ptbxl", data / "ptbxl", "ptbxl", n_samples),
+        (PtbXl(), "ptbxl", data / "ptbxl", "ptbxl-published", PrepareSettings().n_samples),
+    ):
+        if not (out / "data" / target).exists():
+            prepare(source, kind, folder, out / "data" / target, PrepareSettings(n_samples=samples))
+
+
+def pretrained(out: Path, name: str, seed: int, epochs: int) -> Path:
+    """The run folder of an encoder that has learned by the objective called `name`."""
+    folder = out / "pretrain" / f"{name}-seed-{seed}"
+    base = preset_settings("small", (out / "data" / "cinc2011", out / "data" / "challenge"), folder)
+    changes = {"epochs": epochs, "seed": seed, "resume": True, "quality_every": 0} | OBJECTIVES[name]
+    return pretrain(PretrainSettings(**(vars(base) | changes)))
+
+
+def scored(out: Path, name: str, seed: int, arguments: argparse.Namespace, **start: Any) -> None:
+    """Probe an encoder at every fraction, or, `from_scratch`, train one."""
+    for fraction in arguments.fractions:
+        folder = out / "scores" / name / f"fraction-{fraction:g}-seed-{seed}"
+        if (folder / RESULTS).is_file():
+            continue
+        common: dict[str, Any] = {
+            "data_dir": out / "data" / ("ptbxl-published" if name.startswith("published") else "ptbxl"),
+            "run_dir": folder,
+            "fraction": (fraction,),
+            "seeds": (seed,),
+            "folds": arguments.folds,
+        }
+        if start.get("from_scratch"):
+            settings = {"epochs": arguments.scratch_epochs, "batch_size": 64, "learning_rate": 1e-3}
+            finetune(FinetuneSettings(**common, **settings, from_scratch=True))
+        else:
+            probe(ProbeSettings(**common, **start, classifier="logistic", c=(0.01,)))
+
+
+def main() -> None:
+    """Do all that is not done yet, and print and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder of the real recordings")
+    parser.add_argument("--out", type=Path, required=True, help="folder for all that is made")
+    parser.add_argument("--epochs", type=int, default=40, help="of every objective")
+    parser.add_argument("--scratch-epochs", type=int, default=20, help="of training from scratch")
+    parser.add_argument("--n-samples", type=int, default=512, help="of a record")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--fractions", type=float, nargs="+", default=[0.1, 1.0])
+    parser.add_argument("--folds", type=int, default=10)
+    parser.add_argument("--only", nargs="+", default=[], help="make these rows only, and no table")
+    arguments = parser.parse_args()
+    out = arguments.out
+    prepared(arguments.data, out, arguments.n_samples)
+    weights = sorted((arguments.data / "weights").glob("*.pth"))
+    rows = [*OBJECTIVES, *(f"published-{path.stem.rpartition('_')[2]}" for path in weights), "random", "scratch"]
+    for seed in arguments.seeds:
+        for name in arguments.only or rows:
+            if name in OBJECTIVES:
+                start: dict[str, Any] = {"checkpoint": pretrained(out, name, seed, arguments.epochs)}
+            elif name in ("random", "scratch"):
+                start = {"random_encoder": True} if name == "random" else {"from_scratch": True}
+            else:
+                path = next(path for path in weights if path.stem.endswith(name.rpartition("-")[2]))
+                start = {"checkpoint": path}
+            scored(out, name, seed, arguments, **start)
+    if not arguments.only:
+        number = len(list(out.glob("compare*")))
+        table, _ = compare(CompareSettings(tuple(out / "scores" / name for name in rows), out / f"compare-{number}"))
+        print(table)
+
+
+if __name__ == "__main__":
+    main()
