@@ -24,6 +24,7 @@ from lfbt.prepare import PrepareSettings
 from lfbt.pretrain import PretrainSettings, preset_settings
 from lfbt.probe import ProbeSettings
 from lfbt.recording import PAPER_LEADS
+from lfbt.reproduce import ReproduceSettings, quick_defaults
 from lfbt.sources import SOURCES
 from lfbt.weights import load_encoder
 
@@ -132,9 +133,9 @@ def test_a_classifier_leaves_its_results(place, run, kind, checkpoint, method):
     lines = [json.loads(line) for line in (place / run / "history.jsonl").read_text().splitlines()]
     losses = [line["val_loss"] for line in lines]
     assert len(losses) == 2
-    assert (results["best_epoch"], results["val_loss"]) == (losses.index(min(losses)) + 1, min(losses))
+    assert (results["chosen"]["epoch"], results["val_loss"]) == (losses.index(min(losses)) + 1, min(losses))
     said = read(place / "said.json")[run]
-    assert f"{kind}, epoch {results['best_epoch']} kept" in said
+    assert f"{kind}, epoch {results['chosen']['epoch']}" in said
     assert f"SYNTHETIC data, {len(test)} test records: macro AUROC {results['test']['auroc']:.4f}" in said
     for name in CLASSES:
         assert re.search(rf"^  {name} +\d+ records  AUROC ", said, re.MULTILINE)
@@ -148,7 +149,8 @@ def test_a_probe_leaves_its_features_and_embed_writes_the_same(place):
     for split in ("train", "val", "test"):
         rows = dataset.rows(split)
         np.testing.assert_allclose(np.load(place / "random" / f"X_{split}.npy"), embeddings[rows], rtol=1e-4, atol=1e-5)
-        np.testing.assert_array_equal(np.load(place / "random" / f"y_{split}.npy"), dataset.targets()[rows])
+        numbers = dataset.targets()[rows].argmax(axis=1)
+        np.testing.assert_array_equal(np.load(place / "random" / f"y_{split}.npy"), numbers)
     records = table(place / "embed" / "records.csv")
     assert [(row["id"], row["split"]) for row in records] == list(zip(dataset.ids, dataset.split, strict=True))
     assert [row["labels"] for row in records] == [label for (label,) in dataset.labels]
@@ -194,15 +196,23 @@ def test_named_leads_use_their_own_encoders_in_the_order_given(place, tmp_path):
 def test_a_fraction_of_the_training_labels_is_stratified(place, tmp_path):
     words = ("--data-dir", place / "data", "--checkpoint", place / "pretrain", "--run-dir", tmp_path / "run")
     lfbt_says("probe", *words, *CLASSIFY, "--fraction", 0.5, "--num-classes", 5)
-    whole = read(place / "probe" / "results.json")["data"]["counts"]
-    half = read(tmp_path / "run" / "results.json")["data"]["counts"]
-    assert half["train"] == {name: math.ceil(n / 2) for name, n in whole["train"].items()}
-    assert (half["val"], half["test"]) == (whole["val"], whole["test"])
+    dataset = open_dataset(place / "data")
+    label_of = {name: label for name, (label,) in zip(dataset.ids, dataset.labels, strict=True)}
+    patient_of = dict(zip(dataset.ids, dataset.patients, strict=True))
+    whole, half = (table(folder / "splits.csv") for folder in (place / "probe", tmp_path / "run"))
+    assert [row for row in half if row["split"] != "train"] == [row for row in whole if row["split"] != "train"]
+    ids, chosen = ([row["id"] for row in rows if row["split"] == "train"] for rows in (whole, half))
+    patients = {patient_of[name] for name in chosen}
+    assert chosen == [name for name in ids if patient_of[name] in patients]
+    for label in CLASSES:
+        of_label = {patient_of[name] for name in ids if label_of[name] == label}
+        assert len(of_label & patients) == math.ceil(len(of_label) / 2)
 
 
 def test_several_data_sets_are_pretrained_on_together(place, tmp_path):
     two = ("--data-dir", place / "data", place / "data")
-    lfbt_says("pretrain", *two, "--run-dir", tmp_path / "run", *PRETRAIN, "--batch-size", 20, "--splits", "val", "test")
+    splits = ("--splits", "val", "test", "--allow-test-records")
+    lfbt_says("pretrain", *two, "--run-dir", tmp_path / "run", *PRETRAIN, "--batch-size", 20, *splits)
     assert read(tmp_path / "run" / "settings.json")["records"] == 2 * len(
         open_dataset(place / "data").rows("val", "test")
     )
@@ -217,7 +227,7 @@ def test_the_same_command_gives_the_same_results(place, tmp_path, run):
     )
     lfbt_says(command, "--data-dir", place / "data", *start, "--run-dir", tmp_path / "again", *CLASSIFY)
     once, again = read(place / run / "results.json"), read(tmp_path / "again" / "results.json")
-    for key in ("test", "val", "best_epoch", "val_loss", "data", "encoder"):
+    for key in ("test", "val", "chosen", "val_loss", "data", "encoder"):
         assert again[key] == once[key]
     for name in ("predictions.csv", "splits.csv", "history.jsonl", "encoder/model.safetensors"):
         assert (tmp_path / "again" / name).read_bytes() == (place / run / name).read_bytes()
@@ -239,7 +249,7 @@ def plain(text):
 
 def options_of(text):
     """Every option of a help text by its name, with all that is said of it."""
-    parts = re.split(r"^[│ ] +(--[a-z-]+)", text, flags=re.MULTILINE)[1:]
+    parts = re.split(r"^[│ ] +(--[a-z][a-z0-9-]*)", text, flags=re.MULTILINE)[1:]
     return {name: plain(said) for name, said in zip(parts[::2], parts[1::2], strict=True)}
 
 
@@ -253,7 +263,8 @@ def help_of(*words):
 
 def shown(default):
     if isinstance(default, tuple):
-        default = ",".join(default)
+        # Names are one word; of numbers each is a word of its own, and words are joined in what help says.
+        default = ("," if all(isinstance(one, str) for one in default) else "").join(map(str, default))
     return str(default)
 
 
@@ -278,6 +289,7 @@ def assert_defaults_shown(text, settings):
         ("probe", ProbeSettings),
         ("finetune", FinetuneSettings),
         ("embed", EmbedSettings),
+        ("reproduce", ReproduceSettings),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -326,6 +338,15 @@ def test_a_preset_changes_the_defaults_that_help_shows(tmp_path):
             if field.name not in ("data_dir", "run_dir"):
                 said = options["--" + field.name.replace("_", "-")].replace("''", "")
                 assert f"(default:{shown(getattr(small, field.name))})" in said
+
+
+def test_quick_changes_the_defaults_that_help_shows(tmp_path):
+    paper = ReproduceSettings(tmp_path)
+    changed = [field for field, value in vars(quick_defaults(paper)).items() if value != getattr(paper, field)]
+    assert "most_records" in changed
+    options = options_of(help_of("reproduce", "--quick"))
+    for field in changed:
+        assert f"(default:{getattr(quick_defaults(paper), field)})" in options["--" + field.replace("_", "-")]
 
 
 @pytest.mark.parametrize("first", [True, False])

@@ -21,12 +21,15 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "prepare": "Make a data set from a published download or from your own records.",
+    "check": "Look for copies, leaks between splits, bad leads and other faults in data sets.",
     "pretrain": "Learn an encoder from records without labels.",
     "probe": "Score a frozen encoder with a linear classifier.",
     "finetune": "Train encoder and classifier together, pretrained or from scratch.",
     "embed": "Write embeddings of records, and probabilities where there is a classifier.",
+    "compare": "Compare runs on the test split: means over seeds, intervals, paired differences.",
     "report": "Turn run folders into tables, plots and one HTML file.",
     "runs": "List run folders: how far each is, what it came to, what sets it apart.",
+    "reproduce": "Run the paper's whole protocol from its four downloads, or go on with it.",
 }
 # Those that torchrun or accelerate may launch several of, to share the work.
 _OF_SEVERAL_PROCESSES = ("pretrain", "finetune")
@@ -161,6 +164,20 @@ def _prepare(words: Sequence[str]) -> None:
         print(f"  dropped {count}: {reason}")
 
 
+def _check(words: Sequence[str]) -> None:
+    import tyro
+
+    from lfbt.check import CheckSettings, check, report_text
+
+    settings = _parse(CheckSettings, "lfbt check", COMMANDS["check"], words, (tyro.conf.PositionalRequiredArgs,))
+    report = check(settings)
+    print(report_text(report))
+    if settings.out is not None:
+        print(settings.out)
+    if report.n_errors:
+        raise SystemExit(1)
+
+
 def _pretrain(words: Sequence[str]) -> None:
     import tyro
 
@@ -193,17 +210,33 @@ def _finetune(words: Sequence[str]) -> None:
         print(summary(results, settings.run_dir))
 
 
-def summary(results: dict[str, Any], run_dir: Path) -> str:
-    """What a run of the probe or of fine-tuning came to, in a few lines."""
+def summary(trials: Sequence[dict[str, Any]], run_dir: Path) -> str:
+    """What a run of the probe or of fine-tuning came to, in a few lines; of several trials, the table of all."""
+    results = trials[0]
     test = results["test"]
     data = "SYNTHETIC data" if results["synthetic"] else "test split"
+    if results["folds"]:
+        data = f"{results['folds']} folds" + (" of SYNTHETIC data" if results["synthetic"] else "")
+    if len(trials) > 1:
+        from lfbt.trials import series_table
+
+        head = f"{run_dir}: {results['kind']}, {len(trials)} trials, {data}, {test['records']} test records"
+        table = series_table(trials).to_string(index=False, float_format=lambda value: f"{value:.4f}", na_rep="-")
+        return f"{head}\n{table}"
+    kept = ""
+    if not results["folds"]:
+        kept = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in results["chosen"].items()) + " kept"
+        kept = f", {kept} (validation loss {results['val_loss']:.4f})"
+    auroc, auprc = (f"{_figure(test[name])}{_interval(test['intervals'][name])}" for name in ("auroc", "auprc"))
     lines = [
-        f"{run_dir}: {results['kind']}, epoch {results['best_epoch']} kept (validation loss {results['val_loss']:.4f})",
-        f"  {data}, {test['records']} test records: macro AUROC {_figure(test['auroc'])}, "
-        f"macro AUPRC {_figure(test['auprc'])}, accuracy {test['accuracy']:.4f}",
+        f"{run_dir}: {results['kind']}{kept}",
+        f"  {data}, {test['records']} test records: macro AUROC {auroc}, macro AUPRC {auprc}",
+        f"  accuracy {_figure(test['accuracy'])}, balanced {_figure(test['balanced_accuracy'])}, "
+        f"F1 {_figure(test['f1'])}, calibration error {_figure(test['ece'])}",
     ]
     lines += [
-        f"  {name:<8} {row['records']:>6} records  AUROC {_figure(row['auroc'])}  AUPRC {_figure(row['auprc'])}"
+        f"  {name:<8} {row['records']:>6} records  AUROC {_figure(row['auroc'])}  AUPRC {_figure(row['auprc'])} "
+        f"(by chance {row['prior']:.4f})"
         for name, row in test["per_class"].items()
     ]
     if results["data"]["names_assumed"]:
@@ -218,6 +251,10 @@ def summary(results: dict[str, Any], run_dir: Path) -> str:
     return "\n".join(lines)
 
 
+def _interval(bounds: Sequence[float] | None) -> str:
+    return "" if bounds is None else f" [{bounds[0]:.3f}, {bounds[1]:.3f}]"
+
+
 def _figure(value: float | None) -> str:
     return "   -  " if value is None else f"{value:.4f}"
 
@@ -229,6 +266,17 @@ def _embed(words: Sequence[str]) -> None:
     content = embed(settings)
     columns = len(content["leads"]) * content["n_features"]
     print(f"{settings.out}: embeddings of {content['records']} records, {columns} columns")
+
+
+def _compare(words: Sequence[str]) -> None:
+    import tyro
+
+    from lfbt.compare import CompareSettings, compare
+
+    settings = _parse(CompareSettings, "lfbt compare", COMMANDS["compare"], words, (tyro.conf.PositionalRequiredArgs,))
+    print(compare(settings)[0])
+    if settings.out is not None:
+        print(settings.out)
 
 
 def _report(words: Sequence[str]) -> None:
@@ -260,12 +308,28 @@ def _runs(words: Sequence[str]) -> None:
     print(runs_table(list_runs(folder), folder))
 
 
+def _reproduce(words: Sequence[str]) -> None:
+    import tyro
+
+    from lfbt.reproduce import ReproduceSettings, quick_defaults, reproduce
+
+    # What is quick sets the defaults of the other options, so it is looked for before them.
+    default = ReproduceSettings(out=tyro.MISSING)
+    if "--quick" in words:
+        default = quick_defaults(default)
+    settings = _parse(ReproduceSettings, "lfbt reproduce", COMMANDS["reproduce"], words, default=default)
+    print(reproduce(settings, say=lambda line: print(line, file=sys.stderr, flush=True)))
+
+
 _COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "prepare": _prepare,
+    "check": _check,
     "pretrain": _pretrain,
     "probe": _probe,
     "finetune": _finetune,
     "embed": _embed,
+    "compare": _compare,
     "report": _report,
     "runs": _runs,
+    "reproduce": _reproduce,
 }

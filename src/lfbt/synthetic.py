@@ -13,6 +13,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,6 +65,8 @@ _STATEMENTS = (
 )
 _DATABASE_COLUMNS = ("ecg_id", "patient_id", "report", "scp_codes", "strat_fold", "filename_lr", "filename_hr")
 _STATEMENT_COLUMNS = ("", "description", "diagnostic", "rhythm", "diagnostic_class", "diagnostic_subclass")
+# Seconds by which a first-degree block puts the P wave further ahead.
+_PQ_LONGER = 0.12
 # Of 20 patients in a row: 40 % healthy, 15 % of each disease.
 _TWENTY = ("NORM",) * 8 + ("MI", "STTC", "CD", "HYP") * 3
 # The folds in the order in which the patients of a class fill them, so that small sets have a val and a test fold.
@@ -81,6 +84,38 @@ class SyntheticRecord:
     patient: int
     main_class: str
     codes: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """What sets a recording apart: the SCP code of a disease, beats a minute, and how the rhythm is.
+
+    irregular: the range of the beats' standard deviation, a part of their interval; p_wave: a factor on it; early:
+    every fourth beat comes early, as a narrow one or as a wide one without P wave.
+    """
+
+    code: str = ""
+    rate: tuple[float, float] = (45.0, 125.0)
+    irregular: tuple[float, float] = (0.005, 0.06)
+    p_wave: float = 1.0
+    pq_longer: float = 0.0
+    early: Literal["", "narrow", "wide"] = ""
+
+
+#: Findings by name, for downloads that are labelled by rhythm or by other classes than PTB-XL's.
+FINDINGS = {
+    "normal": Finding(rate=(62.0, 98.0)),
+    "slow": Finding(rate=(40.0, 58.0)),
+    "fast": Finding(rate=(105.0, 150.0)),
+    "atrial fibrillation": Finding(rate=(65.0, 130.0), irregular=(0.15, 0.25), p_wave=0.0),
+    "first-degree block": Finding(rate=(55.0, 90.0), pq_longer=_PQ_LONGER),
+    "left bundle branch block": Finding("CLBBB"),
+    "right bundle branch block": Finding("CRBBB"),
+    "early atrial beats": Finding(rate=(55.0, 90.0), early="narrow"),
+    "early ventricular beats": Finding(rate=(55.0, 90.0), early="wide"),
+    "ST depressed": Finding("NST_"),
+    "ST elevated": Finding("AMI"),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,13 +156,40 @@ def make_record(seed: int, number: int) -> SyntheticRecord:
     return SyntheticRecord(_record(_person(of_patient), severities, of_record), patient, main_class, (*codes, "SR"))
 
 
+def make_signal(finding: Finding, rng: np.random.Generator) -> Array:
+    """``[12, 5000]`` mV of a patient drawn from `rng` who has `finding`."""
+    p, *others = _person(rng)
+    p = dataclasses.replace(p, centre=p.centre - finding.pq_longer, vector=finding.p_wave * p.vector)
+    waves = [p, *others]
+    if finding.code:
+        waves = diseased(waves, finding.code, float(rng.beta(2.4, 1.5)))
+    beats = _beats(rng, finding.rate, finding.irregular)
+    if not finding.early:
+        return _measured(dipole(waves, beats), rng)
+    early = np.arange(len(beats)) % 4 == rng.integers(4)
+    beats = beats - 0.35 * early * np.diff(beats, prepend=2 * beats[0] - beats[1])
+    if finding.early == "narrow":
+        return _measured(dipole(waves, beats), rng)
+    return _measured(dipole(waves, beats[~early]) + dipole(_wide(waves), beats[early]), rng)
+
+
+def _wide(waves: Sequence[_Wave]) -> list[_Wave]:
+    """A beat from a ventricle: no P wave, a wide QRS that goes another way, and a T wave against it."""
+    r, t = waves[2], waves[5]
+    turned = 1.3 * _rotation(np.radians([0.0, 60.0, 100.0])) @ r.vector
+    return [_Wave(0.0, 2.8 * r.width, turned), dataclasses.replace(t, width=1.3 * t.width, vector=-0.4 * turned)]
+
+
 def _record(waves: Sequence[_Wave], severities: Mapping[str, float], rng: np.random.Generator) -> Array:
     """``[12, 5000]`` mV of a heart whose healthy beat is `waves`, with diseases, a rhythm, electrodes and noise."""
     for code, severity in severities.items():
         waves = diseased(waves, code, severity)
-    beats = _beats(rng)
-    measured = _LEAD_VECTORS @ _electrode_place(rng) @ dipole(waves, beats)
-    return twelve_leads(_disturbed(measured, rng))
+    return _measured(dipole(waves, _beats(rng)), rng)
+
+
+def _measured(heart: Array, rng: np.random.Generator) -> Array:
+    """``[12, samples]`` mV of the dipole ``[3, samples]`` of a heart, with electrodes and noise."""
+    return twelve_leads(_disturbed(_LEAD_VECTORS @ _electrode_place(rng) @ heart, rng))
 
 
 def twelve_leads(measured: Array) -> Array:
@@ -208,14 +270,18 @@ def _plus(wave: _Wave, vector: Array) -> _Wave:
     return dataclasses.replace(wave, vector=wave.vector + vector)
 
 
-def _beats(rng: np.random.Generator) -> Array:
+def _beats(
+    rng: np.random.Generator,
+    rate: tuple[float, float] = Finding.rate,
+    irregular: tuple[float, float] = Finding.irregular,
+) -> Array:
     """The times of R peaks in seconds, from before the recording to after it, with breathing and irregularity."""
-    interval = 60.0 / rng.uniform(45.0, 125.0)
+    interval = 60.0 / rng.uniform(*rate)
     count = int(SAMPLES / SAMPLING_RATE / interval) + 6
     breathing = rng.uniform(0.0, 0.08) * np.sin(
         2 * np.pi * (rng.uniform(0.15, 0.35) * interval * np.arange(count) + rng.random())
     )
-    intervals = interval * np.clip(1 + breathing + rng.normal(0.0, rng.uniform(0.005, 0.06), count), 0.6, 1.6)
+    intervals = interval * np.clip(1 + breathing + rng.normal(0.0, rng.uniform(*irregular), count), 0.6, 1.6)
     beats: Array = np.cumsum(intervals) - intervals[0] - interval * (1 + rng.random())
     return beats
 
@@ -256,16 +322,21 @@ def made_with(records: int, seed: int) -> dict[str, object]:
     return {"version": 1, "records": records, "seed": seed}
 
 
+def check_made(records: int, seed: int, most: int) -> None:
+    """Raise LfbtError unless so many records, from 1 on, can be made with `seed`."""
+    if not 1 <= records <= most:
+        raise LfbtError(f"records: {records} is not 1 to {most}; give the number of synthetic records")
+    if seed < 0:
+        raise LfbtError(f"seed: {seed} is negative; give 0 or more")
+
+
 def write_ptbxl(folder: Path, records: int, seed: int) -> None:
     """Write synthetic records 1 to `records` into `folder` in PTB-XL's published form.
 
     ``ptbxl_database.csv``, ``scp_statements.csv``, ``records500/`` (WFDB, 16 bit, 1 µV a step) and the marker. The
     folds 1 to 10 hold whole patients and are filled class by class. Raises LfbtError for a count or seed out of range.
     """
-    if not 1 <= records <= 99_999:
-        raise LfbtError(f"records: {records} is not 1 to 99999; give the number of synthetic records")
-    if seed < 0:
-        raise LfbtError(f"seed: {seed} is negative; give 0 or more")
+    check_made(records, seed, most=99_999)
     fold_of: dict[int, int] = {}
     patients = Counter[str]()
     rows = []
@@ -280,16 +351,17 @@ def write_ptbxl(folder: Path, records: int, seed: int) -> None:
         report = "SYNTHETIC, no patient"
         files = (f"records100/{place}_lr", f"records500/{place}_hr")
         rows.append((number, float(record.patient), report, str(codes), fold_of[record.patient], *files))
-    _write_csv(folder / "ptbxl_database.csv", [_DATABASE_COLUMNS, *rows])
+    write_csv(folder / "ptbxl_database.csv", [_DATABASE_COLUMNS, *rows])
     statements = [
         (code, text, "1.0" if name else "", "" if name else "1.0", name, subclass)
         for code, text, name, subclass in _STATEMENTS
     ]
-    _write_csv(folder / "scp_statements.csv", [_STATEMENT_COLUMNS, *statements])
+    write_csv(folder / "scp_statements.csv", [_STATEMENT_COLUMNS, *statements])
     write_json(folder / MARKER, made_with(records, seed))
 
 
-def _write_csv(path: Path, rows: Sequence[Sequence[object]]) -> None:
+def write_csv(path: Path, rows: Sequence[Sequence[object]]) -> None:
+    """Write the rows of a table, the first of them its columns."""
     with path.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows(rows)
 

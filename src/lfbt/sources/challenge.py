@@ -66,8 +66,9 @@ def _listing(folder: Path, source: Literal["challenge", "ningbo"], labels: Label
     if (labels == "mapping") != (mapping is not None):
         raise LfbtError(f"labels: {labels} with mapping {mapping}; give a mapping with labels mapping, and only then")
     files = files_below(folder)
-    fitting = fitting_source(files)
-    if fitting in ("ptbxl", "synthetic"):
+    # A synthetic download in the Challenge's form is one of the Challenge.
+    if any(file.name == "ptbxl_database.csv" for file in files):
+        fitting = fitting_source(files)
         raise LfbtError(f"source {source}: {folder} is a download of {fitting}; prepare it with that source")
     headers = [file for file in files if file.suffix == ".hea" and (source == "challenge" or is_ningbo(file.stem))]
     if not headers:
