@@ -65,7 +65,9 @@ def scored(out: Path, name: str, seed: int, arguments: argparse.Namespace, **sta
     """Probe an encoder at every fraction, or, `from_scratch`, train one."""
     for fraction in arguments.fractions:
         folder = out / "scores" / name / f"fraction-{fraction:g}-seed-{seed}"
-        if (folder / RESULTS).is_file():
+        # All labels and published weights leave nothing to a seed.
+        decides_nothing = name.startswith("published") and fraction == 1 and seed != arguments.seeds[0]
+        if (folder / RESULTS).is_file() or decides_nothing:
             continue
         common: dict[str, Any] = {
             "data_dir": out / "data" / ("ptbxl-published" if name.startswith("published") else "ptbxl"),
@@ -98,6 +100,9 @@ def main() -> None:
     prepared(arguments.data, out, arguments.n_samples)
     weights = sorted((arguments.data / "weights").glob("*.pth"))
     rows = [*OBJECTIVES, *(f"published-{path.stem.rpartition('_')[2]}" for path in weights), "random", "scratch"]
+    unknown = sorted(set(arguments.only) - set(rows))
+    if unknown:
+        parser.error(f"--only: {unknown[0]} is not one of {', '.join(rows)}")
     for seed in arguments.seeds:
         for name in arguments.only or rows:
             if name in OBJECTIVES:

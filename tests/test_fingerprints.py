@@ -21,7 +21,7 @@ from lfbt.fingerprints import (
     pair_correlations,
     spectra,
 )
-from lfbt.recording import STANDARD_LEADS
+from lfbt.recording import PAPER_LEADS, STANDARD_LEADS
 from lfbt.synthetic import make_record
 
 N_RECORDS = 60
@@ -182,6 +182,29 @@ def test_a_copy_of_changed_sign_is_found():
     assert found.share[0] < 0.01
     dataset, other = (from_arrays(signals, STANDARD_LEADS, 500.0) for signals in (ecg(), -ecg()))
     assert pair_correlations(dataset, np.array([5]), other, np.array([5])) == pytest.approx(-1)
+
+
+def test_a_copy_with_a_bad_lead_is_one_for_all():
+    """One of eight leads is noise, or two are swapped: alike by bits, and by correlation."""
+    rng, whole = np.random.default_rng(0), ecg()[:, [1, 2, *range(6, 12)]]
+    noisy, swapped = whole.copy(), whole.copy()
+    noisy[:, 4] = rng.standard_normal(noisy[:, 4].shape)
+    swapped[:, [2, 3]] = whole[:, [3, 2]]
+    for copies in (noisy, swapped):
+        first, second = (from_arrays(signals.astype(np.float32), PAPER_LEADS, 500.0) for signals in (whole, copies))
+        rows = np.arange(len(whole))
+        assert (pair_correlations(first, rows, second, rows) > 0.99).all()
+        assert (np.abs(pair_correlations(first, rows[1:], second, rows[:-1])) < 0.95).all()
+
+
+def test_short_records_are_not_compared():
+    """Beats are alike: of less than five seconds nothing is said."""
+    dataset = from_arrays(ecg()[:, :, :2499], STANDARD_LEADS, 500.0)
+    known_by = fingerprints(dataset, np.arange(len(dataset)))
+    assert known_by.n_frequencies == 0
+    assert len(matches(known_by, known_by)) == 0
+    longer = from_arrays(ecg()[:, :, :2500], STANDARD_LEADS, 500.0)
+    assert len(matches(fingerprints(longer, np.arange(5)), fingerprints(longer, np.arange(5)))) == 5
 
 
 def test_the_first_ten_seconds_are_compared():

@@ -17,7 +17,7 @@ from lfbt.dataset import open_dataset, open_datasets
 from lfbt.fingerprints import fingerprints
 from lfbt.pretrain import PretrainSettings, pretrain
 from lfbt.recording import PAPER_LEADS, LfbtError
-from lfbt.seen import SEEN, copy_seen, load_seen, refuse_copies, refuse_seen, save_seen, without
+from lfbt.seen import SEEN, load_seen, refuse_copies, refuse_seen, save_seen, without, write_seen
 from lfbt.weights import save_tensors
 
 LEADS = ("II", "V1", "V5")
@@ -127,13 +127,24 @@ def test_an_encoder_that_tells_nothing_is_trusted(tmp_path, data):
 
 
 def test_what_it_was_pretrained_on_goes_with_a_copy(tmp_path, encoder, data):
-    (tmp_path / "probe" / "encoder").mkdir(parents=True)
-    copy_seen(encoder, tmp_path / "probe" / "encoder")
     dataset = open_dataset(data)
+    write_seen(encoder, tmp_path / "probe" / "encoder", dataset, None)
     with pytest.raises(LfbtError, match="1 of 1 test records"):
         refuse_seen(tmp_path / "probe", dataset, np.array([3]), allowed=False)
-    copy_seen(tmp_path / "absent", tmp_path / "probe")
-    assert not (tmp_path / "probe" / SEEN).exists()
+    write_seen(tmp_path / "absent", tmp_path / "none", dataset, None)
+    assert not (tmp_path / "none").exists()
+
+
+def test_what_it_was_fine_tuned_on_is_added(tmp_path, encoder, data):
+    """To what its checkpoint had learned from; and where it had none, by itself."""
+    dataset = open_dataset(data)
+    write_seen(encoder, tmp_path / "tuned" / "encoder", dataset, np.array([12, 13]))
+    write_seen(None, tmp_path / "scratch" / "encoder", dataset.select_leads(dataset.leads[:1]), np.array([12, 13]))
+    for folder, row in (("tuned", 3), ("tuned", 13), ("scratch", 13)):
+        with pytest.raises(LfbtError, match="1 of 1 test records"):
+            refuse_seen(tmp_path / folder, dataset, np.array([row]), allowed=False)
+    refuse_seen(tmp_path / "tuned", dataset, np.array([14]), allowed=False)
+    refuse_seen(tmp_path / "scratch", dataset, np.array([3]), allowed=False)
 
 
 # --- test records among those to learn from ---

@@ -1,5 +1,6 @@
 """Tasks of several labels, classifiers to choose between, and trials: fractions, seeds, folds and subsets of leads."""
 
+import functools
 import json
 import shutil
 from collections import Counter
@@ -1054,11 +1055,22 @@ def test_a_rate_that_diverges_is_passed_over(run, monkeypatch):
 
 
 def test_trials_do_not_go_on_from_another_encoder(data, tmp_path):
-    """The folder is the same but not what is in it."""
-    checkpoint, settings = write_checkpoint(tmp_path / "encoder"), {"seeds": (0, 1), **QUICK}
+    """The folder and what is told of it are the same, but not the weights in it."""
+    settings = {"seeds": (0, 1), **QUICK}
+    checkpoint = write_checkpoint(tmp_path / "encoder")
     probe(ProbeSettings(data, tmp_path / "run", checkpoint, **settings))
-    config = json.loads((checkpoint / "config.json").read_text())
-    config["history"]["epochs_done"] += 1
-    (checkpoint / "config.json").write_text(json.dumps(config))
+    shutil.rmtree(checkpoint)
+    write_checkpoint(checkpoint, seed=2)
     with pytest.raises(LfbtError, match=r"resume: encoder is .* but was"):
         probe(ProbeSettings(data, tmp_path / "run", checkpoint, resume=True, **settings))
+
+
+def test_an_encoder_is_not_scored_on_records_that_it_was_fine_tuned_on(run, tmp_path):
+    """Its own test records are not among them; in folds the others are. Of slower rates than this nothing is known."""
+    data = write_labelled(tmp_path / "longer", signals=waves(KINDS, n_samples=320))
+    run = functools.partial(run, data_dir=data, epochs=1)
+    tuned = run("tuned", tune=True, checkpoint=None, from_scratch=True)
+    with pytest.raises(LfbtError, match=r"36 of 48 test records .* has learned from"):
+        run("folds", checkpoint=tuned, folds=4)
+    run("allowed", checkpoint=tuned, folds=4, allow_test_records=True)
+    run("test", checkpoint=tuned)

@@ -21,7 +21,7 @@ from lfbt.fingerprints import (
     Fingerprints,
     bits_of,
     matches,
-    n_frequencies,
+    n_known,
     pair_correlations,
     signal_blocks,
 )
@@ -170,7 +170,7 @@ def _examine(name: str, folder: Path, split_seed: int) -> _Examined:
             "I,II,III,aVR,aVL,aVF,V1,..."
         )
         findings.append(Finding("note", "limb leads not checked", (name,), (), told))
-    known = Fingerprints(dataset.leads, n_frequencies(dataset.sampling_rate), np.concatenate(bits))
+    known = Fingerprints(dataset.leads, n_known(dataset.n_samples, dataset.sampling_rate), np.concatenate(bits))
     return _Examined(name, dataset, manifest, known, digests, findings)
 
 

@@ -135,7 +135,7 @@ def open_task(settings: ClassifySettings, random_start: bool, device: torch.devi
         if not values or len(set(values)) < len(values):
             raise LfbtError(f"{name}: {' '.join(map(str, values)) or 'none given'}; give one or more, each once")
     for seed in settings.seeds:
-        check_range("seeds", seed, "[0, inf)")
+        check_range("seeds", seed, "[0, 4294967295]")
     for fraction in settings.fraction:
         check_range("fraction", fraction, "(0, 1]")
     if random_start == (settings.checkpoint is not None):

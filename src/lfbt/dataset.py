@@ -320,6 +320,9 @@ def _open_npy(folder: Path, manifest: dict[str, Any], split_seed: int) -> DataSe
     known = {len(PAPER_LEADS): PAPER_LEADS, len(STANDARD_LEADS): STANDARD_LEADS}
     assumed_leads = known.get(shape[0], [f"lead{i}" for i in range(1, shape[0] + 1)])
     present = sorted(set(labels) - {""})
+    for label in present:
+        if ";" in label:
+            raise LfbtError(f"{folder}: class folder {label!r} has a ; in its name, which parts labels; rename it")
     try:
         leads = tuple(str(lead) for lead in manifest.get("leads", assumed_leads))
         sampling_rate = float(manifest.get("sampling_rate", shape[1] / _ASSUMED_SECONDS))

@@ -17,7 +17,7 @@ from lfbt.classify import ClassifySettings, Head, Rows, Task, new_head, open_tas
 from lfbt.encoder import LeadEncoders
 from lfbt.launch import BatchNorm, Launch, Precision, check_batch_norm, check_shares, launched, own_device
 from lfbt.output import progress_bar
-from lfbt.processes import all_gather_rows, all_reduce_sum
+from lfbt.processes import all_gather_rows, all_reduce_sum, share_buffers
 from lfbt.recording import check_range
 from lfbt.trials import (
     Fitted,
@@ -119,6 +119,10 @@ def _fit(
     classifier = _Classifier(encoder, new_head(task, len(config.leads) * config.n_features, seed))
     optimizer = torch.optim.Adam(classifier.parameters(), lr=settings.learning_rate, fused=True)
     model, optimizer = launch.accelerator.prepare(classifier, optimizer)
+    scaler = launch.accelerator.scaler
+    if scaler is not None:
+        # One training does not go on with the scale that another one ended with.
+        scaler.load_state_dict(type(scaler)().state_dict())
     targets = task.loss_targets(np.arange(len(task.dataset)))
     val_targets = task.loss_targets(rows["val"])
     n_steps = len(epoch_batches(rows["train"], settings.batch_size, seed, 0)) * settings.epochs
@@ -140,6 +144,7 @@ def _fit(
                 bar.advance()
             if launch.n_processes > 1:
                 all_reduce_sum(losses)
+                share_buffers(classifier)
             train_loss = losses.item() / len(rows["train"])
             val_loss = task.loss(_logits(task, classifier, rows["val"], settings.workers, launch), val_targets).item()
             if not np.isfinite(train_loss) or not np.isfinite(val_loss):

@@ -18,8 +18,11 @@ from lfbt.signal import Signal
 FREQUENCIES: NDArray[np.float64] = np.arange(20, 148, 2) / 10
 # The Hann window of so many seconds cannot tell closer frequencies apart, so none of its information is left out.
 _SECONDS = 10.0
+# Two or three beats are too alike: different recordings cut to 2 s matched, of those of 5 s none did.
+_LEAST_SECONDS = 5.0
 
-#: Copies have at least this correlation in the band of FREQUENCIES, mean over leads, up to its sign.
+#: Copies have at least this correlation in the band of FREQUENCIES, whatever its sign: the mean over the best three
+#: quarters of the leads, so that one bad or swapped lead does not hide a copy.
 LEAST_CORRELATION = 0.95
 # They have at least this share of equal bits; few leads are alike by chance sooner (measured, see docs/check.md).
 _LEAST_SHARE = 0.9
@@ -80,6 +83,11 @@ def n_frequencies(sampling_rate: float) -> int:
     return int(np.searchsorted(FREQUENCIES, sampling_rate / 2))
 
 
+def n_known(n_samples: int, sampling_rate: float) -> int:
+    """How many frequencies records can be known by: none of records that are too short to differ in these."""
+    return n_frequencies(sampling_rate) if n_samples >= _LEAST_SECONDS * sampling_rate else 0
+
+
 def spectra(signals: Signal, sampling_rate: float) -> Signal:
     """Fourier sums ``[..., 128]`` of signals ``[..., samples]`` at FREQUENCIES: real and imaginary parts in turn.
 
@@ -120,7 +128,8 @@ def fingerprints(dataset: DataSet, rows: NDArray[np.int64]) -> Fingerprints:
     """The fingerprints of `rows`. Memory for signals does not grow with their number."""
     blocks = [bits_of(signals, dataset.sampling_rate) for _, signals in signal_blocks(dataset, rows, "look for copies")]
     nothing = np.zeros((0, len(dataset.leads), len(FREQUENCIES) // 4), dtype=np.uint8)
-    return Fingerprints(dataset.leads, n_frequencies(dataset.sampling_rate), np.concatenate([nothing, *blocks]))
+    known = n_known(dataset.n_samples, dataset.sampling_rate)
+    return Fingerprints(dataset.leads, known, np.concatenate([nothing, *blocks]))
 
 
 def matches(first: Fingerprints, second: Fingerprints | None = None) -> Matches:
@@ -164,13 +173,20 @@ def _signs(bits: NDArray[np.uint8], n_bits: int) -> tuple[Signal, Signal]:
 
 
 def correlations(first: Signal, second: Signal) -> NDArray[np.float64]:
-    """The correlation of each pair of spectra ``[pairs, leads, numbers]``: mean over the leads that both have."""
+    """How alike each pair of spectra ``[pairs, leads, numbers]`` is: the mean size of its leads' correlations.
+
+    Of the leads that both have, the best three quarters count, rounded up. The sign is that of most.
+    """
     products = np.einsum("pln,pln->pl", first, second, dtype=np.float64)
     sizes = [np.sqrt(np.einsum("pln,pln->pl", spectrum, spectrum, dtype=np.float64)) for spectrum in (first, second)]
     both = (sizes[0] > 0) & (sizes[1] > 0)
     each = np.divide(products, sizes[0] * sizes[1], out=np.zeros_like(products), where=both)
-    mean: NDArray[np.float64] = each.sum(axis=1) / np.maximum(both.sum(axis=1), 1)
-    return mean
+    best = -np.sort(-np.abs(each), axis=1)
+    counted = np.ceil(0.75 * both.sum(axis=1))
+    best[np.arange(best.shape[1]) >= counted[:, None]] = 0
+    mean: NDArray[np.float64] = best.sum(axis=1) / np.maximum(counted, 1)
+    signed: NDArray[np.float64] = np.copysign(mean, each.sum(axis=1))
+    return signed
 
 
 def pair_correlations(

@@ -240,6 +240,7 @@ class _Run:
     steps_per_epoch: int
     learner: Learner
     content: dict[str, Any]
+    labelled: DataSet | None
     examination: Examination | None
     history: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     seen: Fingerprints | None = None
@@ -302,14 +303,14 @@ def _open(settings: PretrainSettings, launch: Launch, stop: StopRequest) -> _Run
     content = _settings_content(settings, dataset, rows)
     if settings.batch_norm == "process":
         content["processes"] = launch.n_processes
-    examination, content["quality_hash"] = None, None
+    labelled, examination, content["quality_hash"] = None, None, None
+    if launch.is_main and settings.quality_data is not None:
+        labelled = _labelled(settings.quality_data, settings.split_seed, learner.encoder)
     if launch.is_main and settings.quality_every:
-        folder, seed = settings.quality_data, settings.split_seed
-        labelled = None if folder is None else _labelled(folder, seed, learner.encoder)
         content["quality_hash"] = None if labelled is None else labelled.hash
         sample = sample_rows(rows, settings.seed)
         examination = Examination(dataset, sample, labelled, launch.device, settings.workers)
-    return _Run(settings, launch, stop, dataset, rows, len(sizes), learner, content, examination)
+    return _Run(settings, launch, stop, dataset, rows, len(sizes), learner, content, labelled, examination)
 
 
 def _labelled(folder: Path, split_seed: int, encoder: LeadEncoders) -> DataSet:
@@ -327,7 +328,8 @@ def _hold(run: _Run, held: contextlib.ExitStack) -> bool:
     if not run.launch.is_main:
         return False
     going_on = held.enter_context(run_folder(run.folder, run.content, run.settings.resume))
-    if not going_on:
+    # A run that was killed before it saved anything may have been killed before it looked.
+    if not (run.folder / ENCODER_FOLDER / SEEN).is_file():
         _look_for_test_records(run)
     start_trackers(run.launch.accelerator, run.folder, run.content)
     return going_on
@@ -338,8 +340,7 @@ def _look_for_test_records(run: _Run) -> None:
     run.seen = fingerprints(run.dataset, run.rows)
     if run.settings.allow_test_records:
         return
-    labelled = None if run.examination is None else run.examination.labelled
-    tests = [(dataset, dataset.rows("test")) for dataset in (run.dataset, labelled) if dataset is not None]
+    tests = [(dataset, dataset.rows("test")) for dataset in (run.dataset, run.labelled) if dataset is not None]
     refuse_copies(run.seen, run.dataset, run.rows, tests)
 
 

@@ -130,3 +130,9 @@ def _all_but_channels(x: Tensor) -> list[int]:
 def _of_channels(values: Tensor, x: Tensor) -> Tensor:
     """`values` ``[channels]`` in a shape that broadcasts with x ``[records, channels, …]``."""
     return values.view(-1, *[1] * (x.ndim - 2))
+
+
+def share_buffers(module: nn.Module) -> None:
+    """Give every process the main one's buffers, such as running statistics that are each process's own."""
+    for buffer in module.buffers():
+        dist.broadcast(buffer, 0)

@@ -77,7 +77,7 @@ class Run:
 
 def open_runs(folder: Path) -> list[Run]:
     """The run in `folder`, or its trials where it holds several. Raises LfbtError as `open_run` does."""
-    trials = sorted(path.parent for path in folder.glob(f"*/{RESULTS}"))
+    trials = sorted(path.parent for path in folder.glob(f"[!.]*/{RESULTS}"))
     is_series = (folder / SETTINGS).is_file() and not (folder / HISTORY).is_file() and trials
     return [open_run(place) for place in (trials if is_series else [folder])]
 
@@ -237,7 +237,10 @@ def _class_table(run: Run) -> str:
     start = f"encoder {encoder['checkpoint']}" if encoder["checkpoint"] else "random encoder"
     absent = run.content["test"]["absent_classes"]
     lines = [f"<p>From {html.escape(start)}, {_kept(run)}.</p>"]
-    lines.append(_html_table(pd.DataFrame(rows).rename(columns=columns)))
+    table = pd.DataFrame(rows)
+    # A column without any figure is one of numbers, too.
+    table = table.astype({name: float for name in table.columns.difference(["class", "records"])})
+    lines.append(_html_table(table.rename(columns=columns)))
     if absent:
         lines.append(f"<p class='note'>No test record of {html.escape(', '.join(absent))}: left out of the means.</p>")
     return "\n".join(lines)

@@ -266,10 +266,15 @@ def _as_before(settings: ReproduceSettings) -> ReproduceSettings:
     if not (settings.out / ASKED).is_file():
         return settings
     was = read_json(settings.out / ASKED)
+    absent = [name for name in (*_DOWNLOADS, "encoders", "allow_test_records") if name not in was]
+    if absent:
+        raise LfbtError(f"{settings.out / ASKED}: does not name {absent[0]}; name another folder")
     kept: dict[str, Any] = {name: Path(was[name]) for name in LABELLED if was[name] and not getattr(settings, name)}
     if not settings.ningbo and not settings.encoders:
         kept["ningbo"] = was["ningbo"] and Path(was["ningbo"])
         kept["encoders"] = tuple(map(Path, was["encoders"]))
+    # What was pretrained or scored so stays so.
+    kept["allow_test_records"] = settings.allow_test_records or was["allow_test_records"]
     settings = dataclasses.replace(settings, **kept)
     bears_on = _BEARS_ON | {name: (f"data/{name}",) for name in _DOWNLOADS}
     now = json.loads(json.dumps(dataclasses.asdict(settings), default=str))

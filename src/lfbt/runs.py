@@ -40,7 +40,9 @@ def list_runs(folder: Path) -> list[RunSummary]:
     """
     if not folder.is_dir():
         raise LfbtError(f"runs: {folder} is not a folder; name one with run folders in it")
-    places = {path.parent for name in (SETTINGS, RESULTS) for path in folder.rglob(name)}
+    found_here = {path.parent for name in (SETTINGS, RESULTS) for path in folder.rglob(name)}
+    # What begins with a dot is not whole yet.
+    places = {place for place in found_here if not place.name.startswith(".")}
     found = [summary for place in sorted(places) if (summary := _summary(place)) is not None]
     if not found:
         raise LfbtError(f"runs: {folder} holds no run of lfbt pretrain, probe or finetune")

@@ -1,9 +1,8 @@
-"""What an encoder was pretrained on, kept as fingerprints, and the refusal of test records that are among it."""
+"""What an encoder has learned from, kept as fingerprints, and the refusal of test records that are among it."""
 
 from __future__ import annotations
 
 import csv
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,12 +12,11 @@ from numpy.typing import NDArray
 
 from lfbt.dataset import DataSet
 from lfbt.fingerprints import FREQUENCIES, LEAST_CORRELATION, Fingerprints, fingerprints, matches, pair_correlations
-from lfbt.output import new_file
 from lfbt.recording import LfbtError
 from lfbt.runfolder import ENCODER_FOLDER
 from lfbt.weights import load_tensors, save_tensors
 
-#: The file of an encoder folder with the fingerprints of the records that the encoder was pretrained on.
+#: The file of an encoder folder with the fingerprints of the records that the encoder has learned from.
 SEEN = "records.safetensors"
 
 _PREFIX = "bits."
@@ -48,10 +46,10 @@ def refuse_copies(
 
 
 def refuse_seen(checkpoint: Path, dataset: DataSet, rows: NDArray[np.int64], allowed: bool) -> None:
-    """Raise LfbtError when any of `rows`, test records, is among those that the encoder was pretrained on.
+    """Raise LfbtError when any of `rows`, test records, is among those that the encoder has learned from.
 
     checkpoint: as `load_encoder` takes it. Nothing is refused if that is `allowed`, or where the encoder's folder does
-    not tell what it was pretrained on, as the authors' files do not.
+    not tell what it learned from, as the authors' files do not.
     """
     file = _folder(checkpoint) / SEEN
     if allowed or not file.is_file():
@@ -61,13 +59,13 @@ def refuse_seen(checkpoint: Path, dataset: DataSet, rows: NDArray[np.int64], all
         ids = [dataset.ids[row] for row in rows[found]]
         raise LfbtError(
             f"{dataset.folder}: {len(found)} of {len(rows)} test records ({_some(ids)}) are among the records that "
-            f"{checkpoint} was pretrained on, so a score of them would be too good; pretrain without them, with "
+            f"{checkpoint} has learned from, so a score of them would be too good; pretrain without them, with "
             f"--exclude FILE, which `lfbt check` writes, {_INSIST}"
         )
 
 
 def save_seen(folder: Path, seen: Fingerprints) -> None:
-    """Write what the encoder in `folder` was pretrained on, whole or not at all; what is there already stays."""
+    """Write what the encoder in `folder` has learned from, whole or not at all; what is there already stays."""
     if not (folder / SEEN).is_file():
         folder.mkdir(parents=True, exist_ok=True)
         of_leads = {f"{_PREFIX}{lead}": torch.from_numpy(seen.bits[:, i]) for i, lead in enumerate(seen.leads)}
@@ -87,12 +85,28 @@ def load_seen(file: Path) -> Fingerprints:
     return Fingerprints(leads, int(tensors[_N_FREQUENCIES]), torch.stack(bits, dim=1).numpy())
 
 
-def copy_seen(checkpoint: Path, folder: Path) -> None:
-    """Give the encoder in `folder`, which started from `checkpoint`, what that one was pretrained on, if it tells."""
-    file = _folder(checkpoint) / SEEN
-    if file.is_file():
-        with new_file(folder / SEEN) as partial:
-            shutil.copyfile(file, partial)
+def write_seen(checkpoint: Path | None, folder: Path, dataset: DataSet, learned: NDArray[np.int64] | None) -> None:
+    """Write what the encoder in `folder` has learned from: what the one in `checkpoint` has, and the rows `learned`.
+
+    Of leads that only one of both has, the other has nothing. Nothing is written where nothing is known.
+    """
+    parts = [] if learned is None else [fingerprints(dataset, learned)]
+    if checkpoint is not None and (_folder(checkpoint) / SEEN).is_file():
+        parts.append(load_seen(_folder(checkpoint) / SEEN))
+    if parts:
+        save_seen(folder, _together(parts))
+
+
+def _together(parts: Sequence[Fingerprints]) -> Fingerprints:
+    leads = tuple(dict.fromkeys(lead for part in parts for lead in part.leads))
+    rows = []
+    for part in parts:
+        bits = np.zeros((len(part), len(leads), len(FREQUENCIES) // 4), dtype=np.uint8)
+        bits[:, [leads.index(lead) for lead in part.leads]] = part.bits
+        rows.append(bits)
+    # Records that are too short to be known have no frequencies and must not take those of the others away.
+    known = [part.n_frequencies for part in parts if part.n_frequencies]
+    return Fingerprints(leads, min(known, default=0), np.concatenate(rows))
 
 
 def _folder(checkpoint: Path) -> Path:

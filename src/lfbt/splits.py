@@ -81,7 +81,7 @@ def stratified_fraction(
     for stratum in np.unique(strata):
         positions = np.flatnonzero(strata == stratum)
         order = np.random.default_rng((seed, int(stratum) + 1)).permutation(positions)
-        kept.update(names[i] for i in order[: int(np.ceil(fraction * len(positions)))])
+        kept.update(names[i] for i in order[: int(np.ceil(round(fraction * len(positions), 9)))])
     return np.flatnonzero([patient in kept for patient in patients])
 
 

@@ -20,9 +20,9 @@ from lfbt.encoder import LeadEncoders
 from lfbt.metrics import choose_thresholds, evaluate
 from lfbt.output import HISTORY, PARTIAL, new_file, new_folder, read_json, refuse_occupied, write_json
 from lfbt.runfolder import ENCODER_FOLDER, PREDICTIONS, RESULTS, run_folder
-from lfbt.seen import copy_seen
+from lfbt.seen import write_seen
 from lfbt.splits import SPLITS
-from lfbt.weights import load_history, save_encoder
+from lfbt.weights import load_history, save_encoder, weights_hash
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,7 +97,7 @@ def series_folder(kind: str, settings: ClassifySettings, task: Task, trials: Seq
         return
     content = dataclasses.asdict(settings)
     del content["resume"]
-    encoder = None if settings.checkpoint is None else load_history(settings.checkpoint)
+    encoder = None if task.loaded is None else weights_hash(task.loaded)
     known = {"lfbt_version": lfbt.__version__, "kind": kind, "data_hash": task.dataset.hash, "encoder": encoder}
     with run_folder(settings.run_dir, known | content, settings.resume):
         # A trial that a kill interrupted while it was written.
@@ -265,8 +265,8 @@ def write_results(
         (folder / HISTORY).write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
         if len(folds) == 1 and subset is None:
             save_encoder(folder / ENCODER_FOLDER, encoder, {"kind": kind, "start": start})
-            if settings.checkpoint is not None:
-                copy_seen(settings.checkpoint, folder / ENCODER_FOLDER)
+            learned = None if kind == "probe" else np.concatenate([folds[0].rows["train"], folds[0].rows["val"]])
+            write_seen(settings.checkpoint, folder / ENCODER_FOLDER, task.dataset, learned)
             if folds[0].head is not None:
                 save_head(folder / HEAD, folds[0].head, classes)
         write_json(folder / RESULTS, results)

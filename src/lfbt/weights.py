@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import math
 import pickle
 import struct
@@ -74,6 +75,14 @@ def save_encoder(folder: Path, encoder: LeadEncoders, history: Mapping[str, Any]
     save_tensors(folder / MODEL, encoder.state_dict())
     config = dataclasses.asdict(encoder.config) | {"n_features": encoder.config.n_features}
     write_json(folder / CONFIG, {"lfbt_version": lfbt.__version__, **config, "history": dict(history)})
+
+
+def weights_hash(encoder: LeadEncoders) -> str:
+    """SHA-256 of the encoder's tensors."""
+    found = hashlib.sha256()
+    for tensor in encoder.state_dict().values():
+        found.update(tensor.cpu().numpy().tobytes())
+    return found.hexdigest()
 
 
 def load_encoder(path: Path) -> LeadEncoders:

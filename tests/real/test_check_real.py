@@ -141,7 +141,7 @@ def test_pretraining_on_them_is_noticed_when_the_encoder_is_tested(overlapping, 
     assert (tmp_path / "run" / "encoder" / SEEN).is_file()
     report = check(CheckSettings(overlapping))
     dataset = report.datasets[0]
-    with pytest.raises(ValueError, match=r"are among the records that .*run was pretrained on"):
+    with pytest.raises(ValueError, match=r"are among the records that .*run has learned from"):
         refuse_seen(tmp_path / "run", dataset, dataset.rows("test"), allowed=False)
     unseen = np.array([row for row in range(len(dataset)) if int(dataset.ids[row]) > 120])
     refuse_seen(tmp_path / "run", dataset, unseen, allowed=False)
