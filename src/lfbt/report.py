@@ -239,7 +239,7 @@ def _class_table(run: Run) -> str:
     lines = [f"<p>From {html.escape(start)}, {_kept(run)}.</p>"]
     table = pd.DataFrame(rows)
     # A column without any figure is one of numbers, too.
-    table = table.astype({name: float for name in table.columns.difference(["class", "records"])})
+    table = table.astype(dict.fromkeys(table.columns.difference(["class", "records"]), float))
     lines.append(_html_table(table.rename(columns=columns)))
     if absent:
         lines.append(f"<p class='note'>No test record of {html.escape(', '.join(absent))}: left out of the means.</p>")
