@@ -19,6 +19,7 @@ from lfbt.processes import (
     all_reduce_sum,
     moment_sums,
     moments_of,
+    share_buffers,
     share_sizes,
     shared_batch_norm,
 )
@@ -233,3 +234,17 @@ def test_pytorchs_own_batch_norm_is_called_alike():
     for mine, theirs in zip(*results, strict=True):
         assert torch.equal(mine, theirs)
     assert torch.equal(_by_pytorch(x, None, None, None, None, 0.1, 1e-5), F.batch_norm(x, None, None, training=True))
+
+
+def buffers_of_the_main_process():
+    """Running statistics that each process has of its own, and what they are once shared."""
+    norm = torch.nn.BatchNorm1d(2)
+    mean = norm.get_buffer("running_mean")
+    mean.fill_(dist.get_rank() + 1)
+    share_buffers(norm)
+    return mean
+
+
+def test_buffers_of_the_main_process_are_everybodys():
+    for found in in_processes(2, buffers_of_the_main_process):
+        assert found.tolist() == [1, 1]

@@ -219,7 +219,7 @@ def _open_trial(folder: Path, run: str) -> ScoredTrial:
         raise LfbtError(f"run: {folder}: {PREDICTIONS} has no records, one twice, or no number somewhere; run it again")
     if results["task"] == "single-label" and not (targets.sum(axis=1) == 1).all():
         raise LfbtError(f"run: {folder}: {PREDICTIONS} has records without exactly one label; run it again")
-    # Where records have one class, no threshold is needed; several classes always have some, if only by name.
+    # In a multi-label task no threshold at all would mean 0.5; a class whose threshold is NaN is never called.
     known = None if results["task"] == "single-label" and np.isnan(thresholds).all() else thresholds
     return ScoredTrial(run, folder, results, ids, patients, targets, probabilities, known)
 

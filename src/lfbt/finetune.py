@@ -100,7 +100,7 @@ def _open(settings: FinetuneSettings, launch: Launch) -> Task:
 
 def _run(kind: str, settings: FinetuneSettings, task: Task, trial: Trial, launch: Launch) -> None:
     """Train and score one trial; the main process writes its folder."""
-    folds, encoder = [], task.encoder(trial.seed)
+    folds = []
     for fold in range(len(task.folds)):
         encoder = task.encoder(trial.seed)
         encoder.shared_statistics = launch.n_processes > 1 and settings.batch_norm == "global"
