@@ -271,6 +271,8 @@ PRETRAIN = {
     "no epoch": (("--epochs", 0), "epochs: 0 is outside"),
     "projector": (("--projector", "2048x3"), "projector: '2048x3' is not a list of layer sizes"),
     "lambd": (("--lambd", -1), "lambd: -1.0 is outside"),
+    "shortest crop": (("--shortest-crop", 0.05), "shortest-crop: 0.05 is outside [0.1, 1]"),
+    "longest time-out": (("--longest-time-out", 1), "longest-time-out: 1.0 is outside [0, 0.9]"),
     "rate": (("--learning-rate", 0), "learning-rate: 0.0 is outside"),
     "warm-up": (("--warmup-epochs", 1), "warmup-epochs: 1.0 is outside [0, 1)"),
     "width": (("--width", 0), "width: 0.0 is outside"),

@@ -35,7 +35,7 @@ QUICK: dict[str, Any] = {"epochs": 2, "batch_size": 7, "projector": "16-16", "de
 def in_double_precision():
     """Weights and views in double precision: what is left of differences between orders of sums stays small."""
     torch.set_default_dtype(torch.float64)
-    vars(pretrain_module)["random_views"] = lambda signals, draws: random_views(signals, draws).double()
+    vars(pretrain_module)["random_views"] = lambda *of: random_views(*of).double()
     batch = DataSet.batch
     vars(finetune_module)["read_ahead"] = lambda dataset, batches, normalisation, *_: (
         torch.from_numpy(batch(dataset, rows, normalisation)).double() for rows in batches

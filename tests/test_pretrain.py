@@ -122,9 +122,11 @@ def test_training_equals_a_hand_written_loop(data, run, monkeypatch, double_prec
     before a norm, whose gradient is nothing but rounding, wanders further (and the mean that the norm takes away):
     Adam divides that gradient by its own size plus 1e-8.
     """
-    monkeypatch.setattr(pretrain_module, "random_views", lambda signals, draws: random_views(signals, draws).double())
+    monkeypatch.setattr(pretrain_module, "random_views", lambda *of: random_views(*of).double())
+    views_of = {"shortest_crop": 0.7, "longest_time_out": 0.3}
+    loss_of = {"gamma": 0.6, "lambd": 0.01}
     folder = run(
-        epochs=3, batch_size=4, schedule="cosine", warmup_epochs=1, gamma=0.6, lambd=0.01, seed=5, quality_every=0
+        epochs=3, batch_size=4, schedule="cosine", warmup_epochs=1, seed=5, quality_every=0, **views_of, **loss_of
     )
 
     dataset = open_dataset(data)
@@ -145,7 +147,7 @@ def test_training_equals_a_hand_written_loop(data, run, monkeypatch, double_prec
             signals = torch.from_numpy(dataset.batch(batch, "record"))
             z = []
             for view in range(2):
-                x = random_view(signals, draws[batch, view]).double()
+                x = random_view(signals, draws[batch, view], **views_of).double()
                 features = [module(x[:, i : i + 1]) for i, module in enumerate(encoders)]
                 z.append(torch.stack([head(f) for head, f in zip(heads, features, strict=True)], dim=1))
             losses = literal_loss(z[0], z[1], 0.6, 0.01)
@@ -279,7 +281,8 @@ def test_golden_losses(tmp_path, monkeypatch, double_precision):
     these came out alike to 1e-9 with one thread and two, with and without vector instructions.
     """
 
-    def literal_views(signals, draws):
+    def literal_views(signals, draws, *bounds):
+        assert bounds == (0.5, 0.5)
         by_view = draws.transpose(1, 0, 2)
         views = [[literal_view(*pair) for pair in zip(signals.numpy(), of_view, strict=True)] for of_view in by_view]
         return torch.from_numpy(np.array(views))

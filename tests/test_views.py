@@ -121,14 +121,19 @@ def test_view_is_crop_then_time_out(n_samples):
     assert (expected == 0).any()
 
 
-@given(st.integers(32, 200), st.lists(st.tuples(unit, unit, unit, unit), min_size=1, max_size=5))
-def test_parts_keep_within_the_methods_bounds(n_samples, chosen):
-    """A crop has int(U(0.5, 1) · T) samples and a time-out int(U(0, 0.5) · T), both inside the record."""
+@given(
+    st.integers(32, 200),
+    st.lists(st.tuples(unit, unit, unit, unit), min_size=1, max_size=5),
+    st.sampled_from([(), (0.1, 0.9), (1.0, 0.0), (0.7, 0.25)]),
+)
+def test_parts_keep_within_the_bounds(n_samples, chosen, bounds):
+    """A crop has int(U(0.5, 1) · T) samples and a time-out int(U(0, 0.5) · T) unless told, both inside the record."""
     with pytest.MonkeyPatch.context() as patch:
         seen = spied_parts(patch)
-        random_view(torch.zeros(len(chosen), 1, n_samples), np.array(chosen))
+        random_view(torch.zeros(len(chosen), 1, n_samples), np.array(chosen), *bounds)
+    shortest_crop, longest_time_out = bounds or (0.5, 0.5)
     for row, (crop, _, out, _) in enumerate(chosen):
-        for name, low, high, draw in (("crop", 0.5, 1.0, crop), ("out", 0.0, 0.5, out)):
+        for name, low, high, draw in (("crop", shortest_crop, 1.0, crop), ("out", 0.0, longest_time_out, out)):
             start, length = (int(part[row]) for part in seen[name])
             assert int(low * n_samples) <= length <= high * n_samples
             assert length == int((low + (high - low) * draw) * n_samples)

@@ -119,7 +119,7 @@ def compare(settings: CompareSettings) -> tuple[str, list[Row]]:
 
     Raises LfbtError for settings out of range, a folder that holds no trials, and runs that do not compare.
     """
-    check_range("draws", settings.draws, "[1, inf)")
+    check_range("draws", settings.draws, "[1, 100000]")
     check_range("seed", settings.seed, "[0, inf)")
     unknown = [name for name in settings.metrics if name not in METRICS]
     if unknown or not settings.metrics or len(set(settings.metrics)) < len(settings.metrics):

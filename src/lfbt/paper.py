@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from lfbt.published import PTBXL_SIZES
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -23,7 +25,7 @@ FRACTIONS = (0.1, 0.2, 0.5, 1.0)
 #: Records in train, val and test as published; the paper's come first.
 SIZES: dict[str, dict[str, tuple[int, int, int]]] = {
     "ningbo": {"the paper": (34905, 0, 0)},
-    "ptbxl": {"the paper (release 1.0.1)": (12978, 1642, 1652), "release 1.0.3": (12957, 1637, 1650)},
+    "ptbxl": {"the paper (release 1.0.1)": PTBXL_SIZES["1.0.1"], "release 1.0.3": PTBXL_SIZES["1.0.3"]},
     "cpsc2018": {"the paper": (8958, 1303, 2598)},
     "chapman": {"the paper": (7651, 851, 2126), "the whole download": (7664, 852, 2130)},
 }

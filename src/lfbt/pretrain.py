@@ -53,7 +53,7 @@ from lfbt.runfolder import (
 from lfbt.seen import SEEN, refuse_copies, save_seen, without
 from lfbt.signal import Normalisation
 from lfbt.trackers import Tracker, check_trackers, start_trackers, tell_trackers
-from lfbt.views import random_views, view_draws
+from lfbt.views import LONGEST_TIME_OUT, SHORTEST_CROP, random_views, view_draws
 from lfbt.weights import CONFIG, load_history, match, save_encoder
 
 #: Before so many steps, the running statistics of the norms still remember what they were at first.
@@ -99,6 +99,10 @@ class PretrainSettings:
     """Of lfbt: weight of the off-diagonal terms."""
     temperature: float = 0.1
     """Of simclr and lead-contrastive: what cosines are divided by, in [0.001, 100]."""
+    shortest_crop: float = SHORTEST_CROP
+    """Of the views: the shortest part of a record that is cut out and stretched to the whole length."""
+    longest_time_out: float = LONGEST_TIME_OUT
+    """Of the views: the longest part of one that is set to zero."""
     projector: str = "2048-2048-2048"
     """Sizes of the projectors' layers."""
     width: float = 0.125
@@ -177,6 +181,8 @@ def _check(settings: PretrainSettings) -> None:
     check_range("batch-size", settings.batch_size, "[2, inf)")
     check_range("learning-rate", settings.learning_rate, "(0, 1000]")
     check_range("lambd", settings.lambd, "[0, inf)")
+    check_range("shortest-crop", settings.shortest_crop, "[0.1, 1]")
+    check_range("longest-time-out", settings.longest_time_out, "[0, 0.9]")
     check_range("warmup-epochs", settings.warmup_epochs, f"[0, {settings.epochs})", "it must end before --epochs")
     check_range("seed", settings.seed, "[0, inf)")
     check_range("workers", settings.workers, "[0, inf)")
@@ -403,7 +409,7 @@ def _go(run: _Run, bar: Bar) -> None:
             for group in optimizer.param_groups:
                 group["lr"] = rate
 
-            views = random_views(signals, draws[share])
+            views = random_views(signals, draws[share], settings.shortest_crop, settings.longest_time_out)
             sizes, backward = launch.sizes(len(batch)), launch.accelerator.backward
             try:
                 terms = train_step(views, model, optimizer, loss_of, sizes, backward)

@@ -20,10 +20,15 @@ class _Published:
     splits: dict[str, int] = dataclasses.field(default_factory=dict)
 
 
-def _of_ptbxl(release: str, classes: Sequence[int], splits: Sequence[int] = ()) -> _Published:
+#: PTB-XL's records with exactly one superclass in train, val and test, by release.
+PTBXL_SIZES = {"1.0.1": (12978, 1642, 1652), "1.0.3": (12957, 1637, 1650)}
+
+
+def _of_ptbxl(release: str, classes: Sequence[int], splits: Sequence[int]) -> _Published:
     names = ("NORM", "MI", "STTC", "CD", "HYP")
-    by_split = dict(zip(SPLITS, splits, strict=True)) if splits else {}
-    return _Published(f"PTB-XL {release}", dict(zip(names, classes, strict=True)), by_split)
+    return _Published(
+        f"PTB-XL {release}", dict(zip(names, classes, strict=True)), dict(zip(SPLITS, splits, strict=True))
+    )
 
 
 def _of_cpsc2018(*classes: int) -> _Published:
@@ -35,8 +40,8 @@ def _of_cpsc2018(*classes: int) -> _Published:
 # `prepare`; CPSC2018: REFERENCE.csv; Chapman: Diagnostics.xlsx; Ningbo: files of the Challenge.
 _PUBLISHED: dict[tuple[str, str, bool], tuple[_Published, ...]] = {
     ("ptbxl", "superclass", False): (
-        _of_ptbxl("1.0.3", (9069, 2532, 2400, 1708, 535), (12957, 1637, 1650)),
-        _of_ptbxl("1.0.1", (9083, 2538, 2406, 1709, 536), (12978, 1642, 1652)),
+        _of_ptbxl("1.0.3", (9069, 2532, 2400, 1708, 535), PTBXL_SIZES["1.0.3"]),
+        _of_ptbxl("1.0.1", (9083, 2538, 2406, 1709, 536), PTBXL_SIZES["1.0.1"]),
     ),
     ("ptbxl", "superclass", True): (_of_ptbxl("1.0.3", (9514, 5469, 5235, 4898, 2649), (17084, 2146, 2158)),),
     ("cpsc2018", "diagnosis", False): (_of_cpsc2018(918, 976, 686, 179, 1533, 532, 607, 784, 185),),

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 N_DRAWS = 4
-_CROP = (0.5, 1.0)
-_TIME_OUT = (0.0, 0.5)
+#: Of a record, at least this part stays in a view's crop, and at most that part of the view is set to zero.
+SHORTEST_CROP, LONGEST_TIME_OUT = 0.5, 0.5
 _RECORDS_AT_ONCE = 16
 
 
@@ -21,20 +21,32 @@ def view_draws(seed: int, epoch: int, n_records: int) -> NDArray[np.float64]:
     return np.random.default_rng((seed, epoch)).random((n_records, 2, N_DRAWS))
 
 
-def random_views(signals: Tensor, draws: NDArray[np.float64]) -> Tensor:
+def random_views(
+    signals: Tensor,
+    draws: NDArray[np.float64],
+    shortest_crop: float = SHORTEST_CROP,
+    longest_time_out: float = LONGEST_TIME_OUT,
+) -> Tensor:
     """Two views ``[2, records, leads, samples]`` of each record; draws as `random_view`'s ``[records, 2, 4]``."""
-    return torch.stack([random_view(signals, draws[:, view]) for view in range(2)])
+    views = [random_view(signals, draws[:, view], shortest_crop, longest_time_out) for view in range(2)]
+    return torch.stack(views)
 
 
-def random_view(signals: Tensor, draws: NDArray[np.float64]) -> Tensor:
+def random_view(
+    signals: Tensor,
+    draws: NDArray[np.float64],
+    shortest_crop: float = SHORTEST_CROP,
+    longest_time_out: float = LONGEST_TIME_OUT,
+) -> Tensor:
     """One view ``[records, leads, samples]`` of each record, the same for all of its leads (method, section 3).
 
     draws: ``[records, 4]`` in [0, 1), which set the crop's length and start, and the time-out's length and start:
-    a part of ``int(U(0.5, 1) · T)`` samples resampled back to T, then ``int(U(0, 0.5) · T)`` samples set to zero.
+    a part of ``int(U(0.5, 1) · T)`` samples resampled back to T, then ``int(U(0, 0.5) · T)`` samples set to zero, if
+    `shortest_crop` and `longest_time_out` are the paper's.
     """
     n_samples = signals.shape[-1]
-    crop_start, crop_length = _part(draws[:, 0], draws[:, 1], n_samples, _CROP)
-    out_start, out_length = _part(draws[:, 2], draws[:, 3], n_samples, _TIME_OUT)
+    crop_start, crop_length = _part(draws[:, 0], draws[:, 1], n_samples, (shortest_crop, 1.0))
+    out_start, out_length = _part(draws[:, 2], draws[:, 3], n_samples, (0.0, longest_time_out))
     # On a CPU a few records at a time: what the Fourier transforms hold meanwhile stays in the cache.
     size = _RECORDS_AT_ONCE if signals.device.type == "cpu" else len(signals)
     pieces = [slice(start, start + size) for start in range(0, len(signals), size)]
