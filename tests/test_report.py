@@ -88,6 +88,10 @@ def test_folds_and_the_test_split_are_reported_apart(runs, tmp_path):
 def test_what_is_no_whole_run_is_refused(runs, tmp_path):
     with pytest.raises(LfbtError, match=r"is no run folder \(it has no history\.jsonl\)"):
         open_run(tmp_path)
+    (tmp_path / "series").mkdir()
+    (tmp_path / "series" / "settings.json").write_text("{}")
+    with pytest.raises(LfbtError, match="series has neither an epoch nor a finished trial yet"):
+        open_run(tmp_path / "series")
     cut = tmp_path / "cut"
     shutil.copytree(runs / "pretrain", cut)
     (cut / "history.jsonl").write_text((cut / "history.jsonl").read_text()[:-20])

@@ -67,6 +67,20 @@ def test_a_run_that_goes_on_and_its_quality(place, tmp_path):
         assert [(run.state, run.epoch) for run in list_runs(tmp_path / "x")] == [("running", "3/4")]
 
 
+def test_several_trials_are_listed_themselves_while_some_are_to_come(place, tmp_path):
+    series = tmp_path / "series"
+    content = {"lfbt_version": "0", "kind": "probe", "epochs": 9}
+    with run_folder(series, content, resume=False):
+        assert [(run.kind, run.state, run.differs) for run in list_runs(tmp_path)] == [("probe", "running", "")]
+        shutil.copytree(place / "probe", series / "fraction-1-seed-0")
+    assert [(run.folder.name, run.state, run.differs) for run in list_runs(tmp_path)] == [
+        ("series", "stopped", ""),
+        ("fraction-1-seed-0", "finished", ""),
+    ]
+    (series / "results.csv").write_text("")
+    assert [run.folder.name for run in list_runs(tmp_path)] == ["fraction-1-seed-0"]
+
+
 def test_the_command(place, capsys):
     main(["runs", str(place)])
     lines = capsys.readouterr().out.splitlines()

@@ -85,6 +85,8 @@ def open_runs(folder: Path) -> list[Run]:
 def open_run(folder: Path) -> Run:
     """The run in `folder`. Raises LfbtError when it is no run folder, or one that has not ended an epoch."""
     history_file = folder / HISTORY
+    if not history_file.is_file() and (folder / SETTINGS).is_file():
+        raise LfbtError(f"run: {folder} has neither an epoch nor a finished trial yet; let it go on first")
     if not history_file.is_file():
         raise LfbtError(
             f"run: {folder} is no run folder (it has no {HISTORY}); give those of pretrain, probe or finetune"

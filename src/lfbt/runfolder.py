@@ -18,6 +18,8 @@ SETTINGS = "settings.json"
 #: What a run folder of a classifier has instead, and the probabilities of its test records.
 RESULTS = "results.json"
 PREDICTIONS = "predictions.csv"
+#: What the folder of several trials has once all of them are finished.
+TABLE = "results.csv"
 CHECKPOINTS = "checkpoints"
 #: The encoder as it was last, and as it was when its quality was best.
 ENCODER_FOLDER = "encoder"

@@ -9,7 +9,7 @@ from typing import Any
 
 from lfbt.output import read_json
 from lfbt.recording import LfbtError
-from lfbt.runfolder import ENCODER_FOLDER, FREE_ON_RESUME, RESULTS, SETTINGS, is_going_on, read_history
+from lfbt.runfolder import ENCODER_FOLDER, FREE_ON_RESUME, RESULTS, SETTINGS, TABLE, is_going_on, read_history
 from lfbt.tables import as_text
 
 # What every run has its own of, or what says nothing of how it learned.
@@ -19,6 +19,8 @@ _NEVER_SHOWN = FREE_ON_RESUME - {"data_dir"} | {"checkpoint"}
 @dataclasses.dataclass(frozen=True)
 class RunSummary:
     """One run. epoch: those done, or the kept one; loss: the last, or of the kept epoch; quality: in words.
+
+    Trials are runs of their own; the folder of several is one while not all of them are finished.
 
     state: running, finished or stopped, which goes on with ``--resume``; not known where the lock is another user's.
     """
@@ -56,18 +58,25 @@ def _summary(folder: Path) -> RunSummary | None:
         content = read_json(folder / name)
     except LfbtError:
         return None
-    # The settings of several trials are those of the folders below.
-    is_series = name == SETTINGS and "kind" in content
-    return of(folder, content) if "lfbt_version" in content and not is_series else None
+    if "lfbt_version" not in content:
+        return None
+    if name == SETTINGS and "kind" in content:
+        # Finished trials are in folders below.
+        is_whole = (folder / TABLE).is_file()
+        return None if is_whole else RunSummary(folder, content["kind"], _state(folder, False), "-", None, "-", {})
+    return of(folder, content)
+
+
+def _state(folder: Path, is_finished: bool) -> str:
+    try:
+        return "running" if is_going_on(folder) else "finished" if is_finished else "stopped"
+    except OSError:
+        return "not known"
 
 
 def _of_pretraining(folder: Path, settings: dict[str, Any]) -> RunSummary:
     history, n_epochs = read_history(folder), settings.get("epochs", 0)
-    state = "finished" if _epochs_saved(folder) == n_epochs else "stopped"
-    try:
-        state = "running" if is_going_on(folder) else state
-    except OSError:
-        state = "not known"
+    state = _state(folder, _epochs_saved(folder) == n_epochs)
     loss = history[-1]["loss"] if history else None
     return RunSummary(folder, "pretrain", state, f"{len(history)}/{n_epochs}", loss, _quality(history), settings)
 
@@ -113,7 +122,7 @@ def _differing(run: RunSummary, runs: Sequence[RunSummary]) -> str:
     names = [
         name
         for name in run.settings
-        if name not in _NEVER_SHOWN and any(other.get(name) != run.settings[name] for other in alike)
+        if name not in _NEVER_SHOWN and any(other.get(name) != run.settings[name] for other in alike if other)
     ]
     return " ".join(f"{name}={_short(run.settings[name])}" for name in names)
 

@@ -19,7 +19,7 @@ from lfbt.classify import HEAD, ClassifySettings, Head, Rows, Task, save_head
 from lfbt.encoder import LeadEncoders
 from lfbt.metrics import choose_thresholds, evaluate
 from lfbt.output import HISTORY, PARTIAL, new_file, new_folder, read_json, refuse_occupied, write_json
-from lfbt.runfolder import ENCODER_FOLDER, PREDICTIONS, RESULTS, run_folder
+from lfbt.runfolder import ENCODER_FOLDER, PREDICTIONS, RESULTS, TABLE, run_folder
 from lfbt.seen import write_seen
 from lfbt.splits import SPLITS
 from lfbt.weights import load_history, save_encoder, weights_hash
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 #: What a run folder with several trials has besides their folders.
-TABLE = "results.csv"
 CURVE = "curve.png"
 
 
