@@ -57,7 +57,8 @@ def pretrained(out: Path, name: str, seed: int, epochs: int) -> Path:
     """The run folder of an encoder that has learned by the objective called `name`."""
     folder = out / "pretrain" / f"{name}-seed-{seed}"
     base = preset_settings("small", (out / "data" / "cinc2011", out / "data" / "challenge"), folder)
-    changes = {"epochs": epochs, "seed": seed, "resume": True, "quality_every": 0} | OBJECTIVES[name]
+    changes = {"epochs": epochs, "seed": seed, "normalisation": "record", "resume": True, "quality_every": 0}
+    changes |= OBJECTIVES[name]
     return pretrain(PretrainSettings(**(vars(base) | changes)))
 
 

@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from benchmarks import ours, reference, scaling
+from benchmarks import ours, reference, scaling, small_preset
 from benchmarks.cases import CASES
 from benchmarks.measure import Timings, fitted_exponent
 from benchmarks.render import BEGIN, END, render, with_section
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import average_precision_score, roc_auc_score
 from tests.helpers_model import literal_encoder, literal_loss, literal_projector, literal_view
 
 from lfbt.encoder import EncoderConfig
@@ -99,6 +101,28 @@ def test_the_model_of_many_gpus_by_hand():
     step = 6 * 128 * 8 * (lead + 64 * 2048 + 2 * 2048**2) + loss
     assert alone == pytest.approx(step / 7.5e12)
     assert waiting == 0
+
+
+def test_the_score_of_a_candidate_is_that_of_each_fold_by_the_others():
+    rng = np.random.default_rng(0)
+    classes, fold_of = rng.integers(0, 3, 60), rng.integers(0, 4, 60)
+    fold_of[:4] = range(4)
+    features = (rng.standard_normal((60, 5)) + classes[:, None]).astype(np.float32)
+    targets = classes[:, None] == range(4)  # of the last one there is no record
+    probabilities = np.zeros((60, 3))
+    for row in range(60):
+        others = fold_of != fold_of[row]
+        mean, deviation = features[others].mean(axis=0), features[others].std(axis=0)
+        model = LogisticRegression(C=0.01, max_iter=1000).fit((features[others] - mean) / deviation, classes[others])
+        probabilities[row] = model.predict_proba((features[row : row + 1] - mean) / deviation)
+    pairs = [(targets[:, i], probabilities[:, i]) for i in range(3)]
+    expected = [[roc_auc_score(*pair) for pair in pairs], [average_precision_score(*pair) for pair in pairs]]
+    auroc, auprc = small_preset.score_in_folds(features, targets, fold_of)
+    assert [auroc[:3], auprc[:3]] == [pytest.approx(of_classes) for of_classes in expected]
+    assert np.isnan([auroc[3], auprc[3]]).all()
+    one = small_preset.score_in_folds(features, targets, fold_of, folds=(2,))
+    within = [roc_auc_score(truth[fold_of == 2], p[fold_of == 2]) for truth, p in pairs]
+    assert one[0, :3] == pytest.approx(within)
 
 
 def test_the_documentation_shows_the_model():

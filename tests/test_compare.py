@@ -85,6 +85,23 @@ def write_series(folder, skill, seeds=(0, 1, 2), noise=0, **changes):
     return folder
 
 
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"encoder": {"history": {"method": "SimCLR"}}}, "have encoders of LFBT and of SimCLR"),
+        ({"settings": {"c": [1.0], "run_dir": "b"}}, "differ in c, not in their seed only"),
+    ],
+)
+def test_other_encoders_and_settings_are_no_further_seeds(tmp_path, changes, told):
+    folder, settings = tmp_path / "run", {"c": [0.01], "run_dir": "a"}
+    write_trial(folder / "seed-0", predictions(1, 0), settings=settings)
+    write_trial(folder / "seed-1", predictions(1, 1), seed=1, settings=settings | {"run_dir": "b"})
+    assert rows_of(folder)[0].seeds == (0, 1)
+    write_trial(folder / "seed-2", predictions(1, 2), seed=2, **({"settings": settings} | changes))
+    with pytest.raises(LfbtError, match=told):
+        rows_of(folder)
+
+
 def rows_of(*runs, **options):
     return table_rows([trial for run in runs for trial in open_trials(run)], **options)
 
@@ -509,7 +526,7 @@ def test_what_the_command_refuses(tmp_path, capsys):
     for words, told in (
         ((), "runs: none given"),
         ((run, run), "is named twice"),
-        ((run, "--draws", 0), "draws: 0 is outside [1, inf)"),
+        ((run, "--draws", 0), "draws: 0 is outside [1, 100000]"),
         ((run, "--seed", -1), "seed: -1 is outside [0, inf)"),
         ((run, "--metrics", "auroc", "auroc"), "metrics: auroc auroc; give one or more, each once, of auroc, auprc"),
         ((run, "--metrics"), "metrics: none given"),

@@ -630,6 +630,15 @@ def test_other_settings_are_refused_on_resuming(base, run, tmp_path, change):
     assert contents(tmp_path / "run") == before
 
 
+def test_a_run_of_a_version_without_a_setting_is_not_resumed(base, run, tmp_path):
+    shutil.copytree(base, tmp_path / "run")
+    settings = json.loads((tmp_path / "run" / "settings.json").read_text())
+    del settings["shortest_crop"]
+    (tmp_path / "run" / "settings.json").write_text(json.dumps(settings | {"lfbt_version": "0.0.1"}))
+    with pytest.raises(LfbtError, match="was begun by lfbt 0.0.1, which had no setting shortest_crop; begin a new run"):
+        run(resume=True)
+
+
 def test_other_records_are_refused_on_resuming(base, run, tmp_path):
     shutil.copytree(base, tmp_path / "run")
     other = write_packed(tmp_path / "other", SIGNALS + 1)

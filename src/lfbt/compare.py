@@ -25,6 +25,11 @@ _TITLES = {"auroc": "AUROC", "auprc": "AUPRC", "f1": "F1", "balanced_accuracy": 
 _KINDS = {"finetune": "fine-tuned", "scratch": "from scratch"}
 # Of the trials of one row all but the seed is the same.
 _SAME_IN_A_ROW = ("kind", "classifier", "folds", "leads")
+# But for where it was made and of what else the same command made trials.
+_FREE_IN_A_ROW = {
+    "data_dir", "run_dir", "checkpoint", "fraction", "seeds", "lead_subsets", "device", "workers", "resume",
+    "allow_test_records",
+}  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -322,6 +327,7 @@ def _grouped(trials: Sequence[ScoredTrial]) -> list[list[ScoredTrial]]:
             for name in _SAME_IN_A_ROW:
                 if one.results[name] != other.results[name]:
                     raise LfbtError(f"{both} differ in {name}, not in their seed only; name them as runs of their own")
+            _check_alike(one.results, other.results, both)
             if one.results["seed"] == other.results["seed"]:
                 raise LfbtError(f"{both} are of the same seed, {one.results['seed']}; name them as runs of their own")
 
@@ -330,6 +336,17 @@ def _grouped(trials: Sequence[ScoredTrial]) -> list[list[ScoredTrial]]:
         return runs.index(first.run), -first.results["fraction"], -len(first.results["leads"]), first.row[2] or ""
 
     return sorted(groups.values(), key=place)
+
+
+def _check_alike(one: dict[str, Any], other: dict[str, Any], both: str) -> None:
+    """Raise LfbtError unless the encoders learned by one method and the settings are the same."""
+    methods = [results["encoder"].get("history", {}).get("method") for results in (one, other)]
+    if methods[0] != methods[1]:
+        raise LfbtError(f"{both} have encoders of {methods[0]} and of {methods[1]}; name them as runs of their own")
+    settings, others = one.get("settings", {}), other.get("settings", {})
+    for name in sorted(settings.keys() & others.keys() - _FREE_IN_A_ROW):
+        if settings[name] != others[name]:
+            raise LfbtError(f"{both} differ in {name}, not in their seed only; name them as runs of their own")
 
 
 def _figures(trial: ScoredTrial, weights: NDArray[np.int32], metrics: Sequence[str]) -> Array:

@@ -184,7 +184,7 @@ def _check(settings: PretrainSettings) -> None:
     check_range("shortest-crop", settings.shortest_crop, "[0.1, 1]")
     check_range("longest-time-out", settings.longest_time_out, "[0, 0.9]")
     check_range("warmup-epochs", settings.warmup_epochs, f"[0, {settings.epochs})", "it must end before --epochs")
-    check_range("seed", settings.seed, "[0, inf)")
+    check_range("seed", settings.seed, "[0, 4294967295]")
     check_range("workers", settings.workers, "[0, inf)")
     check_range("weight-decay", settings.weight_decay, "[0, 1]")
     check_range("print-freq", settings.print_freq, "[0, inf)")

@@ -95,6 +95,9 @@ def open_run(folder: Path) -> Run:
         history = [json.loads(line) for line in history_file.read_text(encoding="utf-8").splitlines()]
         if (folder / RESULTS).is_file():
             content = read_json(folder / RESULTS)
+            for name in ("folds", "task", "classifier", "encoder", "chosen", "leads"):
+                content[name]
+            _ = content["data"]["hash"], content["data"]["training_records"], content["test"]["intervals"]
             return Run(folder, content["kind"], content, history, content["synthetic"])
         content = read_json(folder / SETTINGS)
         run = Run(folder, "pretrain", content, history, content["synthetic"])
@@ -194,7 +197,9 @@ def _overview(classifiers: Sequence[Run], pretrainings: Sequence[Run]) -> Figure
     if pretrainings:
         axes = panels.pop(0)
         for run in pretrainings:
-            axes.plot([line["epoch"] for line in run.history], [line["loss"] for line in run.history], label=run.name)
+            axes.plot(
+                [line["epoch"] for line in run.history], [line["loss"] for line in run.history], label=_plain(run.name)
+            )
         axes.set(xlabel="epoch", ylabel="loss", title="Pretraining, without labels")
         axes.legend(frameon=False)
     if classifiers:
@@ -204,11 +209,16 @@ def _overview(classifiers: Sequence[Run], pretrainings: Sequence[Run]) -> Figure
             values = [np.nan if run.content["test"][key] is None else run.content["test"][key] for run in classifiers]
             bars = axes.barh(places + shift, values, height=0.38, label=name, color=colour)
             axes.bar_label(bars, fmt="%.3f", padding=3)
-        axes.set_yticks(places, [f"{run.name}\n{run.what}" for run in classifiers])
+        axes.set_yticks(places, [_plain(f"{run.name}\n{run.what}") for run in classifiers])
         axes.invert_yaxis()
         axes.set(xlim=(0, 1.12), title="Test split" + (", SYNTHETIC data" if classifiers[0].synthetic else ""))
         axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.08), ncols=2)
     return figure
+
+
+def _plain(text: str) -> str:
+    """`text` as matplotlib shows it, which would take what is between two $ for mathematics."""
+    return text.replace("$", r"\$")
 
 
 def _confusion(run: Run) -> str:
@@ -221,8 +231,8 @@ def _confusion(run: Run) -> str:
     figure = Figure(figsize=(side, side), layout="constrained")
     axes = figure.subplots()
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    axes.set_xticks(range(len(classes)), classes, rotation=45, ha="right")
-    axes.set_yticks(range(len(classes)), classes)
+    axes.set_xticks(range(len(classes)), list(map(_plain, classes)), rotation=45, ha="right")
+    axes.set_yticks(range(len(classes)), list(map(_plain, classes)))
     axes.set(xlabel="predicted", ylabel="true", title="Test records")
     for (row, column), count in np.ndenumerate(matrix):
         colour = "white" if shares[row, column] > 0.5 else "black"

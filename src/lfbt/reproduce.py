@@ -203,6 +203,8 @@ def _check(settings: ReproduceSettings) -> None:
     if not settings.seeds or len(set(settings.seeds)) < len(settings.seeds) or min(settings.seeds) < 0:
         given = " ".join(map(str, settings.seeds)) or "none given"
         raise LfbtError(f"seeds: {given}; give one or more from 0 on, each once")
+    for seed in settings.seeds:
+        check_range("seeds", seed, "[0, 4294967295]")
     if settings.encoders and settings.ningbo:
         raise LfbtError("encoders: they stand for pretraining; give either --ningbo or --encoders")
     if len(settings.encoders) not in (0, len(GAMMAS)):

@@ -105,6 +105,11 @@ def _check_same(settings: Mapping[str, Any], was: Mapping[str, Any], folder: Pat
     changed = [name for name in now if name not in FREE_ON_RESUME and now[name] != was.get(name)]
     if changed:
         name = changed[0]
+        if name not in was:
+            raise LfbtError(
+                f"resume: {folder} was begun by lfbt {was.get('lfbt_version')}, which had no setting {name}; begin a "
+                "new run"
+            )
         raise LfbtError(
             f"resume: {name} is {now[name]} but was {was.get(name)} in {folder}; give the run's own settings"
         )

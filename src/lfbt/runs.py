@@ -13,7 +13,7 @@ from lfbt.runfolder import ENCODER_FOLDER, FREE_ON_RESUME, RESULTS, SETTINGS, TA
 from lfbt.tables import as_text
 
 # What every run has its own of, or what says nothing of how it learned.
-_NEVER_SHOWN = FREE_ON_RESUME - {"data_dir"} | {"checkpoint"}
+_NEVER_SHOWN = FREE_ON_RESUME - {"data_dir"} | {"checkpoint", "resume"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,7 +136,7 @@ def runs_table(runs: Sequence[RunSummary], below: Path) -> str:
     """`runs` as lines of aligned columns."""
     rows = [("run", "kind", "state", "epoch", "loss", "quality", "settings that differ")]
     for run in runs:
-        name = run.folder.relative_to(below).as_posix() if run.folder != below else run.folder.name
+        name = run.folder.relative_to(below).as_posix() if run.folder != below else run.folder.resolve().name
         loss = "-" if run.loss is None else f"{run.loss:.4g}"
         rows.append((name, run.kind, run.state, run.epoch, loss, run.quality, run.differs))
     return as_text(rows)
