@@ -94,6 +94,7 @@ CANDIDATES = {
     "seed 1, 50 epochs": Candidate(50, {"seed": 1}, leads=ALL),
     "not normalised, seed 1, 50 epochs": Candidate(50, {"normalisation": "none", "seed": 1}, leads=ALL),
     "300 epochs": Candidate(300, leads=ALL),
+    "not normalised, 120 epochs": Candidate(120, {"normalisation": "none"}, leads=ALL),
 }
 
 

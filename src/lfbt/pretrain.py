@@ -151,7 +151,7 @@ class PretrainSettings:
 
 _SMALL: dict[str, Any] = {
     "preset": "small",
-    "epochs": 40,
+    "epochs": 300,
     "batch_size": 64,
     "learning_rate": 2e-3,
     "schedule": "cosine",
