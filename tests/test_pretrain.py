@@ -455,7 +455,8 @@ def test_presets(tmp_path):
     assert (paper.schedule, paper.warmup_epochs, paper.width, paper.normalisation) == ("constant", 0, 0.125, "record")
     small = preset_settings("small", (tmp_path,), tmp_path / "run")
     assert small.preset == "small"
-    assert (small.epochs, small.batch_size, small.projector) == (300, 64, "512-512-512")
+    assert (small.epochs, small.batch_size, small.projector) == (120, 64, "512-512-512")
+    assert small.normalisation == "none"
     assert (small.gamma, small.lambd, small.width) == (paper.gamma, paper.lambd, paper.width)
     with pytest.raises(LfbtError, match="preset: 'huge' is not one of paper, small"):
         preset_settings("huge", (), tmp_path)  # type: ignore[arg-type]

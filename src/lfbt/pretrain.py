@@ -151,12 +151,13 @@ class PretrainSettings:
 
 _SMALL: dict[str, Any] = {
     "preset": "small",
-    "epochs": 300,
+    "epochs": 120,
     "batch_size": 64,
     "learning_rate": 2e-3,
     "schedule": "cosine",
     "warmup_epochs": 3.0,
     "projector": "512-512-512",
+    "normalisation": "none",
 }
 
 
