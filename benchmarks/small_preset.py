@@ -7,7 +7,7 @@ logistic regression (C = 0.01, standardised features) in ten patient-disjoint fo
 over ten deals of the patients; fold 10 is not looked at. What is there already is left as it is, so that the same
 command goes on after a stop. Ends with the table or, with ``--final NAME``, with the figures of the one candidate that
 was chosen and of the published weights on all PTB-XL records at hand, most of which are those that it was chosen on;
-only fold 10 had no say.
+fold 10 was not part of the search.
 """
 
 from __future__ import annotations
