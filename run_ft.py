@@ -3,9 +3,9 @@
 import argparse
 from pathlib import Path
 
-from lfbt.cli import is_main, reporting_errors, summary
-from lfbt.finetune import FinetuneSettings, finetune
-from lfbt.memory import keep_freed_memory
+from lfbt.cli.app import is_main, reporting_errors, summary
+from lfbt.evaluation.fine_tuning import FinetuneSettings, finetune
+from lfbt.utils.memory import keep_freed_memory
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
 parser.add_argument("--data-dir", type=Path, required=True, metavar="DIR", help="packed data set, or class folders")

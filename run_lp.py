@@ -3,10 +3,10 @@
 import argparse
 from pathlib import Path
 
-from lfbt.cli import reporting_errors, summary
-from lfbt.dataset import check_n_leads, open_dataset
-from lfbt.memory import keep_freed_memory
-from lfbt.probe import ProbeSettings, probe
+from lfbt.cli.app import reporting_errors, summary
+from lfbt.data.dataset import check_n_leads, open_dataset
+from lfbt.evaluation.probing import ProbeSettings, probe
+from lfbt.utils.memory import keep_freed_memory
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
 parser.add_argument("--data-dir", type=Path, required=True, metavar="DIR", help="packed data set, or class folders")

@@ -3,11 +3,12 @@
 import argparse
 from pathlib import Path
 
-from lfbt.cli import is_main, reporting_errors
-from lfbt.dataset import check_n_leads, open_dataset
-from lfbt.memory import keep_freed_memory
-from lfbt.pretrain import PretrainSettings, pretrain
-from lfbt.runfolder import ENCODER_FOLDER
+from lfbt.cli.app import is_main, reporting_errors
+from lfbt.data.dataset import check_n_leads, open_dataset
+from lfbt.runs.run_folder import ENCODER_FOLDER
+from lfbt.training.pretraining import pretrain
+from lfbt.training.settings import PretrainSettings
+from lfbt.utils.memory import keep_freed_memory
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
 parser.add_argument("--data-dir", type=Path, required=True, metavar="DIR", help="packed data set, or DIR/samples/*.npy")

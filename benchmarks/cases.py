@@ -25,7 +25,7 @@ from benchmarks.sizes import Sizes, StepSize
 from benchmarks.tasks import literal_loss, literal_step, literal_views, our_loss, our_step, packed_batch
 from lfbt.recording import PAPER_LEADS
 from lfbt.signal import Normalisation
-from lfbt.splits import SPLITS
+from lfbt.sources.listing import SPLITS
 
 # Relative, in float32; where rounding takes the literal form itself that far, ours may be a few times as far.
 _AGREEMENT = 1e-3
@@ -166,7 +166,7 @@ def step(sizes: Sizes) -> list[Row]:
 
 
 def _differences(
-    folder: Path, size: StepSize, own: ours.Learner, literal: reference.Reference
+    folder: Path, size: StepSize, own: ours.TrainState, literal: reference.Reference
 ) -> dict[str, tuple[float, float]]:
     """How far ours and the literal form are from the literal form in float64, for loss and gradients.
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lfbt.dataset import MANIFEST, RECORDS, SIGNALS
-from lfbt.output import write_json
-from lfbt.splits import SPLITS
+from lfbt.data.layouts import MANIFEST, RECORDS, SIGNALS
+from lfbt.sources.listing import SPLITS
+from lfbt.utils.json_files import write_json
 
 CLASSES = ("a", "b", "c", "d")
 _N_TEMPLATES = 12
@@ -21,7 +21,7 @@ _CHUNK = 500
 def write_packed(
     folder: Path, n_records: int, leads: Sequence[str], n_samples: int, labelled: bool = False, empty: bool = False
 ) -> None:
-    """A packed data set that `lfbt.dataset.open_dataset` opens.
+    """A packed data set that `lfbt.data.dataset.open_dataset` opens.
 
     labelled: four classes, and two thirds train, a sixth val, a sixth test; else no labels and all train. empty: the
     signals are zeros that take no room on disk.

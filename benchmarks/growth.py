@@ -77,7 +77,7 @@ def _records(sizes: Sizes) -> Series:
         rows = np.arange(n_records)
         overhead.append(
             median_seconds(
-                lambda: (ours.epoch_batches(rows, size.batch, 0, 0), ours.view_draws(0, 0, len(rows)))  # noqa: B023
+                lambda: (ours.epoch_batches(rows, size.batch, 0, 0), ours.draw_views(0, 0, len(rows)))  # noqa: B023
             )
         )
     columns: dict[str, tuple[float | None, ...]] = {

@@ -17,7 +17,7 @@ from pathlib import Path
 from benchmarks.measure import seconds_of
 from benchmarks.sizes import StepSize
 from benchmarks.tasks import TASKS
-from lfbt.memory import keep_freed_memory
+from lfbt.utils.memory import keep_freed_memory
 
 _STATUS = Path("/proc/self/status")
 

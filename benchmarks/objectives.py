@@ -14,13 +14,15 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from lfbt.compare import CompareSettings, compare
-from lfbt.finetune import FinetuneSettings, finetune
-from lfbt.prepare import PrepareSettings, prepare
-from lfbt.pretrain import PretrainSettings, preset_settings, pretrain
-from lfbt.probe import ProbeSettings, probe
-from lfbt.runfolder import RESULTS
+from lfbt.data.preparation import prepare
+from lfbt.data.records import PrepareSettings
+from lfbt.evaluation.fine_tuning import FinetuneSettings, finetune
+from lfbt.evaluation.probing import ProbeSettings, probe
+from lfbt.reports.comparison import CompareSettings, compare
+from lfbt.runs.run_folder import RESULTS
 from lfbt.sources import Challenge, Folder, PtbXl
+from lfbt.training.pretraining import pretrain
+from lfbt.training.settings import PretrainSettings, preset_settings
 
 #: The settings in which the objectives differ; γ = 1 is plain Barlow Twins of each lead.
 OBJECTIVES: dict[str, dict[str, Any]] = {

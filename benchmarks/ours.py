@@ -12,43 +12,46 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from benchmarks.reference import Reference
-from lfbt.batches import epoch_batches, read_ahead
-from lfbt.classify import Head
-from lfbt.dataset import DataSet, open_dataset
-from lfbt.encoder import EncoderConfig, LeadEncoders, Projectors, estimate_batch_norm, random_encoder, seeded
-from lfbt.learner import Learner, new_learner, spare_memory
-from lfbt.loss import lfbt_loss
-from lfbt.prepare import PrepareSettings, prepare
-from lfbt.pretrain import train_step
-from lfbt.probe import ProbeSettings, probe
+from lfbt.data.dataset import Dataset, open_dataset
+from lfbt.data.loader import epoch_batches, prefetch_batches
+from lfbt.data.preparation import prepare
+from lfbt.data.records import PrepareSettings
+from lfbt.evaluation.probing import ProbeSettings, probe
+from lfbt.losses.lfbt import lfbt_loss
+from lfbt.models.encoder import EncoderConfig, LeadEncoders, estimate_batch_norm, random_encoder
+from lfbt.models.heads import Head
+from lfbt.models.pretrained import save_encoder
+from lfbt.models.projector import Projectors
 from lfbt.signal import Normalisation
 from lfbt.sources import PtbXl
-from lfbt.synthetic import write_ptbxl
-from lfbt.views import random_views, view_draws
-from lfbt.weights import save_encoder
+from lfbt.sources.synthesis import write_ptbxl
+from lfbt.training.augmentation import draw_views, random_views
+from lfbt.training.pretraining import train_step
+from lfbt.training.train_state import TrainState, create_train_state, reduce_memory
+from lfbt.utils.tensors import seeded
 
-__all__ = ["DataSet", "Learner", "epoch_batches", "open_dataset", "view_draws", "write_ptbxl"]
+__all__ = ["Dataset", "TrainState", "draw_views", "epoch_batches", "open_dataset", "write_ptbxl"]
 
 
-def new_model(leads: Sequence[str], n_samples: int, projector: Sequence[int], low_memory: bool = False) -> Learner:
-    """A model with random weights, as `lfbt.pretrain` makes it."""
-    learner = new_learner(EncoderConfig(tuple(leads), n_samples / 10, n_samples), projector, learning_rate=1e-3)
+def new_model(leads: Sequence[str], n_samples: int, projector: Sequence[int], low_memory: bool = False) -> TrainState:
+    """A model with random weights, as `lfbt.training.pretraining` makes it."""
+    learner = create_train_state(EncoderConfig(tuple(leads), n_samples / 10, n_samples), projector, learning_rate=1e-3)
     if low_memory:
-        spare_memory(learner.model, learner.optimizer)
+        reduce_memory(learner.model, learner.optimizer)
     return learner
 
 
-def read_batches(dataset: DataSet, batches: Sequence[NDArray[np.int64]], normalisation: Normalisation) -> int:
+def read_batches(dataset: Dataset, batches: Sequence[NDArray[np.int64]], normalisation: Normalisation) -> int:
     """Read all batches as the commands do, by two threads ahead of their use; returns how many records."""
-    return sum(map(len, read_ahead(dataset, batches, normalisation, torch.device("cpu"), workers=2)))
+    return sum(map(len, prefetch_batches(dataset, batches, normalisation, torch.device("cpu"), workers=2)))
 
 
-def read_batch(dataset: DataSet, rows: NDArray[np.int64]) -> Tensor:
+def read_batch(dataset: Dataset, rows: NDArray[np.int64]) -> Tensor:
     """The normalised signals ``[B, leads, T]`` of `rows`."""
     return torch.from_numpy(dataset.batch(rows, "record"))
 
 
-def gradients(learner: Learner, signals: Tensor, draws: NDArray[np.float64]) -> tuple[Tensor, Tensor, Tensor]:
+def gradients(learner: TrainState, signals: Tensor, draws: NDArray[np.float64]) -> tuple[Tensor, Tensor, Tensor]:
     """The loss of a batch ``[B, leads, T]`` with `draws` ``[B, 2 views, 4]``, and what it says of two convolutions.
 
     Those are the first and the last ``[leads, out, in, 3]``.
@@ -62,7 +65,7 @@ def gradients(learner: Learner, signals: Tensor, draws: NDArray[np.float64]) -> 
     return loss.detach(), first, last
 
 
-def step(learner: Learner, signals: Tensor, draws: NDArray[np.float64]) -> list[float]:
+def step(learner: TrainState, signals: Tensor, draws: NDArray[np.float64]) -> list[float]:
     """One step of pretraining; returns the loss: total, intra and inter."""
     views = random_views(signals, draws)
     return train_step(views, learner.model, learner.optimizer, lambda z1, z2, _: lfbt_loss(z1, z2))
@@ -98,7 +101,7 @@ def copy_projectors(projectors: Projectors, target: Reference) -> None:
             norm.load_state_dict(norm.state_dict() | own)
 
 
-def new_encoder(dataset: DataSet, folder: Path) -> LeadEncoders:
+def new_encoder(dataset: Dataset, folder: Path) -> LeadEncoders:
     """A random encoder that fits `dataset`, its batch-norm statistics estimated, also written to `folder`."""
     encoder = random_encoder(EncoderConfig(dataset.leads, dataset.sampling_rate, dataset.n_samples), seed=0)
     rows = dataset.rows("train")[:128]

@@ -22,9 +22,9 @@ from benchmarks import ours, reference
 from benchmarks.measure import matmul_peak, seconds_of
 from benchmarks.sizes import Sizes
 from benchmarks.tasks import packed_batch
-from lfbt import fused
-from lfbt.loss import lfbt_loss
-from lfbt.views import random_views
+from lfbt.losses.lfbt import lfbt_loss
+from lfbt.models.cpu import fused
+from lfbt.training.augmentation import random_views
 
 _CONVOLUTIONS = "encoders: convolutions"
 _INSIDE = {
@@ -67,7 +67,7 @@ def parts(sizes: Sizes) -> list[Part]:
     return [Part(part, seconds, seconds / total, at_peak.get(part)) for part, seconds in medians.items()]
 
 
-def seconds_of_parts(model: ours.Learner, signals: Tensor, draws: NDArray[np.float64]) -> dict[str, float]:
+def seconds_of_parts(model: ours.TrainState, signals: Tensor, draws: NDArray[np.float64]) -> dict[str, float]:
     """Seconds of each part of one step.
 
     Those inside the encoders are summed over the threads that compute leads side by side, and divided by their number.

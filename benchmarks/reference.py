@@ -32,7 +32,7 @@ def load(file: Path) -> Signal:
 
 
 def random_view(signal: Signal, draws: NDArray[np.float64]) -> Signal:
-    """One view of a record ``[leads, samples]``; `draws` mean what they mean to `lfbt.views.random_view`."""
+    """One view of a record ``[leads, samples]``; `draws` as in `lfbt.training.augmentation`."""
     n_samples = signal.shape[1]
     length = int((0.5 + 0.5 * draws[0]) * n_samples)
     start = int(draws[1] * (n_samples - length + 1))

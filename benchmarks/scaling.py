@@ -8,7 +8,7 @@ import math
 from pathlib import Path
 
 from benchmarks.render import with_section
-from lfbt.encoder import LeadEncoder
+from lfbt.models.encoder import LeadEncoder
 
 # The paper's model and records (method, section 2).
 _LEADS, _SAMPLES, _WIDTH, _FEATURES = 8, 2048, 2048, 64

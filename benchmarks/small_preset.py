@@ -30,15 +30,16 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from benchmarks.objectives import prepared
-from lfbt.dataset import DataSet, open_dataset
-from lfbt.features import compute_embeddings
-from lfbt.output import read_json
-from lfbt.prepare import PrepareSettings
-from lfbt.pretrain import PretrainSettings, preset_settings, pretrain
-from lfbt.runfolder import ENCODER_FOLDER
-from lfbt.splits import patient_folds
-from lfbt.tables import as_markdown
-from lfbt.weights import load_encoder, match
+from lfbt.data.dataset import Dataset, open_dataset
+from lfbt.data.records import PrepareSettings
+from lfbt.data.splits import patient_folds
+from lfbt.models.features import compute_embeddings
+from lfbt.models.pretrained import load_encoder, match
+from lfbt.runs.run_folder import ENCODER_FOLDER
+from lfbt.training.pretraining import pretrain
+from lfbt.training.settings import PretrainSettings, preset_settings
+from lfbt.utils.json_files import read_json
+from lfbt.utils.tables import as_markdown
 
 #: Four of the eight leads cost half the time.
 FOUR = ("II", "V1", "V3", "V5")
@@ -129,7 +130,7 @@ class Score:
         return float(self.auroc[kept].mean()), float(self.auprc[kept].mean())
 
 
-def score(checkpoint: Path, dataset: DataSet, keep: Sequence[str] = ()) -> Score:
+def score(checkpoint: Path, dataset: Dataset, keep: Sequence[str] = ()) -> Score:
     """The encoder's features scored on the training and validation records; those of some leads only, if named."""
     encoder, dataset = match(load_encoder(checkpoint), dataset)
     rows = dataset.rows("train", "val")
@@ -167,7 +168,7 @@ def score_in_folds(
     return np.array(figures).T
 
 
-def final(checkpoint: Path, dataset: DataSet) -> list[str]:
+def final(checkpoint: Path, dataset: Dataset) -> list[str]:
     """Macro AUROC and AUPRC on all records: in ten folds of records and of patients, and of fold 10 by the others."""
     encoder, dataset = match(load_encoder(checkpoint), dataset)
     rows = dataset.rows("train", "val", "test")

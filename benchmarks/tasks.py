@@ -57,11 +57,11 @@ def our_loss(size: StepSize) -> Callable[[], Tensor]:
     return run
 
 
-def packed_batch(folder: Path, size: StepSize) -> tuple[ours.DataSet, NDArray[np.float64]]:
+def packed_batch(folder: Path, size: StepSize) -> tuple[ours.Dataset, NDArray[np.float64]]:
     """A data set of one batch in `folder`, written there first, and what chance decides of its views."""
     if not folder.exists():
         write_packed(folder, size.batch, size.leads, size.n_samples)
-    return ours.open_dataset(folder), ours.view_draws(0, 0, size.batch)
+    return ours.open_dataset(folder), ours.draw_views(0, 0, size.batch)
 
 
 def literal_views(folder: Path, size: StepSize) -> DataLoader[tuple[Tensor, Tensor]]:
@@ -78,7 +78,7 @@ def literal_step(folder: Path, size: StepSize, model: reference.Reference) -> Ta
     return lambda: reference.step(model, optimizer, views)
 
 
-def our_step(folder: Path, size: StepSize, model: ours.Learner) -> Task:
+def our_step(folder: Path, size: StepSize, model: ours.TrainState) -> Task:
     """The same from lfbt, from a packed data set."""
     dataset, draws = packed_batch(folder / "packed", size)
     rows = np.random.default_rng(0).permutation(size.batch)

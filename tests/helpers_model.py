@@ -11,8 +11,9 @@ import scipy.signal
 import torch
 from torch import Tensor, nn
 
-from lfbt.encoder import EncoderConfig, LeadEncoder, LeadEncoders, Projector, estimate_batch_norm, random_encoder
-from lfbt.weights import save_encoder
+from lfbt.models.encoder import EncoderConfig, LeadEncoder, LeadEncoders, estimate_batch_norm, random_encoder
+from lfbt.models.pretrained import save_encoder
+from lfbt.models.projector import Projector
 
 #: VGG16 at width 0.125, as the method writes it: channels of each convolution, block by block.
 CHANNELS = ((8, 8), (16, 16), (32, 32, 32), (64, 64, 64), (64, 64, 64))

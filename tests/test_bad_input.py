@@ -14,13 +14,14 @@ import openpyxl
 import pytest
 import scipy.io
 
-from lfbt.cli import COMMANDS, main
-from lfbt.encoder import EncoderConfig, random_encoder
-from lfbt.prepare import PrepareSettings, prepare
+from lfbt.cli.app import COMMANDS, main
+from lfbt.data.preparation import prepare
+from lfbt.data.records import PrepareSettings
+from lfbt.models.encoder import EncoderConfig, random_encoder
+from lfbt.models.pretrained import save_encoder
 from lfbt.recording import PAPER_LEADS, STANDARD_LEADS
 from lfbt.sources import SOURCES, PtbXl
-from lfbt.synthetic import make_record, write_ptbxl
-from lfbt.weights import save_encoder
+from lfbt.sources.synthesis import make_record, write_ptbxl
 
 
 def run(*words):
@@ -575,7 +576,7 @@ def test_an_interrupt_ends_with_status_130(place, tmp_path, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("lfbt.prepare.prepare_entry", interrupted)
+    monkeypatch.setattr("lfbt.data.executors.prepare_entry", interrupted)
     status, _, err = run("prepare", "ptbxl", place / "download", tmp_path / "to", "--workers", 1)
     assert (status, err) == (130, "lfbt: interrupted\n")
     assert everything(tmp_path) == []

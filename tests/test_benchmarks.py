@@ -16,9 +16,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, roc_auc_score
 from tests.helpers_model import literal_encoder, literal_loss, literal_projector, literal_view
 
-from lfbt.encoder import EncoderConfig
-from lfbt.learner import new_learner
+from lfbt.models.encoder import EncoderConfig
 from lfbt.recording import PAPER_LEADS
+from lfbt.training.train_state import create_train_state
 
 ROOT = Path(__file__).parents[1]
 
@@ -88,7 +88,7 @@ def test_the_command_runs(tmp_path):
 def test_the_model_of_many_gpus_by_hand():
     """Of two processes each sends all gradients once, and half of the batch's projections."""
     gradients, projections, of_loss, norms = scaling.sent(2, 128)
-    counted = new_learner(EncoderConfig(PAPER_LEADS, 204.8, 2048), (2048,) * 3, 1e-3).model.parameters()
+    counted = create_train_state(EncoderConfig(PAPER_LEADS, 204.8, 2048), (2048,) * 3, 1e-3).model.parameters()
     assert gradients.n_bytes == 4 * sum(map(torch.numel, counted))
     assert projections.n_bytes == 4 * 2 * 128 * 8 * 2048 / 2
     assert of_loss.n_bytes == 4 * 64 * 2049

@@ -7,20 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lfbt.errors import LfbtError, UnreadableError
 from lfbt.recording import (
     PAPER_LEADS,
     STANDARD_LEADS,
-    Entry,
-    LfbtError,
     Recording,
-    UnreadableError,
     check_leads,
-    check_range,
     lead_name,
     missing_leads,
     parse_leads,
     unit_in_mv,
 )
+from lfbt.sources.listing import Entry
+from lfbt.utils.validation import check_range
 
 
 def test_the_leads_are_those_of_the_method():

@@ -8,13 +8,16 @@ import pytest
 import torch
 from tests.helpers_model import KINDS, vgg16, waves, write_checkpoint, write_labelled, write_packed, z_score
 
-from lfbt.batches import epoch_batches
-from lfbt.embed import EmbedSettings, embed
-from lfbt.encoder import EncoderConfig, estimate_batch_norm, parse_projector, random_encoder, resolve_device
-from lfbt.pretrain import PretrainSettings, pretrain
-from lfbt.probe import ProbeSettings, probe
-from lfbt.recording import LfbtError
-from lfbt.weights import load_encoder
+from lfbt.data.loader import epoch_batches
+from lfbt.errors import LfbtError
+from lfbt.evaluation.probing import ProbeSettings, probe
+from lfbt.inference.embedding import EmbedSettings, embed
+from lfbt.models.encoder import EncoderConfig, estimate_batch_norm, random_encoder
+from lfbt.models.pretrained import load_encoder
+from lfbt.models.projector import parse_projector
+from lfbt.training.pretraining import pretrain
+from lfbt.training.settings import PretrainSettings
+from lfbt.utils.device import resolve_device
 
 
 def test_a_classifier_is_refused_with_its_leads_in_another_order(tmp_path):

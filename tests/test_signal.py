@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from lfbt.recording import PAPER_LEADS, STANDARD_LEADS, LfbtError
+from lfbt.errors import LfbtError
+from lfbt.recording import PAPER_LEADS, STANDARD_LEADS
 from lfbt.signal import choose_leads, cut_pieces, fit_samples, normalise, quality_fault
-from lfbt.synthetic import make_record
+from lfbt.sources.synthesis import make_record
 
 LIMB = STANDARD_LEADS[:6]
 #: ECG values in mV that float32 holds.

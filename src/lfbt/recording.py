@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+
+from lfbt.errors import LfbtError, UnreadableError
 
 STANDARD_LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 #: The eight leads of the paper, in its order: the other four are linear combinations of two of these.
@@ -15,14 +16,6 @@ PAPER_LEADS = ("II", "III", "V1", "V2", "V3", "V4", "V5", "V6")
 
 _CANONICAL_LEADS = {lead.lower(): lead for lead in STANDARD_LEADS}
 _UNITS_IN_MV = {"mv": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "v": 1e3, "nv": 1e-6}
-
-
-class LfbtError(ValueError):
-    """Something that the user can mend: names the thing, the value received, what is allowed and what to do."""
-
-
-class UnreadableError(LfbtError):
-    """One file that cannot be read as the ECG it should be."""
 
 
 def lead_name(name: str) -> str:
@@ -72,15 +65,6 @@ def unit_in_mv(unit: str) -> float:
         raise LfbtError(f"unit: {unit!r} is not a voltage that lfbt knows; allowed: mV, uV, µV, V, nV") from None
 
 
-def check_range(name: str, value: float, allowed: str, hint: str = "") -> None:
-    """Raise LfbtError unless `value` is in the interval `allowed`, written as ``[0, 1)`` or ``(0, inf)``."""
-    low, high = (float(end) for end in allowed[1:-1].split(","))
-    above = value >= low if allowed[0] == "[" else value > low
-    below = value <= high if allowed[-1] == "]" else value < high
-    if not (above and below):
-        raise LfbtError(f"{name}: {value} is outside {allowed}" + (f"; {hint}" if hint else ""))
-
-
 @dataclasses.dataclass(frozen=True)
 class Recording:
     """One ECG as read.
@@ -104,47 +88,3 @@ class Recording:
             )
         if not 0 < self.sampling_rate < np.inf:
             raise UnreadableError(f"recording {self.id or '?'}: sampling rate {self.sampling_rate} Hz is not positive")
-
-
-@dataclasses.dataclass(frozen=True)
-class Entry:
-    """A recording that a source has listed but not read: all that the source's tables say of it.
-
-    `reader` is a function of a module (or a `functools.partial` of one), so that an entry can be sent to a worker
-    process. `labels` are class names under the source's label rule; `split` is an official one or empty.
-    """
-
-    id: str
-    patient: str
-    file: Path
-    reader: Callable[[Path], Recording]
-    labels: tuple[str, ...] = ()
-    split: str = ""
-
-    def read(self) -> Recording:
-        """The recording, with what the tables say of it. Raises UnreadableError."""
-        recording = self.reader(self.file)
-        return dataclasses.replace(recording, id=self.id, patient=self.patient, labels=self.labels)
-
-
-@dataclasses.dataclass(frozen=True)
-class Dropped:
-    """A recording, or a piece of one, that does not reach the data set, and why."""
-
-    id: str
-    file: str
-    reason: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Listing:
-    """What a source found in a folder.
-
-    entries: in a stable order, ids unique. classes: the names that labels may have, in column order; empty without
-    labels. label_rule: one sentence that says how labels were made. dropped: what the tables alone rule out.
-    """
-
-    entries: list[Entry]
-    classes: tuple[str, ...]
-    label_rule: str
-    dropped: list[Dropped] = dataclasses.field(default_factory=list)

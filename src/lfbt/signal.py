@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from lfbt.recording import LfbtError
+from lfbt.errors import AbsentLeadError, LfbtError
 
 Signal = NDArray[np.float32]
 Normalisation = Literal["record", "lead", "none"]
@@ -22,10 +22,6 @@ _FROM_I_AND_II = {
     "aVL": (1.0, -0.5),
     "aVF": (-0.5, 1.0),
 }
-
-
-class AbsentLeadError(LfbtError):
-    """A lead that a recording does not have and that cannot be derived."""
 
 
 def limb_leads_used(leads: Sequence[str], wanted: Sequence[str]) -> list[str]:

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import scipy.io
 
-from lfbt.check import CheckSettings, check
-from lfbt.cli import main
+from lfbt.audit.checks import CheckSettings, check
+from lfbt.audit.leakage import FINGERPRINTS, check_leakage
+from lfbt.cli.app import main
 from lfbt.recording import STANDARD_LEADS
-from lfbt.seen import SEEN, refuse_seen
 
 pytestmark = pytest.mark.real
 
@@ -138,13 +138,13 @@ def test_pretraining_on_them_is_noticed_when_the_encoder_is_tested(overlapping, 
     leads = ("--leads", "II,V1,V5", "--device", "cpu", "--workers", "0", "--epochs", "1", "--projector", "8-8")
     words = ["pretrain", "--data-dir", str(challenge), "--run-dir", str(tmp_path / "run"), "--batch-size", "20", *leads]
     main([*words, "--quality-every", "0"])
-    assert (tmp_path / "run" / "encoder" / SEEN).is_file()
+    assert (tmp_path / "run" / "encoder" / FINGERPRINTS).is_file()
     report = check(CheckSettings(overlapping))
     dataset = report.datasets[0]
     with pytest.raises(ValueError, match=r"are among the records that .*run has learned from"):
-        refuse_seen(tmp_path / "run", dataset, dataset.rows("test"), allowed=False)
+        check_leakage(tmp_path / "run", dataset, dataset.rows("test"), allowed=False)
     unseen = np.array([row for row in range(len(dataset)) if int(dataset.ids[row]) > 120])
-    refuse_seen(tmp_path / "run", dataset, unseen, allowed=False)
+    check_leakage(tmp_path / "run", dataset, unseen, allowed=False)
 
 
 def test_what_is_wrong_with_cinc2011(shared_data, tmp_path):

@@ -12,7 +12,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from lfbt.cli import main
+from lfbt.cli.app import main
 
 # HYP has six records, fewer than there are folds.
 pytestmark = [

@@ -10,10 +10,12 @@ import pydicom
 import pytest
 import scipy.io
 
-from lfbt.recording import STANDARD_LEADS, LfbtError, UnreadableError
+from lfbt.errors import LfbtError, UnreadableError
+from lfbt.io.clinical import CLINICAL_FORMATS, read_clinical
+from lfbt.io.wfdb import read_wfdb
+from lfbt.recording import STANDARD_LEADS
 from lfbt.signal import choose_leads
 from lfbt.sources import Folder
-from lfbt.sources.files import CLINICAL_FORMATS, read_clinical, read_wfdb
 
 HL7 = "{urn:hl7-org:v3}"
 READABLE = {

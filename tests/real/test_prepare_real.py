@@ -9,8 +9,8 @@ import pytest
 import scipy.io
 import scipy.signal
 
-from lfbt.cli import main
-from lfbt.dataset import open_dataset
+from lfbt.cli.app import main
+from lfbt.data.dataset import open_dataset
 
 pytestmark = pytest.mark.real
 

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import wfdb
 
-from lfbt.cli import main
+from lfbt.cli.app import main
 
 pytestmark = pytest.mark.real
 

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import scipy.io
 
-from lfbt.recording import STANDARD_LEADS, UnreadableError
+from lfbt.errors import UnreadableError
+from lfbt.io.wfdb import read_wfdb
+from lfbt.recording import STANDARD_LEADS
 from lfbt.sources import Challenge, Chapman, Cpsc2018, Folder, Ningbo, PtbXl
 from lfbt.sources.cpsc2018 import _labels_of
-from lfbt.sources.files import read_wfdb
 
 pytestmark = pytest.mark.real
 

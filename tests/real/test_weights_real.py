@@ -10,9 +10,9 @@ import torch
 from tests.helpers_model import vgg16
 from torch import nn
 
-from lfbt.encoder import EncoderConfig
+from lfbt.models.encoder import EncoderConfig
+from lfbt.models.pretrained import load_encoder, load_history
 from lfbt.recording import PAPER_LEADS
-from lfbt.weights import load_encoder, load_history
 
 pytestmark = pytest.mark.real
 

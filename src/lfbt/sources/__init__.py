@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
-from lfbt.recording import Listing
 from lfbt.sources.challenge import Challenge, Ningbo
 from lfbt.sources.chapman import Chapman
 from lfbt.sources.cpsc2018 import Cpsc2018
 from lfbt.sources.folder import Folder
+from lfbt.sources.listing import Listing
 from lfbt.sources.ptbxl import PtbXl
 from lfbt.sources.synthetic import Synthetic
 

@@ -9,9 +9,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
-from lfbt.recording import Dropped, Entry, LfbtError, Listing
-from lfbt.sources.files import read_wfdb
+from lfbt.errors import LfbtError
+from lfbt.io.wfdb import read_wfdb
 from lfbt.sources.finding import files_below, fitting_source, not_found, read_table, relative_id
+from lfbt.sources.listing import Dropped, Entry, Listing
 
 Labels = Literal["none", "codes", "mapping"]
 

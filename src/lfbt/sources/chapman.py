@@ -8,9 +8,11 @@ import zipfile
 from pathlib import Path
 from typing import Literal
 
-from lfbt.recording import STANDARD_LEADS, Dropped, Entry, LfbtError, Listing
-from lfbt.sources.files import read_csv
+from lfbt.errors import LfbtError
+from lfbt.io.csv import read_csv
+from lfbt.recording import STANDARD_LEADS
 from lfbt.sources.finding import check_unique, files_below, not_found, only_file
+from lfbt.sources.listing import Dropped, Entry, Listing
 
 Labels = Literal["merged", "rhythm", "none"]
 

@@ -6,9 +6,10 @@ import dataclasses
 from pathlib import Path
 from typing import Literal
 
-from lfbt.recording import Dropped, Entry, LfbtError, Listing
-from lfbt.sources.files import read_cpsc_mat
+from lfbt.errors import LfbtError
+from lfbt.io.matlab import read_cpsc_mat
 from lfbt.sources.finding import files_below, not_found, read_table
+from lfbt.sources.listing import Dropped, Entry, Listing
 
 Labels = Literal["diagnosis", "none"]
 

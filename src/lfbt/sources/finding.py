@@ -8,9 +8,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from lfbt.recording import LfbtError
-from lfbt.sources.files import CLINICAL_FORMATS
-from lfbt.synthetic import MARKER
+from lfbt.errors import LfbtError
+from lfbt.io.clinical import CLINICAL_FORMATS
+from lfbt.sources.synthesis import MARKER
 
 
 def files_below(folder: Path) -> list[Path]:

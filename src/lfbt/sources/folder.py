@@ -8,19 +8,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from lfbt.recording import Dropped, Entry, LfbtError, Listing, Recording, parse_leads, unit_in_mv
-from lfbt.sources.files import (
-    CLINICAL_FORMATS,
-    csv_header,
-    open_npy,
-    read_clinical,
-    read_csv,
-    read_npy,
-    read_npy_row,
-    read_wfdb,
-)
+from lfbt.errors import LfbtError
+from lfbt.io.arrays import open_npy, read_npy, read_npy_row
+from lfbt.io.clinical import CLINICAL_FORMATS, read_clinical
+from lfbt.io.csv import csv_header, read_csv
+from lfbt.io.wfdb import read_wfdb
+from lfbt.recording import Recording, parse_leads, unit_in_mv
 from lfbt.sources.finding import check_unique, files_below, not_found, read_table, relative_id
-from lfbt.splits import SPLITS
+from lfbt.sources.listing import SPLITS, Dropped, Entry, Listing
 
 Labels = Literal["none", "folders", "table"]
 

@@ -7,9 +7,10 @@ import dataclasses
 from pathlib import Path
 from typing import Literal
 
-from lfbt.recording import Dropped, Entry, LfbtError, Listing
-from lfbt.sources.files import read_wfdb
+from lfbt.errors import LfbtError
+from lfbt.io.wfdb import read_wfdb
 from lfbt.sources.finding import check_unique, files_below, not_found, only_file, read_table
+from lfbt.sources.listing import Dropped, Entry, Listing
 
 Labels = Literal["superclass", "subclass", "statements", "none"]
 

@@ -6,10 +6,12 @@ import dataclasses
 from pathlib import Path
 from typing import Literal
 
-from lfbt.output import new_folder, read_json
-from lfbt.recording import LfbtError, Listing
+from lfbt.errors import LfbtError
+from lfbt.sources.listing import Listing
 from lfbt.sources.ptbxl import PtbXl
-from lfbt.synthetic import MARKER, made_with, write_ptbxl
+from lfbt.sources.synthesis import MARKER, made_with, write_ptbxl
+from lfbt.utils.files import atomic_folder
+from lfbt.utils.json_files import read_json
 
 Labels = Literal["superclass", "none"]
 
@@ -32,7 +34,7 @@ class Synthetic:
     def listing(self, folder: Path) -> Listing:
         """The synthetic records in `folder`, written there first if it is absent or empty. Raises LfbtError."""
         if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
-            with new_folder(folder) as unfinished:
+            with atomic_folder(folder) as unfinished:
                 write_ptbxl(unfinished, self.records, self.seed)
         if not (folder / MARKER).is_file():
             raise LfbtError(f"synthetic: {folder} holds no synthetic records (no {MARKER}); give a new or empty folder")

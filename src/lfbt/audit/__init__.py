@@ -1,0 +1,1 @@
+"""What is wrong with data sets: copies, leakage, bad leads, unexpected counts."""

@@ -1,0 +1,122 @@
+"""Train, validation and test: patient-disjoint, stratified and seeded."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lfbt.errors import LfbtError
+from lfbt.sources.listing import SPLITS
+from lfbt.utils.validation import check_range
+
+
+def split_by_patient(
+    patients: Sequence[str], labels: Sequence[str], test_fraction: float, val_fraction: float, seed: int
+) -> list[str]:
+    """The split of every record, all records of a patient in the same one.
+
+    `test_fraction` of the patients are test, then `val_fraction` of the others validation, each stratified by the
+    patient's most frequent label and rounded as scikit-learn does (the paper's 80/20, then 90/10).
+
+    Raises LfbtError for a fraction outside [0, 1) and for fewer patients than splits.
+    """
+    check_range("test-fraction", test_fraction, "[0, 1)")
+    check_range("val-fraction", val_fraction, "[0, 1)")
+    check_range("split-seed", seed, "[0, 4294967295]")
+    names = sorted(set(patients))
+    counts: dict[str, Counter[str]] = {name: Counter() for name in names}
+    for patient, label in zip(patients, labels, strict=True):
+        counts[patient][label] += 1
+    strata = [min(counts[name], key=lambda label, c=counts[name]: (-c[label], label)) for name in names]  # type: ignore[misc]
+    rest, test = _two_parts(np.arange(len(names)), strata, test_fraction, seed)
+    train, val = _two_parts(rest, strata, val_fraction, seed)
+    split_of = {}
+    for split, chosen in zip(SPLITS, (train, val, test), strict=True):
+        split_of.update({names[i]: split for i in chosen})
+    return [split_of[patient] for patient in patients]
+
+
+def _two_parts(
+    chosen: NDArray[np.int64], strata: Sequence[str], fraction: float, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """`chosen` as a larger and a smaller part, the smaller one `fraction` of it."""
+    from sklearn.model_selection import train_test_split
+
+    if fraction == 0:
+        return chosen, chosen[:0]
+    n_small = int(np.ceil(fraction * len(chosen)))
+    if n_small >= len(chosen):
+        raise LfbtError(
+            f"{len(chosen)} patients are too few to put {fraction:g} of them aside; give more records, "
+            "a table with a split column, or a smaller test-fraction and val-fraction"
+        )
+    # A stratum of one cannot be in both parts: such patients are stratified together.
+    sizes = Counter(strata[i] for i in chosen)
+    common = [strata[i] if sizes[strata[i]] > 1 else "" for i in chosen]
+    if common.count("") == 1:
+        common = [name or sizes.most_common(1)[0][0] for name in common]
+    n_strata = len(set(common))
+    stratify = common if n_small >= n_strata and len(chosen) - n_small >= n_strata else None
+    large, small = train_test_split(chosen, test_size=n_small, random_state=seed, stratify=stratify)
+    return np.sort(large), np.sort(small)
+
+
+def stratified_fraction(
+    patients: Sequence[str], targets: NDArray[np.bool_], fraction: float, seed: int
+) -> NDArray[np.int64]:
+    """The positions of a stratified `fraction` of the records with `targets` ``[records, classes]``, ascending.
+
+    Whole patients are taken. The patients of each stratum keep the rounded-up fraction of it, in an order drawn from
+    the seed, so that a smaller fraction is a subset of a larger one. A patient's stratum is the rarest of his classes.
+
+    Raises LfbtError for a fraction outside (0, 1].
+    """
+    check_range("fraction", fraction, "(0, 1]")
+    names, strata = _strata(patients, targets)
+    kept: set[str] = set()
+    for stratum in np.unique(strata):
+        positions = np.flatnonzero(strata == stratum)
+        order = np.random.default_rng((seed, int(stratum) + 1)).permutation(positions)
+        kept.update(names[i] for i in order[: int(np.ceil(round(fraction * len(positions), 9)))])
+    return np.flatnonzero([patient in kept for patient in patients])
+
+
+def patient_folds(patients: Sequence[str], targets: NDArray[np.bool_], n_folds: int, seed: int) -> NDArray[np.int64]:
+    """The fold of every record ``[records]``, from 0 on, all records of a patient in the same one.
+
+    Patients are dealt out by scikit-learn's StratifiedKFold, shuffled; a patient's stratum is the rarest of his
+    classes, and one of fewer patients than folds is not in every fold. Raises LfbtError for fewer than two folds, and
+    for more folds than the largest stratum has patients.
+    """
+    from sklearn.model_selection import StratifiedKFold
+
+    check_range("folds", n_folds, "[2, inf)")
+    check_range("split-seed", seed, "[0, 4294967295]")
+    names, strata = _strata(patients, targets)
+    most = int(np.bincount(strata).max(initial=0))
+    if most < n_folds:
+        raise LfbtError(f"folds: {n_folds} are more than the {most} patients of the most frequent class; take fewer")
+    fold_of: dict[str, int] = {}
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The least populated class", UserWarning)
+        dealt = StratifiedKFold(n_folds, shuffle=True, random_state=seed).split(strata, strata)
+        for fold, (_, chosen) in enumerate(dealt):
+            fold_of |= {names[i]: fold for i in chosen}
+    return np.array([fold_of[patient] for patient in patients])
+
+
+def _strata(patients: Sequence[str], targets: NDArray[np.bool_]) -> tuple[list[str], NDArray[np.int64]]:
+    """The patients in the order of their first records, and the number of the rarest class that each has.
+
+    Rare is what few records have; of equally rare classes it is the first. Patients without any class are a stratum.
+    """
+    number = {name: i for i, name in enumerate(dict.fromkeys(patients))}
+    of_patient = np.zeros((len(number), targets.shape[1] + 1), dtype=bool)
+    np.logical_or.at(of_patient, [number[patient] for patient in patients], np.pad(targets, ((0, 0), (0, 1))))
+    of_patient[:, -1] = True
+    frequency = np.append(targets.sum(axis=0), len(targets) + 1)
+    return list(number), np.where(of_patient, frequency, len(targets) + 2).argmin(axis=1)

@@ -1,0 +1,65 @@
+"""The two layouts of a prepared data set, written record by record."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from lfbt.signal import Signal, normalise
+
+
+class PackedWriter:
+    """``signals.npy`` written row after row, so that no more than one record is held."""
+
+    def __init__(self, path: Path, shape: tuple[int, int]) -> None:
+        self.shape = shape
+        self.n = 0
+        self.file: BinaryIO = path.open("wb")
+        self._write_header()
+
+    def _write_header(self) -> None:
+        # NumPy pads the header so that its first axis can grow in place.
+        header = io.BytesIO()
+        content = {"descr": "<f4", "fortran_order": False, "shape": (self.n, *self.shape)}
+        np.lib.format.write_array_header_1_0(header, content)
+        self.file.seek(0)
+        self.file.write(header.getvalue())
+
+    def append(self, signal: Signal) -> None:
+        """Write one record ``[leads, samples]``."""
+        self.file.write(np.ascontiguousarray(signal, dtype="<f4").data)
+        self.n += 1
+
+    def close(self) -> None:
+        """Write the number of records into the header."""
+        self._write_header()
+        self.file.close()
+
+
+class NpyWriter:
+    """The authors' layout: one z-scored file a record."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.n = 0
+        (folder / "samples").mkdir()
+
+    def append(self, signal: Signal) -> None:
+        """Write one record ``[leads, samples]``."""
+        np.save(self.folder / "samples" / f"sample_{self.n}.npy", normalise(signal, "record"))
+        self.n += 1
+
+    def sort(self, rows: Iterable[tuple[str, str]]) -> None:
+        """Move every file to ``split/class``."""
+        for row, (split, label) in enumerate(rows):
+            name = f"sample_{row}.npy"
+            (self.folder / split / label).mkdir(parents=True, exist_ok=True)
+            (self.folder / "samples" / name).rename(self.folder / split / label / name)
+        (self.folder / "samples").rmdir()
+
+    def close(self) -> None:
+        """Every file is closed already."""

@@ -1,0 +1,214 @@
+"""Intervals of test figures: a bootstrap over patients, all draws at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lfbt.evaluation.metrics import Probabilities, above_threshold, has_threshold, predict_most_probable
+
+Array = NDArray[np.float64]
+
+#: The metrics that have intervals.
+Metric = Literal["auroc", "auprc", "accuracy", "f1", "balanced_accuracy", "sensitivity", "specificity"]
+METRICS: tuple[str, ...] = get_args(Metric)
+#: Those of each class by itself, too.
+CLASS_METRICS = ("auroc", "auprc")
+
+# Weights that are looked at together: a few MB, whatever the number of records.
+_BLOCK = 2**20
+
+
+def draws(patients: Sequence[str], n_draws: int = 1000, seed: int = 0) -> NDArray[np.int32]:
+    """How often each record is in each draw ``[n_draws, records]``, given the `patients` ``[records]``.
+
+    A draw takes as many patients as there are, with replacement, each with all their records. What a patient's records
+    weigh follows from the set of patients and the seed, whatever the order of the records.
+    """
+    names, of_record = np.unique(np.asarray(patients, dtype=str), return_inverse=True)
+    rng = np.random.default_rng(seed)
+    weights = np.empty((n_draws, len(of_record)), dtype=np.int32)
+    for row in weights:
+        row[:] = np.bincount(rng.integers(len(names), size=len(names)), minlength=len(names))[of_record]
+    return weights
+
+
+def bootstrap_metrics(
+    probabilities: Probabilities,
+    targets: NDArray[np.bool_],
+    weights: NDArray[np.int32],
+    exclusive: bool,
+    thresholds: Array | None = None,
+) -> tuple[dict[str, Array], dict[str, Array]]:
+    """What `evaluate` gives of each draw's records, each as often as `weights` ``[draws, records]`` say.
+
+    Returns the means over classes of `METRICS` ``[draws]``, and of each class the `CLASS_METRICS` ``[draws, classes]``.
+    NaN stands for a class without records on either side in that draw, which that draw's mean leaves out, and for a
+    mean over no class.
+    """
+    if not exclusive and thresholds is None:
+        thresholds = np.full(targets.shape[1], 0.5)
+    areas = class_areas(probabilities, targets, weights)
+    means = {name: _mean(values) for name, values in areas.items()}
+    return means | _figures_of_calls(probabilities, targets, weights, exclusive, thresholds), areas
+
+
+def class_areas(
+    probabilities: Probabilities, targets: NDArray[np.bool_], weights: NDArray[np.int32]
+) -> dict[str, Array]:
+    """AUROC and AUPRC of each class against the rest ``[draws, classes]`` under `weights` ``[draws, records]``.
+
+    Those of scikit-learn's ``roc_auc_score`` and ``average_precision_score`` with these sample weights; NaN without
+    weight on either side.
+    """
+    areas = {name: np.full((len(weights), targets.shape[1]), np.nan) for name in CLASS_METRICS}
+    ranks = [_Ranks(scores, positive) for scores, positive in zip(probabilities.T, targets.T, strict=True)]
+    for block in _blocks(weights):
+        by_record = np.ascontiguousarray(weights[block].T)
+        for k, of_class in enumerate(ranks):
+            if targets[:, k].any():
+                areas["auroc"][block, k], areas["auprc"][block, k] = of_class.areas(by_record)
+    return areas
+
+
+class _Ranks:
+    """The order of one class's scores, from high to low; only the groups of equal scores with a positive matter."""
+
+    def __init__(self, scores: Probabilities, positive: NDArray[np.bool_]) -> None:
+        order = np.argsort(-scores, kind="stable")
+        ranked = scores[order]
+        begins = np.append(True, ranked[1:] != ranked[:-1])
+        group = np.cumsum(begins) - 1
+        first = np.flatnonzero(begins)
+        end = np.append(first[1:], len(scores))
+        of_positives = group[positive[order]]
+        groups = np.unique(of_positives)
+        self.order, self.positives = order, order[positive[order]]
+        # Records ranked above each group, above its end, and positives above its end.
+        self.first, self.end = first[groups], end[groups]
+        self.n_positives = np.searchsorted(of_positives, groups, side="right")
+
+    def areas(self, weights: NDArray[np.int32]) -> tuple[Array, Array]:
+        """AUROC and AUPRC ``[draws]`` under weights ``[records, draws]``."""
+        all_above, positives_above = _running_sums(weights[self.order]), _running_sums(weights[self.positives])
+        found = positives_above[self.n_positives]
+        before = np.concatenate([found[:1] * 0, found[:-1]])
+        gained = found - before
+        total, n_positive = all_above[self.end], positives_above[-1].astype(np.float64)
+        n_negative = all_above[-1] - n_positive
+        # A negative in the group counts half: the mean of those above its end and those above its beginning.
+        wrong = (total - found + all_above[self.first] - before) / 2
+        auroc = _ratio((gained * (n_negative - wrong)).sum(axis=0), n_positive * n_negative)
+        precision = found / np.maximum(total, 1)
+        auprc = _ratio((gained * precision).sum(axis=0), n_positive)
+        return auroc, np.where(n_negative > 0, auprc, np.nan)
+
+
+def _running_sums(weights: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Sums of the first 0, 1, … all rows ``[rows + 1, draws]``."""
+    sums = np.zeros((len(weights) + 1, weights.shape[1]), dtype=np.int64)
+    np.cumsum(weights, axis=0, out=sums[1:])
+    return sums
+
+
+def _figures_of_calls(
+    probabilities: Probabilities,
+    targets: NDArray[np.bool_],
+    weights: NDArray[np.int32],
+    exclusive: bool,
+    thresholds: Array | None,
+) -> dict[str, Array]:
+    at_least = above_threshold(probabilities, thresholds)
+    called = predict_most_probable(probabilities) if exclusive else at_least
+    right = (called == targets).all(axis=1, keepdims=True)
+    n_classes = targets.shape[1]
+    everything = np.ones((len(targets), 1), dtype=bool)
+    counted = [everything, right, targets, called, called & targets, at_least, at_least & targets]
+    columns = np.concatenate(counted, axis=1, dtype=np.float64)
+    sums = np.concatenate([weights[block].astype(np.float64) @ columns for block in _blocks(weights)])
+    total, n_right = sums[:, :1], sums[:, 1]
+    positives, n_called, hits, n_reached, hits_reached = np.split(sums[:, 2:], 5, axis=1)
+    negatives = total - positives
+    scored = (positives > 0) & (negatives > 0)
+    decided = scored & has_threshold(thresholds, n_classes)
+    sensitivity = np.where(decided, _ratio(hits_reached, positives), np.nan)
+    specificity = np.where(decided, _ratio(negatives - n_reached + hits_reached, negatives), np.nan)
+    f1 = np.where(scored if exclusive else decided, _ratio(2 * hits, positives + n_called), np.nan)
+    recall = np.where(scored, _ratio(hits, positives), np.nan)
+    return {
+        "accuracy": n_right / total[:, 0],
+        "f1": _mean(f1),
+        "balanced_accuracy": _mean(recall if exclusive else (sensitivity + specificity) / 2),
+        "sensitivity": _mean(sensitivity),
+        "specificity": _mean(specificity),
+    }
+
+
+def intervals(
+    probabilities: Probabilities,
+    targets: NDArray[np.bool_],
+    patients: Sequence[str],
+    exclusive: bool,
+    thresholds: Array | None = None,
+    n_draws: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+    classes: Sequence[str] | None = None,
+) -> dict[str, Any]:
+    """``[low, high]`` of each of `METRICS` over draws of patients, and ``per_class`` of the `CLASS_METRICS`.
+
+    Percentiles. ``counted`` says in how many of the draws a figure exists; where in none, its interval is None. Classes
+    are named by their number unless `classes` are given. Arguments are as in `evaluate`.
+    """
+    weights = draws(patients, n_draws, seed)
+    means, of_classes = bootstrap_metrics(probabilities, targets, weights, exclusive, thresholds)
+    names = [str(k) for k in range(targets.shape[1])] if classes is None else classes
+    per_class = {
+        name: {metric: interval(values[:, k], level) for metric, values in of_classes.items()}
+        | {"counted": n_counted(of_classes["auroc"][:, k])}
+        for k, name in enumerate(names)
+    }
+    return {
+        "level": level,
+        "n_draws": n_draws,
+        "seed": seed,
+        "patients": len(set(patients)),
+        **{metric: interval(means[metric], level) for metric in METRICS},
+        "counted": {metric: n_counted(means[metric]) for metric in METRICS},
+        "per_class": per_class,
+    }
+
+
+def interval(values: Array, level: float = 0.95) -> list[float] | None:
+    """The percentiles ``[low, high]`` that hold `level` of the `values` ``[draws]``; NaN is not counted."""
+    known = values[~np.isnan(values)]
+    if not len(known):
+        return None
+    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
+    return [float(low), float(high)]
+
+
+def n_counted(values: Array) -> int:
+    """In how many draws there is a figure."""
+    return int((~np.isnan(values)).sum())
+
+
+def _blocks(weights: NDArray[np.int32]) -> list[slice]:
+    n_draws, n_records = weights.shape
+    size = max(1, _BLOCK // n_records)
+    return [slice(start, start + size) for start in range(0, n_draws, size)]
+
+
+def _ratio(part: Array, whole: Array) -> Array:
+    ratio = np.full(whole.shape, np.nan)
+    np.divide(part, whole, out=ratio, where=whole > 0)
+    return ratio
+
+
+def _mean(values: Array) -> Array:
+    """Means over classes ``[draws]`` of ``[draws, classes]``, of those that are known."""
+    known = ~np.isnan(values)
+    return _ratio(np.where(known, values, 0).sum(axis=1), known.sum(axis=1))

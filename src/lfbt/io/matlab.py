@@ -1,0 +1,31 @@
+"""The MATLAB files of CPSC2018."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lfbt.errors import UnreadableError
+from lfbt.recording import STANDARD_LEADS, Recording
+
+if TYPE_CHECKING:
+    pass
+from lfbt.io.recordings import READ_ERRORS, make_recording, unreadable
+
+
+def read_cpsc_mat(path: Path) -> Recording:
+    """The recording in a CPSC2018 file: MATLAB 5, a struct ``ECG`` whose ``data`` is 12 × samples in mV at 500 Hz.
+
+    The leads are the standard twelve in the standard order. Raises UnreadableError.
+    """
+    import scipy.io.matlab
+
+    try:
+        signal = np.asarray(scipy.io.loadmat(path, variable_names=["ECG"])["ECG"]["data"][0, 0])
+    except (*READ_ERRORS, scipy.io.matlab.MatReadError) as error:
+        raise unreadable(path, error, "expected a MATLAB 5 struct ECG with data") from error
+    if signal.dtype.kind not in "iuf":
+        raise UnreadableError(f"file {path}: ECG.data holds {signal.dtype}, not numbers")
+    return make_recording(path, signal, STANDARD_LEADS, 500.0)

@@ -1,0 +1,59 @@
+"""What readers share: how a decoded signal becomes a Recording, or an error that names the file."""
+
+from __future__ import annotations
+
+import tokenize
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lfbt.errors import LfbtError, UnreadableError
+from lfbt.recording import Recording, lead_name
+
+if TYPE_CHECKING:
+    pass
+
+
+# What wfdb, scipy.io, NumPy and pandas raise on truncated and foreign files, found by giving them such files.
+READ_ERRORS = (
+    OSError,
+    EOFError,
+    ValueError,
+    TypeError,
+    IndexError,
+    KeyError,
+    AttributeError,
+    ArithmeticError,
+    NotImplementedError,
+    MemoryError,
+    SyntaxError,
+    tokenize.TokenError,
+    zlib.error,
+)
+
+
+def make_recording(path: Path, signal: NDArray[Any], leads: Sequence[str], sampling_rate: float) -> Recording:
+    """The Recording of `signal` in mV, whose faults are told with the name of the file."""
+    names = tuple(lead_name(lead) for lead in leads)
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise UnreadableError(f"file {path}: two of its leads are named {twice[0]}, among {','.join(names)}")
+    # A value beyond float32 becomes infinite, which the quality checks report.
+    with np.errstate(over="ignore"):
+        in_mv = np.ascontiguousarray(signal, dtype=np.float32)
+    try:
+        return Recording(signal=in_mv, sampling_rate=sampling_rate, leads=names)
+    except LfbtError as error:
+        raise UnreadableError(f"file {path}: {str(error).removeprefix('recording ?: ')}") from error
+
+
+def unreadable(path: Path, error: BaseException, expected: str = "") -> UnreadableError:
+    """The UnreadableError that names the file and what a reader raised."""
+    reason = str(error).strip().replace("\n", " ") or type(error).__name__
+    if isinstance(error, FileNotFoundError) and error.filename:
+        reason = f"{error.filename} is absent"
+    return UnreadableError(f"file {path}: cannot be read ({reason})" + (f"; {expected}" if expected else ""))

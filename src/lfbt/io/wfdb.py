@@ -1,0 +1,95 @@
+"""WFDB records: header and signal files beside it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lfbt.errors import UnreadableError
+from lfbt.io.wfdb16 import read_wfdb16
+from lfbt.recording import Recording, is_voltage, unit_in_mv
+
+if TYPE_CHECKING:
+    pass
+from lfbt.io.recordings import READ_ERRORS, make_recording, unreadable
+
+# The record line of a WFDB header (header(5) of the WFDB manual): a name, then perhaps a number of segments.
+_RECORD_LINE = re.compile(r"^(?P<name>[^\s#/][^\s/]*)(?:/(?P<segments>\d+))?(?=\s)", re.MULTILINE)
+
+
+def read_wfdb(header: Path) -> Recording:
+    """The recording of a WFDB header (``.hea``) and its signal files beside it.
+
+    Samples that the file marks as invalid are NaN. A record line whose name wfdb refuses (``E00271.mat 12 500 5000``
+    in parts of the Challenge) is mended. Raises UnreadableError, also for records of several segments.
+    """
+    try:
+        text = header.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise unreadable(header, error) from error
+    line = _RECORD_LINE.search(text)
+    if line is None:
+        raise UnreadableError(f"file {header}: its first line is no WFDB record line; give a .hea file")
+    if line["segments"]:
+        raise UnreadableError(
+            f"file {header}: a record of {line['segments']} segments; give the header of one segment instead"
+        )
+    try:
+        usual = read_wfdb16(header, text)
+    except READ_ERRORS as error:
+        raise unreadable(header, error) from error
+    if usual is not None:
+        return _wfdb_recording(header, *usual)
+    if re.fullmatch(r"[-\w]+", line["name"], re.ASCII):
+        return _read_wfdb(header, header)
+    with tempfile.TemporaryDirectory() as place:
+        mended = Path(place) / "mended.hea"
+        mended.write_text(text[: line.start()] + "mended" + text[line.end() :], encoding="utf-8")
+        for name in _signal_files(text[line.end() :]):
+            if (header.parent / name).is_file():
+                shutil.copyfile(header.parent / name, Path(place) / name)
+        return _read_wfdb(mended, header)
+
+
+def _signal_files(signal_lines: str) -> set[str]:
+    """The names of the signal files, from what follows a header's record name."""
+    lines = [line.split() for line in signal_lines.splitlines()[1:] if not line.startswith("#")]
+    return {Path(words[0]).name for words in lines if words}
+
+
+def _read_wfdb(readable: Path, header: Path) -> Recording:
+    """What wfdb reads from `readable`, a header that stands for `header` in messages."""
+    import wfdb
+
+    try:
+        record = wfdb.rdrecord(str(readable.with_suffix("")))
+    except READ_ERRORS as error:
+        if isinstance(error, FileNotFoundError) and error.filename and readable != header:
+            error.filename = str(header.parent / Path(error.filename).name)
+        raise unreadable(header, error, "download it and its signal file again") from error
+    if record.p_signal is None:
+        raise UnreadableError(f"file {header}: it has no signal")
+    if not all(record.sig_name):
+        raise UnreadableError(f"file {header}: one of its signals has no lead name; add it to the header")
+    return _wfdb_recording(header, record.p_signal.T, record.sig_name, record.units, float(record.fs))
+
+
+def _wfdb_recording(
+    header: Path, signal: NDArray[np.float64], names: Sequence[str], units: Sequence[str], sampling_rate: float
+) -> Recording:
+    """The signals that are voltages; other channels, of breathing or blood pressure, are no leads."""
+    leads = [row for row, unit in enumerate(units) if is_voltage(unit)]
+    if not leads:
+        raise UnreadableError(f"file {header}: none of its signals is a voltage, but {', '.join(set(units))}")
+    scale = np.array([unit_in_mv(units[row]) for row in leads])
+    # Copies take as long as reading the file.
+    in_mv = signal if len(leads) == len(signal) else signal[leads]
+    in_mv = in_mv if (scale == 1).all() else in_mv * scale[:, None]
+    return make_recording(header, in_mv, [names[row] for row in leads], sampling_rate)

@@ -1,0 +1,1 @@
+"""The LFBT loss and the objectives that it is held against."""

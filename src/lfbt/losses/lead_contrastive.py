@@ -1,0 +1,44 @@
+"""Contrast between leads, to hold LFBT against."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lfbt.errors import LfbtError
+from lfbt.losses.simclr import check_temperature
+from lfbt.utils.collectives import gather_batch
+
+
+def check_several_leads(n_leads: int) -> None:
+    """Raise LfbtError unless there are two leads or more, to contrast with each other."""
+    if n_leads < 2:
+        raise LfbtError(
+            f"objective: lead-contrastive was given {n_leads} lead but needs two or more; name more in --leads, or "
+            "take another objective"
+        )
+
+
+def lead_contrastive_loss(
+    z1: Tensor, z2: Tensor, temperature: float = 0.1, sizes: Sequence[int] | None = None
+) -> Tensor:
+    """InfoNCE between different leads of projections ``[B, leads, D]``, after CLOCS's contrast between leads (CMLC).
+
+    Equation 2 of Kiyasseh et al. (2021), arXiv:2005.13249: lead i in view 1 of a record has to find the record's lead
+    j ≠ i in view 2 among those of B records, ``−log(exp(s(z1_i, z2_j) / τ) / Σ exp(s(z1_i, z2'_j) / τ))`` with the
+    cosine s, and lead j likewise lead i; the mean of both, over records and pairs of leads. Equation 3, by which other
+    records of the patient are to be found too, is left out: not all data sets know patients.
+
+    `sizes` as in `simclr_loss`. Raises LfbtError for one lead, and for a temperature τ outside [0.001, 100].
+    """
+    check_temperature(temperature)
+    check_several_leads(z1.shape[1])
+    z1, z2 = (F.normalize(z, dim=2).transpose(0, 1) for z in gather_batch(z1, z2, sizes))  # L B D each
+    similarities = torch.einsum("ibd,jcd->ijbc", z1, z2) / temperature
+    of_same_record = similarities.diagonal(dim1=2, dim2=3)  # L L B
+    losses = (similarities.logsumexp(dim=3) + similarities.logsumexp(dim=2)) / 2 - of_same_record
+    different = ~torch.eye(len(z1), dtype=torch.bool, device=z1.device)
+    return losses[different].mean()

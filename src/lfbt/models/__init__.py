@@ -1,0 +1,1 @@
+"""Encoders, projectors and heads, and how they are saved."""

@@ -1,0 +1,1 @@
+"""The encoders' layers on a CPU."""

@@ -1,0 +1,99 @@
+"""What stands between two convolutions, batch normalisation, ReLU and max-pooling, in as few passes as can be.
+
+With x = max-pool(ReLU(scale · y + shift)), where scale and shift hold the batch statistics, training needs four
+functions of a convolution's output y ``[records, samples, channels]``: `moments`, `activate` and, backward,
+`gradient_sums` and `input_gradient`. Nothing but y has to be kept for them. On a CPU with Numba each is one compiled
+loop (`lfbt.models.cpu.numba_ops`), elsewhere a few calls of PyTorch.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def moments(y: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and biased variance of each channel, in double precision."""
+    if _compiled(y):
+        return _loops().moments(y)  # type: ignore[no-any-return]
+    mean = y.mean(dim=(0, 1), dtype=torch.float64)
+    centred = y - mean.to(y.dtype)
+    square = centred.square().mean(dim=(0, 1), dtype=torch.float64)
+    return mean, square - centred.mean(dim=(0, 1), dtype=torch.float64).square()
+
+
+def activate(y: Tensor, scale: Tensor, shift: Tensor, pool: bool) -> Tensor:
+    """``ReLU(scale · y + shift)``; with `pool` the greater of two samples each, an odd last one left out."""
+    if _compiled(y):
+        return _loops().activate(y, scale, shift, pool)  # type: ignore[no-any-return]
+    out = torch.addcmul(shift, y, scale).relu_()
+    return torch.maximum(*_pairs(out)) if pool else out
+
+
+def gradient_sums(y: Tensor, gradient: Tensor, scale: Tensor, shift: Tensor, pool: bool) -> tuple[Tensor, Tensor]:
+    """The sums of g and of g · y of each channel, in double precision, where g is the gradient before the ReLU.
+
+    gradient: that of what `activate` returns for the same arguments.
+    """
+    if _compiled(y):
+        return _loops().gradient_sums(y, gradient, scale, shift, pool)  # type: ignore[no-any-return]
+    g = _before_relu(y, gradient, scale, shift, pool)
+    sums = g.sum(dim=(0, 1), dtype=torch.float64)
+    return sums, g.mul_(y).sum(dim=(0, 1), dtype=torch.float64)
+
+
+def input_gradient(
+    y: Tensor, gradient: Tensor, scale: Tensor, shift: Tensor, factor: Tensor, offset: Tensor, pool: bool
+) -> Tensor:
+    """``scale · g + factor · y + offset`` with the g of `gradient_sums`: the gradient of y.
+
+    Without pooling it may take the place of `gradient`.
+    """
+    if _compiled(y):
+        return _loops().input_gradient(y, gradient, scale, shift, factor, offset, pool)  # type: ignore[no-any-return]
+    g = _before_relu(y, gradient, scale, shift, pool)
+    return torch.addcmul(offset, y, factor).addcmul_(g, scale)
+
+
+@functools.cache
+def has_numba() -> bool:
+    """Whether the compiled loops can be had: Numba is installed, and fits the NumPy that is."""
+    try:
+        _loops()
+    except ImportError:
+        return False
+    return True
+
+
+def _compiled(y: Tensor) -> bool:
+    return y.device.type == "cpu" and y.dtype in (torch.float32, torch.float64) and has_numba()
+
+
+def _loops() -> Any:
+    from lfbt.models.cpu import numba_ops as loops  # a quarter of a second to import
+
+    return loops
+
+
+def _pairs(x: Tensor) -> tuple[Tensor, Tensor]:
+    """First and second samples of each pair ``[records, samples // 2, channels]``."""
+    end = x.shape[1] // 2 * 2
+    return x[:, 0:end:2], x[:, 1:end:2]
+
+
+def _before_relu(y: Tensor, gradient: Tensor, scale: Tensor, shift: Tensor, pool: bool) -> Tensor:
+    out = torch.addcmul(shift, y, scale).relu_()
+    if not pool:
+        return gradient * (out > 0)
+    g = torch.zeros_like(y)
+    for of_g, mask in zip(_pairs(g), _winners(*_pairs(out)), strict=True):
+        torch.mul(gradient, mask, out=of_g)
+    return g
+
+
+def _winners(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+    """Where the first, and where the second, of a pair is the positive maximum; the first of two alike."""
+    return (first >= second) & (first > 0), (second > first) & (second > 0)

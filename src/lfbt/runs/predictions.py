@@ -1,0 +1,71 @@
+"""The probabilities of a trial's test records: ``predictions.csv``."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lfbt.errors import LfbtError
+
+PREDICTIONS = "predictions.csv"
+
+
+@dataclasses.dataclass(frozen=True)
+class Predictions:
+    """Test records and the probabilities that a classifier gave them.
+
+    ids, patients: one a record; labels: a tuple of class names a record; classes: the columns of `probabilities`
+    ``[records, classes]``.
+    """
+
+    ids: tuple[str, ...]
+    patients: tuple[str, ...]
+    labels: tuple[tuple[str, ...], ...]
+    classes: tuple[str, ...]
+    probabilities: NDArray[np.floating[Any]]
+
+    def targets(self) -> NDArray[np.bool_]:
+        """Which classes every record has ``[records, classes]``."""
+        number = {name: k for k, name in enumerate(self.classes)}
+        targets = np.zeros((len(self.ids), len(self.classes)), dtype=bool)
+        for row, labels in enumerate(self.labels):
+            targets[row, [number[label] for label in labels]] = True
+        return targets
+
+    def save(self, folder: Path) -> None:
+        """Write ``predictions.csv`` in `folder`: id, patient, label (several separated by ``;``), ``p_CLASS`` …."""
+        import pandas as pd
+
+        table = pd.DataFrame(self.probabilities, columns=[f"p_{name}" for name in self.classes])
+        table.insert(0, "id", list(self.ids))
+        table.insert(1, "patient", list(self.patients))
+        table.insert(2, "label", [";".join(labels) for labels in self.labels])
+        table.to_csv(folder / PREDICTIONS, index=False)
+
+    @classmethod
+    def load(cls, folder: Path, classes: Sequence[str]) -> Predictions:
+        """Read ``predictions.csv`` in `folder`.
+
+        Raises LfbtError, naming the file, for a column that is absent, a label that is no class, a record that is
+        there twice, no records, and a probability that is no finite number.
+        """
+        import pandas as pd
+
+        path, again = folder / PREDICTIONS, "run it again with this lfbt"
+        try:
+            text = pd.read_csv(path, dtype=str, keep_default_na=False)
+            ids, patients, label = (tuple(text[name]) for name in ("id", "patient", "label"))
+            probabilities = text[[f"p_{name}" for name in classes]].to_numpy(dtype=np.float64)
+        except (KeyError, TypeError, ValueError, OSError) as error:
+            raise LfbtError(f"{path}: is no whole table of predictions ({error}); {again}") from error
+        labels = tuple(tuple(filter(None, names.split(";"))) for names in label)
+        for name in sorted({name for names in labels for name in names} - set(classes)):
+            raise LfbtError(f"{path}: label {name} is no class of results.json; {again}")
+        if not ids or len(set(ids)) < len(ids) or not np.isfinite(probabilities).all():
+            raise LfbtError(f"{path}: has no records, one twice, or no number somewhere; {again}")
+        return cls(ids, patients, labels, tuple(classes), probabilities)

@@ -1,0 +1,199 @@
+"""What pretraining changes: encoder, projectors, optimiser and progress; and all of it as named tensors."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from lfbt.errors import LfbtError
+from lfbt.models.encoder import EncoderConfig, LeadEncoders
+from lfbt.models.projector import Projectors
+from lfbt.utils.tensors import seeded
+
+
+class PretrainingModel(nn.Module):
+    """Views ``[2, B, leads, samples]`` → projections ``[2, B, leads, D]``."""
+
+    def __init__(self, encoder: LeadEncoders, projectors: Projectors) -> None:
+        super().__init__()
+        self.encoder, self.projectors = encoder, projectors
+
+    def forward(self, views: Tensor) -> Tensor:
+        """The projections."""
+        projections: Tensor = self.projectors(self.encoder(views))
+        return projections
+
+
+@dataclasses.dataclass
+class Progress:
+    """How far a run is.
+
+    epoch: epochs done; step: steps done of the next one; loss, intra, inter: sums over the records of these, the last
+    two of LFBT only; seconds: what these took; best_auroc: the best quality so far; loss_scale, loss_scale_age: of
+    fp16.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    loss: float = 0.0
+    intra: float = 0.0
+    inter: float = 0.0
+    seconds: float = 0.0
+    best_auroc: float = -math.inf
+    loss_scale: float = 0.0
+    loss_scale_age: int = 0
+
+    def add(self, terms: Sequence[float], n_records: int, seconds: float) -> None:
+        """One more step is done: its loss and, of LFBT, intra and inter, of so many records."""
+        self.step += 1
+        self.loss += terms[0] * n_records
+        if len(terms) == 3:
+            self.intra += terms[1] * n_records
+            self.inter += terms[2] * n_records
+        self.seconds += seconds
+
+    def end_epoch(self) -> None:
+        """One more epoch is done, nothing of the next."""
+        self.epoch += 1
+        self.step = 0
+        self.loss = self.intra = self.inter = self.seconds = 0.0
+
+    def to_tensor(self) -> Tensor:
+        """All of it, in double precision."""
+        return torch.tensor(dataclasses.astuple(self), dtype=torch.float64)
+
+    @classmethod
+    def from_tensor(cls, values: Tensor) -> Progress:
+        """What `to_tensor` made a tensor of."""
+        pairs = zip(dataclasses.fields(cls), values.tolist(), strict=True)
+        return cls(*(int(value) if isinstance(field.default, int) else value for field, value in pairs))
+
+
+@dataclasses.dataclass
+class TrainState:
+    """A model with its optimiser, which has a state from the start, and how far the run is."""
+
+    model: PretrainingModel
+    optimizer: torch.optim.Optimizer
+    progress: Progress
+
+    @property
+    def encoder(self) -> LeadEncoders:
+        """What is kept in the end."""
+        return self.model.encoder
+
+    @property
+    def projectors(self) -> Projectors:
+        """What is thrown away in the end."""
+        return self.model.projectors
+
+    def state(self) -> dict[str, Tensor]:
+        """The tensors that are changed in training, by name; not copies."""
+        tensors = dict(self.model.state_dict())
+        for name, parameter in self.model.named_parameters():
+            tensors |= {f"adam.{name}.{key}": value for key, value in self.optimizer.state[parameter].items()}
+        return tensors
+
+    def checkpoint(self, scaler: Any = None) -> dict[str, Tensor]:
+        """All that going on needs. scaler: what scales the gradients of fp16."""
+        if scaler is not None:
+            found = scaler.state_dict()
+            self.progress.loss_scale, self.progress.loss_scale_age = found["scale"], found["_growth_tracker"]
+        return self.state() | {"progress": self.progress.to_tensor()}
+
+    @torch.no_grad()
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take what `checkpoint` gave. Raises LfbtError where names or shapes are others."""
+        own = self.state()
+        shapes = {name: tensor.shape for name, tensor in own.items()}
+        theirs = {name: tensor.shape for name, tensor in tensors.items() if name != "progress"}
+        if shapes != theirs or "progress" not in tensors:
+            odd = sorted(name for name in shapes.keys() | theirs.keys() if shapes.get(name) != theirs.get(name))
+            raise LfbtError(f"the checkpoint is of another model ({', '.join(odd[:3]) or 'it tells no progress'})")
+        for name, tensor in own.items():
+            tensor.copy_(tensors[name])
+        self.progress = Progress.from_tensor(tensors["progress"])
+
+    @torch.no_grad()
+    def send(self, device: torch.device) -> None:
+        """Give what the main process has to all others."""
+        progress = self.progress.to_tensor().to(device)
+        for tensor in (progress, *self.state().values()):
+            dist.broadcast(tensor, src=0)
+        self.progress = Progress.from_tensor(progress)
+
+    def restore_scale(self, scaler: Any) -> None:
+        """Let `scaler` go on where it was."""
+        if self.progress.loss_scale > 0:
+            known = {"scale": self.progress.loss_scale, "_growth_tracker": self.progress.loss_scale_age}
+            scaler.load_state_dict(scaler.state_dict() | known)
+
+
+def create_train_state(
+    config: EncoderConfig,
+    projector: Sequence[int],
+    learning_rate: float,
+    weight_decay: float = 0.0,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    standardised: bool = True,
+) -> TrainState:
+    """A model with weights drawn from `seed`, and AdamW, which without weight decay is the paper's Adam.
+
+    standardised: whether its projections are, as LFBT needs them.
+    """
+    with seeded(seed):
+        model = PretrainingModel(
+            LeadEncoders(config), Projectors(len(config.leads), config.n_features, projector, standardised)
+        ).to(device)  # fmt: skip
+    weights = [parameter for parameter in model.parameters() if parameter.ndim > 1]
+    others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
+    groups: list[dict[str, Any]] = [{"params": weights}, {"params": others, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=learning_rate, weight_decay=weight_decay, fused=True)
+    for parameter in model.parameters():
+        optimizer.state[parameter] = {
+            "step": torch.zeros((), dtype=torch.float32, device=device),
+            "exp_avg": torch.zeros_like(parameter),
+            "exp_avg_sq": torch.zeros_like(parameter),
+        }
+    return TrainState(model.train(), optimizer, Progress())
+
+
+def warm_up_buckets(distributed: nn.Module, learner: TrainState) -> None:
+    """Let DistributedDataParallel lay out its gradients now, by a pass over records of zeros that changes nothing.
+
+    It does so after the first backward pass, in the order in which gradients came, and the order in which those of
+    three processes are added up depends on the layout: the first step of a resumed run would be rounded in another way.
+    """
+    config = learner.encoder.config
+    device = next(learner.model.parameters()).device
+    buffers = {name: buffer.clone() for name, buffer in learner.model.named_buffers()}
+    distributed(torch.zeros((2, 2, len(config.leads), config.n_samples), device=device)).sum().backward()
+    learner.optimizer.zero_grad(set_to_none=True)
+    with torch.no_grad():
+        for name, buffer in learner.model.named_buffers():
+            buffer.copy_(buffers[name])
+
+
+def reduce_memory(model: PretrainingModel, optimizer: torch.optim.Optimizer, at_once: bool = True) -> None:
+    """Make a step of training keep as little as it can.
+
+    The encoders' activations are computed twice instead of kept. With `at_once` each of the projectors' gradients,
+    which together are as large as their weights, is used by `optimizer` and dropped as soon as it is there. That must
+    not be where gradients are scaled, or added up over processes.
+    """
+
+    def step(_: Tensor) -> None:
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    model.encoder.low_memory = True
+    if at_once:
+        for parameter in model.projectors.parameters():
+            parameter.register_post_accumulate_grad_hook(step)

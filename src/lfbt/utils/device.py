@@ -1,0 +1,34 @@
+"""The device that a command computes on."""
+
+from __future__ import annotations
+
+import resource
+import sys
+
+import torch
+
+from lfbt.errors import LfbtError
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device called `name`; ``auto`` is the GPU if there is one. Raises LfbtError for one that is not there."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        if device.type not in ("cpu", "cuda"):
+            raise RuntimeError(f"lfbt does not run on {device.type}")
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise LfbtError(
+            f"device: {name!r} cannot be used ({str(error).splitlines()[0]}); allowed: auto, cpu, cuda"
+        ) from error
+    return device
+
+
+def peak_memory_gb(device: torch.device) -> float:
+    """The most memory that this process has had so far, on the device or, without a GPU, at all."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e9
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9

@@ -1,0 +1,244 @@
+"""Settings as frozen dataclasses: what a field allows and affects stands on the field, and is checked in one place.
+
+A field is annotated with its `Range` and with what it `Affects`; settings of one concern are a dataclass of their own,
+nested in those of a stage. Names are unique among all the fields of a stage, so that files, the command line and
+keyword arguments have them side by side.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import enum
+import numbers
+import os
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, Union
+
+from lfbt.errors import LfbtError
+from lfbt.recording import check_leads, lead_name, parse_leads
+from lfbt.utils.validation import check_range
+
+S = TypeVar("S")
+
+#: The type of a field that names leads.
+LeadNames = tuple[str, ...]
+
+
+class Affects(enum.Enum):
+    """What a setting affects, and so where it may differ. A field that does not say so affects the result."""
+
+    RESULT = enum.auto()
+    """What is learned or scored."""
+    TRIAL = enum.auto()
+    """Which of the trials of one command it is: these differ between the trials of a run, which are otherwise alike."""
+    RUNTIME = enum.auto()
+    """Speed, memory, what is printed and saved: it may differ when a run is resumed."""
+    PROCESS = enum.auto()
+    """The same, of each process by itself: it may differ between processes, too."""
+    LOCATION = enum.auto()
+    """Where files are on this machine: may differ between processes and on resuming, as their content is compared."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Range:
+    """The interval that a number must be in, such as ``[0, 1)`` or ``(0, inf)``, and a hint for those outside."""
+
+    interval: str
+    hint: str = ""
+
+
+Seed = Annotated[int, Range("[0, 4294967295]")]
+
+
+@dataclasses.dataclass(frozen=True)
+class Field:
+    """One setting. type: without what it is annotated with; metadata: that."""
+
+    name: str
+    type: Any
+    metadata: tuple[Any, ...]
+
+    @property
+    def flag(self) -> str:
+        """The name as on the command line, without its dashes."""
+        return self.name.replace("_", "-")
+
+    @property
+    def affects(self) -> Affects:
+        """What it affects."""
+        return next((item for item in self.metadata if isinstance(item, Affects)), Affects.RESULT)
+
+
+def list_fields(kind: type[Any]) -> tuple[Field, ...]:
+    """The settings of a dataclass, those of nested ones in their place."""
+    found: list[Field] = []
+    hints = typing.get_type_hints(kind, include_extras=True)
+    for field in dataclasses.fields(kind):
+        hint, metadata = hints[field.name], ()
+        if typing.get_origin(hint) is Annotated:
+            hint, *rest = typing.get_args(hint)
+            metadata = tuple(rest)
+        if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+            found += list_fields(hint)
+        else:
+            found.append(Field(field.name, hint, metadata))
+    return tuple(found)
+
+
+def names_affecting(kind: type, *effects: Affects) -> frozenset[str]:
+    """The names of the settings that affect one of `effects`."""
+    return frozenset(field.name for field in list_fields(kind) if field.affects in effects)
+
+
+def to_dict(settings: Any) -> dict[str, Any]:
+    """Every setting by its name, those of nested dataclasses in their place."""
+    return dict(_items(settings))
+
+
+def _items(settings: Any) -> Iterator[tuple[str, Any]]:
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        if dataclasses.is_dataclass(value):
+            yield from _items(value)
+        else:
+            yield field.name, value
+
+
+def replace(settings: S, **changes: Any) -> S:
+    """Replace settings by name, wherever they are nested. Raises LfbtError for a name that is none of them."""
+    own: dict[str, Any] = {}
+    for field in dataclasses.fields(settings):  # type: ignore[arg-type]
+        value = getattr(settings, field.name)
+        if field.name in changes:
+            own[field.name] = changes.pop(field.name)
+        elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+            names = {inner.name for inner in list_fields(type(value))}
+            inside = {name: changes.pop(name) for name in names & changes.keys()}
+            if inside:
+                own[field.name] = replace(value, **inside)
+    if changes:
+        raise _unknown(type(settings), min(changes))
+    changed: S = dataclasses.replace(settings, **own)  # type: ignore[type-var]
+    return changed
+
+
+def create(kind: type[S], values: Mapping[str, Any]) -> S:
+    """Create settings from keyword arguments, as a caller in Python gives them.
+
+    A text stands for a path and, where leads are named, for ``II,V1``; one value stands for a tuple of one. Raises
+    LfbtError for a name that is no setting, with the nearest that is one, and for a value of another type.
+    """
+    fields = {field.name: field for field in list_fields(kind)}
+    for name in values:
+        if name not in fields:
+            raise _unknown(kind, name)
+    converted = {name: _converted(fields[name], value, fields[name].type) for name, value in values.items()}
+    return _create(kind, converted)
+
+
+def _create(kind: type[S], values: Mapping[str, Any]) -> S:
+    own: dict[str, Any] = {}
+    hints = typing.get_type_hints(kind)
+    for field in dataclasses.fields(kind):  # type: ignore[arg-type]
+        hint = hints[field.name]
+        if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+            names = {inner.name for inner in list_fields(hint)}
+            own[field.name] = _create(hint, {name: value for name, value in values.items() if name in names})
+        elif field.name in values:
+            own[field.name] = values[field.name]
+    return kind(**own)
+
+
+def _unknown(kind: type, name: str) -> LfbtError:
+    names = [field.name for field in list_fields(kind)]
+    near = difflib.get_close_matches(name, names, n=1)
+    meant = f"did you mean {near[0]}?" if near else f"settings are {', '.join(names)}"
+    return LfbtError(f"{name}: is no setting; {meant}")
+
+
+def validate(settings: Any) -> None:
+    """Check the type, choice and range of every setting, then what a dataclass's own ``check`` method says.
+
+    Raises LfbtError with the setting's name as on the command line, the value, and what is allowed.
+    """
+    values = to_dict(settings)
+    for field in list_fields(type(settings)):
+        _check(field, values[field.name], field.type)
+    _check_nested(settings)
+
+
+def _check_nested(settings: Any) -> None:
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        if dataclasses.is_dataclass(value):
+            _check_nested(value)
+    check = getattr(settings, "check", None)
+    if check is not None:
+        check()
+
+
+_KINDS = {int: "a whole number", float: "a number", bool: "True or False", str: "a text", Path: "a path"}
+
+
+def _check(field: Field, value: Any, kind: Any) -> None:
+    kind = _without_none(kind, value)
+    if kind is None:
+        return
+    if typing.get_origin(kind) is Annotated:
+        inner, *metadata = typing.get_args(kind)
+        _check(dataclasses.replace(field, metadata=(*field.metadata, *metadata)), value, inner)
+    elif typing.get_origin(kind) is Literal:
+        allowed = typing.get_args(kind)
+        if value not in allowed:
+            raise LfbtError(f"{field.flag}: {value!r} is not one of {', '.join(map(str, allowed))}")
+    elif typing.get_origin(kind) is tuple:
+        if not isinstance(value, tuple):
+            raise LfbtError(f"{field.flag}: {value!r} is not a tuple of values")
+        for item in value:
+            _check(field, item, typing.get_args(kind)[0])
+    else:
+        if not _is_a(value, kind):
+            raise LfbtError(f"{field.flag}: {value!r} is not {_KINDS.get(kind, kind.__name__)}")
+        for item in field.metadata:
+            if isinstance(item, Range):
+                check_range(field.flag, value, item.interval, item.hint)
+
+
+def _is_a(value: Any, kind: type) -> bool:
+    if kind in (int, float):
+        number = numbers.Integral if kind is int else numbers.Real
+        return isinstance(value, number) and not isinstance(value, bool)
+    return isinstance(value, kind)
+
+
+def _without_none(kind: Any, value: Any) -> Any:
+    """What of ``kind | None`` is meant; None where the value is None and may be."""
+    if typing.get_origin(kind) not in (Union, types.UnionType):
+        return kind
+    if value is None:
+        return None
+    return next(option for option in typing.get_args(kind) if option is not type(None))
+
+
+def _converted(field: Field, value: Any, kind: Any) -> Any:
+    kind = _without_none(kind, value)
+    if kind is None:
+        return None
+    if kind == LeadNames:
+        leads = parse_leads(value) if isinstance(value, str) and value else tuple(map(lead_name, value))
+        if leads:
+            check_leads(leads)
+        return leads
+    if typing.get_origin(kind) is Annotated:
+        return _converted(field, value, typing.get_args(kind)[0])
+    if typing.get_origin(kind) is tuple:
+        several = value if isinstance(value, (tuple, list)) else (value,)
+        return tuple(_converted(field, item, typing.get_args(kind)[0]) for item in several)
+    if kind is Path and isinstance(value, (str, os.PathLike)):
+        return Path(value)
+    _check(field, value, kind)
+    return kind(value) if kind in (int, float) else value

@@ -1,0 +1,63 @@
+"""Tensors: their files, precision and seeded initialisation."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from lfbt.errors import LfbtError
+from lfbt.utils.files import atomic_file, write_error
+
+
+def to_full_precision(x: Tensor) -> Tensor:
+    """`x` in single precision, where it is in half of it."""
+    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Weights drawn inside follow from `seed`; PyTorch's own generator is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
+    """Write `tensors` as safetensors, whole or not at all. Raises LfbtError where the disk does not take them."""
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with atomic_file(path) as partial:
+        partial.touch()
+        mode = partial.stat().st_mode  # safetensors leaves it to the owner alone
+        try:
+            save_file(contiguous, partial, None if metadata is None else dict(metadata))
+        except SafetensorError as error:
+            raise write_error(path, error) from error
+        partial.chmod(mode)
+
+
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors in a safetensors file. Raises LfbtError when there is none or it is cut short."""
+    if not path.is_file():
+        raise LfbtError(f"{path}: is not there")
+    try:
+        tensors: dict[str, Tensor] = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise LfbtError(
+            f"{path}: is no whole safetensors file ({error}); it was cut short or is something else"
+        ) from error
+    return tensors
+
+
+def load_state(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Load `tensors` into `module`. Raises LfbtError, naming the file, when names or shapes differ."""
+    try:
+        module.load_state_dict(dict(tensors))
+    except RuntimeError as error:
+        first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
+        raise LfbtError(f"{path}: does not hold the weights that its config.json describes ({first})") from error

@@ -1,0 +1,280 @@
+"""Fingerprints: a literal form of sums and matching, what does not change them, and what must not match."""
+
+import functools
+
+import numpy as np
+import pytest
+import scipy.signal
+from hypothesis import given
+from hypothesis import strategies as st
+
+import lfbt.audit.fingerprints as module
+from lfbt.audit.fingerprints import (
+    FREQUENCIES,
+    Fingerprints,
+    bits_of,
+    compute_fingerprints,
+    correlations,
+    find_matches,
+    n_frequencies,
+    pair_correlations,
+    spectra,
+)
+from lfbt.data.dataset import from_arrays
+from lfbt.recording import PAPER_LEADS, STANDARD_LEADS
+from lfbt.sources.synthesis import make_record
+
+N_RECORDS = 60
+
+
+@functools.cache
+def ecg():
+    """Synthetic ECG ``[records, 12 leads, 5000 samples]`` at 500 Hz in mV."""
+    return np.stack([make_record(3, number).signal for number in range(1, N_RECORDS + 1)]).astype(np.float32)
+
+
+def known(signals, rate=500.0, leads=STANDARD_LEADS):
+    dataset = from_arrays(np.asarray(signals, dtype=np.float32), leads, rate)
+    return compute_fingerprints(dataset, np.arange(len(dataset)))
+
+
+def resampled(signals, n_samples):
+    return scipy.signal.resample(signals, n_samples, axis=-1)
+
+
+def literal_sums(signal, rate):
+    """Real and imaginary parts of a lead's Fourier sums, sum by sum."""
+    n = min(len(signal), round(10 * rate))
+    centred = signal[:n].astype(np.float64) - signal[:n].astype(np.float64).mean()
+    sums = []
+    for frequency in np.arange(2.0, 14.7, 0.2):
+        total = 0j
+        for k in range(n):
+            if frequency < rate / 2:
+                t = k / rate
+                total += centred[k] * np.sin(np.pi * t / 10) ** 2 * np.exp(-2j * np.pi * frequency * t)
+        sums += [total.real, total.imag]
+    return np.array(sums)
+
+
+@pytest.mark.parametrize(("n_samples", "rate"), [(512, 51.2), (200, 20.0), (256, 51.2), (700, 51.2)])
+def test_spectra_are_sums_over_ten_seconds(n_samples, rate):
+    signals = np.random.default_rng(0).standard_normal((2, n_samples)).astype(np.float32) + 3
+    expected = np.stack([literal_sums(signal, rate) for signal in signals])
+    np.testing.assert_allclose(spectra(signals, rate), expected, rtol=0, atol=1e-3)
+    assert n_frequencies(rate) == len([f for f in FREQUENCIES if f < rate / 2])
+    assert (expected[:, 2 * n_frequencies(rate) :] == 0).all()
+
+
+def literal_matches(first, second, within):
+    """Pairs, bit by bit."""
+    leads = [lead for lead in first.leads if lead in second.leads]
+    n_bits = 2 * min(first.n_frequencies, second.n_frequencies)
+    found = {}
+    for i in range(len(first)):
+        for j in range(i + 1 if within else 0, len(second)):
+            equal = compared = n_leads = 0
+            for lead in leads:
+                mine, other = first.bits[i, first.leads.index(lead)], second.bits[j, second.leads.index(lead)]
+                if mine.any() and other.any():
+                    n_leads += 1
+                    compared += n_bits
+                    pairs = zip(np.unpackbits(mine)[:n_bits], np.unpackbits(other)[:n_bits], strict=True)
+                    equal += sum(a == b for a, b in pairs)
+            least = 0.9 if n_leads > 2 else 0.95
+            if compared >= 64 and (equal / compared >= least - 1e-9 or equal / compared <= 1 - least + 1e-9):
+                found[i, j] = equal / compared
+    return found
+
+
+def spoilt(rng, bits, share):
+    """`bits` with about that share of them turned over."""
+    return bits ^ np.packbits(rng.random((*bits.shape[:-1], bits.shape[-1] * 8)) < share, axis=-1)
+
+
+@pytest.mark.parametrize("within", [False, True])
+@pytest.mark.parametrize("rows", [3, 2048])
+def test_matching_equals_a_literal_form(monkeypatch, rows, within):
+    monkeypatch.setattr(module, "_ROWS_OF_A_PRODUCT", rows)
+    rng = np.random.default_rng(1)
+    bits = rng.integers(0, 256, (5, 4, 16), dtype=np.uint8)
+    # Copies that differ in up to a fifth of the bits or in the sign, and leads that have nothing.
+    others = np.concatenate([spoilt(rng, bits, share) for share in (0, 0.04, 0.08, 0.12, 0.2)] + [~bits])
+    others[1, 2] = bits[3, 0] = others[7] = others[11, 1:] = 0
+    first, second = Fingerprints(tuple("abcd"), 64, bits), Fingerprints(tuple("dbxc"), 50, others[:, [3, 1, 0, 2]])
+    if within:
+        both = np.concatenate([bits, others])
+        first = second = Fingerprints(tuple("abcd"), 64, both)
+    found = find_matches(first, None if within else second)
+    expected = literal_matches(first, second, within)
+    assert len(expected) > 10
+    assert dict(zip(zip(found.first.tolist(), found.second.tolist(), strict=True), found.share, strict=True)) == (
+        pytest.approx(expected)
+    )
+
+
+def test_one_lead_needs_more_bits_alike_than_three():
+    bits = np.random.default_rng(2).integers(0, 256, (1, 3, 16), dtype=np.uint8)
+    other = bits.copy()
+    other[:, :, 0] ^= 0xFF  # 8 of 128 in each lead: 93.75 % are equal
+    three = [Fingerprints(tuple("abc"), 64, some) for some in (bits, other)]
+    assert len(find_matches(*three)) == 1
+    two = [Fingerprints(tuple("ab"), 64, some[:, :2]) for some in (bits, other)]
+    assert len(find_matches(*two)) == 0
+
+
+def test_nothing_is_compared_without_a_common_lead_or_with_few_bits():
+    bits = np.random.default_rng(3).integers(0, 256, (2, 2, 16), dtype=np.uint8)
+    assert len(find_matches(Fingerprints(("a", "b"), 64, bits), Fingerprints(("c", "d"), 64, bits))) == 0
+    assert len(find_matches(Fingerprints(("a", "b"), 16, bits), Fingerprints(("a", "b"), 64, bits))) == 2
+    assert len(find_matches(Fingerprints(("a", "b"), 15, bits), Fingerprints(("a", "b"), 64, bits))) == 0
+    nobody = Fingerprints(("a", "b"), 64, bits[:0])
+    assert len(find_matches(nobody, Fingerprints(("a", "b"), 64, bits))) == len(find_matches(nobody)) == 0
+
+
+# --- what does not change them ---
+
+PREPARATIONS = {
+    "512 samples": lambda x: (resampled(x, 512), 51.2),
+    "1024 samples": lambda x: (resampled(x, 1024), 102.4),
+    "2048 samples": lambda x: (resampled(x, 2048), 204.8),
+    "z-score": lambda x: ((x - x.mean()) / x.std(), 500.0),
+    "z-score per lead": lambda x: ((x - x.mean(2, keepdims=True)) / x.std(2, keepdims=True), 500.0),
+    "wander": lambda x: (x + np.sin(2 * np.pi * 0.3 * np.arange(5000) / 500 + 1), 500.0),
+    "hum": lambda x: (x + 0.1 * np.sin(2 * np.pi * 50 * np.arange(5000) / 500), 500.0),
+    "steps of 5 µV": lambda x: (np.round(x / 0.005) * 0.005, 500.0),
+    "25 Hz low-pass": lambda x: (filtered(x, 25, "lowpass"), 500.0),
+    "0.67 Hz high-pass": lambda x: (filtered(x, 0.67, "highpass"), 500.0),
+    "transient at the end": lambda x: (x + 2 * np.exp((np.arange(5000) - 5000) / 20), 500.0),
+}
+
+
+def filtered(signals, frequency, kind):
+    return scipy.signal.sosfiltfilt(scipy.signal.butter(2, frequency, kind, fs=500, output="sos"), signals, axis=2)
+
+
+@pytest.mark.parametrize("name", PREPARATIONS)
+def test_copies_are_found_however_prepared_and_nothing_else(name):
+    signals, rate = PREPARATIONS[name](ecg().astype(np.float64))
+    order = np.random.default_rng(4).permutation(12)
+    leads = [STANDARD_LEADS[i] for i in order][:8]
+    copies = from_arrays(signals[::-1][:, order[:8]].astype(np.float32), leads, rate)
+    found = find_matches(known(ecg()), compute_fingerprints(copies, np.arange(N_RECORDS)))
+    assert found.first.tolist() == list(range(N_RECORDS))
+    assert found.second.tolist() == list(range(N_RECORDS))[::-1]
+    assert found.share.min() > 0.95
+    originals = from_arrays(ecg(), STANDARD_LEADS, 500.0)
+    assert pair_correlations(originals, found.first, copies, found.second).min() > 0.99
+
+
+def test_records_of_different_hearts_do_not_match():
+    many = np.stack([make_record(5, number).signal for number in range(1, 401)])
+    whole = known(many)
+    assert len(find_matches(whole)) == 0
+    for leads in (("II",), ("V1", "V5")):
+        rows = [STANDARD_LEADS.index(lead) for lead in leads]
+        assert len(find_matches(Fingerprints(leads, 64, whole.bits[:, rows]))) == 0
+
+
+def test_a_copy_of_changed_sign_is_found():
+    found = find_matches(known(ecg()), known(-ecg()[5:6]))
+    assert (found.first.tolist(), found.second.tolist()) == ([5], [0])
+    assert found.share[0] < 0.01
+    dataset, other = (from_arrays(signals, STANDARD_LEADS, 500.0) for signals in (ecg(), -ecg()))
+    assert pair_correlations(dataset, np.array([5]), other, np.array([5])) == pytest.approx(-1)
+
+
+def test_a_copy_with_a_bad_lead_is_one_for_all():
+    """One of eight leads is noise, or two are swapped: alike by bits, and by correlation."""
+    rng, whole = np.random.default_rng(0), ecg()[:, [1, 2, *range(6, 12)]]
+    noisy, swapped = whole.copy(), whole.copy()
+    noisy[:, 4] = rng.standard_normal(noisy[:, 4].shape)
+    swapped[:, [2, 3]] = whole[:, [3, 2]]
+    for copies in (noisy, swapped):
+        first, second = (from_arrays(signals.astype(np.float32), PAPER_LEADS, 500.0) for signals in (whole, copies))
+        rows = np.arange(len(whole))
+        assert (pair_correlations(first, rows, second, rows) > 0.99).all()
+        assert (np.abs(pair_correlations(first, rows[1:], second, rows[:-1])) < 0.95).all()
+
+
+def test_short_records_are_not_compared():
+    """Beats are alike: of less than five seconds nothing is said."""
+    dataset = from_arrays(ecg()[:, :, :2499], STANDARD_LEADS, 500.0)
+    known_by = compute_fingerprints(dataset, np.arange(len(dataset)))
+    assert known_by.n_frequencies == 0
+    assert len(find_matches(known_by, known_by)) == 0
+    longer = from_arrays(ecg()[:, :, :2500], STANDARD_LEADS, 500.0)
+    assert (
+        len(find_matches(compute_fingerprints(longer, np.arange(5)), compute_fingerprints(longer, np.arange(5)))) == 5
+    )
+
+
+def test_the_first_ten_seconds_are_compared():
+    twenty = np.concatenate([ecg()[:3], ecg()[3:6]], axis=2)
+    found = find_matches(known(ecg()), known(twenty))
+    assert list(zip(found.first, found.second, strict=True)) == [(0, 0), (1, 1), (2, 2)]
+    # A record of eight seconds, as it is and filled up with zeros.
+    short = np.where(np.arange(5000) < 4000, ecg()[:5], np.float32(0))
+    found = find_matches(known(ecg()[:5, :, :4000]), known(short))
+    assert list(zip(found.first, found.second, strict=True)) == [(i, i) for i in range(5)]
+
+
+@given(gain=st.floats(1e-3, 1e4), offset=st.floats(-100, 100), row=st.integers(0, N_RECORDS - 1))
+def test_gain_and_offset_change_hardly_a_bit(gain, offset, row):
+    signal = ecg()[row : row + 1, :, ::4]
+    changed = (gain * (signal.astype(np.float64) + offset)).astype(np.float32)
+    differ = np.unpackbits(bits_of(signal, 125.0) ^ bits_of(changed, 125.0))
+    assert differ.mean() < 0.01
+    assert correlations(spectra(signal, 125.0), spectra(changed, 125.0)) == pytest.approx(1, abs=1e-4)
+
+
+@given(order=st.permutations(range(12)), power=st.integers(-8, 8))
+def test_a_power_of_two_changes_no_bit_and_leads_are_told_by_name(order, power):
+    leads = [STANDARD_LEADS[i] for i in order]
+    found = find_matches(known(ecg()[:4]), known(ecg()[:4, order] * np.float32(2.0**power), leads=leads))
+    assert found.first.tolist() == found.second.tolist() == [0, 1, 2, 3]
+    assert (found.share == 1).all()
+
+
+# --- what has no fingerprint ---
+
+
+@pytest.mark.parametrize("what", ["zero", "constant", "slow", "NaN", "infinite", "huge"])
+def test_what_has_nothing_in_the_band_is_no_copy(what):
+    slow = np.sin(2 * np.pi * 0.1 * np.arange(5000) / 500)
+    value = {"zero": 0, "constant": 1e3, "slow": slow, "NaN": np.nan, "infinite": np.inf, "huge": 3e38}[what]
+    signals = np.full((3, 12, 5000), value, dtype=np.float32)
+    assert len(find_matches(known(signals))) == 0
+    assert not known(signals).bits.any()
+    dataset = from_arrays(signals, STANDARD_LEADS, 500.0)
+    assert (pair_correlations(dataset, np.array([0, 1]), dataset, np.array([1, 2])) == 0).all()
+
+
+def test_flat_leads_are_left_out_of_the_comparison():
+    spoilt_ones = ecg()[:4].copy()
+    spoilt_ones[0, 2:] = 0
+    spoilt_ones[1, :11] = np.nan
+    found = find_matches(known(ecg()[:4]), known(spoilt_ones))
+    assert found.first.tolist() == found.second.tolist() == [0, 1, 2, 3]
+
+
+def test_slow_sampling_leaves_few_bits_that_match_nothing_by_chance():
+    rng = np.random.default_rng(6)
+    assert len(find_matches(known(rng.standard_normal((500, 2, 64)), 6.4, ("II", "V1")))) == 0
+
+
+def test_correlations_by_hand():
+    first = np.array([[[3.0, 4.0], [1.0, 0.0], [0.0, 0.0]]], dtype=np.float32)
+    second = np.array([[[4.0, 3.0], [0.0, 2.0], [1.0, 1.0]]], dtype=np.float32)
+    # 24 / 25 and 0; the third lead has nothing in the first record.
+    assert correlations(first, second) == pytest.approx([24 / 25 / 2])
+
+
+def test_blocks_make_no_difference(monkeypatch):
+    whole = known(ecg())
+    monkeypatch.setattr(module, "_RECORDS_AT_ONCE", 7)
+    parts = known(ecg())
+    # Products of other shapes may be rounded otherwise.
+    assert np.unpackbits(whole.bits ^ parts.bits).mean() < 1e-4
+    dataset = from_arrays(ecg(), STANDARD_LEADS, 500.0)
+    assert compute_fingerprints(dataset.select_leads(["V1", "II"]), np.array([5, 3])).bits.shape == (2, 2, 16)

@@ -1,0 +1,339 @@
+"""What an encoder was pretrained on: kept beside it, and test records among it refused unless told."""
+
+import dataclasses
+import shutil
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tests.audit.test_checks import hearts, prepared_otherwise, write
+from tests.helpers_model import contents, write_packed
+
+import lfbt.training.pretraining as pretrain_module
+from lfbt.audit.checks import CheckSettings, check
+from lfbt.audit.fingerprints import compute_fingerprints
+from lfbt.audit.leakage import (
+    FINGERPRINTS,
+    check_copies,
+    check_leakage,
+    exclude_records,
+    load_fingerprints,
+    save_fingerprints,
+    write_fingerprints,
+)
+from lfbt.cli.app import main
+from lfbt.data.dataset import open_dataset, open_datasets
+from lfbt.errors import LfbtError
+from lfbt.recording import PAPER_LEADS
+from lfbt.training.pretraining import pretrain
+from lfbt.training.settings import PretrainSettings
+from lfbt.utils.tensors import save_tensors
+
+LEADS = ("II", "V1", "V5")
+
+
+def known(folder, *splits):
+    dataset = open_dataset(folder)
+    return compute_fingerprints(dataset, dataset.rows(*splits) if splits else np.arange(len(dataset)))
+
+
+@pytest.fixture
+def data(tmp_path):
+    return write(tmp_path / "data", leads=LEADS)
+
+
+@pytest.fixture
+def encoder(tmp_path, data):
+    """An encoder's folder that tells it was pretrained on r0 to r9."""
+    save_fingerprints(tmp_path / "run" / "encoder", known(data, "train"))
+    return tmp_path / "run"
+
+
+# --- the file ---
+
+
+def test_what_is_saved_comes_back(tmp_path, data):
+    seen = known(data)
+    save_fingerprints(tmp_path / "encoder", seen)
+    back = load_fingerprints(tmp_path / "encoder" / FINGERPRINTS)
+    order = [back.leads.index(lead) for lead in seen.leads]
+    assert sorted(back.leads) == sorted(seen.leads)
+    assert np.array_equal(back.bits[:, order], seen.bits)
+    assert back.n_frequencies == seen.n_frequencies
+    # Nothing of the signals but their signs: 16 bytes a lead, and no names of records.
+    assert (tmp_path / "encoder" / FINGERPRINTS).stat().st_size < 20 * 3 * 16 + 500
+
+
+def test_what_is_there_stays(tmp_path, data):
+    save_fingerprints(tmp_path, known(data))
+    before = contents(tmp_path)
+    save_fingerprints(tmp_path, known(data, "test"))
+    assert before.items() <= contents(tmp_path).items()
+    assert before[FINGERPRINTS] == contents(tmp_path)[FINGERPRINTS]
+
+
+BITS = torch.zeros(3, 16, dtype=torch.uint8)
+
+
+@pytest.mark.parametrize(
+    "tensors",
+    [
+        {"bits.II": BITS},
+        {"n_frequencies": torch.tensor(64)},
+        {"bits.II": BITS, "bits.V1": BITS[:2].clone(), "n_frequencies": torch.tensor(64)},
+        {"bits.II": BITS[:, :8], "n_frequencies": torch.tensor(64)},
+        {"bits.II": BITS[0], "n_frequencies": torch.tensor(64)},
+        {"bits.II": BITS.float(), "n_frequencies": torch.tensor(64)},
+    ],
+)
+def test_another_file_is_refused(tmp_path, tensors):
+    save_tensors(tmp_path / FINGERPRINTS, tensors)
+    with pytest.raises(LfbtError, match="holds no fingerprints of records; remove it"):
+        load_fingerprints(tmp_path / FINGERPRINTS)
+
+
+def test_a_file_cut_short_is_refused(encoder, data):
+    file = encoder / "encoder" / FINGERPRINTS
+    file.write_bytes(file.read_bytes()[:100])
+    dataset = open_dataset(data)
+    with pytest.raises(LfbtError, match="is no whole safetensors file"):
+        check_leakage(encoder, dataset, dataset.rows("test"), allowed=False)
+
+
+# --- test records of an encoder that is used ---
+
+
+def test_records_that_an_encoder_was_pretrained_on_are_refused(encoder, data):
+    dataset = open_dataset(data)
+    check_leakage(encoder, dataset, dataset.rows("test"), allowed=False)
+    check_leakage(encoder, dataset, dataset.rows("val"), allowed=False)
+    with pytest.raises(LfbtError) as refused:
+        check_leakage(encoder, dataset, np.array([12, 3, 15, 4, 5, 6]), allowed=False)
+    assert "4 of 6 test records (r3, r4, r5 and 1 more) are among the records that" in str(refused.value)
+    assert "--allow-test-records" in str(refused.value)
+    check_leakage(encoder, dataset, np.array([3, 4]), allowed=True)
+    # The encoder's folder is as good as the run's.
+    with pytest.raises(LfbtError, match=r"1 of 1 test records \(r3\)"):
+        check_leakage(encoder / "encoder", dataset, np.array([3]), allowed=False)
+
+
+def test_they_are_known_again_however_prepared(tmp_path, encoder):
+    others = write_packed(tmp_path / "others", prepared_otherwise(hearts()), leads=PAPER_LEADS)
+    dataset = open_dataset(others)
+    with pytest.raises(LfbtError, match="10 of 20 test records"):
+        check_leakage(encoder, dataset, np.arange(20), allowed=False)
+    with pytest.raises(LfbtError, match="10 of 20 test records"):
+        check_leakage(encoder, dataset.select_leads(["V5"]), np.arange(20), allowed=False)
+    check_leakage(encoder, dataset.select_leads(["V2"]), np.arange(20), allowed=False)
+
+
+def test_an_encoder_that_tells_nothing_is_trusted(tmp_path, data):
+    dataset = open_dataset(data)
+    (tmp_path / "authors.pth").write_bytes(b"")
+    (tmp_path / "old" / "encoder").mkdir(parents=True)
+    for checkpoint in (tmp_path / "authors.pth", tmp_path / "old", tmp_path / "old" / "encoder"):
+        check_leakage(checkpoint, dataset, np.arange(20), allowed=False)
+
+
+def test_what_it_was_pretrained_on_goes_with_a_copy(tmp_path, encoder, data):
+    dataset = open_dataset(data)
+    write_fingerprints(encoder, tmp_path / "probe" / "encoder", dataset, None)
+    with pytest.raises(LfbtError, match="1 of 1 test records"):
+        check_leakage(tmp_path / "probe", dataset, np.array([3]), allowed=False)
+    write_fingerprints(tmp_path / "absent", tmp_path / "none", dataset, None)
+    assert not (tmp_path / "none").exists()
+
+
+def test_what_it_was_fine_tuned_on_is_added(tmp_path, encoder, data):
+    """To what its checkpoint had learned from; and where it had none, by itself."""
+    dataset = open_dataset(data)
+    write_fingerprints(encoder, tmp_path / "tuned" / "encoder", dataset, np.array([12, 13]))
+    write_fingerprints(
+        None, tmp_path / "scratch" / "encoder", dataset.select_leads(dataset.leads[:1]), np.array([12, 13])
+    )
+    for folder, row in (("tuned", 3), ("tuned", 13), ("scratch", 13)):
+        with pytest.raises(LfbtError, match="1 of 1 test records"):
+            check_leakage(tmp_path / folder, dataset, np.array([row]), allowed=False)
+    check_leakage(tmp_path / "tuned", dataset, np.array([14]), allowed=False)
+    check_leakage(tmp_path / "scratch", dataset, np.array([3]), allowed=False)
+
+
+# --- test records among those to learn from ---
+
+
+def test_copies_of_test_records_are_named_with_both_names(tmp_path, data):
+    dataset, other = open_dataset(data), open_dataset(write(tmp_path / "other", hearts()[::-1], leads=LEADS))
+    rows, tests = dataset.rows("train"), other.rows("test")
+    with pytest.raises(LfbtError) as refused:
+        check_copies(
+            compute_fingerprints(dataset, rows), dataset, rows, [(dataset, dataset.rows("test")), (other, tests)]
+        )
+    # The test records r14 to r19 of the other are r5 to r0 of this.
+    assert f"{data}: 6 of the 10 records to learn from are test records of {tmp_path / 'other'} (" in str(refused.value)
+    assert "r0 is r19" in str(refused.value)
+    assert "--exclude FILE" in str(refused.value)
+    none = np.arange(0)
+    check_copies(compute_fingerprints(dataset, rows), dataset, rows, [(other, none)])
+    check_copies(compute_fingerprints(dataset, none), dataset, none, [(other, tests)])
+
+
+def test_alike_by_bits_alone_is_not_enough(data):
+    """Fingerprints that say two records are alike are held against the signals."""
+    dataset = open_dataset(data)
+    seen = compute_fingerprints(dataset, np.array([15, 16]))
+    check_copies(seen, dataset, np.array([1, 2]), [(dataset, dataset.rows("test"))])
+
+
+# --- records left out ---
+
+
+def test_records_named_in_a_file_are_left_out(tmp_path, data):
+    dataset = open_dataset(data)
+    rows = dataset.rows("train")
+    plain, table = tmp_path / "ids.txt", tmp_path / "ids.CSV"
+    plain.write_text("r3\n\n r5 \nr19\n")
+    table.write_text("\ufeffid,why\nr3,noise\nr5,\n", encoding="utf-8")
+    for file in (plain, table):
+        assert exclude_records(dataset, [data], rows, file).tolist() == [0, 1, 2, 4, 6, 7, 8, 9]
+    of_data = tmp_path / "exclude.csv"
+    of_data.write_text(
+        f"data,id,split\ndata,r3,train\n{data.as_posix()},r5,train\nother,r6,train\nother,absent,train\n"
+    )
+    assert exclude_records(dataset, [data], rows, of_data).tolist() == [0, 1, 2, 4, 6, 7, 8, 9]
+    of_data.write_text("data,id,split\n")
+    assert np.array_equal(exclude_records(dataset, [data], rows, of_data), rows)
+
+
+@pytest.mark.parametrize("places", [("a/one", "a/two"), ("a/one", "b/one")])
+def test_records_of_several_data_sets_are_left_out(tmp_path, places):
+    folders = [write(tmp_path / place, hearts(seed), leads=LEADS) for seed, place in enumerate(places)]
+    dataset = open_datasets(folders)
+    rows = dataset.rows("train")  # 0 to 9 and 20 to 29
+    file = tmp_path / "exclude.csv"
+    file.write_text(f"data,id\n{folders[0].as_posix()},r3\n{folders[1].as_posix()},r4\n")
+    assert sorted(set(rows) - set(exclude_records(dataset, folders, rows, file))) == [3, 24]
+    file.write_text(f"id\n{dataset.ids[3]}\n{dataset.ids[24]}\n")
+    assert sorted(set(rows) - set(exclude_records(dataset, folders, rows, file))) == [3, 24]
+    file.write_text("id\nr3\n")
+    with pytest.raises(LfbtError, match="NAME/ID"):
+        exclude_records(dataset, folders, rows, file)
+    if places[0] == "a/one" and places[1] == "a/two":
+        file.write_text("data,id\none,r3\ntwo,r4\n")
+        assert sorted(set(rows) - set(exclude_records(dataset, folders, rows, file))) == [3, 24]
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "message"),
+    [
+        ("r3\nr99\nr98\n", "ids.txt", "names r99, r98, which .* does not have; give ids as records.csv has them"),
+        ("record\nr3\n", "ids.csv", "has no column id, but record"),
+        ("data,id\nother,r3\n", "ids.csv", "names no record of"),
+        (None, "ids.csv", "cannot be read"),
+        (b"\xff\xfe\x00", "ids.txt", "cannot be read"),
+    ],
+)
+def test_a_file_that_names_no_records_is_refused(tmp_path, data, text, name, message):
+    file = tmp_path / name
+    if text is not None:
+        file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    dataset = open_dataset(data)
+    with pytest.raises(LfbtError, match=f"exclude: .*{message}"):
+        exclude_records(dataset, [data], dataset.rows("train"), file)
+
+
+# --- pretraining ---
+
+
+@pytest.fixture
+def leaky(tmp_path):
+    """A data set in which r2 of the training records is r17 of the test."""
+    signals = hearts(n_samples=128).copy()
+    signals[2] = 0.5 * signals[17]
+    return write(tmp_path / "leaky", signals, leads=LEADS)
+
+
+def settings_of(data, run_dir, **changes):
+    short: dict[str, Any] = {"epochs": 1, "batch_size": 9, "projector": "8-8", "device": "cpu", "workers": 0}
+    return PretrainSettings(tuple(data), run_dir, **short | changes)
+
+
+def test_pretraining_refuses_test_records_until_told_or_mended(tmp_path, leaky):
+    run_dir = tmp_path / "run"
+    with pytest.raises(LfbtError, match=r"1 of the 10 records to learn from are test records \(r2 is r17\)"):
+        pretrain(settings_of([leaky], run_dir))
+    assert not run_dir.exists()
+
+    told = pretrain(settings_of([leaky], tmp_path / "told", allow_test_records=True))
+    assert len(load_fingerprints(told / "encoder" / FINGERPRINTS)) == 10
+    check(CheckSettings((leaky,), tmp_path / "check"))
+    exclude = tmp_path / "check" / "exclude.csv"
+    pretrain(settings_of([leaky], run_dir, exclude=exclude))
+    seen, all_of_it = load_fingerprints(run_dir / "encoder" / FINGERPRINTS), known(leaky, "train")
+    order = [seen.leads.index(lead) for lead in LEADS]
+    assert np.array_equal(seen.bits[:, order], np.delete(all_of_it.bits, 2, axis=0))
+
+    # What it has learned from cannot be tested with it.
+    dataset = open_dataset(leaky)
+    check_leakage(run_dir, dataset, dataset.rows("test"), allowed=False)
+    with pytest.raises(LfbtError, match=r"1 of 6 test records \(r17\)"):
+        check_leakage(told, dataset, dataset.rows("test"), allowed=False)
+
+
+def test_test_records_of_the_quality_data_count_too(tmp_path):
+    pretraining = write(tmp_path / "all", hearts(n_samples=128), split=["train"] * 20, leads=LEADS)
+    labelled = write(tmp_path / "labelled", hearts(n_samples=128), leads=LEADS, labels=["a", "b"] * 10)
+    with pytest.raises(LfbtError, match=r"6 of the 20 records to learn from are test records of .*labelled"):
+        pretrain(settings_of([pretraining], tmp_path / "run", quality_data=labelled))
+    check(CheckSettings((pretraining, labelled), tmp_path / "check"))
+    exclude = tmp_path / "check" / "exclude.csv"
+    run_dir = pretrain(
+        settings_of([pretraining], tmp_path / "run", quality_data=labelled, exclude=exclude, batch_size=7)
+    )
+    assert len(load_fingerprints(run_dir / "encoder" / FINGERPRINTS)) == 14
+
+
+def test_the_split_test_is_refused_unless_told(tmp_path, leaky, capsys):
+    words = ["--data-dir", leaky, "--run-dir", tmp_path / "run", "--splits", "train", "test", "--batch-size", 8]
+    with pytest.raises(SystemExit) as ended:
+        main(["pretrain", *map(str, words)])
+    assert ended.value.code == 2
+    assert "splits: test is among them" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+    pretrain(settings_of([leaky], tmp_path / "run", splits=("train", "test"), allow_test_records=True, batch_size=8))
+    assert len(load_fingerprints(tmp_path / "run" / "encoder" / FINGERPRINTS)) == 16
+
+
+def test_a_run_that_goes_on_does_not_look_again(tmp_path, leaky, monkeypatch):
+    told = settings_of([leaky], tmp_path / "run", allow_test_records=True)
+    pretrain(told)
+    before = (tmp_path / "run" / "encoder" / FINGERPRINTS).read_bytes()
+    monkeypatch.setattr(pretrain_module, "compute_fingerprints", None)
+    # What is allowed is not learned: the command without the word goes on, too.
+    pretrain(dataclasses.replace(told, resume=True, allow_test_records=False))
+    assert (tmp_path / "run" / "encoder" / FINGERPRINTS).read_bytes() == before
+    monkeypatch.undo()
+    # Killed before the encoder was ever written.
+    shutil.rmtree(tmp_path / "run" / "encoder")
+    pretrain(dataclasses.replace(told, resume=True))
+    assert (tmp_path / "run" / "encoder" / FINGERPRINTS).read_bytes() == before
+
+
+def test_a_run_does_not_go_on_with_other_records_left_out(tmp_path, leaky):
+    file = tmp_path / "ids.txt"
+    file.write_text("r2\n")
+    settings = settings_of([leaky], tmp_path / "run", exclude=file)
+    pretrain(settings)
+    elsewhere = tmp_path / "elsewhere.txt"
+    elsewhere.write_text("r2\n")
+    pretrain(dataclasses.replace(settings, exclude=elsewhere, resume=True))
+    file.write_text("r3\n")
+    with pytest.raises(LfbtError, match="resume: records_hash is"):
+        pretrain(dataclasses.replace(settings, resume=True))
+
+
+def test_the_best_encoder_tells_it_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(pretrain_module, "STEPS_BEFORE_QUALITY", 1)
+    data = write(tmp_path / "data", hearts(n_samples=128), leads=LEADS, labels=["a", "b"] * 10)
+    run_dir = pretrain(settings_of([data], tmp_path / "run", quality_data=data))
+    assert (run_dir / "encoder-best" / FINGERPRINTS).read_bytes() == (run_dir / "encoder" / FINGERPRINTS).read_bytes()

@@ -1,0 +1,237 @@
+"""Splits: patient-disjoint, of exact sizes, stratified, seeded; fractions of labels nested."""
+
+import math
+from collections import Counter, defaultdict
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lfbt.data.splits import patient_folds, split_by_patient, stratified_fraction
+from lfbt.errors import LfbtError
+from lfbt.sources.listing import SPLITS
+
+#: Records as (patient, label): few patients with many records, rare labels, in any order.
+RECORDS = st.lists(st.tuples(st.integers(0, 30), st.sampled_from("aaaabbc")), min_size=1, max_size=80)
+
+
+def split(records, test=0.2, val=0.1, seed=0):
+    return split_by_patient([str(patient) for patient, _ in records], [label for _, label in records], test, val, seed)
+
+
+def sizes(n_patients, test, val):
+    """How many patients each split has, rounded as scikit-learn does."""
+    n_test = math.ceil(test * n_patients)
+    n_val = math.ceil(val * (n_patients - n_test))
+    return {"train": n_patients - n_test - n_val, "val": n_val, "test": n_test}
+
+
+@settings(max_examples=200)
+@given(RECORDS, st.sampled_from([0.0, 0.1, 0.2, 0.5]), st.sampled_from([0.0, 0.1, 0.3]), st.integers(0, 3))
+def test_patients_are_never_shared_and_splits_have_their_sizes(records, test, val, seed):
+    patients = {patient for patient, _ in records}
+    wanted = sizes(len(patients), test, val)
+    try:
+        found = split(records, test, val, seed)
+    except LfbtError:
+        assert wanted["train"] == 0
+        return
+    assert wanted["train"] > 0
+    assert len(found) == len(records)
+    splits_of = defaultdict(set)
+    for (patient, _), name in zip(records, found, strict=True):
+        splits_of[patient].add(name)
+    assert {len(names) for names in splits_of.values()} == {1}
+    assert Counter(name for names in splits_of.values() for name in names) == Counter(
+        {name: n for name, n in wanted.items() if n}
+    )
+
+
+@given(RECORDS.filter(lambda records: len({patient for patient, _ in records}) > 3), st.randoms(use_true_random=False))
+def test_the_order_of_records_does_not_matter(records, random):
+    shuffled = random.sample(records, len(records))
+    assert dict(zip(records, split(records), strict=True)) == dict(zip(shuffled, split(shuffled), strict=True))
+
+
+def test_the_papers_sizes_of_chapman():
+    # 10,646 records less 18 with faults; each record a patient; the mix of the four merged rhythms.
+    mix = ["SB"] * 3889 + ["GSVT"] * 2307 + ["AFIB"] * 2225 + ["SR"] * 2207
+    found = split(list(enumerate(mix)))
+    assert [found.count(name) for name in SPLITS] == [7651, 851, 2126]
+    table = Counter(zip(found, mix, strict=True))
+    for label, n in Counter(mix).items():
+        for name, part in (("train", 7651), ("val", 851), ("test", 2126)):
+            assert abs(table[name, label] - part * n / 10628) < 2
+
+
+def test_strata_are_kept_by_the_patients_most_frequent_label():
+    # 40 patients are "a" at heart, with one record of "b" among three; 20 are "b".
+    records = [(p, label) for p in range(40) for label in "aba"] + [(p, "b") for p in range(40, 60)]
+    split_of = {patient: name for (patient, _), name in zip(records, split(records, 0.2, 0.25), strict=True)}
+    assert Counter((split_of[p], "a" if p < 40 else "b") for p in range(60)) == {
+        ("test", "a"): 8,
+        ("test", "b"): 4,
+        ("val", "a"): 8,
+        ("val", "b"): 4,
+        ("train", "a"): 24,
+        ("train", "b"): 12,
+    }
+
+
+def test_a_class_of_two_patients_goes_to_both_sides():
+    records = [(p, "common") for p in range(18)] + [(18, "rare"), (19, "rare")]
+    for seed in range(10):
+        found = split(records, 0.5, 0.0, seed)
+        assert sorted(found[18:]) == ["test", "train"]
+
+
+def test_classes_of_one_patient_are_no_obstacle():
+    records = [(p, "common") for p in range(10)] + [(10 + i, f"only{i}") for i in range(10)]
+    found = split(records, 0.5, 0.0)
+    assert Counter(found) == {"train": 10, "test": 10}
+    assert Counter(found[10:]) == {"train": 5, "test": 5}
+    assert Counter(split([*records[:19], (19, "common")])) == sizes(20, 0.2, 0.1)
+    assert Counter(split([*records[:10], (10, "only")])) == sizes(11, 0.2, 0.1)
+
+
+def test_more_classes_than_test_patients_are_no_obstacle():
+    records = [(p, f"class{p // 2}") for p in range(10)]
+    assert Counter(split(records)) == {"train": 7, "val": 1, "test": 2}
+
+
+def test_the_seed_decides():
+    records = [(p, "ab"[p % 2]) for p in range(100)]
+    assert split(records, seed=4) == split(records, seed=4)
+    assert split(records, seed=4) != split(records, seed=5)
+
+
+def test_a_fraction_of_zero_leaves_a_split_empty():
+    records = [(p, "a") for p in range(10)]
+    assert Counter(split(records, 0.0, 0.0)) == {"train": 10}
+    assert Counter(split(records, 0.2, 0.0)) == {"train": 8, "test": 2}
+    assert Counter(split(records, 0.0, 0.1)) == {"train": 9, "val": 1}
+
+
+def test_three_patients_are_enough_and_two_are_not():
+    assert Counter(split([(1, "a"), (2, "a"), (3, "b")])) == {"train": 1, "val": 1, "test": 1}
+    with pytest.raises(LfbtError, match=r"^1 patients are too few to put 0\.1 of them aside; .*split column"):
+        split([(1, "a"), (2, "a"), (2, "b")])
+
+
+@pytest.mark.parametrize("fraction", [-0.1, 1, 1.5, float("nan")])
+def test_fractions_out_of_range_are_refused_by_name(fraction):
+    with pytest.raises(LfbtError, match=f"test-fraction: {fraction} is outside"):
+        split([(1, "a")], test=fraction)
+    with pytest.raises(LfbtError, match=f"val-fraction: {fraction} is outside"):
+        split([(1, "a")], val=fraction)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_seeds_out_of_range_are_refused(seed):
+    with pytest.raises(LfbtError, match=f"split-seed: {seed} is outside"):
+        split([(p, "a") for p in range(9)], seed=seed)
+
+
+# --- fractions of the training labels ---
+
+TARGETS = st.lists(st.integers(0, 4), min_size=1, max_size=60).map(lambda found: np.array(found, dtype=np.int64))
+FRACTIONS = (0.1, 0.2, 0.5, 1.0)
+
+
+def one_hot(numbers):
+    return numbers[:, None] == np.arange(5)
+
+
+def fraction_of(numbers, fraction, seed):
+    """A fraction of records of one class and one patient each."""
+    return stratified_fraction([f"p{i}" for i in range(len(numbers))], one_hot(numbers), fraction, seed)
+
+
+@given(TARGETS, st.integers(0, 2**31))
+def test_fractions_are_stratified_sorted_and_nested(targets, seed):
+    smaller: set[int] = set()
+    for fraction in FRACTIONS:
+        found = fraction_of(targets, fraction, seed)
+        assert found.tolist() == sorted(set(found.tolist()))
+        counts = Counter(targets.tolist())
+        assert Counter(targets[found].tolist()) == {k: math.ceil(fraction * n) for k, n in counts.items()}
+        assert smaller <= set(found.tolist())
+        smaller = set(found.tolist())
+    assert smaller == set(range(len(targets)))
+
+
+def test_the_seed_of_a_fraction_decides():
+    targets = np.repeat(np.arange(3), 100)
+    one, again, other = (fraction_of(targets, 0.1, seed).tolist() for seed in (1, 1, 2))
+    assert one == again != other
+    assert len(one) == 30
+
+
+@pytest.mark.parametrize("fraction", [0, -1, 1.01, float("nan")])
+def test_label_fractions_out_of_range_are_refused(fraction):
+    with pytest.raises(LfbtError, match=f"fraction: {fraction} is outside"):
+        fraction_of(np.zeros(5, dtype=np.int64), fraction, 0)
+
+
+#: Records as (patient, classes), of which a record has one or more.
+MULTI = st.lists(st.tuples(st.integers(0, 12), st.sets(st.integers(0, 4), min_size=1)), min_size=1, max_size=60)
+
+
+def multi_hot(records):
+    return np.array([[k in classes for k in range(5)] for _, classes in records])
+
+
+def literal_strata(records):
+    """The rarest class of each patient, the first of several; rare is what few records have."""
+    counts = Counter(k for _, classes in records for k in classes)
+    classes_of: dict[int, set[int]] = defaultdict(set)
+    for patient, classes in records:
+        classes_of[patient] |= classes
+    return {patient: min(classes, key=lambda k: (counts[k], k)) for patient, classes in classes_of.items()}
+
+
+@settings(max_examples=200)
+@given(MULTI, st.integers(0, 2**31))
+def test_fractions_of_several_labels_take_whole_patients_of_every_rarest_class(records, seed):
+    patients = [str(patient) for patient, _ in records]
+    stratum_of = literal_strata(records)
+    smaller: set[int] = set()
+    for fraction in FRACTIONS:
+        found = set(stratified_fraction(patients, multi_hot(records), fraction, seed).tolist())
+        chosen = {records[row][0] for row in found}
+        assert found == {row for row, (patient, _) in enumerate(records) if patient in chosen}
+        per_stratum = Counter(stratum_of.values())
+        assert Counter(stratum_of[p] for p in chosen) == {k: math.ceil(fraction * n) for k, n in per_stratum.items()}
+        assert smaller <= found
+        smaller = found
+    assert smaller == set(range(len(records)))
+
+
+@settings(max_examples=200)
+@given(MULTI, st.integers(2, 5), st.integers(0, 3))
+def test_folds_are_patient_disjoint_and_stratified(records, n_folds, seed):
+    patients = [str(patient) for patient, _ in records]
+    per_stratum = Counter(literal_strata(records).values())
+    if max(per_stratum.values()) < n_folds:
+        with pytest.raises(LfbtError, match=f"folds: {n_folds} are more than the {max(per_stratum.values())} patients"):
+            patient_folds(patients, multi_hot(records), n_folds, seed)
+        return
+    found = patient_folds(patients, multi_hot(records), n_folds, seed)
+    assert set(found.tolist()) == set(range(n_folds))
+    fold_of = dict(zip(patients, found.tolist(), strict=True))
+    assert [fold_of[patient] for patient in patients] == found.tolist()
+    strata = literal_strata(records)
+    for stratum, n in per_stratum.items():
+        dealt = Counter(fold_of[str(p)] for p, k in strata.items() if k == stratum)
+        assert max(dealt.values()) <= math.ceil(n / n_folds)
+    assert found.tolist() == patient_folds(patients, multi_hot(records), n_folds, seed).tolist()
+
+
+def test_folds_of_one_record_a_patient_are_scikit_learns():
+    from sklearn.model_selection import StratifiedKFold
+
+    numbers = np.random.default_rng(0).permutation(np.repeat(np.arange(5), [40, 20, 12, 11, 10]))
+    found = patient_folds([f"p{i}" for i in range(len(numbers))], one_hot(numbers), 10, 0)
+    for fold, (_, test) in enumerate(StratifiedKFold(10, shuffle=True, random_state=0).split(numbers, numbers)):
+        assert np.flatnonzero(found == fold).tolist() == test.tolist()

@@ -1,0 +1,159 @@
+"""The fast reader of WFDB records: what it reads, wfdb reads alike, and what it cannot read it leaves to wfdb."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import wfdb
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lfbt.errors import UnreadableError
+from lfbt.io import wfdb as files
+from lfbt.io.wfdb import read_wfdb
+from lfbt.io.wfdb16 import read_wfdb16
+
+STEPS = np.array([[10, 7, -32768], [-20, 100, 0], [30, -32767, 32767]])
+LINE = "r.dat 16 1000/mV 16 0 -10 0 0 "
+
+
+def write(folder, *signals, record="r {n} 500 3", file="r.dat", before=b"", steps=STEPS):
+    """A record of signal lines and their samples ``[signals, samples]``."""
+    folder.mkdir(exist_ok=True)
+    signals = signals or (LINE + "II", LINE + "V1", LINE + "V6")
+    header = folder / "r.hea"
+    header.write_text("\n".join([record.format(n=len(signals)), *signals, "# Age: 60", ""]))
+    (folder / file).write_bytes(before + steps.T.astype("<i2").tobytes())
+    return header
+
+
+def read(header):
+    return read_wfdb16(header, header.read_text())
+
+
+def assert_as_wfdb(header):
+    mine, theirs = read(header), wfdb.rdrecord(str(header.with_suffix("")))
+    assert mine is not None
+    assert mine.signal.tobytes() == theirs.p_signal.T.tobytes()
+    assert (mine.names, mine.units, mine.sampling_rate) == (theirs.sig_name, theirs.units, theirs.fs)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"record": "r {n} 500 3 12:33:59.5 12/05/2020"},
+        {"record": "# a comment first\n\nr {n} 500 3"},
+    ],
+)
+def test_records_are_read_as_wfdb_reads_them(tmp_path, options):
+    assert_as_wfdb(write(tmp_path, **options))
+
+
+def test_a_date_in_words_is_no_hindrance(tmp_path):
+    """As in the Challenge's CPSC part; wfdb reads it too, with a warning or not by version."""
+    assert read(write(tmp_path, record="r {n} 257.5 3 12-May-2020 12:33:59")).sampling_rate == 257.5
+
+
+def test_a_baseline_beyond_all_numbers_names_the_file(tmp_path):
+    header = write(tmp_path, LINE.replace("1000", "1000(99999999999999999999)") + "II", steps=STEPS[:1])
+    with pytest.raises(UnreadableError, match=r"r\.hea"):
+        read_wfdb(header)
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        "r.dat 16 200 16 0 -10 0 0 ",
+        "r.dat 16 200(5)/uV 16 0 -10 0 0 ",
+        "r.dat 16 1000.0(-7)/mV 12 3 -10 0 0 ",
+        "r.dat 16 4.88e2/mV 16 -1024 -10 23456 0 ",
+        "r.dat 16x1 0.5e3/mV 16 0 -10 0 0 ",
+    ],
+)
+def test_gain_baseline_and_unit(tmp_path, start):
+    assert_as_wfdb(write(tmp_path, start + "II", start + "V1", start + "V6"))
+
+
+def test_samples_behind_a_matlab_header(tmp_path):
+    lines = [f"r.mat 16+24 1000/mV 16 0 0 0 0 {lead}" for lead in ("I", "II", "III")]
+    assert_as_wfdb(write(tmp_path, *lines, file="r.mat", before=b"MATLAB".ljust(24, b"\0")))
+
+
+def test_invalid_samples_are_nan(tmp_path):
+    signal = read(write(tmp_path)).signal
+    assert np.isnan(signal).sum() == 1
+    np.testing.assert_array_equal(signal[0], [0.01, 0.007, np.nan])
+
+
+@given(
+    steps=st.lists(st.integers(-32768, 32767), min_size=2, max_size=40),
+    gain=st.floats(1e-3, 1e6, allow_nan=False),
+    baseline=st.integers(-(2**15), 2**15),
+)
+def test_any_samples_gain_and_baseline(tmp_path_factory, steps, gain, baseline):
+    folder = tmp_path_factory.mktemp("record")
+    line = f"r.dat 16 {gain}({baseline})/mV 16 0 0 0 0 II"
+    record = f"r {{n}} 500 {len(steps)}"
+    assert_as_wfdb(write(folder, line, record=record, steps=np.array([steps])))
+
+
+@pytest.mark.parametrize(
+    ("lines", "options"),
+    [
+        ((LINE.replace("16 1000", "212 1000") + "II",), {}),
+        ((LINE.replace("16 1000", "16x2 1000") + "II",), {}),
+        ((LINE.replace("16 1000", "16:3 1000") + "II",), {}),
+        ((LINE.replace("1000", "0") + "II",), {}),
+        ((LINE.replace(" 0 0 ", " 0 4 ") + "II",), {}),
+        ((LINE + "a name of words",), {}),
+        ((LINE,), {}),
+        ((LINE + "II", LINE.replace("r.dat", "s.dat") + "V1"), {}),
+        ((LINE + "II",), {"record": "r/2 {n} 500 3"}),
+        ((LINE + "II",), {"record": "r {n} 500"}),
+        ((LINE + "II",), {"record": "r {n} 500/360 3"}),
+        ((LINE + "II",), {"record": "r {n} 500 0"}),
+        ((LINE + "II",), {"record": "r 2 500 3"}),
+        ((LINE + "II",), {"record": ""}),
+        ((LINE.replace("r.dat", "../r.dat") + "II",), {}),
+    ],
+)
+def test_what_it_cannot_read_is_left_to_wfdb(tmp_path, lines, options):
+    assert read(write(tmp_path, *lines, steps=STEPS[: len(lines)], **options)) is None
+
+
+@pytest.mark.parametrize("steps", [STEPS[:, :2], np.c_[STEPS, STEPS]])
+def test_a_file_of_another_size_is_left_to_wfdb(tmp_path, steps):
+    assert read(write(tmp_path, steps=steps)) is None
+
+
+def test_an_absent_file_is_left_to_wfdb(tmp_path):
+    header = write(tmp_path)
+    (tmp_path / "r.dat").unlink()
+    assert read(header) is None
+    (tmp_path / "r.dat").mkdir()
+    assert read(header) is None
+
+
+def test_wfdb_reads_what_is_left_to_it(tmp_path, monkeypatch):
+    """The same recording either way."""
+    header = write(tmp_path)
+    fast = read_wfdb(header)
+    monkeypatch.setattr(files, "read_wfdb16", lambda *_: None)
+    slow = read_wfdb(header)
+    assert fast.signal.tobytes() == slow.signal.tobytes()
+    assert (fast.leads, fast.sampling_rate) == (slow.leads, slow.sampling_rate)
+
+
+@pytest.mark.real
+def test_all_real_records_are_read_as_wfdb_reads_them(shared_data: Path):
+    """Every header of PTB-XL, the Challenge and the others but the few that wfdb itself refuses."""
+    n_read = 0
+    for header in sorted(shared_data.rglob("*.hea")):
+        if read_wfdb16(header, header.read_text(errors="replace")) is not None:
+            try:
+                assert_as_wfdb(header)
+            except wfdb.io._header.HeaderSyntaxError:
+                continue
+            n_read += 1
+    assert n_read > 1800

@@ -1,0 +1,36 @@
+"""How the compiled loops are made; what they compute is tested in test_kernels."""
+
+import numba
+import numpy as np
+import torch
+
+from lfbt.models.cpu import numba_ops as loops
+
+
+def test_without_a_place_for_its_cache_a_loop_is_compiled_all_the_same(monkeypatch):
+    plain = numba.njit
+
+    def no_locator(*args, **options):
+        if options.get("cache"):
+            raise RuntimeError("cannot cache function: no locator available")
+        return plain(*args, **options)
+
+    monkeypatch.setattr(numba, "njit", no_locator)
+
+    def double(values):
+        for i in range(len(values)):
+            values[i] *= 2
+
+    values = np.arange(3.0)
+    loops._jit(double)(values)
+    np.testing.assert_array_equal(values, [0, 2, 4])
+
+
+def test_a_number_of_channels_is_compiled_once():
+    y = torch.zeros(2, 4, 8)
+    loops.moments(y)
+    before = loops._new_loops.cache_info()
+    loops.moments(y)
+    loops.activate(y, torch.ones(8), torch.zeros(8), pool=False)
+    after = loops._new_loops.cache_info()
+    assert (after.misses, after.currsize) == (before.misses, before.currsize)

@@ -1,0 +1,106 @@
+"""Run folders in a list: state, epoch, loss, quality, and the settings that differ."""
+
+import json
+import shutil
+
+import pytest
+from tests.helpers_model import waves, write_checkpoint, write_labelled, write_packed
+
+from lfbt.cli.app import main
+from lfbt.errors import LfbtError
+from lfbt.evaluation.probing import ProbeSettings, probe
+from lfbt.reports.run_list import list_runs, runs_table
+from lfbt.runs.run_folder import acquire_run_folder
+from lfbt.training.pretraining import pretrain
+from lfbt.training.settings import PretrainSettings
+
+QUICK = {"epochs": 2, "batch_size": 5, "projector": "16-16", "device": "cpu", "workers": 0}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Two finished pretrainings, one that was stopped, and a probe, at different depths."""
+    place = tmp_path_factory.mktemp("runs")
+    data = write_packed(place / "data", waves([0, 1, 2] * 3 + [0]))
+    for name, changes in (("a", {}), ("deep/b", {"gamma": 0.6, "seed": 3})):
+        pretrain(PretrainSettings((data,), place / "all" / name, **QUICK, **changes))  # type: ignore[arg-type]
+    pretrain(PretrainSettings((data,), place / "all" / "c", **QUICK))  # type: ignore[arg-type]
+    shutil.rmtree(place / "all" / "c" / "encoder")
+    lines = (place / "all" / "c" / "history.jsonl").read_text().splitlines()
+    (place / "all" / "c" / "history.jsonl").write_text(lines[0] + "\n" + lines[1][:20])
+    checkpoint, labelled = write_checkpoint(place / "encoder"), write_labelled(place / "labelled")
+    probe(ProbeSettings(labelled, place / "all" / "probe", checkpoint, epochs=3, device="cpu", workers=0))
+    return place / "all"
+
+
+def test_what_is_listed(place):
+    runs = {run.folder.relative_to(place).as_posix(): run for run in list_runs(place)}
+    assert list(runs) == ["a", "c", "deep/b", "probe"]
+    assert [(run.kind, run.state, run.epoch) for run in runs.values()] == [
+        ("pretrain", "finished", "2/2"),
+        ("pretrain", "stopped", "1/2"),
+        ("pretrain", "finished", "2/2"),
+        ("probe", "finished", f"{json.loads((place / 'probe' / 'results.json').read_text())['chosen']['epoch']}/3"),
+    ]
+    history = [json.loads(line) for line in (place / "a" / "history.jsonl").read_text().splitlines()]
+    assert runs["a"].loss == history[-1]["loss"]
+    results = json.loads((place / "probe" / "results.json").read_text())
+    assert runs["probe"].quality == f"val AUROC {results['val']['auroc']:.4f}"
+    assert results["val"]["auroc"] != results["test"]["auroc"]
+    assert runs["probe"].loss == results["val_loss"]
+    # Folders, names and the like are every run's own.
+    assert runs["a"].differs == runs["c"].differs == "gamma=0.8 seed=0"
+    assert runs["deep/b"].differs == "gamma=0.6 seed=3"
+    assert runs["probe"].differs == ""
+
+
+def test_a_run_that_goes_on_and_its_quality(place, tmp_path):
+    settings = json.loads((place / "a" / "settings.json").read_text())
+    lines = [{"loss": 3.5, "rank": 9.04}, {"loss": 3.0, "val_auroc": 0.9}, {"loss": 2.0, "val_auroc": 0.7, "rank": 5.0}]
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / "settings.json").write_text(json.dumps(settings | {"epochs": 4}))
+    for n, quality in ((0, "-"), (1, "rank 9.0"), (3, "val AUROC 0.9000 (epoch 2)")):
+        text = "".join(json.dumps({"epoch": i + 1} | line) + "\n" for i, line in enumerate(lines[:n]))
+        (tmp_path / "x" / "history.jsonl").write_text(text)
+        assert list_runs(tmp_path)[0].quality == quality
+    assert list_runs(tmp_path)[0].state == "stopped"
+    with acquire_run_folder(tmp_path / "x", settings | {"epochs": 4}, resume=True):
+        assert [(run.state, run.epoch) for run in list_runs(tmp_path / "x")] == [("running", "3/4")]
+
+
+def test_several_trials_are_listed_themselves_while_some_are_to_come(place, tmp_path):
+    series = tmp_path / "series"
+    content = {"lfbt_version": "0", "kind": "probe", "epochs": 9}
+    with acquire_run_folder(series, content, resume=False):
+        assert [(run.kind, run.state, run.differs) for run in list_runs(tmp_path)] == [("probe", "running", "")]
+        shutil.copytree(place / "probe", series / "fraction-1-seed-0")
+    assert [(run.folder.name, run.state, run.differs) for run in list_runs(tmp_path)] == [
+        ("series", "stopped", ""),
+        ("fraction-1-seed-0", "finished", ""),
+    ]
+    (series / "results.csv").write_text("")
+    assert [run.folder.name for run in list_runs(tmp_path)] == ["fraction-1-seed-0"]
+
+
+def test_the_command(place, capsys):
+    main(["runs", str(place)])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == runs_table(list_runs(place), place).splitlines()
+    assert lines[0].split()[:4] == ["run", "kind", "state", "epoch"]
+    column = lines[0].index("state")
+    assert [line[column:].split()[0] for line in lines[1:]] == ["finished", "stopped", "finished", "finished"]
+
+
+def test_folders_without_runs_are_told(place, tmp_path):
+    with pytest.raises(LfbtError, match="holds no run of lfbt pretrain, probe or finetune"):
+        list_runs(tmp_path)
+    with pytest.raises(LfbtError, match="absent is not a folder"):
+        list_runs(tmp_path / "absent")
+    # Files of the same names that are another program's.
+    (tmp_path / "settings.json").write_text('{"editor.tabSize": 4}')
+    (tmp_path / "results.json").write_text("// comments")
+    with pytest.raises(LfbtError, match="holds no run of lfbt"):
+        list_runs(tmp_path)
+    (tmp_path / "results.json").write_text('{"lfbt_version": "0.1.0", "val": {}}')
+    with pytest.raises(LfbtError, match=r"results\.json: is no result of lfbt"):
+        list_runs(tmp_path)

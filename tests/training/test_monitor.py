@@ -1,0 +1,212 @@
+"""Quality while training: figures by hand, what selects and what does not, and the warning of a collapse."""
+
+import dataclasses
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from tests.helpers_model import LABELS, SPLIT, contents, read_lines, waves, write_labelled, write_packed
+
+import lfbt.training.pretraining as pretrain_module
+from lfbt.data.dataset import open_dataset
+from lfbt.errors import LfbtError
+from lfbt.models.encoder import EncoderConfig, LeadEncoders, estimate_batch_norm, random_encoder
+from lfbt.models.pretrained import load_encoder, load_history
+from lfbt.training.monitor import Quality, QualityMonitor, feature_spread, rank_me, ridge_auroc, sample_rows
+from lfbt.training.pretraining import pretrain
+from lfbt.training.settings import PretrainSettings
+
+
+def test_rank_by_hand():
+    assert rank_me(torch.eye(6) * 3) == pytest.approx(6, rel=1e-4)
+    assert rank_me(torch.outer(torch.arange(1.0, 8.0), torch.ones(5))) == pytest.approx(1, rel=1e-4)
+    # Shares 3/4 and 1/4: e to 3/4 ln(4/3) + 1/4 ln 4.
+    assert rank_me(torch.diag(torch.tensor([3.0, 1.0]))) == pytest.approx(
+        math.exp(0.75 * math.log(4 / 3) + 0.25 * math.log(4)), rel=1e-4
+    )
+    assert rank_me(torch.zeros(3, 2)) == 0
+
+
+def test_spread_by_hand():
+    features = torch.tensor([[[1.0, 0.0], [4.0, 4.0]], [[3.0, 4.0], [4.0, 4.0]]])  # 2 records, 2 leads, 2 features
+    # Of the first lead: deviations 1 and 2 by a mean size of (1 + 0 + 3 + 4) / 4. The second never changes.
+    assert feature_spread(features) == pytest.approx([1.5 / 2, 0])
+    assert feature_spread(torch.zeros(3, 1, 4)) == [0]
+
+
+def test_ridge_tells_classes_apart_that_a_line_does():
+    rng = np.random.default_rng(0)
+    numbers = rng.integers(0, 3, 90)
+    targets = numbers[:, None] == np.arange(3)
+    x = torch.from_numpy(np.eye(3)[numbers] + 0.1 * rng.standard_normal((90, 3))).float()
+    assert ridge_auroc(x[:60], targets[:60], x[60:], targets[60:]) == 1
+    noise = torch.from_numpy(rng.standard_normal((90, 3))).float()
+    auroc = ridge_auroc(noise[:60], targets[:60], noise[60:], targets[60:])
+    assert auroc is not None
+    assert 0.25 < auroc < 0.75
+    assert ridge_auroc(x[:60], targets[:60], x[60:70], np.tile([True, False, False], (10, 1))) is None
+
+
+def test_the_sample_is_seeded_and_small():
+    rows = np.arange(5000) * 2
+    sample = sample_rows(rows, 3)
+    assert len(sample) == len(set(sample)) == 1024
+    assert set(sample) <= set(rows)
+    assert np.array_equal(sample, np.sort(sample))
+    assert np.array_equal(sample, sample_rows(rows, 3))
+    assert not np.array_equal(sample, sample_rows(rows, 4))
+    assert np.array_equal(sample_rows(rows[:9], 3), rows[:9])
+
+
+@pytest.mark.parametrize(
+    ("quality", "told"),
+    [
+        (Quality(20.0, {"II": 0.4, "V1": 0.2}), None),
+        (Quality(20.0, {"II": 0.4, "V1": 0.001}), "the features of V1 hardly differ between records"),
+        (Quality(1.01, {"II": 0.4, "V1": 0.2}), "the features fill 1.0 directions only"),
+        (Quality(0.0, {"II": 0.0}), "the features of II hardly differ between records"),
+    ],
+)
+def test_a_collapse_in_words(quality, told):
+    assert quality.collapse() == told
+
+
+@pytest.fixture
+def labelled(tmp_path):
+    return write_labelled(tmp_path / "labelled")
+
+
+def examined(folder, encoder):
+    dataset = open_dataset(folder)
+    return QualityMonitor(dataset, dataset.rows("train"), dataset, torch.device("cpu"), 0).measure(encoder)
+
+
+def test_test_records_do_not_count(labelled, tmp_path):
+    changed = waves([i % 3 for i in range(48)])
+    changed[36:] = 5 * waves([2] * 12, seed=7)
+    other = write_labelled(tmp_path / "other", signals=changed)
+    encoder = random_encoder(EncoderConfig(("II", "V1"), 6.4, 64), 1)
+    estimate_batch_norm(encoder, [torch.from_numpy(open_dataset(labelled).batch(np.arange(24), "record"))])
+    assert examined(labelled, encoder) == examined(other, encoder)
+    # Validation records do.
+    changed[24:36] = changed[36:]
+    assert examined(labelled, encoder) != examined(write_labelled(tmp_path / "third", signals=changed), encoder)
+
+
+@pytest.fixture
+def settings(tmp_path):
+    """Sixty steps, looked at after each 25 of these from the 50th on; validation AUROC as the epoch's number says."""
+    data = write_packed(tmp_path / "data", waves([0, 1, 2] * 5))
+    return PretrainSettings(
+        (data,), tmp_path / "run", epochs=12, batch_size=3, projector="16-16", device="cpu", workers=0, quality_every=2
+    )
+
+
+def test_quality_is_shown_and_logged_when_it_means_something(settings, labelled, capfd):
+    settings = dataclasses.replace(settings, quality_data=labelled)
+    pretrain(settings)
+    lines = read_lines(settings.run_dir / "history.jsonl")
+    assert [line["epoch"] for line in lines if "val_auroc" in line] == [10, 12]
+    quality = examined(labelled, load_encoder(settings.run_dir))
+    assert lines[-1]["val_auroc"] == quality.auroc
+    assert lines[-1].keys() >= {"rank", "spread_II", "spread_V1"}
+    said = capfd.readouterr().err
+    assert f"validation AUROC {quality.auroc:.4f}, rank " in said
+    assert load_history(settings.run_dir)["val_auroc"] == quality.auroc
+
+
+def test_looking_changes_nothing_that_is_learned(settings, labelled, tmp_path):
+    pretrain(dataclasses.replace(settings, quality_data=labelled))
+    pretrain(dataclasses.replace(settings, quality_every=0, run_dir=tmp_path / "blind"))
+    seen, blind = (contents(folder / "encoder") for folder in (settings.run_dir, tmp_path / "blind"))
+    assert seen["model.safetensors"] == blind["model.safetensors"]
+    assert not (tmp_path / "blind" / "encoder-best").exists()
+    assert all("rank" not in line for line in read_lines(tmp_path / "blind" / "history.jsonl"))
+
+
+def test_the_best_encoder_is_kept_beside_the_last(settings, labelled, monkeypatch):
+    scores = iter([0.6, 0.9, 0.7, 0.8])
+    measure = QualityMonitor.measure
+
+    def scored(self, encoder, give_up):
+        quality = measure(self, encoder)
+        assert quality is not None
+        return dataclasses.replace(quality, auroc=next(scores))
+
+    monkeypatch.setattr(QualityMonitor, "measure", scored)
+    settings = dataclasses.replace(settings, quality_data=labelled, quality_every=1, epochs=13)
+    pretrain(settings)
+    assert load_history(settings.run_dir / "encoder-best")["epochs_done"] == 11
+    assert load_history(settings.run_dir / "encoder-best")["val_auroc"] == 0.9
+    assert load_history(settings.run_dir)["epochs_done"] == 13
+    best, last = (contents(settings.run_dir / name)["model.safetensors"] for name in ("encoder-best", "encoder"))
+    assert best != last
+
+
+def test_a_collapse_is_warned_of(settings, monkeypatch, capfd):
+    """An encoder whose convolutions are all zero gives the same features for every record."""
+    step = pretrain_module.train_step
+
+    def killing(views, model, *rest):
+        terms = step(views, model, *rest)
+        with torch.no_grad():
+            for name, parameter in model.encoder.named_parameters():
+                if "norms.12.weight" in name:
+                    parameter.zero_()
+        return terms
+
+    monkeypatch.setattr(pretrain_module, "train_step", killing)
+    pretrain(settings)
+    said = capfd.readouterr().err
+    assert "warning: the features of II, V1 hardly differ between records: the encoder has collapsed; try" in said
+
+
+def test_quality_data_that_does_not_serve_is_refused(settings, labelled, tmp_path):
+    other = write_packed(tmp_path / "other-leads", waves([0] * 4), leads=("II", "V2"), labels=["a", "b"] * 2)
+    unlabelled = settings.data_dir[0]
+    no_val = write_packed(tmp_path / "no-val", waves([0] * 4), labels=["a", "b"] * 2)
+    for folder, message in (
+        (other, "lead V1: not in the data set"),
+        (unlabelled, "a classifier needs two or more"),
+        (no_val, "quality-data: .* has no records in split val; it needs some"),
+    ):
+        with pytest.raises(LfbtError, match=message):
+            pretrain(dataclasses.replace(settings, quality_data=folder))
+        assert not settings.run_dir.exists()
+
+
+def test_a_signal_ends_a_look(settings, labelled, monkeypatch):
+    """A scheduler that has sent SIGTERM does not wait for long."""
+    encoder = random_encoder(EncoderConfig(("II", "V1"), 6.4, 64), 1)
+    dataset = open_dataset(labelled)
+    examination = QualityMonitor(dataset, np.tile(np.arange(48), 20), dataset, torch.device("cpu"), 0)
+    seen: list[int] = []
+    compute = LeadEncoders.forward
+
+    def seeing(self, signals):
+        seen.append(len(signals))
+        return compute(self, signals)
+
+    monkeypatch.setattr(LeadEncoders, "forward", seeing)
+    assert examination.measure(encoder, give_up=lambda: len(seen) >= 2) is None
+    assert len(seen) == 2
+
+
+def test_more_leads_or_another_order_in_the_quality_data(settings, tmp_path):
+    wide = write_labelled(tmp_path / "wide", signals=waves([i % 3 for i in range(48)], 3), leads=("V1", "V9", "II"))
+    pretrain(dataclasses.replace(settings, quality_data=wide))
+    assert "val_auroc" in read_lines(settings.run_dir / "history.jsonl")[-1]
+
+
+def test_a_run_too_short_for_a_look_says_so(settings, labelled, capfd):
+    pretrain(dataclasses.replace(settings, quality_data=labelled, epochs=2))
+    assert "quality is looked at after 50 steps, which this run does not have" in capfd.readouterr().err
+
+
+def test_names_of_figures_are_plain():
+    figures = Quality(3.0, {"II": 0.5}, 0.75).figures()
+    assert json.loads(json.dumps(figures)) == {"val_auroc": 0.75, "rank": 3.0, "spread_II": 0.5}
+    assert "val_auroc" not in Quality(3.0, {"II": 0.5}).figures()
+    assert len(LABELS) == len(SPLIT)

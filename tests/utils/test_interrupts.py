@@ -1,0 +1,61 @@
+"""Signals as requests to stop."""
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+import lfbt.utils.interrupts as interrupt_module
+from lfbt.cli.app import reporting_errors
+from lfbt.utils.interrupts import STOPPED_STATUS, StoppedError, catch_stop_signals
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_is_noted_and_handlers_are_put_back(number):
+    before = signal.getsignal(number)
+    with catch_stop_signals() as request:
+        assert request.signal is None
+        os.kill(os.getpid(), number)
+        assert request.signal == number.name
+        # A launcher passes on what the terminal has sent already.
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGINT)
+        assert request.signal == number.name
+    assert signal.getsignal(number) is before
+
+
+def test_a_second_press_of_ctrl_c_ends_at_once(monkeypatch):
+    monkeypatch.setattr(interrupt_module, "_SECONDS_APART", 0.05)
+    before = signal.getsignal(signal.SIGINT)
+    with catch_stop_signals():
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.1)
+        os.kill(os.getpid(), signal.SIGTERM)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_only_the_main_thread_can_be_told():
+    seen = []
+
+    def work():
+        with catch_stop_signals() as request:
+            seen.append(request.signal)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [None]
+
+
+@pytest.mark.parametrize(("rank", "speaks"), [(None, True), ("0", True), ("1", False)])
+def test_the_main_process_alone_says_how_to_go_on(monkeypatch, capsys, rank, speaks):
+    if rank is not None:
+        monkeypatch.setenv("RANK", rank)
+    with pytest.raises(SystemExit) as ended, reporting_errors():
+        raise StoppedError("stopped, go on")
+    assert ended.value.code == STOPPED_STATUS
+    assert capsys.readouterr().err == ("lfbt: stopped, go on\n" if speaks else "")
