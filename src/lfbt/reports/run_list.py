@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lfbt.errors import LfbtError
-from lfbt.runs.history import read_history
+from lfbt.runs.history import PretrainingEpoch, read_history
 from lfbt.runs.run_folder import ENCODER_FOLDER, FREE_ON_RESUME, RESULTS, SETTINGS, TABLE, is_running
 from lfbt.utils.json_files import read_json
 from lfbt.utils.tables import as_text
@@ -76,9 +76,9 @@ def _state(folder: Path, is_finished: bool) -> str:
 
 
 def _of_pretraining(folder: Path, settings: dict[str, Any]) -> RunSummary:
-    history, n_epochs = read_history(folder), settings.get("epochs", 0)
+    history, n_epochs = read_history(folder, PretrainingEpoch), settings.get("epochs", 0)
     state = _state(folder, _epochs_saved(folder) == n_epochs)
-    loss = history[-1]["loss"] if history else None
+    loss = history[-1].loss if history else None
     return RunSummary(folder, "pretrain", state, f"{len(history)}/{n_epochs}", loss, _quality(history), settings)
 
 
@@ -91,13 +91,13 @@ def _epochs_saved(folder: Path) -> int | None:
     return epochs
 
 
-def _quality(history: Sequence[dict[str, Any]]) -> str:
+def _quality(history: Sequence[PretrainingEpoch]) -> str:
     """The best validation AUROC and its epoch, or else the last rank of the features."""
-    scored = [line for line in history if line.get("val_auroc") is not None]
+    scored = [(line.val_auroc, line.epoch) for line in history if line.val_auroc is not None]
     if scored:
-        best = max(scored, key=lambda line: line["val_auroc"])
-        return f"val AUROC {best['val_auroc']:.4f} (epoch {best['epoch']})"
-    ranks = [line["rank"] for line in history if "rank" in line]
+        auroc, epoch = max(scored, key=lambda found: found[0])
+        return f"val AUROC {auroc:.4f} (epoch {epoch})"
+    ranks = [line.rank for line in history if line.rank is not None]
     return f"rank {ranks[-1]:.1f}" if ranks else "-"
 
 

@@ -1,43 +1,124 @@
-"""The history of a run: a JSON line an epoch."""
+"""The history of a run: ``history.jsonl``, a JSON line an epoch."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, Self, TypeVar
 
 from lfbt.errors import LfbtError
 from lfbt.utils.files import atomic_file, write_error
+from lfbt.utils.json_files import parse
 
-#: The file of a run folder with a JSON line an epoch.
 HISTORY = "history.jsonl"
 
+_SPREAD = "spread_"
 
-def read_history(folder: Path) -> list[dict[str, Any]]:
-    """The lines of a run's history, one an epoch; none where there is none. A line cut short ends it."""
-    path, lines = folder / HISTORY, []
+
+class Line(Protocol):
+    """A line of a history: a frozen dataclass that is written as one JSON object, without what is None."""
+
+    def to_dict(self) -> dict[str, Any]: ...  # noqa: D102
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any], path: Path) -> Self: ...  # noqa: D102
+
+
+LineT = TypeVar("LineT", bound=Line)
+
+
+@dataclasses.dataclass(frozen=True)
+class PretrainingEpoch:
+    """An epoch of pretraining.
+
+    loss, intra, inter: means over records, the last two of LFBT only; val_auroc, rank, spread (of each lead): the
+    quality of the encoder, where it was evaluated after this epoch.
+    """
+
+    epoch: int
+    loss: float
+    learning_rate: float
+    seconds: float
+    records_per_second: float
+    intra: float | None = None
+    inter: float | None = None
+    val_auroc: float | None = None
+    rank: float | None = None
+    spread: dict[str, float] = dataclasses.field(default_factory=dict)
+
+    def figures(self) -> dict[str, float]:
+        """Every number but the epoch's by its name, for trackers."""
+        return {name: value for name, value in self.to_dict().items() if name != "epoch"}
+
+    def to_dict(self) -> dict[str, Any]:
+        """The line as the file has it."""
+        known = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "spread"}
+        spread = {f"{_SPREAD}{lead}": value for lead, value in self.spread.items()}
+        return {name: value for name, value in known.items() if value is not None} | spread
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any], path: Path) -> PretrainingEpoch:
+        """Read a line. Raises LfbtError that names the file and the field."""
+        spread = {name[len(_SPREAD) :]: value for name, value in content.items() if name.startswith(_SPREAD)}
+        return parse(content | {"spread": spread}, cls, path, "it was edited")
+
+
+@dataclasses.dataclass(frozen=True)
+class FittingStep:
+    """An epoch of a classifier, or one setting of a classifier without epochs; fold: of cross-validation, from 0 on."""
+
+    train_loss: float | None = None
+    val_loss: float | None = None
+    epoch: int | None = None
+    learning_rate: float | None = None
+    c: float | None = None
+    neighbours: float | None = None
+    fold: int | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The line as the file has it."""
+        order = ("fold", "learning_rate", "c", "neighbours", "epoch", "train_loss", "val_loss")
+        return {name: value for name in order if (value := getattr(self, name)) is not None}
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any], path: Path) -> FittingStep:
+        """Read a line. Raises LfbtError that names the file and the field."""
+        return parse(content, cls, path, "it was edited")
+
+
+def read_history(folder: Path, kind: type[LineT]) -> list[LineT]:
+    """Read the history in `folder`, empty where there is none. A line cut short ends it.
+
+    Raises LfbtError, naming the file and the field, for a line that is no `kind`.
+    """
+    path = folder / HISTORY
+    lines: list[LineT] = []
     if path.exists():
         for text in path.read_text(encoding="utf-8").splitlines():
             try:
-                lines.append(json.loads(text))
+                content = json.loads(text)
             except ValueError:
                 break
+            if not isinstance(content, dict):
+                raise LfbtError(f"{path}: line {len(lines) + 1} holds {text[:40]!r}, not a JSON object; it was edited")
+            lines.append(kind.from_dict(content, path))
     return lines
 
 
-def write_history(folder: Path, lines: list[dict[str, Any]]) -> None:
-    """Write all lines of a run's history, whole or not at all."""
+def write_history(folder: Path, lines: Iterable[Line]) -> None:
+    """Write the whole history of a run, whole or not at all."""
     with atomic_file(folder / HISTORY) as partial:
-        partial.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+        partial.write_text("".join(json.dumps(line.to_dict()) + "\n" for line in lines), encoding="utf-8")
 
 
-def append_history(folder: Path, line: Mapping[str, Any]) -> None:
-    """Add an epoch's line to a run's history, on the disk before any checkpoint that has the epoch."""
+def append_history(folder: Path, line: Line) -> None:
+    """Append an epoch, on the disk before any checkpoint that has the epoch."""
     try:
         with (folder / HISTORY).open("a", encoding="utf-8") as history:
-            history.write(json.dumps(line) + "\n")
+            history.write(json.dumps(line.to_dict()) + "\n")
             history.flush()
             os.fsync(history.fileno())
     except OSError as error:

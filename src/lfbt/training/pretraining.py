@@ -31,7 +31,7 @@ from lfbt.models.cpu.layer_ops import has_numba
 from lfbt.models.encoder import EncoderConfig, LeadEncoders
 from lfbt.models.pretrained import CONFIG, load_history, match, save_encoder
 from lfbt.models.projector import parse_projector
-from lfbt.runs.history import append_history, read_history, write_history
+from lfbt.runs.history import PretrainingEpoch, append_history, read_history, write_history
 from lfbt.runs.run_folder import BEST_ENCODER_FOLDER, CHECKPOINTS, ENCODER_FOLDER, acquire_run_folder
 from lfbt.runs.trackers import start_trackers, tell_trackers
 from lfbt.training.augmentation import draw_views, random_views
@@ -97,7 +97,7 @@ class _Run:
     content: dict[str, Any]
     labelled: Dataset | None
     examination: QualityMonitor | None
-    history: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    history: list[PretrainingEpoch] = dataclasses.field(default_factory=list)
     seen: Fingerprints | None = None
     saved: float = 0.0
     saved_step: int = -1
@@ -215,11 +215,11 @@ def _begin(run: _Run, bar: Bar, going_on: bool) -> None:
         )
     else:
         bar.say(f"no checkpoint in {run.folder} yet: beginning anew")
-    n_epochs, lines = run.learner.progress.epoch, read_history(run.folder)
+    n_epochs, lines = run.learner.progress.epoch, read_history(run.folder, PretrainingEpoch)
     if len(lines) < n_epochs:
         bar.say(f"the history has {len(lines)} of the {n_epochs} epochs that the checkpoint has; the others are lost")
     # Lines of epochs that the checkpoint does not have yet are written again.
-    run.history = [line for line in lines if line.get("epoch", 0) <= n_epochs]
+    run.history = [line for line in lines if line.epoch <= n_epochs]
     write_history(run.folder, run.history)
 
 
@@ -320,15 +320,17 @@ def _end_epoch(run: _Run, rate: float, bar: Bar) -> None:
     """Write and print the epoch's line, and look at the encoder's quality."""
     settings, progress, n_records = run.settings, run.learner.progress, len(run.rows)
     is_lfbt = settings.objective == "lfbt"
-    sums = {"loss": progress.loss} | ({"intra": progress.intra, "inter": progress.inter} if is_lfbt else {})
-    losses = {name: value / n_records for name, value in sums.items()}
-    line: dict[str, Any] = {
-        "epoch": progress.epoch + 1,
+    sums: dict[str, Any] = {"loss": progress.loss} | (
+        {"intra": progress.intra, "inter": progress.inter} if is_lfbt else {}
+    )
+    losses: dict[str, Any] = {name: value / n_records for name, value in sums.items()}
+    line = PretrainingEpoch(
+        epoch=progress.epoch + 1,
         **losses,
-        "learning_rate": rate,
-        "seconds": progress.seconds,
-        "records_per_second": n_records / progress.seconds,
-    }
+        learning_rate=rate,
+        seconds=progress.seconds,
+        records_per_second=n_records / progress.seconds,
+    )
     progress.end_epoch()
     _check_weights(run)
     if not run.launch.is_main:
@@ -336,14 +338,14 @@ def _end_epoch(run: _Run, rate: float, bar: Bar) -> None:
     quality = None
     if run.examination is not None and _is_time_to_look(run):
         quality = run.examination.measure(run.learner.encoder, give_up=lambda: run.stop.signal is not None)
-        line |= {} if quality is None else quality.figures()
+        if quality is not None:
+            line = dataclasses.replace(line, val_auroc=quality.auroc, rank=quality.rank, spread=quality.spread)
     run.history.append(line)
     append_history(run.folder, line)
-    figures = {name: value for name, value in line.items() if name != "epoch"}
-    tell_trackers(run.launch.accelerator, figures, progress.epoch, bar.say)
+    tell_trackers(run.launch.accelerator, line.figures(), progress.epoch, bar.say)
     bar.say(
         f"epoch {progress.epoch}/{settings.epochs}  {_terms(*losses.values())}  "
-        f"{line['records_per_second']:.0f} records/s" + ("" if quality is None else f"  {quality}")
+        f"{line.records_per_second:.0f} records/s" + ("" if quality is None else f"  {quality}")
     )
     if progress.epoch == 1 and is_lfbt:
         bar.say("losses in the hundreds or thousands are normal: they are sums over the projector's dimensions")
@@ -390,10 +392,10 @@ def _settings_content(settings: PretrainSettings, dataset: Dataset, rows: NDArra
 
 def _encoder_history(run: _Run) -> dict[str, Any]:
     """How the encoder came to be."""
-    last = run.history[-1] if run.history else {}
+    last = run.history[-1] if run.history else None
     method = METHODS[run.settings.objective]
-    known = {"method": method, "epochs_done": run.learner.progress.epoch, "loss": last.get("loss")}
-    return run.content | known | ({"val_auroc": last["val_auroc"]} if "val_auroc" in last else {})
+    known = {"method": method, "epochs_done": run.learner.progress.epoch, "loss": last and last.loss}
+    return run.content | known | ({} if last is None or last.val_auroc is None else {"val_auroc": last.val_auroc})
 
 
 def _save(run: _Run) -> None:
