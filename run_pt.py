@@ -6,7 +6,7 @@ from pathlib import Path
 from lfbt.cli.app import is_main, reporting_errors
 from lfbt.data.dataset import check_n_leads, open_dataset
 from lfbt.runs.run_folder import ENCODER_FOLDER
-from lfbt.training.pretraining import pretrain
+from lfbt.training.pretraining import Pretrainer
 from lfbt.training.settings import PretrainSettings
 from lfbt.utils.memory import keep_freed_memory
 
@@ -31,6 +31,6 @@ if __name__ == "__main__":
     with reporting_errors():
         check_n_leads(open_dataset(given["data_dir"]), given.pop("num_leads"))
         folders = {"data_dir": (given.pop("data_dir"),), "run_dir": given.pop("checkpoint_dir")}
-        run_dir = pretrain(PretrainSettings(**folders, **given))
+        run_dir = Pretrainer(PretrainSettings.create(**folders, **given)).run()
         if is_main():
             print(f"the encoder is in {run_dir / ENCODER_FOLDER}")

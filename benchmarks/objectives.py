@@ -21,8 +21,8 @@ from lfbt.evaluation.probing import ProbeSettings, probe
 from lfbt.reports.comparison import CompareSettings, compare
 from lfbt.runs.run_folder import RESULTS
 from lfbt.sources import Challenge, Folder, PtbXl
-from lfbt.training.pretraining import pretrain
-from lfbt.training.settings import PretrainSettings, preset_settings
+from lfbt.training.pretraining import Pretrainer
+from lfbt.training.settings import PretrainSettings
 
 #: The settings in which the objectives differ; γ = 1 is plain Barlow Twins of each lead.
 OBJECTIVES: dict[str, dict[str, Any]] = {
@@ -58,10 +58,10 @@ def prepared(data: Path, out: Path, n_samples: int) -> None:
 def pretrained(out: Path, name: str, seed: int, epochs: int) -> Path:
     """The run folder of an encoder that has learned by the objective called `name`."""
     folder = out / "pretrain" / f"{name}-seed-{seed}"
-    base = preset_settings("small", (out / "data" / "cinc2011", out / "data" / "challenge"), folder)
+    base = PretrainSettings.create((out / "data" / "cinc2011", out / "data" / "challenge"), folder, "small")
     changes = {"epochs": epochs, "seed": seed, "normalisation": "record", "resume": True, "quality_every": 0}
     changes |= OBJECTIVES[name]
-    return pretrain(PretrainSettings(**(vars(base) | changes)))
+    return Pretrainer(PretrainSettings.create(**(vars(base) | changes))).run()
 
 
 def scored(out: Path, name: str, seed: int, arguments: argparse.Namespace, **start: Any) -> None:

@@ -27,7 +27,7 @@ from lfbt.sources import PtbXl
 from lfbt.sources.synthesis import write_ptbxl
 from lfbt.training.augmentation import draw_views, random_views
 from lfbt.training.pretraining import train_step
-from lfbt.training.train_state import TrainState, create_train_state, reduce_memory
+from lfbt.training.train_state import TrainState, create_train_state, free_gradients_early
 from lfbt.utils.tensors import seeded
 
 __all__ = ["Dataset", "TrainState", "draw_views", "epoch_batches", "open_dataset", "write_ptbxl"]
@@ -35,9 +35,10 @@ __all__ = ["Dataset", "TrainState", "draw_views", "epoch_batches", "open_dataset
 
 def new_model(leads: Sequence[str], n_samples: int, projector: Sequence[int], low_memory: bool = False) -> TrainState:
     """A model with random weights, as `lfbt.training.pretraining` makes it."""
-    learner = create_train_state(EncoderConfig(tuple(leads), n_samples / 10, n_samples), projector, learning_rate=1e-3)
+    config = EncoderConfig(tuple(leads), n_samples / 10, n_samples)
+    learner = create_train_state(config, projector, learning_rate=1e-3, low_memory=low_memory)
     if low_memory:
-        reduce_memory(learner.model, learner.optimizer)
+        free_gradients_early(learner.model, learner.optimizer)
     return learner
 
 

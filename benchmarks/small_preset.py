@@ -36,8 +36,8 @@ from lfbt.data.splits import patient_folds
 from lfbt.models.features import compute_embeddings
 from lfbt.models.pretrained import load_encoder, match
 from lfbt.runs.run_folder import ENCODER_FOLDER
-from lfbt.training.pretraining import pretrain
-from lfbt.training.settings import PretrainSettings, preset_settings
+from lfbt.training.pretraining import Pretrainer
+from lfbt.training.settings import PretrainSettings
 from lfbt.utils.json_files import read_json
 from lfbt.utils.tables import as_markdown
 
@@ -105,9 +105,9 @@ def run(out: Path, name: str) -> Path:
     folder = out / "runs" / name.replace(",", "").replace(" ", "-")
     if _epochs_done(folder) < candidate.epochs:
         data = out / str(candidate.n_samples) / "data"
-        base = preset_settings("small", (data / "cinc2011", data / "challenge"), folder)
+        base = PretrainSettings.create((data / "cinc2011", data / "challenge"), folder, "small")
         changes = {"epochs": candidate.epochs, "leads": candidate.leads, "resume": True} | candidate.changes
-        pretrain(PretrainSettings(**(vars(base) | _START | changes)))
+        Pretrainer(PretrainSettings.create(**(vars(base) | _START | changes))).run()
     return folder
 
 

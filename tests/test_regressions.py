@@ -14,9 +14,7 @@ from lfbt.evaluation.probing import ProbeSettings, probe
 from lfbt.inference.embedding import EmbedSettings, embed
 from lfbt.models.encoder import EncoderConfig, estimate_batch_norm, random_encoder
 from lfbt.models.pretrained import load_encoder
-from lfbt.models.projector import parse_projector
-from lfbt.training.pretraining import pretrain
-from lfbt.training.settings import PretrainSettings
+from lfbt.training.settings import PretrainSettings, parse_projector
 from lfbt.utils.device import resolve_device
 
 
@@ -78,17 +76,8 @@ def test_projector_superscript():
 
 
 def test_schedule_is_checked(tmp_path):
-    d = write_packed(tmp_path / "d", waves([0, 1, 2, 0]))
-    settings = PretrainSettings(
-        (d,),
-        tmp_path / "r",
-        schedule="linear",  # type: ignore[arg-type]
-        projector="8",
-        epochs=1,
-        batch_size=4,
-    )
-    with pytest.raises(LfbtError, match="schedule"):
-        pretrain(settings)
+    with pytest.raises(LfbtError, match="schedule: 'linear' is not one of constant, cosine"):
+        PretrainSettings.create(tmp_path / "d", tmp_path / "r", schedule="linear")
 
 
 def test_probe_with_an_absurd_rate(tmp_path):

@@ -1,6 +1,5 @@
 """What an encoder was pretrained on: kept beside it, and test records among it refused unless told."""
 
-import dataclasses
 import shutil
 from typing import Any
 
@@ -26,8 +25,9 @@ from lfbt.cli.app import main
 from lfbt.data.dataset import open_dataset, open_datasets
 from lfbt.errors import LfbtError
 from lfbt.recording import PAPER_LEADS
-from lfbt.training.pretraining import pretrain
+from lfbt.training.pretraining import Pretrainer
 from lfbt.training.settings import PretrainSettings
+from lfbt.utils.settings import replace
 from lfbt.utils.tensors import save_tensors
 
 LEADS = ("II", "V1", "V5")
@@ -255,20 +255,20 @@ def leaky(tmp_path):
 
 def settings_of(data, run_dir, **changes):
     short: dict[str, Any] = {"epochs": 1, "batch_size": 9, "projector": "8-8", "device": "cpu", "workers": 0}
-    return PretrainSettings(tuple(data), run_dir, **short | changes)
+    return PretrainSettings.create(tuple(data), run_dir, **short | changes)
 
 
 def test_pretraining_refuses_test_records_until_told_or_mended(tmp_path, leaky):
     run_dir = tmp_path / "run"
     with pytest.raises(LfbtError, match=r"1 of the 10 records to learn from are test records \(r2 is r17\)"):
-        pretrain(settings_of([leaky], run_dir))
+        Pretrainer(settings_of([leaky], run_dir)).run()
     assert not run_dir.exists()
 
-    told = pretrain(settings_of([leaky], tmp_path / "told", allow_test_records=True))
+    told = Pretrainer(settings_of([leaky], tmp_path / "told", allow_test_records=True)).run()
     assert len(load_fingerprints(told / "encoder" / FINGERPRINTS)) == 10
     check(CheckSettings((leaky,), tmp_path / "check"))
     exclude = tmp_path / "check" / "exclude.csv"
-    pretrain(settings_of([leaky], run_dir, exclude=exclude))
+    Pretrainer(settings_of([leaky], run_dir, exclude=exclude)).run()
     seen, all_of_it = load_fingerprints(run_dir / "encoder" / FINGERPRINTS), known(leaky, "train")
     order = [seen.leads.index(lead) for lead in LEADS]
     assert np.array_equal(seen.bits[:, order], np.delete(all_of_it.bits, 2, axis=0))
@@ -284,12 +284,12 @@ def test_test_records_of_the_quality_data_count_too(tmp_path):
     pretraining = write(tmp_path / "all", hearts(n_samples=128), split=["train"] * 20, leads=LEADS)
     labelled = write(tmp_path / "labelled", hearts(n_samples=128), leads=LEADS, labels=["a", "b"] * 10)
     with pytest.raises(LfbtError, match=r"6 of the 20 records to learn from are test records of .*labelled"):
-        pretrain(settings_of([pretraining], tmp_path / "run", quality_data=labelled))
+        Pretrainer(settings_of([pretraining], tmp_path / "run", quality_data=labelled)).run()
     check(CheckSettings((pretraining, labelled), tmp_path / "check"))
     exclude = tmp_path / "check" / "exclude.csv"
-    run_dir = pretrain(
+    run_dir = Pretrainer(
         settings_of([pretraining], tmp_path / "run", quality_data=labelled, exclude=exclude, batch_size=7)
-    )
+    ).run()
     assert len(load_fingerprints(run_dir / "encoder" / FINGERPRINTS)) == 14
 
 
@@ -300,22 +300,24 @@ def test_the_split_test_is_refused_unless_told(tmp_path, leaky, capsys):
     assert ended.value.code == 2
     assert "splits: test is among them" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
-    pretrain(settings_of([leaky], tmp_path / "run", splits=("train", "test"), allow_test_records=True, batch_size=8))
+    Pretrainer(
+        settings_of([leaky], tmp_path / "run", splits=("train", "test"), allow_test_records=True, batch_size=8)
+    ).run()
     assert len(load_fingerprints(tmp_path / "run" / "encoder" / FINGERPRINTS)) == 16
 
 
 def test_a_run_that_goes_on_does_not_look_again(tmp_path, leaky, monkeypatch):
     told = settings_of([leaky], tmp_path / "run", allow_test_records=True)
-    pretrain(told)
+    Pretrainer(told).run()
     before = (tmp_path / "run" / "encoder" / FINGERPRINTS).read_bytes()
     monkeypatch.setattr(pretrain_module, "compute_fingerprints", None)
     # What is allowed is not learned: the command without the word goes on, too.
-    pretrain(dataclasses.replace(told, resume=True, allow_test_records=False))
+    Pretrainer(replace(told, resume=True, allow_test_records=False)).run()
     assert (tmp_path / "run" / "encoder" / FINGERPRINTS).read_bytes() == before
     monkeypatch.undo()
     # Killed before the encoder was ever written.
     shutil.rmtree(tmp_path / "run" / "encoder")
-    pretrain(dataclasses.replace(told, resume=True))
+    Pretrainer(replace(told, resume=True)).run()
     assert (tmp_path / "run" / "encoder" / FINGERPRINTS).read_bytes() == before
 
 
@@ -323,17 +325,17 @@ def test_a_run_does_not_go_on_with_other_records_left_out(tmp_path, leaky):
     file = tmp_path / "ids.txt"
     file.write_text("r2\n")
     settings = settings_of([leaky], tmp_path / "run", exclude=file)
-    pretrain(settings)
+    Pretrainer(settings).run()
     elsewhere = tmp_path / "elsewhere.txt"
     elsewhere.write_text("r2\n")
-    pretrain(dataclasses.replace(settings, exclude=elsewhere, resume=True))
+    Pretrainer(replace(settings, exclude=elsewhere, resume=True)).run()
     file.write_text("r3\n")
     with pytest.raises(LfbtError, match="resume: records_hash is"):
-        pretrain(dataclasses.replace(settings, resume=True))
+        Pretrainer(replace(settings, resume=True)).run()
 
 
 def test_the_best_encoder_tells_it_too(tmp_path, monkeypatch):
-    monkeypatch.setattr(pretrain_module, "STEPS_BEFORE_QUALITY", 1)
+    monkeypatch.setattr("lfbt.training.monitor.STEPS_BEFORE_QUALITY", 1)
     data = write(tmp_path / "data", hearts(n_samples=128), leads=LEADS, labels=["a", "b"] * 10)
-    run_dir = pretrain(settings_of([data], tmp_path / "run", quality_data=data))
+    run_dir = Pretrainer(settings_of([data], tmp_path / "run", quality_data=data)).run()
     assert (run_dir / "encoder-best" / FINGERPRINTS).read_bytes() == (run_dir / "encoder" / FINGERPRINTS).read_bytes()

@@ -26,7 +26,8 @@ from lfbt.models.pretrained import load_encoder
 from lfbt.paper.reproduction import ReproduceSettings, quick_defaults
 from lfbt.recording import PAPER_LEADS
 from lfbt.sources import SOURCES
-from lfbt.training.settings import PretrainSettings, preset_settings
+from lfbt.training.settings import PretrainSettings
+from lfbt.utils.settings import to_dict
 
 CLASSES = ("NORM", "MI", "STTC", "CD", "HYP")
 
@@ -330,14 +331,14 @@ def test_the_version_is_told_by_the_module_too():
 
 
 def test_a_preset_changes_the_defaults_that_help_shows(tmp_path):
-    small = preset_settings("small", (tmp_path,), tmp_path)
-    assert (small.epochs, small.batch_size, small.projector) != (200, 128, "2048-2048-2048")
+    small = to_dict(PretrainSettings.create((tmp_path,), tmp_path, "small"))
+    assert (small["epochs"], small["batch_size"], small["projector"]) != (200, 128, "2048-2048-2048")
     for words in (("--preset", "small"), ("--preset=small",)):
         options = options_of(help_of("pretrain", *words))
-        for field in dataclasses.fields(PretrainSettings):
-            if field.name not in ("data_dir", "run_dir"):
-                said = options["--" + field.name.replace("_", "-")].replace("''", "")
-                assert f"(default:{shown(getattr(small, field.name))})" in said
+        for name, value in small.items():
+            if name not in ("data_dir", "run_dir"):
+                said = options["--" + name.replace("_", "-")].replace("''", "")
+                assert f"(default:{shown(value)})" in said
 
 
 def test_quick_changes_the_defaults_that_help_shows(tmp_path):
@@ -356,7 +357,10 @@ def test_explicit_options_win_over_a_preset(place, tmp_path, first):
     words = (*preset, *mine) if first else (*mine, *preset)
     lfbt_says("pretrain", "--data-dir", place / "data", "--run-dir", tmp_path / "run", *words)
     settings = read(tmp_path / "run" / "settings.json")
-    small = preset_settings("small", (), tmp_path)
+    small = PretrainSettings.create((), tmp_path, "small").optimizer
     assert (settings["epochs"], settings["batch_size"], settings["projector"]) == (1, 20, "32-32")
     assert (settings["preset"], settings["warmup_epochs"]) == ("small", 0.5)
-    assert (settings["learning_rate"], settings["schedule"]) == (small.learning_rate, small.schedule)
+    assert (settings["learning_rate"], settings["schedule"]) == (
+        small.learning_rate,
+        small.schedule,
+    )

@@ -36,7 +36,6 @@ from tests.helpers_model import (
 
 import lfbt.evaluation.fine_tuning as finetune_module
 import lfbt.evaluation.probing as probe_module
-import lfbt.training.pretraining as pretrain_module
 from lfbt.cli.app import main
 from lfbt.data.dataset import open_dataset
 from lfbt.data.loader import epoch_batches
@@ -49,7 +48,7 @@ from lfbt.inference.embedding import EmbedSettings, embed
 from lfbt.models.pretrained import load_encoder
 from lfbt.reports.page import ReportSettings, open_runs, report
 from lfbt.reports.run_list import list_runs
-from lfbt.training.pretraining import pretrain
+from lfbt.training.pretraining import Pretrainer
 from lfbt.training.settings import PretrainSettings
 from lfbt.utils.tensors import load_tensors, seeded
 
@@ -220,9 +219,9 @@ def test_fine_tuning_with_several_labels(run, multi):
 
 def test_pretraining_takes_several_labels_to_tell_its_quality(multi, tmp_path, monkeypatch):
     """The AUROC of each class, for the encoder as it is written."""
-    monkeypatch.setattr(pretrain_module, "STEPS_BEFORE_QUALITY", 1)
+    monkeypatch.setattr("lfbt.training.monitor.STEPS_BEFORE_QUALITY", 1)
     settings: dict[str, Any] = {"epochs": 1, "batch_size": 12, "projector": "8", "device": "cpu", "workers": 0}
-    pretrain(PretrainSettings((multi,), tmp_path / "run", quality_data=multi, **settings))
+    Pretrainer(PretrainSettings.create((multi,), tmp_path / "run", quality_data=multi, **settings)).run()
     x, y = features_of(tmp_path / "run", multi), MULTI_TARGETS
     scaler = StandardScaler().fit(x[:24])
     model = RidgeCV(np.logspace(-1, 5, 7)).fit(scaler.transform(x[:24]), y[:24].astype(float))

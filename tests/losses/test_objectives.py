@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+import pkgutil
 from typing import Any
 
 import pytest
@@ -492,15 +493,15 @@ def test_what_is_said_of_losses(data, tmp_path, capfd):
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_in_half_precision_the_loss_is_in_single(data, finished, tmp_path, monkeypatch, name):
-    function = f"{name.replace('-', '_')}_loss"
-    loss, seen = getattr(pretrain_module, function), []
+    function = f"lfbt.losses.{name.replace('-', '_')}.{name.replace('-', '_')}_loss"
+    loss, seen = pkgutil.resolve_name(function), []
 
     def looking(z1, z2, *args):
         result = loss(z1, z2, *args)
         seen.extend([z1.dtype, z2.dtype, result.dtype])
         return result
 
-    monkeypatch.setattr(pretrain_module, function, looking)
+    monkeypatch.setattr(function, looking)
     run_dir = command(data, tmp_path / "run", "--objective", name, "--precision", "bf16")
     assert set(seen) == {torch.float32}
     assert differ(run_dir, finished[name])
@@ -531,6 +532,5 @@ def test_what_cannot_be_done_is_refused(data, tmp_path, capfd, words, message):
 
 def test_an_objective_that_is_none_is_refused_from_python(tmp_path):
     changes: dict[str, Any] = {"objective": "byol"}
-    settings = PretrainSettings((tmp_path,), tmp_path / "run", **changes)
     with pytest.raises(LfbtError, match="objective: 'byol' is not one of lfbt, simclr, vicreg, lead-contrastive"):
-        pretrain_module.pretrain(settings)
+        PretrainSettings.create((tmp_path,), tmp_path / "run", **changes)

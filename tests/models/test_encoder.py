@@ -11,8 +11,9 @@ from torch import nn
 
 from lfbt.errors import LfbtError
 from lfbt.models.encoder import EncoderConfig, LeadEncoders, estimate_batch_norm, random_encoder
-from lfbt.models.projector import Projector, Projectors, parse_projector
+from lfbt.models.projector import Projector, Projectors
 from lfbt.recording import PAPER_LEADS
+from lfbt.training.settings import parse_projector
 from lfbt.utils.device import resolve_device
 from lfbt.utils.tensors import seeded
 

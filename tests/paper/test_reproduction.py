@@ -23,6 +23,7 @@ from lfbt.runs.history import append_history
 from lfbt.sources import Chapman
 from lfbt.sources.listing import Entry, Listing
 from lfbt.sources.synthetic_downloads import write_challenge, write_downloads
+from lfbt.training.settings import PretrainSettings
 
 LABELLED = ("ptbxl", "cpsc2018", "chapman")
 TINY = (
@@ -243,7 +244,7 @@ def test_a_setting_may_change_as_long_as_no_stage_has_it(tmp_path, downloads, mo
         raise LfbtError("no room")
 
     words = ("--ningbo", downloads / "ningbo", "--chapman", downloads / "chapman")
-    monkeypatch.setattr("lfbt.paper.reproduction.pretrain", full)
+    monkeypatch.setattr("lfbt.paper.reproduction.Pretrainer", full)
     assert run(tmp_path / "out", *words, *TINY)[0] == 2
     assert sorted(path.name for path in (tmp_path / "out/data").iterdir()) == ["chapman", "ningbo"]
     status, _, told = run(tmp_path / "out", *TINY, "--projector", "8-8", "--ptbxl", downloads / "ptbxl")
@@ -405,8 +406,7 @@ def test_defaults_are_the_papers(tmp_path):
     )
     learned = _pretrain_settings(settings, 0.6)
     assert pretraining.folder == "pretrain/gamma-0.8"
-    assert (learned.gamma, learned.epochs, learned.batch_size, learned.learning_rate) == (0.6, 200, 128, 1e-3)
-    assert (learned.projector, learned.schedule, learned.warmup_epochs) == ("2048-2048-2048", "constant", 0)
+    assert learned == PretrainSettings.create(tmp_path / "data/ningbo", tmp_path / "pretrain/gamma-0.6", gamma=0.6)
     probed, tuned, from_scratch = (settings_of(stage) for stage in (probing, tuning, scratch))
     assert (probed.epochs, probed.batch_size, probed.learning_rate, probed.fraction) == (100, 128, (1e-3,), (1.0,))
     assert probed.checkpoint == tmp_path / "pretrain/gamma-0.6"

@@ -11,7 +11,7 @@ from tests.helpers_model import waves, write_checkpoint, write_labelled, write_p
 from lfbt.errors import LfbtError
 from lfbt.evaluation.probing import ProbeSettings, probe
 from lfbt.reports.page import ReportSettings, open_run, report
-from lfbt.training.pretraining import pretrain
+from lfbt.training.pretraining import Pretrainer
 from lfbt.training.settings import PretrainSettings
 
 
@@ -23,7 +23,7 @@ def runs(tmp_path_factory):
     quick: dict[str, Any] = {"epochs": 2, "batch_size": 8, "device": "cpu"}
     probe(ProbeSettings(data, place / "probe", checkpoint=checkpoint, **quick))
     probe(ProbeSettings(data, place / "random", random_encoder=True, **quick))
-    pretrain(PretrainSettings((data,), place / "pretrain", projector="8", **quick))
+    Pretrainer(PretrainSettings.create((data,), place / "pretrain", projector="8", **quick)).run()
     return place
 
 

@@ -11,7 +11,8 @@ from lfbt.errors import LfbtError
 from lfbt.evaluation.probing import ProbeSettings, probe
 from lfbt.reports.run_list import list_runs, runs_table
 from lfbt.runs.run_folder import acquire_run_folder
-from lfbt.training.pretraining import pretrain
+from lfbt.runs.settings import RunSettings
+from lfbt.training.pretraining import Pretrainer
 from lfbt.training.settings import PretrainSettings
 
 QUICK = {"epochs": 2, "batch_size": 5, "projector": "16-16", "device": "cpu", "workers": 0}
@@ -23,8 +24,8 @@ def place(tmp_path_factory):
     place = tmp_path_factory.mktemp("runs")
     data = write_packed(place / "data", waves([0, 1, 2] * 3 + [0]))
     for name, changes in (("a", {}), ("deep/b", {"gamma": 0.6, "seed": 3})):
-        pretrain(PretrainSettings((data,), place / "all" / name, **QUICK, **changes))  # type: ignore[arg-type]
-    pretrain(PretrainSettings((data,), place / "all" / "c", **QUICK))  # type: ignore[arg-type]
+        Pretrainer(PretrainSettings.create((data,), place / "all" / name, **QUICK, **changes)).run()  # type: ignore[arg-type]
+    Pretrainer(PretrainSettings.create((data,), place / "all" / "c", **QUICK)).run()  # type: ignore[arg-type]
     shutil.rmtree(place / "all" / "c" / "encoder")
     lines = (place / "all" / "c" / "history.jsonl").read_text().splitlines()
     (place / "all" / "c" / "history.jsonl").write_text(lines[0] + "\n" + lines[1][:20])
@@ -56,22 +57,22 @@ def test_what_is_listed(place):
 
 def test_a_run_that_goes_on_and_its_quality(place, tmp_path):
     settings = json.loads((place / "a" / "settings.json").read_text())
+    known = {"learning_rate": 1e-3, "seconds": 1.0, "records_per_second": 9.0}
     lines = [{"loss": 3.5, "rank": 9.04}, {"loss": 3.0, "val_auroc": 0.9}, {"loss": 2.0, "val_auroc": 0.7, "rank": 5.0}]
     (tmp_path / "x").mkdir()
     (tmp_path / "x" / "settings.json").write_text(json.dumps(settings | {"epochs": 4}))
     for n, quality in ((0, "-"), (1, "rank 9.0"), (3, "val AUROC 0.9000 (epoch 2)")):
-        text = "".join(json.dumps({"epoch": i + 1} | line) + "\n" for i, line in enumerate(lines[:n]))
+        text = "".join(json.dumps({"epoch": i + 1} | known | line) + "\n" for i, line in enumerate(lines[:n]))
         (tmp_path / "x" / "history.jsonl").write_text(text)
         assert list_runs(tmp_path)[0].quality == quality
     assert list_runs(tmp_path)[0].state == "stopped"
-    with acquire_run_folder(tmp_path / "x", settings | {"epochs": 4}, resume=True):
+    with acquire_run_folder(tmp_path / "x", RunSettings.load(tmp_path / "x"), frozenset(), resume=True):
         assert [(run.state, run.epoch) for run in list_runs(tmp_path / "x")] == [("running", "3/4")]
 
 
 def test_several_trials_are_listed_themselves_while_some_are_to_come(place, tmp_path):
     series = tmp_path / "series"
-    content = {"lfbt_version": "0", "kind": "probe", "epochs": 9}
-    with acquire_run_folder(series, content, resume=False):
+    with acquire_run_folder(series, RunSettings("0", {"epochs": 9}, "probe"), frozenset(), resume=False):
         assert [(run.kind, run.state, run.differs) for run in list_runs(tmp_path)] == [("probe", "running", "")]
         shutil.copytree(place / "probe", series / "fraction-1-seed-0")
     assert [(run.folder.name, run.state, run.differs) for run in list_runs(tmp_path)] == [

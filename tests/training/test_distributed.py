@@ -22,9 +22,10 @@ from lfbt.errors import LfbtError
 from lfbt.evaluation.fine_tuning import FinetuneSettings, finetune
 from lfbt.training.augmentation import random_views
 from lfbt.training.checkpoints import last_checkpoint
-from lfbt.training.pretraining import pretrain
+from lfbt.training.pretraining import Pretrainer
 from lfbt.training.settings import PretrainSettings
 from lfbt.utils.interrupts import StoppedError
+from lfbt.utils.settings import replace
 from lfbt.utils.tensors import load_tensors
 
 #: Batches of seven records: two processes have four and three, three have three, two and two.
@@ -52,7 +53,7 @@ def learned(run_dir):
 
 def settings_of(place, name, **changes):
     given = QUICK | {"data_dir": (place / "data",), "run_dir": place / name, "quality_every": 0} | changes
-    return PretrainSettings(**given)
+    return PretrainSettings.create(**given)
 
 
 def stopped_and_resumed(place, name):
@@ -71,7 +72,7 @@ def stopped_and_resumed(place, name):
 
     pretrain_module.train_step = with_a_signal
     try:
-        pretrain(settings)
+        Pretrainer(settings).run()
     except StoppedError as stopped:
         said = str(stopped)
     finally:
@@ -79,7 +80,7 @@ def stopped_and_resumed(place, name):
     checkpoint = last_checkpoint(settings.run_dir / "checkpoints", print)
     assert checkpoint is not None
     at = [int(number) for number in checkpoint["progress"][:2]]
-    pretrain(dataclasses.replace(settings, resume=True))
+    Pretrainer(replace(settings, resume=True)).run()
     return said, at
 
 
@@ -94,7 +95,7 @@ def failing_alike(place):
     ]
     for name, changes in attempts:
         try:
-            pretrain(settings_of(place, name, **changes))
+            Pretrainer(settings_of(place, name, **changes)).run()
         except (LfbtError, SystemExit) as error:
             found.append(str(error))
     return found
@@ -104,12 +105,12 @@ def runs(folder):
     """All runs of one process, or of this one of several, in its own folder; what they said."""
     place = Path(folder)
     in_double_precision()
-    pretrain(settings_of(place, "plain"))
-    pretrain(settings_of(place, "low memory", low_memory=True))
-    pretrain(settings_of(place, "per process", batch_norm="process"))
-    pretrain(settings_of(place, "longer", epochs=3))
+    Pretrainer(settings_of(place, "plain")).run()
+    Pretrainer(settings_of(place, "low memory", low_memory=True)).run()
+    Pretrainer(settings_of(place, "per process", batch_norm="process")).run()
+    Pretrainer(settings_of(place, "longer", epochs=3)).run()
     for objective in OTHER_OBJECTIVES:
-        pretrain(settings_of(place, objective, objective=objective))
+        Pretrainer(settings_of(place, objective, objective=objective)).run()
     tuned: dict[str, Any] = {"epochs": 2, "batch_size": 7, "device": "cpu", "workers": 0, "learning_rate": 1e-2}
     trials = finetune(FinetuneSettings(place / "labelled", place / "tuned", place / "start", **tuned))
     # Of several labels, two trials, and the second of them once more: what is there, the main process tells.

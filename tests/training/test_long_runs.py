@@ -1,7 +1,6 @@
 """Runs that last: killed at any time, out of disk space, spoilt on disk, started twice, on several hosts."""
 
 import contextlib
-import dataclasses
 import functools
 import itertools
 import json
@@ -31,10 +30,12 @@ import lfbt.training.pretraining as pretrain_module
 from lfbt.cli.app import main
 from lfbt.errors import LfbtError
 from lfbt.runs.run_folder import acquire_run_folder, is_running
+from lfbt.runs.settings import RunSettings
 from lfbt.training.checkpoints import last_checkpoint, save_checkpoint
-from lfbt.training.pretraining import pretrain
+from lfbt.training.pretraining import Pretrainer
 from lfbt.training.settings import PretrainSettings
 from lfbt.utils.interrupts import STOPPED_STATUS
+from lfbt.utils.settings import replace
 
 #: What a process that was launched has at most to end when another one fails, in seconds.
 _A_MINUTE = 60
@@ -53,7 +54,7 @@ def spawn():
     """Start a function in a new process that has the modules already."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
-        ["lfbt.training.pretraining", "lfbt.models.cpu.numba_ops", "accelerate", "torch._dynamo", "pandas"]
+        ["lfbt.training.pretraining", "lfbt.models.cpu.numba_ops", "torch._dynamo", "pandas"]
     )
 
     def start(*words, limit=None, errors=os.devnull):
@@ -151,11 +152,11 @@ def wait_until(is_so: Callable[[], bool], process: Any) -> None:
 @pytest.fixture
 def stopped(data, tmp_path):
     """A run of six steps with checkpoints of the second and the fourth, as if it had been killed after these."""
-    settings = PretrainSettings(
+    settings = PretrainSettings.create(
         (data,), tmp_path / "run", epochs=2, batch_size=5, projector="16-16", device="cpu", workers=0,
         quality_every=0, save_steps=2, keep=3,
     )  # fmt: skip
-    pretrain(settings)
+    Pretrainer(settings).run()
     shutil.copytree(settings.run_dir, tmp_path / "whole")
     (settings.run_dir / "checkpoints" / "step-000000006.safetensors").unlink()
     assert steps_saved(settings.run_dir) == [2, 4]
@@ -163,11 +164,13 @@ def stopped(data, tmp_path):
 
 
 def resume(settings):
-    return pretrain(dataclasses.replace(settings, resume=True))
+    return Pretrainer(replace(settings, resume=True)).run()
 
 
 def test_a_full_disk_is_told_and_spares_the_last_checkpoint(stopped, tmp_path, spawn):
-    words = words_of(stopped.data_dir[0], stopped.run_dir, "--epochs", 2, "--save-steps", 2, "--keep", 3, "--resume")
+    words = words_of(
+        stopped.data.data_dir[0], stopped.run_dir, "--epochs", 2, "--save-steps", 2, "--keep", 3, "--resume"
+    )
     size = (stopped.run_dir / "checkpoints" / "step-000000004.safetensors").stat().st_size
     process = spawn(*words, limit=size - 1000, errors=tmp_path / "said")
     process.join()
@@ -220,7 +223,7 @@ def test_what_a_kill_left_half_written_is_removed(stopped):
 
 
 def test_a_run_killed_while_it_wrote_its_very_first_file_begins(stopped, tmp_path):
-    other = dataclasses.replace(stopped, run_dir=tmp_path / "killed")
+    other = replace(stopped, run_dir=tmp_path / "killed")
     other.run_dir.mkdir()
     for name in (".lock", ".settings.json.partial-99"):
         (other.run_dir / name).write_text("")
@@ -239,10 +242,10 @@ def test_other_labelled_records_are_refused_on_resuming(stopped, tmp_path):
         write_labelled(tmp_path / name, signals=waves([i % 3 for i in range(48)], seed=seed), hash=name)
         for seed, name in enumerate(("first", "second"))
     )
-    looking = dataclasses.replace(stopped, quality_data=first, quality_every=1, run_dir=tmp_path / "looking")
-    pretrain(looking)
+    looking = replace(stopped, quality_data=first, quality_every=1, run_dir=tmp_path / "looking")
+    Pretrainer(looking).run()
     with pytest.raises(LfbtError, match="resume: quality_hash is second but was first"):
-        resume(dataclasses.replace(looking, quality_data=second))
+        resume(replace(looking, quality_data=second))
 
 
 def test_files_that_are_no_checkpoints_are_left_alone(stopped, tmp_path):
@@ -266,7 +269,7 @@ def test_a_checkpoint_that_cannot_be_read_now_is_not_given_up(stopped, monkeypat
 def test_an_encoder_without_checkpoints_is_not_overwritten(stopped):
     shutil.rmtree(stopped.run_dir / "checkpoints")
     before = (stopped.run_dir / "history.jsonl").read_text()
-    with pytest.raises(LfbtError, match="has an encoder but no checkpoint any more, so nothing goes on from it"):
+    with pytest.raises(LfbtError, match="has an encoder but no checkpoint any more, so it cannot be resumed"):
         resume(stopped)
     assert (stopped.run_dir / "history.jsonl").read_text() == before
 
@@ -312,15 +315,15 @@ def test_weights_that_are_not_finite_are_never_saved(stopped, tmp_path, monkeypa
     with monkeypatch.context() as patch:
         patch.setattr(pretrain_module, "train_step", spoiling)
         with pytest.raises(LfbtError, match="after 6 steps weights are not finite, and nothing of them was saved"):
-            resume(dataclasses.replace(stopped, save_steps=0))
+            resume(replace(stopped, save_steps=0))
     assert steps_saved(stopped.run_dir) == [2, 4]
     resume(stopped)
     assert_same_run(stopped.run_dir, tmp_path / "whole")
 
 
 def test_with_statistics_of_each_process_their_number_must_stay(stopped, tmp_path):
-    other = dataclasses.replace(stopped, batch_norm="process", run_dir=tmp_path / "other")
-    pretrain(other)
+    other = replace(stopped, batch_norm="process", run_dir=tmp_path / "other")
+    Pretrainer(other).run()
     settings = tmp_path / "other" / "settings.json"
     content = json.loads(settings.read_text())
     assert content["processes"] == 1
@@ -360,8 +363,8 @@ def test_only_the_last_checkpoints_are_kept(tmp_path):
 
 
 def test_two_runs_cannot_share_a_folder(stopped):
-    content = json.loads((stopped.run_dir / "settings.json").read_text())
-    with acquire_run_folder(stopped.run_dir, content, resume=True):
+    settings = RunSettings.load(stopped.run_dir)
+    with acquire_run_folder(stopped.run_dir, settings, frozenset(), resume=True):
         assert is_running(stopped.run_dir)
         with pytest.raises(LfbtError, match="another run is going on there"):
             resume(stopped)

@@ -14,9 +14,12 @@ from lfbt.data.dataset import open_dataset
 from lfbt.errors import LfbtError
 from lfbt.models.encoder import EncoderConfig, LeadEncoders, estimate_batch_norm, random_encoder
 from lfbt.models.pretrained import load_encoder, load_history
+from lfbt.runs.history import PretrainingEpoch
 from lfbt.training.monitor import Quality, QualityMonitor, feature_spread, rank_me, ridge_auroc, sample_rows
-from lfbt.training.pretraining import pretrain
+from lfbt.training.pretraining import Pretrainer
+from lfbt.training.records import TrainingRecords
 from lfbt.training.settings import PretrainSettings
+from lfbt.utils.settings import replace
 
 
 def test_rank_by_hand():
@@ -80,7 +83,8 @@ def labelled(tmp_path):
 
 def examined(folder, encoder):
     dataset = open_dataset(folder)
-    return QualityMonitor(dataset, dataset.rows("train"), dataset, torch.device("cpu"), 0).measure(encoder)
+    records = TrainingRecords(dataset, dataset.rows("train"), batch_size=8, seed=0)
+    return QualityMonitor(records, dataset, 1, torch.device("cpu"), 0).evaluate(encoder)
 
 
 def test_test_records_do_not_count(labelled, tmp_path):
@@ -99,14 +103,14 @@ def test_test_records_do_not_count(labelled, tmp_path):
 def settings(tmp_path):
     """Sixty steps, looked at after each 25 of these from the 50th on; validation AUROC as the epoch's number says."""
     data = write_packed(tmp_path / "data", waves([0, 1, 2] * 5))
-    return PretrainSettings(
+    return PretrainSettings.create(
         (data,), tmp_path / "run", epochs=12, batch_size=3, projector="16-16", device="cpu", workers=0, quality_every=2
     )
 
 
 def test_quality_is_shown_and_logged_when_it_means_something(settings, labelled, capfd):
-    settings = dataclasses.replace(settings, quality_data=labelled)
-    pretrain(settings)
+    settings = replace(settings, quality_data=labelled)
+    Pretrainer(settings).run()
     lines = read_lines(settings.run_dir / "history.jsonl")
     assert [line["epoch"] for line in lines if "val_auroc" in line] == [10, 12]
     quality = examined(labelled, load_encoder(settings.run_dir))
@@ -118,8 +122,8 @@ def test_quality_is_shown_and_logged_when_it_means_something(settings, labelled,
 
 
 def test_looking_changes_nothing_that_is_learned(settings, labelled, tmp_path):
-    pretrain(dataclasses.replace(settings, quality_data=labelled))
-    pretrain(dataclasses.replace(settings, quality_every=0, run_dir=tmp_path / "blind"))
+    Pretrainer(replace(settings, quality_data=labelled)).run()
+    Pretrainer(replace(settings, quality_every=0, run_dir=tmp_path / "blind")).run()
     seen, blind = (contents(folder / "encoder") for folder in (settings.run_dir, tmp_path / "blind"))
     assert seen["model.safetensors"] == blind["model.safetensors"]
     assert not (tmp_path / "blind" / "encoder-best").exists()
@@ -128,16 +132,16 @@ def test_looking_changes_nothing_that_is_learned(settings, labelled, tmp_path):
 
 def test_the_best_encoder_is_kept_beside_the_last(settings, labelled, monkeypatch):
     scores = iter([0.6, 0.9, 0.7, 0.8])
-    measure = QualityMonitor.measure
+    evaluate = QualityMonitor.evaluate
 
-    def scored(self, encoder, give_up):
-        quality = measure(self, encoder)
+    def scored(self, encoder, should_stop):
+        quality = evaluate(self, encoder)
         assert quality is not None
         return dataclasses.replace(quality, auroc=next(scores))
 
-    monkeypatch.setattr(QualityMonitor, "measure", scored)
-    settings = dataclasses.replace(settings, quality_data=labelled, quality_every=1, epochs=13)
-    pretrain(settings)
+    monkeypatch.setattr(QualityMonitor, "evaluate", scored)
+    settings = replace(settings, quality_data=labelled, quality_every=1, epochs=13)
+    Pretrainer(settings).run()
     assert load_history(settings.run_dir / "encoder-best")["epochs_done"] == 11
     assert load_history(settings.run_dir / "encoder-best")["val_auroc"] == 0.9
     assert load_history(settings.run_dir)["epochs_done"] == 13
@@ -158,14 +162,14 @@ def test_a_collapse_is_warned_of(settings, monkeypatch, capfd):
         return terms
 
     monkeypatch.setattr(pretrain_module, "train_step", killing)
-    pretrain(settings)
+    Pretrainer(settings).run()
     said = capfd.readouterr().err
     assert "warning: the features of II, V1 hardly differ between records: the encoder has collapsed; try" in said
 
 
 def test_quality_data_that_does_not_serve_is_refused(settings, labelled, tmp_path):
     other = write_packed(tmp_path / "other-leads", waves([0] * 4), leads=("II", "V2"), labels=["a", "b"] * 2)
-    unlabelled = settings.data_dir[0]
+    unlabelled = settings.data.data_dir[0]
     no_val = write_packed(tmp_path / "no-val", waves([0] * 4), labels=["a", "b"] * 2)
     for folder, message in (
         (other, "lead V1: not in the data set"),
@@ -173,7 +177,7 @@ def test_quality_data_that_does_not_serve_is_refused(settings, labelled, tmp_pat
         (no_val, "quality-data: .* has no records in split val; it needs some"),
     ):
         with pytest.raises(LfbtError, match=message):
-            pretrain(dataclasses.replace(settings, quality_data=folder))
+            Pretrainer(replace(settings, quality_data=folder)).run()
         assert not settings.run_dir.exists()
 
 
@@ -181,7 +185,8 @@ def test_a_signal_ends_a_look(settings, labelled, monkeypatch):
     """A scheduler that has sent SIGTERM does not wait for long."""
     encoder = random_encoder(EncoderConfig(("II", "V1"), 6.4, 64), 1)
     dataset = open_dataset(labelled)
-    examination = QualityMonitor(dataset, np.tile(np.arange(48), 20), dataset, torch.device("cpu"), 0)
+    records = TrainingRecords(dataset, np.tile(np.arange(48), 20), batch_size=8, seed=0)
+    monitor = QualityMonitor(records, dataset, 1, torch.device("cpu"), 0)
     seen: list[int] = []
     compute = LeadEncoders.forward
 
@@ -190,23 +195,25 @@ def test_a_signal_ends_a_look(settings, labelled, monkeypatch):
         return compute(self, signals)
 
     monkeypatch.setattr(LeadEncoders, "forward", seeing)
-    assert examination.measure(encoder, give_up=lambda: len(seen) >= 2) is None
+    assert monitor.evaluate(encoder, should_stop=lambda: len(seen) >= 2) is None
     assert len(seen) == 2
 
 
 def test_more_leads_or_another_order_in_the_quality_data(settings, tmp_path):
     wide = write_labelled(tmp_path / "wide", signals=waves([i % 3 for i in range(48)], 3), leads=("V1", "V9", "II"))
-    pretrain(dataclasses.replace(settings, quality_data=wide))
+    Pretrainer(replace(settings, quality_data=wide)).run()
     assert "val_auroc" in read_lines(settings.run_dir / "history.jsonl")[-1]
 
 
 def test_a_run_too_short_for_a_look_says_so(settings, labelled, capfd):
-    pretrain(dataclasses.replace(settings, quality_data=labelled, epochs=2))
+    Pretrainer(replace(settings, quality_data=labelled, epochs=2)).run()
     assert "quality is looked at after 50 steps, which this run does not have" in capfd.readouterr().err
 
 
 def test_names_of_figures_are_plain():
-    figures = Quality(3.0, {"II": 0.5}, 0.75).figures()
-    assert json.loads(json.dumps(figures)) == {"val_auroc": 0.75, "rank": 3.0, "spread_II": 0.5}
-    assert "val_auroc" not in Quality(3.0, {"II": 0.5}).figures()
+    epoch = PretrainingEpoch(1, 2.0, 1e-3, 5.0, 10.0)
+    plain = {"loss": 2.0, "learning_rate": 1e-3, "seconds": 5.0, "records_per_second": 10.0}
+    figures = epoch.with_quality(0.75, 3.0, {"II": 0.5}).figures()
+    assert json.loads(json.dumps(figures)) == plain | {"val_auroc": 0.75, "rank": 3.0, "spread_II": 0.5}
+    assert "val_auroc" not in epoch.with_quality(None, 3.0, {"II": 0.5}).figures()
     assert len(LABELS) == len(SPLIT)

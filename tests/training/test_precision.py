@@ -11,7 +11,7 @@ from lfbt.errors import LfbtError
 from lfbt.losses.lfbt import lfbt_loss
 from lfbt.models.encoder import EncoderConfig
 from lfbt.training.distributed import check_precision
-from lfbt.training.pretraining import pretrain
+from lfbt.training.pretraining import Pretrainer
 from lfbt.training.settings import PretrainSettings
 from lfbt.training.train_state import create_train_state
 
@@ -64,11 +64,11 @@ def test_a_run_in_bf16_agrees_with_one_in_single_precision(tmp_path):
     data = write_packed(tmp_path / "data", waves([0, 1, 2] * 8))
     losses = {}
     for precision in ("fp32", "bf16"):
-        settings = PretrainSettings(
+        settings = PretrainSettings.create(
             (data,), tmp_path / precision, precision=precision, epochs=3, batch_size=12, projector="64-64",
             device="cpu", workers=0,
         )  # fmt: skip
-        losses[precision] = [line["loss"] for line in read_lines(pretrain(settings) / "history.jsonl")]
+        losses[precision] = [line["loss"] for line in read_lines(Pretrainer(settings).run() / "history.jsonl")]
     assert losses["bf16"] != losses["fp32"]
     assert losses["bf16"] == pytest.approx(losses["fp32"], rel=0.05)
 

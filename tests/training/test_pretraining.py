@@ -1,6 +1,5 @@
 """Pretraining: a hand-written loop gives the same weights, a resumed run too, and no setting is ignored."""
 
-import dataclasses
 import json
 import math
 import shutil
@@ -32,10 +31,11 @@ from lfbt.models.pretrained import load_encoder, load_history
 from lfbt.models.projector import Projectors
 from lfbt.training.augmentation import draw_views, random_view, random_views
 from lfbt.training.checkpoints import save_checkpoint
-from lfbt.training.pretraining import pretrain, train_step
+from lfbt.training.pretraining import Pretrainer, train_step
 from lfbt.training.schedule import learning_rate_at
-from lfbt.training.settings import PretrainSettings, preset_settings
-from lfbt.training.train_state import create_train_state, reduce_memory
+from lfbt.training.settings import ModelSettings, OptimizerSettings, PretrainSettings
+from lfbt.training.train_state import create_train_state, free_gradients_early
+from lfbt.utils.settings import list_fields
 from lfbt.utils.tensors import load_tensors, seeded
 
 #: Ten records of three kinds.
@@ -58,13 +58,13 @@ def data(tmp_path_factory):
 @pytest.fixture(scope="module")
 def base(data):
     """A finished run with the quick settings; to be left as it is."""
-    return pretrain(settings_of(data_dir=(data,), run_dir=data.with_name("base")))
+    return Pretrainer(settings_of(data_dir=(data,), run_dir=data.with_name("base"))).run()
 
 
 @pytest.fixture(scope="module")
 def longer(data):
     """A finished longer run; to be left as it is."""
-    return pretrain(settings_of(data_dir=(data,), run_dir=data.with_name("longer"), **LONGER))
+    return Pretrainer(settings_of(data_dir=(data,), run_dir=data.with_name("longer"), **LONGER)).run()
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def run(data, tmp_path):
     """Pretrain on the data with some settings changed; returns the run folder."""
 
     def go(name="run", **changes):
-        return pretrain(settings_of(**({"data_dir": (data,), "run_dir": tmp_path / name} | changes)))
+        return Pretrainer(settings_of(**({"data_dir": (data,), "run_dir": tmp_path / name} | changes))).run()
 
     return go
 
@@ -87,7 +87,7 @@ def double_precision():
 
 def settings_of(**changes):
     quick: dict[str, Any] = {"epochs": 2, "batch_size": 5, "projector": "16-16", "device": "cpu", "workers": 0}
-    return PretrainSettings(**(quick | changes))
+    return PretrainSettings.create(**(quick | changes))
 
 
 def learned(run_dir):
@@ -205,7 +205,7 @@ def test_with_low_memory_no_two_gradients_of_projectors_are_held():
         held.append([name for name, parameter in projectors.named_parameters() if parameter.grad is not None])
 
     optimizer.register_step_pre_hook(look)
-    reduce_memory(model, optimizer)
+    free_gradients_early(model, optimizer)
     views = torch.randn((2, 5, 2, 64), generator=torch.Generator().manual_seed(0))
     train_step(views, model, optimizer, lambda z1, z2, sizes: lfbt_loss(z1, z2, 0.8, 0.0051, sizes))
     names = [name for name, _ in projectors.named_parameters()]
@@ -218,9 +218,9 @@ def test_with_low_memory_no_two_gradients_of_projectors_are_held():
 @pytest.mark.parametrize("there", [True, False])
 def test_without_numba_a_cpu_run_says_what_would_make_it_faster(run, capsys, monkeypatch, there):
     monkeypatch.setattr(kernels, "has_numba", lambda: there)
-    monkeypatch.setattr(pretrain_module, "has_numba", lambda: there)
+    monkeypatch.setattr("lfbt.training.display.has_numba", lambda: there)
     run(epochs=1)
-    assert ("pip install 'lfbt[fast]'" in "".join(capsys.readouterr())) != there
+    assert ("Numba is not installed" in "".join(capsys.readouterr())) != there
 
 
 def test_the_loss_falls(run):
@@ -247,8 +247,9 @@ def test_the_run_folder(run, data):
         "splits": ["train"],
     }
     assert content | told == content
-    fields = {field.name for field in dataclasses.fields(PretrainSettings)} - {"resume"}
+    fields = {field.name for field in list_fields(PretrainSettings)} - {"resume"}
     assert set(content) == fields | {
+        "format",
         "lfbt_version",
         "records",
         "data_hash",
@@ -297,7 +298,7 @@ def test_golden_losses(tmp_path, monkeypatch, double_precision):
     folder = write_packed(tmp_path / "data", signals, leads=("II", "V1", "V5"))
     changes = {"epochs": 6, "batch_size": 4, "projector": "32-32", "learning_rate": 2e-3, "seed": 3}
     changes |= {"normalisation": "none", "data_dir": (folder,), "run_dir": tmp_path / "run", "quality_every": 0}
-    losses = [line["loss"] for line in read_lines(pretrain(settings_of(**changes)) / "history.jsonl")]
+    losses = [line["loss"] for line in read_lines(Pretrainer(settings_of(**changes)).run() / "history.jsonl")]
     golden = [43.945505629, 39.973950294, 39.244242672, 38.924909152, 36.390424021, 35.021052345]
     assert losses == pytest.approx(golden, rel=1e-6)
 
@@ -354,7 +355,7 @@ def test_only_the_splits_named_are_learned_from(tmp_path):
 
     def go(name, data, *splits):
         place = {"data_dir": (folders[data],), "run_dir": tmp_path / name}
-        return pretrain(settings_of(**place, splits=splits, batch_size=3, allow_test_records="test" in splits))
+        return Pretrainer(settings_of(**place, splits=splits, batch_size=3, allow_test_records="test" in splits)).run()
 
     train = go("train", "data", "train")
     assert_same_run(train, go("train-changed", "changed", "train"))
@@ -383,7 +384,7 @@ def test_several_data_sets_are_learned_from_as_one(base, run, tmp_path):
 def test_data_sets_that_do_not_fit_each_other_are_refused(data, tmp_path, other, message):
     folder = write_packed(tmp_path / "other", **({"signals": SIGNALS} | other))
     with pytest.raises(LfbtError, match=message):
-        pretrain(settings_of(data_dir=(data, folder), run_dir=tmp_path / "run"))
+        Pretrainer(settings_of(data_dir=(data, folder), run_dir=tmp_path / "run")).run()
     assert not (tmp_path / "run").exists()
 
 
@@ -435,8 +436,8 @@ def test_losses_are_printed_as_often_as_asked(run, capfd):
 
 
 def rates(steps_per_epoch, n_steps, **changes):
-    settings = PretrainSettings((), "run", **({"learning_rate": 1.0} | changes))  # type: ignore[arg-type]
-    return [learning_rate_at(step, steps_per_epoch, settings) for step in range(n_steps)]
+    settings = PretrainSettings.create((), "run", **({"learning_rate": 1.0} | changes))
+    return [learning_rate_at(step, steps_per_epoch, settings.optimizer) for step in range(n_steps)]
 
 
 def test_learning_rates_by_hand():
@@ -452,18 +453,18 @@ def test_learning_rates_by_hand():
 
 
 def test_presets(tmp_path):
-    paper = preset_settings("paper", (tmp_path,), tmp_path / "run")
-    assert paper == PretrainSettings((tmp_path,), tmp_path / "run")
-    papers = (paper.epochs, paper.batch_size, paper.learning_rate, paper.gamma, paper.lambd, paper.projector)
-    assert papers == (200, 128, 1e-3, 0.8, 0.0051, "2048-2048-2048")
-    assert (paper.schedule, paper.warmup_epochs, paper.width, paper.normalisation) == ("constant", 0, 0.125, "record")
-    small = preset_settings("small", (tmp_path,), tmp_path / "run")
+    paper = PretrainSettings.create((tmp_path,), tmp_path / "run", "paper")
+    assert paper == PretrainSettings.create((tmp_path,), tmp_path / "run")
+    assert paper.optimizer == OptimizerSettings(200, 128, 1e-3, "constant", 0.0, 0.0)
+    assert (paper.loss.gamma, paper.loss.lambd) == (0.8, 0.0051)
+    assert paper.model == ModelSettings("2048-2048-2048", 0.125, "record")
+    small = PretrainSettings.create((tmp_path,), tmp_path / "run", "small")
     assert small.preset == "small"
-    assert (small.epochs, small.batch_size, small.projector) == (120, 64, "512-512-512")
-    assert small.normalisation == "none"
-    assert (small.gamma, small.lambd, small.width) == (paper.gamma, paper.lambd, paper.width)
+    assert (small.optimizer.epochs, small.optimizer.batch_size) == (120, 64)
+    assert small.model == ModelSettings("512-512-512", 0.125, "none")
+    assert small.loss == paper.loss
     with pytest.raises(LfbtError, match="preset: 'huge' is not one of paper, small"):
-        preset_settings("huge", (), tmp_path)  # type: ignore[arg-type]
+        PretrainSettings.create((), tmp_path, "huge")
 
 
 @pytest.mark.parametrize(
@@ -513,15 +514,15 @@ def test_what_cannot_be_done_is_refused(run, tmp_path, changes, message):
 def test_a_batch_of_one_is_refused(tmp_path, n_records, batch_size):
     folder = write_packed(tmp_path / "few", SIGNALS[:n_records])
     with pytest.raises(LfbtError, match=f"batch-size: 2 leaves a batch of one of {n_records} records"):
-        pretrain(settings_of(data_dir=(folder,), run_dir=tmp_path / "run", batch_size=batch_size))
+        Pretrainer(settings_of(data_dir=(folder,), run_dir=tmp_path / "run", batch_size=batch_size)).run()
     assert not (tmp_path / "run").exists()
-    pretrain(settings_of(data_dir=(folder,), run_dir=tmp_path / "run", batch_size=3, epochs=1))
+    Pretrainer(settings_of(data_dir=(folder,), run_dir=tmp_path / "run", batch_size=3, epochs=1)).run()
 
 
 def test_too_short_records_are_refused(tmp_path):
     folder = write_packed(tmp_path / "short", SIGNALS[:, :, :31])
     with pytest.raises(LfbtError, match="n_samples: 31 "):
-        pretrain(settings_of(data_dir=(folder,), run_dir=tmp_path / "run"))
+        Pretrainer(settings_of(data_dir=(folder,), run_dir=tmp_path / "run")).run()
     assert not (tmp_path / "run").exists()
 
 
@@ -549,7 +550,7 @@ def stop_at_step(monkeypatch, n_steps):
             raise StopError
         return lfbt_loss(*args)
 
-    monkeypatch.setattr(pretrain_module, "lfbt_loss", stopping)
+    monkeypatch.setattr("lfbt.losses.lfbt.lfbt_loss", stopping)
 
 
 @pytest.mark.parametrize(
@@ -700,7 +701,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_spares_the_last_save(longer,
             result = lfbt_loss(*args)
             return result._replace(total=result.total * math.nan) if next(steps) == 6 else result
 
-        patch.setattr(pretrain_module, "lfbt_loss", spoilt)
+        patch.setattr("lfbt.losses.lfbt.lfbt_loss", spoilt)
         with pytest.raises(LfbtError, match=r"epoch 4 step 1: the loss is not finite \(nan\) for the records r\d, "):
             run(**LONGER)
     assert [line["epoch"] for line in read_lines(tmp_path / "run" / "history.jsonl")] == [1, 2, 3]

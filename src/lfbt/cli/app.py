@@ -121,7 +121,7 @@ def _parse(
 
     try:
         with registry:
-            config = (tyro.conf.FlagCreatePairsOff, *markers)
+            config = (tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes, *markers)
             return tyro.cli(target, prog=prog, description=what, args=list(words), config=config, **options)
     except _RefusedError as error:
         raise LfbtError(str(error)) from error
@@ -184,16 +184,16 @@ def _check(words: Sequence[str]) -> None:
 def _pretrain(words: Sequence[str]) -> None:
     import tyro
 
-    from lfbt.training.pretraining import pretrain
-    from lfbt.training.settings import PretrainSettings, preset_settings
+    from lfbt.training.pretraining import Pretrainer
+    from lfbt.training.settings import DataSettings, PretrainSettings, apply_preset
 
     # The preset sets the defaults of the other options, so it is read before them.
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     first.add_argument("--preset", default="paper")
     preset = first.parse_known_args(list(words))[0].preset
-    default = preset_settings(preset, data_dir=tyro.MISSING, run_dir=tyro.MISSING)
+    default = apply_preset(PretrainSettings(DataSettings(tyro.MISSING), tyro.MISSING), preset)
     settings = _parse(PretrainSettings, "lfbt pretrain", COMMANDS["pretrain"], words, default=default)
-    run_dir = pretrain(settings)
+    run_dir = Pretrainer(settings).run()
     if is_main():
         print(f"{run_dir}: the encoder is in {run_dir / 'encoder'}; use it with --checkpoint {run_dir}")
 

@@ -26,15 +26,8 @@ from lfbt.evaluation.trials import (
 )
 from lfbt.models.encoder import LeadEncoders
 from lfbt.models.heads import Head
-from lfbt.training.distributed import (
-    BatchNorm,
-    Launch,
-    Precision,
-    check_batch_norm,
-    check_shard_sizes,
-    init_distributed,
-    select_device,
-)
+from lfbt.training.distributed import MixedPrecision, World, check_shard_sizes, init_distributed, select_device
+from lfbt.training.settings import BatchNorm, Precision
 from lfbt.utils.collectives import all_gather_rows, all_reduce_sum, broadcast_buffers
 from lfbt.utils.progress import progress_bar
 from lfbt.utils.validation import check_range
@@ -63,24 +56,23 @@ def finetune(settings: FinetuneSettings) -> list[dict[str, Any]]:
     processes share the work, the main one writes, and the others return nothing. Raises LfbtError as `open_task` does,
     and for a loss that is not finite.
     """
-    check_batch_norm(settings.batch_norm)
     check_range("learning-rate", settings.learning_rate, "(0, 1000]")
     kind = "scratch" if settings.from_scratch else "finetune"
-    with init_distributed(select_device(settings.device), settings.precision) as launch, contextlib.ExitStack() as held:
-        trials = launch.together(lambda: list_trials(settings))
-        task = launch.together(lambda: _open(settings, launch))
-        launch.check_same(
-            dataclasses.asdict(settings) | {"data_hash": task.dataset.hash, "kind of device": task.device.type}
-        )
+    with init_distributed(select_device(settings.device)) as world, contextlib.ExitStack() as held:
+        trials = world.run_on_all(lambda: list_trials(settings))
+        task = world.run_on_all(lambda: _open(settings, world))
+        values = dataclasses.asdict(settings) | {"data_hash": task.dataset.hash, "kind of device": task.device.type}
+        own = ("data_dir", "run_dir", "checkpoint", "device", "workers")
+        world.check_same({name: value for name, value in values.items() if name not in own})
         series = series_folder(kind, settings, task, trials)
-        launch.together(lambda: held.enter_context(series) if launch.is_main else None)
-        done = launch.from_main([finished(trial) for trial in trials])
+        world.run_on_all(lambda: held.enter_context(series) if world.is_main else None)
+        done = world.broadcast_object([finished(trial) for trial in trials])
         for trial, is_done in zip(trials, done, strict=True):
             if not is_done:
-                _run(kind, settings, task, trial, launch)
-        if launch.is_main:
+                _run(kind, settings, task, trial, world)
+        if world.is_main:
             write_series(settings.run_dir, trials)
-    return [results_of(trial) for trial in trials] if launch.is_main else []
+    return [results_of(trial) for trial in trials] if world.is_main else []
 
 
 class _Classifier(nn.Module):
@@ -95,76 +87,70 @@ class _Classifier(nn.Module):
         return logits
 
 
-def _open(settings: FinetuneSettings, launch: Launch) -> Task:
-    task = open_task(settings, settings.from_scratch, launch.device)
-    least = 1 if launch.n_processes == 1 or settings.batch_norm == "global" else 2
+def _open(settings: FinetuneSettings, world: World) -> Task:
+    task = open_task(settings, settings.from_scratch, world.device)
+    MixedPrecision(settings.precision, world.device)  # refused before any work
     for fraction in settings.fraction:
         for seed in settings.seeds:
             for fold in range(len(task.folds)):
                 train = task.rows(fold, fraction, seed)["train"]
                 sizes = [len(batch) for batch in epoch_batches(train, settings.batch_size, seed, 0)]
-                check_shard_sizes(sizes, launch.n_processes, least)
+                check_shard_sizes(sizes, world, settings.batch_norm)
     return task
 
 
-def _run(kind: str, settings: FinetuneSettings, task: Task, trial: Trial, launch: Launch) -> None:
+def _run(kind: str, settings: FinetuneSettings, task: Task, trial: Trial, world: World) -> None:
     """Train and score one trial; the main process writes its folder."""
     folds = []
     for fold in range(len(task.folds)):
         encoder = task.encoder(trial.seed)
-        encoder.shared_statistics = launch.n_processes > 1 and settings.batch_norm == "global"
+        encoder.shared_statistics = world.size > 1 and settings.batch_norm == "global"
         rows = task.rows(fold, trial.fraction, trial.seed)
         what = kind if len(task.folds) == 1 else f"{kind}, fold {fold + 1}/{len(task.folds)}"
-        folds.append(_fit(task, encoder, rows, settings, trial.seed, launch, what))
-        launch.accelerator.free_memory()
-    launch.together(lambda: write_results(kind, settings, task, trial, folds, encoder) if launch.is_main else None)
+        folds.append(_fit(task, encoder, rows, settings, trial.seed, world, what))
+    world.run_on_all(lambda: write_results(kind, settings, task, trial, folds, encoder) if world.is_main else None)
 
 
 def _fit(
-    task: Task, encoder: LeadEncoders, rows: Rows, settings: FinetuneSettings, seed: int, launch: Launch, what: str
+    task: Task, encoder: LeadEncoders, rows: Rows, settings: FinetuneSettings, seed: int, world: World, what: str
 ) -> Fitted:
     """Train `encoder` in place, together with a new head; it ends as in the kept epoch."""
     config = encoder.config
     classifier = _Classifier(encoder, new_head(task, len(config.leads) * config.n_features, seed))
     optimizer = torch.optim.Adam(classifier.parameters(), lr=settings.learning_rate, fused=True)
-    model, optimizer = launch.accelerator.prepare(classifier, optimizer)
-    scaler = launch.accelerator.scaler
-    if scaler is not None:
-        # One training does not go on with the scale that another one ended with.
-        scaler.load_state_dict(type(scaler)().state_dict())
+    model, precision = world.parallelise(classifier), MixedPrecision(settings.precision, world.device)
     targets = task.loss_targets(np.arange(len(task.dataset)))
     val_targets = task.loss_targets(rows["val"])
     n_steps = len(epoch_batches(rows["train"], settings.batch_size, seed, 0)) * settings.epochs
     history: list[dict[str, float]] = []
-    with progress_bar(n_steps, what, launch.is_main) as bar:
+    with progress_bar(n_steps, what, world.is_main) as bar:
         for epoch in range(settings.epochs):
             batches = epoch_batches(rows["train"], settings.batch_size, seed, epoch)
-            shares = [launch.share(batch) for batch in batches]
+            shares = [world.shard(batch) for batch in batches]
             losses = torch.zeros((), device=task.device)
             model.train()
             signals_of = prefetch_batches(task.dataset, shares, config.normalisation, task.device, settings.workers)
             for batch, share, signals in zip(batches, shares, signals_of, strict=True):
-                loss = task.loss(model(signals), targets[torch.from_numpy(share)])
+                loss = task.loss(precision.forward(model, signals), targets[torch.from_numpy(share)])
                 optimizer.zero_grad(set_to_none=True)
                 # The mean of the processes' gradients is that of the whole batch then.
-                launch.accelerator.backward(loss * (len(share) * launch.n_processes / len(batch)))
-                optimizer.step()
+                precision.step(loss * (len(share) * world.size / len(batch)), optimizer)
                 losses += loss.detach() * len(share)
                 bar.advance()
-            if launch.n_processes > 1:
+            if world.size > 1:
                 all_reduce_sum(losses)
                 broadcast_buffers(classifier)
             train_loss = losses.item() / len(rows["train"])
-            val_loss = task.loss(_logits(task, classifier, rows["val"], settings.workers, launch), val_targets).item()
+            val_loss = task.loss(_logits(task, classifier, rows["val"], settings.workers, world), val_targets).item()
             if not np.isfinite(train_loss) or not np.isfinite(val_loss):
-                raise launch.failure(f"epoch {epoch + 1}: the loss is not finite; try a lower --learning-rate")
+                raise world.error(f"epoch {epoch + 1}: the loss is not finite; try a lower --learning-rate")
             if not history or val_loss < min(line["val_loss"] for line in history):
                 best, best_epoch = copy.deepcopy(classifier.state_dict()), epoch + 1
             history.append({"epoch": epoch + 1, "train_loss": train_loss, "val_loss": val_loss})
             bar.say(f"epoch {epoch + 1}/{settings.epochs}  train loss {train_loss:.4f}  validation loss {val_loss:.4f}")
     classifier.load_state_dict(best)
     probabilities = {
-        split: classifier.head.probabilities(_logits(task, classifier, rows[split], settings.workers, launch))
+        split: classifier.head.probabilities(_logits(task, classifier, rows[split], settings.workers, world))
         for split in ("val", "test")
     }
     lowest = history[best_epoch - 1]["val_loss"]
@@ -172,12 +158,12 @@ def _fit(
 
 
 @torch.no_grad()
-def _logits(task: Task, classifier: _Classifier, rows: NDArray[np.int64], workers: int, launch: Launch) -> Tensor:
+def _logits(task: Task, classifier: _Classifier, rows: NDArray[np.int64], workers: int, world: World) -> Tensor:
     """Logits ``[records, classes]`` of `rows`, the encoder in evaluation mode; each process has computed its part."""
     classifier.eval()
-    batches = sequential_batches(launch.share(rows))
+    batches = sequential_batches(world.shard(rows))
     signals_of = prefetch_batches(task.dataset, batches, classifier.encoder.config.normalisation, task.device, workers)
     parts = [classifier.head(classifier.encoder(signals).flatten(1)) for signals in signals_of]
     logits = torch.cat(parts) if parts else torch.zeros(0, len(task.dataset.classes), device=task.device)
-    sizes = launch.sizes(len(rows))
+    sizes = world.shard_sizes(len(rows))
     return logits if sizes is None else all_gather_rows(logits, sizes)

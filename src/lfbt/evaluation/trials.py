@@ -23,6 +23,7 @@ from lfbt.models.heads import HEAD, Head, save_head
 from lfbt.models.pretrained import load_history, save_encoder, weights_hash
 from lfbt.runs.history import HISTORY
 from lfbt.runs.run_folder import ENCODER_FOLDER, PREDICTIONS, RESULTS, TABLE, acquire_run_folder
+from lfbt.runs.settings import RunSettings
 from lfbt.sources.listing import SPLITS
 from lfbt.utils.files import PARTIAL, atomic_file, atomic_folder, check_unoccupied
 from lfbt.utils.json_files import read_json, write_json
@@ -101,8 +102,9 @@ def series_folder(kind: str, settings: ClassifySettings, task: Task, trials: Seq
     content = dataclasses.asdict(settings)
     del content["resume"]
     encoder = None if task.loaded is None else weights_hash(task.loaded)
-    known = {"lfbt_version": lfbt.__version__, "kind": kind, "data_hash": task.dataset.hash, "encoder": encoder}
-    with acquire_run_folder(settings.run_dir, known | content, settings.resume):
+    known = RunSettings(lfbt.__version__, content, kind, data_hash=task.dataset.hash, encoder=encoder)
+    free = frozenset({"data_dir", "run_dir", "checkpoint", "device", "workers", "allow_test_records"})
+    with acquire_run_folder(settings.run_dir, known, free, settings.resume):
         # A trial that a kill interrupted while it was written.
         for half in settings.run_dir.glob(PARTIAL):
             shutil.rmtree(half)

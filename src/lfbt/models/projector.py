@@ -9,7 +9,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lfbt.errors import LfbtError
 from lfbt.utils.collectives import sync_batch_norm
 from lfbt.utils.tensors import to_full_precision
 
@@ -89,11 +88,3 @@ def _standardise(x: Tensor, scale: Tensor | None = None, shift: Tensor | None = 
 
     x = to_full_precision(x)
     return of(x) if x.ndim == 2 else torch.stack([of(view) for view in x.unbind()])
-
-
-def parse_projector(text: str) -> tuple[int, ...]:
-    """Layer sizes from ``2048-2048-2048``. Raises LfbtError for anything else."""
-    parts = text.split("-")
-    if not all(part.isdecimal() and int(part) > 0 for part in parts):
-        raise LfbtError(f"projector: {text!r} is not a list of layer sizes such as 2048-2048-2048")
-    return tuple(int(part) for part in parts)

@@ -27,7 +27,6 @@ from lfbt.errors import LfbtError
 from lfbt.evaluation.fine_tuning import FinetuneSettings, finetune
 from lfbt.evaluation.probing import ProbeSettings, probe
 from lfbt.models.pretrained import CONFIG, load_encoder, load_history
-from lfbt.models.projector import parse_projector
 from lfbt.paper.protocol import (
     FRACTIONS,
     GAMMAS,
@@ -42,8 +41,8 @@ from lfbt.paper.protocol import (
 from lfbt.runs.run_folder import ENCODER_FOLDER, RESULTS
 from lfbt.sources import SOURCES, Source
 from lfbt.sources.listing import Listing
-from lfbt.training.pretraining import pretrain
-from lfbt.training.settings import PretrainSettings, preset_settings
+from lfbt.training.pretraining import Pretrainer
+from lfbt.training.settings import PretrainSettings, parse_projector
 from lfbt.utils.files import PARTIAL, atomic_file
 from lfbt.utils.interrupts import StoppedError
 from lfbt.utils.json_files import read_json, write_json
@@ -357,18 +356,24 @@ def _pretraining(settings: ReproduceSettings, gamma: float) -> Stage:
         return (saved / CONFIG).is_file() and load_history(saved).get("epochs_done") == settings.pretrain_epochs
 
     return Stage(
-        f"pretrain/{folder.name}", f"pretrain γ {gamma}", is_done, lambda: pretrain(_pretrain_settings(settings, gamma))
+        f"pretrain/{folder.name}",
+        f"pretrain γ {gamma}",
+        is_done,
+        lambda: Pretrainer(_pretrain_settings(settings, gamma)).run(),
     )
 
 
 def _pretrain_settings(settings: ReproduceSettings, gamma: float) -> PretrainSettings:
     data, folder = settings.out / "data" / "ningbo", settings.out / "pretrain" / f"gamma-{gamma}"
-    default = preset_settings("small" if settings.quick else "paper", (data,), folder)
+    preset = "small" if settings.quick else "paper"
+    default = PretrainSettings.create(data, folder, preset).optimizer
     batch_size, epochs = settings.batch_size, settings.pretrain_epochs
     if settings.quick:
         batch_size = min(batch_size, int(read_json(data / MANIFEST)["records"]))
-    return dataclasses.replace(
-        default,
+    return PretrainSettings.create(
+        data,
+        folder,
+        preset,
         gamma=gamma,
         epochs=epochs,
         batch_size=batch_size,

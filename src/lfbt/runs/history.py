@@ -49,6 +49,10 @@ class PretrainingEpoch:
     rank: float | None = None
     spread: dict[str, float] = dataclasses.field(default_factory=dict)
 
+    def with_quality(self, val_auroc: float | None, rank: float, spread: dict[str, float]) -> PretrainingEpoch:
+        """Add the quality of the encoder after this epoch."""
+        return dataclasses.replace(self, val_auroc=val_auroc, rank=rank, spread=spread)
+
     def figures(self) -> dict[str, float]:
         """Every number but the epoch's by its name, for trackers."""
         return {name: value for name, value in self.to_dict().items() if name != "epoch"}

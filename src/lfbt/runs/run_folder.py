@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
 from lfbt.errors import LfbtError
+from lfbt.runs.settings import SETTINGS, RunSettings
 from lfbt.utils.files import PARTIAL, check_unoccupied
-from lfbt.utils.json_files import read_json, write_json
 
-SETTINGS = "settings.json"
 #: What a run folder of a classifier has instead, and the probabilities of its test records.
 RESULTS = "results.json"
 PREDICTIONS = "predictions.csv"
@@ -31,7 +28,7 @@ _PATIENCE_SECONDS = 2.0
 
 
 @contextlib.contextmanager
-def acquire_run_folder(folder: Path, settings: Mapping[str, Any], resume: bool) -> Iterator[bool]:
+def acquire_run_folder(folder: Path, settings: RunSettings, free: frozenset[str], resume: bool) -> Iterator[bool]:
     """Hold `folder` for a run with `settings`; says whether there is one to go on with.
 
     A new folder that holds no more than its settings when the block fails is removed again.
@@ -51,9 +48,9 @@ def acquire_run_folder(folder: Path, settings: Mapping[str, Any], resume: bool) 
         _remove_half_written(folder)
         there = (folder / SETTINGS).is_file()
         if there:
-            _check_same(settings, read_json(folder / SETTINGS), folder)
+            _check_same(settings, RunSettings.load(folder), free, folder)
         else:
-            write_json(folder / SETTINGS, settings)
+            settings.save(folder)
         try:
             yield there
         finally:
@@ -100,9 +97,10 @@ FREE_ON_RESUME = frozenset(
 )  # fmt: skip
 
 
-def _check_same(settings: Mapping[str, Any], was: Mapping[str, Any], folder: Path) -> None:
-    now = json.loads(json.dumps(settings, default=str))
-    changed = [name for name in now if name not in FREE_ON_RESUME and now[name] != was.get(name)]
+def _check_same(settings: RunSettings, earlier: RunSettings, free: frozenset[str], folder: Path) -> None:
+    now, was = settings.to_dict(), earlier.to_dict()
+    compared = [name for name in now if name not in free and name != "lfbt_version"]
+    changed = [name for name in compared if now[name] != was.get(name)]
     if changed:
         name = changed[0]
         if name not in was:

@@ -25,8 +25,8 @@ class RunSettings:
     lfbt_version: str
     settings: dict[str, Any]
     kind: str = "pretrain"
-    data_hash: str | None = None
     records: int | None = None
+    data_hash: str | None = None
     records_hash: str | None = None
     quality_hash: str | None = None
     encoder: str | None = None
@@ -36,10 +36,14 @@ class RunSettings:
 
     def to_dict(self) -> dict[str, Any]:
         """All of it side by side, as the file has it: plain JSON values."""
-        content = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        settings = content.pop("settings")
-        known = {name: value for name, value in content.items() if value is not None}
-        plain: dict[str, Any] = json.loads(json.dumps(known | settings, default=str))
+        if self.kind == "pretrain":
+            names = ["records", "data_hash", "synthetic", "names_assumed", "quality_hash"]
+            names += [name for name in ("records_hash", "processes") if getattr(self, name) is not None]
+        else:
+            names = ["kind", "data_hash", "encoder"]
+        known = {name: getattr(self, name) for name in names}
+        content = {"lfbt_version": self.lfbt_version} | self.settings | known
+        plain: dict[str, Any] = json.loads(json.dumps(content, default=str))
         return plain
 
     def save(self, folder: Path) -> None:

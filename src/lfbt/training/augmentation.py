@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lfbt.training.settings import LONGEST_TIME_OUT, SHORTEST_CROP
+
 N_DRAWS = 4
-#: Of a record, at least this part stays in a view's crop, and at most that part of the view is set to zero.
-SHORTEST_CROP, LONGEST_TIME_OUT = 0.5, 0.5
 _RECORDS_AT_ONCE = 16
 
 

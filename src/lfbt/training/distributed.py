@@ -1,7 +1,4 @@
-"""One process or several, launched by torchrun or accelerate: device, precision, and what all must hear of.
-
-Hugging Face Accelerate finds out how the process was launched, wraps the model and scales gradients of half precision.
-"""
+"""One process or several, launched by torchrun or accelerate: ranks, devices, data parallelism, mixed precision."""
 
 from __future__ import annotations
 
@@ -10,81 +7,84 @@ import dataclasses
 import datetime
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 import torch.distributed as dist
+from torch import Tensor, nn
 
 from lfbt.errors import LfbtError
-from lfbt.runs.trackers import finish_trackers
+from lfbt.training.settings import BatchNorm, Precision
 from lfbt.utils.collectives import shard_sizes
 from lfbt.utils.device import resolve_device
 
 if TYPE_CHECKING:
     import numpy as np
-    from accelerate import Accelerator
     from numpy.typing import NDArray
 
+ResultT = TypeVar("ResultT")
 
-Precision = Literal["fp32", "bf16", "fp16"]
-BatchNorm = Literal["global", "process"]
+# Others wait while the main process saves, or evaluates the encoder.
+_TIMEOUT = datetime.timedelta(hours=2)
 
-_ResultT = TypeVar("_ResultT")
-
-# What each of several processes may have its own of.
-_OF_A_PROCESS = {"data_dir", "run_dir", "checkpoint", "quality_data", "quality_hash", "device", "workers"}
-
-# Others wait while the main process saves, or looks at the encoder's quality.
-_PATIENCE = datetime.timedelta(hours=2)
-
-# Accelerate's own word for each precision.
-_MIXED_PRECISION = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
+_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+# How accelerate launch asks for what lfbt does not do.
+_UNSUPPORTED = {
+    "ACCELERATE_USE_DEEPSPEED": "DEEPSPEED",
+    "ACCELERATE_USE_FSDP": "FSDP",
+    "ACCELERATE_USE_MEGATRON_LM": "MEGATRON_LM",
+}
 
 
 @dataclasses.dataclass(frozen=True)
-class Launch:
-    """How this process was launched.
+class World:
+    """The processes that compute together, seen from one of them.
 
-    device: its own; rank: its number among the `n_processes`, the main one's is 0. `control` is a group on CPUs for
-    messages, where there are several processes.
+    device: that of this process; rank: its number among `size`, the main one's is 0; control: a group on CPUs for
+    messages, where there are several.
     """
 
-    accelerator: Accelerator
     device: torch.device
-    n_processes: int
-    rank: int
+    rank: int = 0
+    size: int = 1
     control: Any = None
 
     @property
     def is_main(self) -> bool:
-        """Whether this is the one process that writes and prints."""
+        """Whether this is the process that writes and prints."""
         return self.rank == 0
 
-    def sizes(self, n_records: int) -> list[int] | None:
-        """How many of a batch's records each process has; None where there is one process."""
-        return shard_sizes(n_records, self.n_processes) if self.n_processes > 1 else None
+    def shard_sizes(self, n_records: int) -> list[int] | None:
+        """Records of a batch in each process; None for one process."""
+        return shard_sizes(n_records, self.size) if self.size > 1 else None
 
-    def share(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The part of a batch that this process has."""
-        sizes = shard_sizes(len(rows), self.n_processes)
+    def shard(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The rows of a batch that this process computes with."""
+        sizes = shard_sizes(len(rows), self.size)
         start = sum(sizes[: self.rank])
         return rows[start : start + sizes[self.rank]]
 
-    def together(self, function: Callable[[], _ResultT]) -> _ResultT:
-        """What `function` returns, once it has returned in every process.
+    def parallelise(self, model: nn.Module) -> nn.Module:
+        """Wrap a model so that gradients are averaged over the processes; one process has it as it is."""
+        if self.size == 1:
+            return model
+        ids = [self.device.index] if self.device.type == "cuda" else None
+        return nn.parallel.DistributedDataParallel(model, device_ids=ids, gradient_as_bucket_view=True)
 
-        Where it raises LfbtError in any of them, the first of these raises it, and the others end with status 2 in
-        silence.
+    def run_on_all(self, function: Callable[[], ResultT]) -> ResultT:
+        """Call `function` in every process and return its result once all have.
+
+        Where it raises LfbtError in any process, the first of these raises it, and the others exit silently with
+        status 2.
         """
-        if self.n_processes == 1:
+        if self.size == 1:
             return function()
         failure: LfbtError | None = None
         try:
             result = function()
         except LfbtError as error:
             failure = error
-        failed: list[bool] = [False] * self.n_processes
+        failed: list[bool] = [False] * self.size
         dist.all_gather_object(failed, failure is not None, group=self.control)
         if not any(failed):
             return result
@@ -92,42 +92,38 @@ class Launch:
             raise failure
         raise SystemExit(2)
 
-    def from_main(self, value: _ResultT) -> _ResultT:
+    def broadcast_object(self, value: ResultT) -> ResultT:
         """The main process's `value`, in every process."""
-        values = [value] * self.n_processes
-        if self.n_processes > 1:
+        values = [value] * self.size
+        if self.size > 1:
             dist.all_gather_object(values, value, group=self.control)
         return values[0]
 
-    def failure(self, text: str) -> BaseException:
-        """What to raise in this process for what all of them have found: the main one tells of it."""
-        return LfbtError(text) if self.is_main else SystemExit(2)
+    def error(self, message: str) -> BaseException:
+        """What to raise in this process for an error that all have found: the main one reports it."""
+        return LfbtError(message) if self.is_main else SystemExit(2)
 
-    def check_same(self, settings: Mapping[str, Any]) -> None:
-        """Raise LfbtError where processes were given other settings, or have other data, than the main one.
-
-        Paths, devices and readers may differ.
-        """
-        settings = {name: value for name, value in settings.items() if name not in _OF_A_PROCESS}
+    def check_same(self, values: Mapping[str, Any]) -> None:
+        """Raise LfbtError where processes were launched with other settings, or have other data, than the main one."""
 
         def check() -> None:
-            for name, value in settings.items():
-                if value != all_settings[0][name]:
+            for name, value in values.items():
+                if value != all_values[0][name]:
                     raise LfbtError(
-                        f"{name} is {value} in process {self.rank} but {all_settings[0][name]} in the main one; "
+                        f"{name} is {value} in process {self.rank} but {all_values[0][name]} in the main one; "
                         "launch all with the same words, on the same data"
                     )
 
-        if self.n_processes > 1:
-            all_settings: list[dict[str, Any]] = [{}] * self.n_processes
-            dist.all_gather_object(all_settings, settings, group=self.control)
-            self.together(check)
+        if self.size > 1:
+            all_values: list[dict[str, Any]] = [{}] * self.size
+            dist.all_gather_object(all_values, dict(values), group=self.control)
+            self.run_on_all(check)
 
-    def ask(self, said_here: Callable[[], bool]) -> Callable[[], bool]:
-        """A function that tells whether any process has said so; the answer travels while all compute."""
-        if self.n_processes == 1:
-            return said_here
-        flag = torch.tensor([int(said_here())])
+    def any_rank(self, here: Callable[[], bool]) -> Callable[[], bool]:
+        """A function that returns whether `here` is true in any process; the answer travels while all compute."""
+        if self.size == 1:
+            return here
+        flag = torch.tensor([int(here())])
         work = dist.all_reduce(flag, op=dist.ReduceOp.MAX, group=self.control, async_op=True)
 
         def answer() -> bool:
@@ -136,114 +132,143 @@ class Launch:
 
         return answer
 
-    def wait_for_all(self) -> None:
-        """Go on when every process is here."""
-        if self.n_processes > 1:
+    def barrier(self) -> None:
+        """Wait for every process."""
+        if self.size > 1:
             dist.barrier(group=self.control)
 
 
-def select_device(name: str) -> torch.device:
-    """The device called `name`, as `resolve_device` has it; of several processes on a host each has its own GPU."""
-    local_rank = os.environ.get("LOCAL_RANK")
-    if name not in ("auto", "cpu", "cuda") and int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise LfbtError(f"device: {name!r} is one device, but several processes were launched; take auto, cpu or cuda")
-    if local_rank is not None and name in ("auto", "cuda") and torch.cuda.is_available():
-        torch.cuda.set_device(int(local_rank) % torch.cuda.device_count())
-    return resolve_device(name)
+@contextlib.contextmanager
+def init_distributed(device: torch.device) -> Iterator[World]:
+    """Join the processes that torchrun or accelerate launch has described in the environment.
 
-
-def check_batch_norm(batch_norm: str) -> None:
-    """Raise LfbtError for a kind of batch normalisation that is none."""
-    if batch_norm not in get_args(BatchNorm):
-        raise LfbtError(f"batch-norm: {batch_norm!r} is not one of {', '.join(get_args(BatchNorm))}")
-
-
-def check_precision(precision: str, device: torch.device) -> None:
-    """Raise LfbtError for a precision that is none, or that the device or the launcher is at odds with."""
-    if precision not in get_args(Precision):
-        raise LfbtError(f"precision: {precision!r} is not one of {', '.join(get_args(Precision))}")
-    if precision == "fp16" and device.type == "cpu":
-        raise LfbtError("precision: fp16 needs a GPU; take bf16 or fp32 on a CPU")
-    by_launcher = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
-    if by_launcher not in ("no", _MIXED_PRECISION[precision]):
-        raise LfbtError(f"precision: accelerate launch was told {by_launcher}, lfbt {precision}; give both the same")
+    Raises LfbtError for a launcher that was asked for what lfbt does not do and, while the block runs, when another
+    process is lost.
+    """
+    size = _read_environment()
+    if size == 1:
+        with _deterministic():
+            yield World(device)
+        return
+    if not dist.is_initialized():
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_TIMEOUT)
+    world = World(device, dist.get_rank(), size, dist.new_group(backend="gloo", timeout=_TIMEOUT))
+    try:
+        with _deterministic():
+            yield world
+        world.barrier()
+        dist.destroy_process_group()
+    except RuntimeError as error:
+        if not _is_lost_connection(error):
+            raise
+        raise LfbtError(
+            f"process {world.rank} of {size} lost another one ({str(error).splitlines()[0][:120]}); what that one "
+            "printed last tells why"
+        ) from error
 
 
 @contextlib.contextmanager
-def init_distributed(
-    device: torch.device, precision: Precision = "fp32", trackers: Sequence[str] = (), folder: Path | None = None
-) -> Iterator[Launch]:
-    """The launch that this process is part of, as torchrun or accelerate has described it in the environment.
+def _deterministic() -> Iterator[None]:
+    """A resumed run must equal one that was never stopped."""
+    before = torch.backends.cudnn.deterministic
+    torch.backends.cudnn.deterministic = True
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.deterministic = before
 
-    trackers: Accelerate's names of those that are to be told of the run; folder: where such a one may write.
 
-    Raises LfbtError for a precision that cannot be had, for a launcher that was told to do what lfbt does not, and,
-    while the block runs, when another process is lost.
-    """
-    from accelerate import Accelerator
-    from accelerate.state import AcceleratorState, GradientState
-    from accelerate.utils import DistributedDataParallelKwargs, DistributedType, InitProcessGroupKwargs
-
-    check_precision(precision, device)
-    if "ACCELERATE_USE_CPU" in os.environ and "MASTER_ADDR" in os.environ and "RANK" not in os.environ:
+def _read_environment() -> int:
+    """The number of processes. Raises LfbtError for a launch that lfbt cannot be part of."""
+    environment = os.environ
+    for variable, name in _UNSUPPORTED.items():
+        if environment.get(variable, "false").lower() in ("1", "true"):
+            raise LfbtError(f"accelerate launch: {name} is not supported; launch without it")
+    if "ACCELERATE_USE_CPU" in environment and "MASTER_ADDR" in environment and "RANK" not in environment:
         raise LfbtError(
             "accelerate launch without --multi_gpu starts one process only, whatever --num_processes says; say "
             "accelerate launch --multi_gpu --num_processes N -m lfbt … (on CPUs too), or torchrun --nproc-per-node N"
         )
-    accelerator = Accelerator(
-        cpu=device.type == "cpu",
-        mixed_precision=_MIXED_PRECISION[precision],
-        log_with=list(trackers) or None,
-        project_dir=None if folder is None else str(folder),
-        device_placement=False,
-        kwargs_handlers=[
-            DistributedDataParallelKwargs(gradient_as_bucket_view=True),
-            InitProcessGroupKwargs(timeout=_PATIENCE),
-        ],
-    )
-    n_processes = accelerator.num_processes
-    several = n_processes > 1
-    deterministic = torch.backends.cudnn.deterministic
-    failure: BaseException | None = None
-    try:
-        # A run that goes on must equal one that was never stopped.
-        torch.backends.cudnn.deterministic = True
-        kind = accelerator.distributed_type
-        if kind not in (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU):
-            raise LfbtError(f"accelerate launch: {kind.value} is not supported; launch without it")
-        control = dist.new_group(backend="gloo", timeout=_PATIENCE) if several else None
-        here = accelerator.device if several else device
-        launch = Launch(accelerator, here, n_processes, accelerator.process_index, control)
-        yield launch
-        launch.wait_for_all()
-        if several:
-            dist.destroy_process_group()
-    except BaseException as error:
-        failure = error
-        if not (several and isinstance(error, RuntimeError) and _is_of_connection(error)):
-            raise
+    size = _integer("WORLD_SIZE", 1)
+    if size > 1:
+        _integer("RANK")
+    return size
+
+
+def _integer(variable: str, default: int | None = None) -> int:
+    text = os.environ.get(variable)
+    if text is None and default is not None:
+        return default
+    if text is None or not text.isdecimal():
         raise LfbtError(
-            f"process {accelerator.process_index} of {n_processes} lost another one "
-            f"({str(error).splitlines()[0][:120]}); what that one said last tells why"
-        ) from error
-    finally:
-        finish_trackers(accelerator, failure)
-        torch.backends.cudnn.deterministic = deterministic
-        # Accelerate remembers the first launch of a process for good; the next one may be on another device.
-        AcceleratorState._reset_state(reset_partial_state=True)
-        GradientState._reset_state()
+            f"{variable}: {text!r} is not the number that torchrun sets; launch by torchrun, or unset WORLD_SIZE"
+        )
+    return int(text)
 
 
-def _is_of_connection(error: RuntimeError) -> bool:
+def select_device(name: str) -> torch.device:
+    """The device called `name`, as `resolve_device` has it; of several processes on a host each has its own GPU."""
+    if name not in ("auto", "cpu", "cuda") and _integer("WORLD_SIZE", 1) > 1:
+        raise LfbtError(f"device: {name!r} is one device, but several processes were launched; take auto, cpu or cuda")
+    if "LOCAL_RANK" in os.environ and name in ("auto", "cuda") and torch.cuda.is_available():
+        device = torch.device("cuda", _integer("LOCAL_RANK") % torch.cuda.device_count())
+        torch.cuda.set_device(device)
+        return device
+    return resolve_device(name)
+
+
+def _is_lost_connection(error: RuntimeError) -> bool:
     """Whether other processes could not be reached; gloo has no class of errors of its own."""
     text = str(error).lower()
     return isinstance(error, dist.DistError) or any(word in text for word in ("gloo", "nccl", "connection", "peer"))
 
 
-def check_shard_sizes(batch_sizes: Sequence[int], n_processes: int, least: int) -> None:
-    """Raise LfbtError unless each process has at least `least` records of every batch."""
-    if min(batch_sizes) // n_processes < least:
+def check_shard_sizes(batch_sizes: Sequence[int], world: World, batch_norm: BatchNorm) -> None:
+    """Raise LfbtError unless each process has enough records of every batch: two for statistics of its own."""
+    least = 2 if world.size > 1 and batch_norm == "process" else 1
+    if min(batch_sizes) // world.size < least:
         raise LfbtError(
-            f"batch-size: {n_processes} processes cannot have {least} or more each of a batch of {min(batch_sizes)} "
+            f"batch-size: {world.size} processes cannot have {least} or more each of a batch of {min(batch_sizes)} "
             "records; take a larger batch or fewer processes"
         )
+
+
+def check_precision(precision: Precision, device: torch.device) -> None:
+    """Raise LfbtError for a precision that the device or the launcher is at odds with."""
+    if precision == "fp16" and device.type == "cpu":
+        raise LfbtError("precision: fp16 needs a GPU; take bf16 or fp32 on a CPU")
+    by_launcher = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
+    if by_launcher not in ("no", precision):
+        raise LfbtError(f"precision: accelerate launch was told {by_launcher}, lfbt {precision}; give both the same")
+
+
+class MixedPrecision:
+    """Products of matrices in half precision by autocast; for fp16 gradients are scaled, so that none underflow.
+
+    In single precision all of it does nothing. scaler: None where gradients are not scaled.
+    """
+
+    def __init__(self, precision: Precision, device: torch.device) -> None:
+        check_precision(precision, device)
+        self._dtype = _DTYPES.get(precision)
+        self._device = device.type
+        self.scaler = torch.amp.GradScaler(device.type) if precision == "fp16" else None
+
+    def forward(self, model: nn.Module, inputs: Tensor) -> Tensor:
+        """Call the model; its output is in single precision at least."""
+        if self._dtype is None:
+            output: Tensor = model(inputs)
+            return output
+        with torch.autocast(self._device, self._dtype):
+            output = model(inputs)
+        return output.float() if output.dtype == self._dtype else output
+
+    def step(self, loss: Tensor, optimizer: torch.optim.Optimizer) -> None:
+        """Backward pass and optimiser step."""
+        if self.scaler is None:
+            loss.backward()
+            optimizer.step()
+            return
+        self.scaler.scale(loss).backward()
+        self.scaler.step(optimizer)
+        self.scaler.update()

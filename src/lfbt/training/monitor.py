@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lfbt.data.dataset import Dataset
+from lfbt.data.dataset import Dataset, open_dataset
+from lfbt.errors import LfbtError
 from lfbt.models.encoder import LeadEncoders
 from lfbt.models.features import compute_embeddings
+from lfbt.models.pretrained import match
+from lfbt.training.records import TrainingRecords
 
 # Records without labels that rank and spread are measured on.
 _SAMPLE = 1024
 # Of ridge regression's weights; the one with the lowest leave-one-out error on the training records is taken.
 _PENALTIES = np.logspace(-1, 5, 7)
+
+#: Before so many steps, the running statistics of the norms still remember what they were at first.
+STEPS_BEFORE_QUALITY = 50
 
 #: Below these features have collapsed: hardly any differs between records, or all lie along one line.
 LEAST_SPREAD = 0.01
@@ -29,7 +36,7 @@ class Quality:
     """What frozen features are worth.
 
     rank: RankMe, the number of directions that the embeddings fill; spread: of each lead, the features' standard
-    deviation over records, relative to their size; auroc: macro AUROC of a ridge classifier of the validation records
+    deviation over records, relative to their size; auroc: macro AUROC of a ridge classifier on the validation records
     of a labelled data set, where there is one.
     """
 
@@ -41,13 +48,8 @@ class Quality:
         found = "" if self.auroc is None else f"validation AUROC {self.auroc:.4f}, "
         return f"{found}rank {self.rank:.1f}, least spread {min(self.spread.values()):.2f}"
 
-    def figures(self) -> dict[str, float]:
-        """One name and number each, for the history and trackers."""
-        named = {"rank": self.rank} | {f"spread_{lead}": value for lead, value in self.spread.items()}
-        return named if self.auroc is None else {"val_auroc": self.auroc} | named
-
     def collapse(self) -> str | None:
-        """What has collapsed, in words, if something has."""
+        """Describe what has collapsed, if something has."""
         flat = [lead for lead, value in self.spread.items() if value < LEAST_SPREAD]
         if flat:
             return f"the features of {', '.join(flat)} hardly differ between records"
@@ -56,44 +58,54 @@ class Quality:
 
 @dataclasses.dataclass(frozen=True)
 class QualityMonitor:
-    """What quality is measured with: records without labels, and a labelled data set or none.
+    """Evaluates the encoder now and then while it learns.
 
-    rows: of the records without labels; the labelled data set has the encoder's leads.
+    records: without labels, for rank and spread; labelled: a data set with the encoder's leads, or None; every: epochs
+    between evaluations.
     """
 
-    dataset: Dataset
-    rows: NDArray[np.int64]
+    records: TrainingRecords
     labelled: Dataset | None
+    every: int
     device: torch.device
     workers: int
 
-    def measure(self, encoder: LeadEncoders, give_up: Callable[[], bool] = lambda: False) -> Quality | None:
-        """The quality of `encoder`, which is in evaluation mode afterwards; None where `give_up` said so meanwhile."""
+    def should_evaluate(self, epoch: int, n_epochs: int, steps_done: int) -> bool:
+        """Whether to evaluate after `epoch`: the first, the last and every so many, from step 50 on."""
+        return steps_done >= STEPS_BEFORE_QUALITY and (epoch in (1, n_epochs) or epoch % self.every == 0)
 
-        def embeddings_of(dataset: Dataset, rows: NDArray[np.int64]) -> Tensor:
-            return compute_embeddings(encoder, dataset, rows, self.device, self.workers, give_up=give_up)
+    def evaluate(self, encoder: LeadEncoders, should_stop: Callable[[], bool] = lambda: False) -> Quality | None:
+        """Measure the quality of `encoder`, which is in evaluation mode afterwards; None once `should_stop`."""
 
-        embeddings = embeddings_of(self.dataset, self.rows)
-        auroc = None if self.labelled is None or give_up() else _auroc(self.labelled, embeddings_of, give_up)
-        if give_up():
+        def embed(dataset: Dataset, rows: NDArray[np.int64]) -> Tensor:
+            return compute_embeddings(encoder, dataset, rows, self.device, self.workers, give_up=should_stop)
+
+        sample = sample_rows(self.records.rows, self.records.seed)
+        embeddings = embed(self.records.dataset, sample)
+        auroc = None
+        if self.labelled is not None and not should_stop():
+            targets = self.labelled.targets()
+            train, val = self.labelled.rows("train"), self.labelled.rows("val")
+            x_train, x_val = embed(self.labelled, train).cpu(), embed(self.labelled, val).cpu()
+            auroc = None if should_stop() else ridge_auroc(x_train, targets[train], x_val, targets[val])
+        if should_stop():
             return None
-        by_lead = embeddings.unflatten(1, (len(encoder.config.leads), -1))
-        return Quality(
-            rank_me(embeddings),
-            dict(zip(encoder.config.leads, feature_spread(by_lead), strict=True)),
-            auroc,
-        )
+        leads = encoder.config.leads
+        spread = feature_spread(embeddings.unflatten(1, (len(leads), -1)))
+        return Quality(rank_me(embeddings), dict(zip(leads, spread, strict=True)), auroc)
 
 
-def _auroc(
-    labelled: Dataset,
-    embeddings_of: Callable[[Dataset, NDArray[np.int64]], Tensor],
-    give_up: Callable[[], bool],
-) -> float | None:
-    targets = labelled.targets()
-    train, val = labelled.rows("train"), labelled.rows("val")
-    x_train, x_val = (embeddings_of(labelled, rows).cpu() for rows in (train, val))
-    return None if give_up() else ridge_auroc(x_train, targets[train], x_val, targets[val])
+def open_quality_data(folder: Path, split_seed: int, encoder: LeadEncoders) -> Dataset:
+    """Open the labelled data set that quality is measured with; its test records are not used.
+
+    Raises LfbtError where it does not fit the encoder, has no labels, or lacks records for training or validation.
+    """
+    _, labelled = match(encoder, open_dataset(folder, split_seed).select_leads(encoder.config.leads))
+    labelled.targets()
+    for split in ("train", "val"):
+        if not len(labelled.rows(split)):
+            raise LfbtError(f"quality-data: {folder} has no records in split {split}; it needs some")
+    return labelled
 
 
 def sample_rows(rows: NDArray[np.int64], seed: int) -> NDArray[np.int64]:

@@ -1,108 +1,197 @@
-"""How an encoder is pretrained: settings and presets."""
+"""How an encoder is pretrained: settings by concern, and presets."""
 
 from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from lfbt.errors import LfbtError
-from lfbt.losses.lfbt import check_gamma
-from lfbt.losses.objectives import METHODS, Objective
-from lfbt.losses.simclr import check_temperature
-from lfbt.models.projector import parse_projector
-from lfbt.runs.trackers import Tracker, check_trackers
+from lfbt.losses.objectives import Objective
+from lfbt.runs.trackers import TrackerName
 from lfbt.signal import Normalisation
-from lfbt.training.augmentation import LONGEST_TIME_OUT, SHORTEST_CROP
-from lfbt.training.distributed import BatchNorm, Precision, check_batch_norm
+from lfbt.utils import settings as fields
+from lfbt.utils.settings import Affects, LeadNames, Range, Seed
 from lfbt.utils.validation import check_range
 
 Preset = Literal["paper", "small"]
 Schedule = Literal["constant", "cosine"]
+Precision = Literal["fp32", "bf16", "fp16"]
+BatchNorm = Literal["global", "process"]
+
+#: Of a record, at least this part stays in a view's crop, and at most that part of the view is set to zero.
+SHORTEST_CROP, LONGEST_TIME_OUT = 0.5, 0.5
 
 
 @dataclasses.dataclass(frozen=True)
-class PretrainSettings:
-    """How an encoder is pretrained. Defaults are the paper's."""
+class DataSettings:
+    """Which records are learned from."""
 
-    data_dir: tuple[Path, ...]
+    data_dir: Annotated[tuple[Path, ...], Affects.LOCATION]
     """Data sets to learn from: packed ones, or the authors' folders."""
-    run_dir: Path
-    """New folder for the encoder, the history and the settings; to resume, the run's own."""
-    preset: Preset = "paper"
-    """Named defaults for the settings below. paper: as published. small: for few records or no GPU."""
-    epochs: int = 200
+    leads: LeadNames = ()
+    """Leads to learn, by name, comma-separated; all of the data set's if none are named."""
+    splits: tuple[Literal["train", "val", "test"], ...] = ("train",)
+    """Splits of the data sets to learn from. Unlabelled data sets are all train."""
+    exclude: Annotated[Path | None, Affects.LOCATION] = None
+    """File of records not to learn from: a CSV with a column id, as `lfbt check --out` writes it, or an id a line."""
+    allow_test_records: Annotated[bool, Affects.RUNTIME] = False
+    """Learn from test records, too: of split test, or copies of those of the data sets or of --quality-data."""
+    split_seed: Seed = 0
+    """Seed of the split of class folders without split folders."""
+
+    def check(self) -> None:
+        """Raise LfbtError for splits that no encoder should learn from."""
+        if not self.splits:
+            raise LfbtError("splits: none given; name one or more of train, val, test")
+        if "test" in self.splits and not self.allow_test_records:
+            raise LfbtError(
+                "splits: test is among them, so no test of the encoder would be fair; name train and val only, or "
+                "insist with --allow-test-records"
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerSettings:
+    """How long and how fast the encoder learns."""
+
+    epochs: Annotated[int, Range("[1, inf)")] = 200
     """Passes over the records."""
-    batch_size: int = 128
+    batch_size: Annotated[int, Range("[2, inf)")] = 128
     """Records of a batch over all processes, at most; batches of an epoch are of one size."""
-    learning_rate: float = 1e-3
+    learning_rate: Annotated[float, Range("(0, 1000]")] = 1e-3
     """Adam's rate."""
     schedule: Schedule = "constant"
     """The rate over time: constant, or a cosine from the rate to zero."""
     warmup_epochs: float = 0.0
     """Epochs over which the rate rises from zero first."""
-    weight_decay: float = 0.0
+    weight_decay: Annotated[float, Range("[0, 1]")] = 0.0
     """Part of the weights, times the rate, taken off at each step (AdamW); norms and biases keep theirs."""
+
+    def check(self) -> None:
+        """Raise LfbtError for a warm-up that does not end before the run."""
+        check_range("warmup-epochs", self.warmup_epochs, f"[0, {self.epochs})", "it must end before --epochs")
+
+
+@dataclasses.dataclass(frozen=True)
+class LossSettings:
+    """What the encoder learns by."""
+
     objective: Objective = "lfbt"
     """What is learned by; others than lfbt are there to compare it with. Plain Barlow Twins per lead is --gamma 1."""
-    gamma: float = 0.8
+    gamma: Annotated[float, Range("[0, 1]", "the paper has 0.8 and 0.6, 1 is plain Barlow Twins per lead")] = 0.8
     """Of lfbt: weight of the intra-lead loss, in [0, 1]; the inter-lead loss has the rest."""
-    lambd: float = 0.0051
+    lambd: Annotated[float, Range("[0, inf)")] = 0.0051
     """Of lfbt: weight of the off-diagonal terms."""
-    temperature: float = 0.1
+    temperature: Annotated[float, Range("[0.001, 100]", "SimCLR and CLOCS have 0.1")] = 0.1
     """Of simclr and lead-contrastive: what cosines are divided by, in [0.001, 100]."""
-    shortest_crop: float = SHORTEST_CROP
+
+
+@dataclasses.dataclass(frozen=True)
+class ViewSettings:
+    """How the two views of a record are drawn."""
+
+    shortest_crop: Annotated[float, Range("[0.1, 1]")] = SHORTEST_CROP
     """Of the views: the shortest part of a record that is cut out and stretched to the whole length."""
-    longest_time_out: float = LONGEST_TIME_OUT
+    longest_time_out: Annotated[float, Range("[0, 0.9]")] = LONGEST_TIME_OUT
     """Of the views: the longest part of one that is set to zero."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelSettings:
+    """The encoder and its projectors."""
+
     projector: str = "2048-2048-2048"
     """Sizes of the projectors' layers."""
     width: float = 0.125
     """Factor on VGG16's channels; 0.125 gives 64 features a lead."""
     normalisation: Normalisation = "record"
     """The z-score of every input: over the record, per lead, or none."""
-    leads: tuple[str, ...] = ()
-    """Leads to learn, by name, comma-separated; all of the data set's if none are named."""
-    splits: tuple[Literal["train", "val", "test"], ...] = ("train",)
-    """Splits of the data sets to learn from. Unlabelled data sets are all train."""
-    exclude: Path | None = None
-    """File of records not to learn from: a CSV with a column id, as `lfbt check --out` writes it, or an id a line."""
-    allow_test_records: bool = False
-    """Learn from test records, too: of split test, or copies of those of the data sets or of --quality-data."""
-    seed: int = 0
-    """Seed of weights, order and views."""
-    split_seed: int = 0
-    """Seed of the split of class folders without split folders."""
-    device: str = "auto"
+
+    @property
+    def projector_sizes(self) -> tuple[int, ...]:
+        """The sizes of the projectors' layers as numbers."""
+        return parse_projector(self.projector)
+
+    def check(self) -> None:
+        """Raise LfbtError for sizes that are none."""
+        parse_projector(self.projector)
+
+
+@dataclasses.dataclass(frozen=True)
+class ComputeSettings:
+    """What computes, and how."""
+
+    device: Annotated[str, Affects.PROCESS] = "auto"
     """auto, cpu or cuda."""
     precision: Precision = "fp32"
     """fp32, or bf16 or fp16 for the products of matrices; the loss and its statistics stay in fp32."""
     batch_norm: BatchNorm = "global"
     """With several processes: statistics of the whole batch, or of each process's part of it."""
-    low_memory: bool = False
+    low_memory: Annotated[bool, Affects.RUNTIME] = False
     """Compute the encoders' activations twice instead of keeping them: the same but for rounding, with less memory."""
-    workers: int = 2
+    workers: Annotated[int, Range("[0, inf)"), Affects.PROCESS] = 2
     """Threads that read batches ahead."""
-    print_freq: int = 0
-    """Steps between printed losses; 0 prints those of epochs only."""
-    save_steps: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class CheckpointSettings:
+    """When the train state is saved."""
+
+    save_steps: Annotated[int, Range("[0, inf)"), Affects.RUNTIME] = 0
     """Steps between checkpoints, besides those by time; 0 for none."""
-    save_minutes: float = 10.0
+    save_minutes: Annotated[float, Range("[0, inf)"), Affects.RUNTIME] = 10.0
     """Minutes between checkpoints; 0 for none by time. The end is always saved."""
-    keep: int = 2
+    keep: Annotated[int, Range("[1, inf)"), Affects.RUNTIME] = 2
     """Checkpoints that are kept, the last ones."""
-    quality_data: Path | None = None
-    """Labelled data set; the encoder is probed in closed form on its training and validation records, never on test."""
-    quality_every: int = 5
-    """Epochs between looks at the encoder's quality, besides the first and the last, from step 50 on; 0 never looks."""
-    trackers: tuple[Tracker, ...] = ()
-    """Also tell these of the run; each is an extra: pip install 'lfbt[tensorboard]'."""
-    resume: bool = False
+    resume: Annotated[bool, Affects.RUNTIME] = False
     """Go on with the run in the run folder from its last checkpoint; begin where there is none."""
 
 
+@dataclasses.dataclass(frozen=True)
+class MonitorSettings:
+    """What is shown of a run while it learns."""
+
+    print_freq: Annotated[int, Range("[0, inf)"), Affects.RUNTIME] = 0
+    """Steps between printed losses; 0 prints those of epochs only."""
+    quality_data: Annotated[Path | None, Affects.LOCATION] = None
+    """Labelled data set; the encoder is probed in closed form on its training and validation records, never on test."""
+    quality_every: Annotated[int, Range("[0, inf)"), Affects.RUNTIME] = 5
+    """Epochs between evaluations of the encoder, besides the first and the last, from step 50 on; 0 for none."""
+    trackers: Annotated[tuple[TrackerName, ...], Affects.RUNTIME] = ()
+    """Also report the run to these; each is an extra: pip install 'lfbt[tensorboard]'."""
+
+
+@dataclasses.dataclass(frozen=True)
+class PretrainSettings:
+    """How an encoder is pretrained. Defaults are the paper's."""
+
+    data: DataSettings
+    run_dir: Annotated[Path, Affects.LOCATION]
+    """New folder for the encoder, the history and the settings; to resume, the run's own."""
+    preset: Preset = "paper"
+    """Named defaults for the settings below. paper: as published. small: for few records or no GPU."""
+    optimizer: OptimizerSettings = OptimizerSettings()
+    loss: LossSettings = LossSettings()
+    views: ViewSettings = ViewSettings()
+    model: ModelSettings = ModelSettings()
+    seed: Seed = 0
+    """Seed of weights, order and views."""
+    compute: ComputeSettings = ComputeSettings()
+    checkpoints: CheckpointSettings = CheckpointSettings()
+    monitor: MonitorSettings = MonitorSettings()
+
+    @classmethod
+    def create(cls, data_dir: Any, run_dir: Any, preset: str = "paper", **settings: Any) -> PretrainSettings:
+        """Create settings from keyword arguments, those not given as `preset` has them.
+
+        Raises LfbtError for a preset or a name that is none, and for a value of another type.
+        """
+        given = {"data_dir": data_dir, "run_dir": run_dir} | settings
+        return fields.create(cls, _defaults_of(preset) | given)
+
+
 _SMALL: dict[str, Any] = {
-    "preset": "small",
     "epochs": 120,
     "batch_size": 64,
     "learning_rate": 2e-3,
@@ -111,39 +200,27 @@ _SMALL: dict[str, Any] = {
     "projector": "512-512-512",
     "normalisation": "none",
 }
+_PRESETS: dict[str, dict[str, Any]] = {"paper": {}, "small": _SMALL}
 
 
-def preset_settings(preset: Preset, data_dir: tuple[Path, ...], run_dir: Path) -> PretrainSettings:
-    """The settings that `preset` stands for. Raises LfbtError for a preset that is none."""
-    if preset == "paper":
-        return PretrainSettings(data_dir, run_dir)
-    if preset == "small":
-        return PretrainSettings(data_dir, run_dir, **_SMALL)
-    raise LfbtError(f"preset: {preset!r} is not one of paper, small")
+def _defaults_of(preset: str) -> dict[str, Any]:
+    if preset not in _PRESETS:
+        raise LfbtError(f"preset: {preset!r} is not one of {', '.join(get_args(Preset))}")
+    return {"preset": preset, **_PRESETS[preset]}
 
 
-def _check(settings: PretrainSettings) -> None:
-    if settings.objective not in METHODS:
-        raise LfbtError(f"objective: {settings.objective!r} is not one of {', '.join(METHODS)}")
-    check_gamma(settings.gamma)
-    check_temperature(settings.temperature)
-    parse_projector(settings.projector)
-    if settings.schedule not in get_args(Schedule):
-        raise LfbtError(f"schedule: {settings.schedule!r} is not one of {', '.join(get_args(Schedule))}")
-    check_range("epochs", settings.epochs, "[1, inf)")
-    check_range("batch-size", settings.batch_size, "[2, inf)")
-    check_range("learning-rate", settings.learning_rate, "(0, 1000]")
-    check_range("lambd", settings.lambd, "[0, inf)")
-    check_range("shortest-crop", settings.shortest_crop, "[0.1, 1]")
-    check_range("longest-time-out", settings.longest_time_out, "[0, 0.9]")
-    check_range("warmup-epochs", settings.warmup_epochs, f"[0, {settings.epochs})", "it must end before --epochs")
-    check_range("seed", settings.seed, "[0, 4294967295]")
-    check_range("workers", settings.workers, "[0, inf)")
-    check_range("weight-decay", settings.weight_decay, "[0, 1]")
-    check_range("print-freq", settings.print_freq, "[0, inf)")
-    check_range("save-steps", settings.save_steps, "[0, inf)")
-    check_range("save-minutes", settings.save_minutes, "[0, inf)")
-    check_range("keep", settings.keep, "[1, inf)")
-    check_range("quality-every", settings.quality_every, "[0, inf)")
-    check_batch_norm(settings.batch_norm)
-    check_trackers(settings.trackers)
+def apply_preset(settings: PretrainSettings, preset: str) -> PretrainSettings:
+    """Replace the settings that `preset` names. Raises LfbtError for a preset that is none."""
+    return fields.replace(settings, **_defaults_of(preset))
+
+
+def parse_projector(text: str) -> tuple[int, ...]:
+    """Layer sizes from ``2048-2048-2048``. Raises LfbtError for anything else.
+
+    >>> parse_projector("512-256")
+    (512, 256)
+    """
+    parts = text.split("-")
+    if not all(part.isdecimal() and int(part) > 0 for part in parts):
+        raise LfbtError(f"projector: {text!r} is not a list of layer sizes such as 2048-2048-2048")
+    return tuple(int(part) for part in parts)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from lfbt.errors import LfbtError
 from lfbt.models.encoder import EncoderConfig, LeadEncoders
 from lfbt.models.projector import Projectors
+from lfbt.runs.history import PretrainingEpoch
 from lfbt.utils.tensors import seeded
 
 
@@ -58,11 +59,21 @@ class Progress:
             self.inter += terms[2] * n_records
         self.seconds += seconds
 
-    def end_epoch(self) -> None:
-        """One more epoch is done, nothing of the next."""
+    def end_epoch(self, n_records: int, learning_rate: float, of_lfbt: bool) -> PretrainingEpoch:
+        """Count an epoch as done, with means over its records, and begin the next."""
+        line = PretrainingEpoch(
+            epoch=self.epoch + 1,
+            loss=self.loss / n_records,
+            learning_rate=learning_rate,
+            seconds=self.seconds,
+            records_per_second=n_records / self.seconds,
+            intra=self.intra / n_records if of_lfbt else None,
+            inter=self.inter / n_records if of_lfbt else None,
+        )
         self.epoch += 1
         self.step = 0
         self.loss = self.intra = self.inter = self.seconds = 0.0
+        return line
 
     def to_tensor(self) -> Tensor:
         """All of it, in double precision."""
@@ -121,7 +132,7 @@ class TrainState:
         self.progress = Progress.from_tensor(tensors["progress"])
 
     @torch.no_grad()
-    def send(self, device: torch.device) -> None:
+    def broadcast(self, device: torch.device) -> None:
         """Give what the main process has to all others."""
         progress = self.progress.to_tensor().to(device)
         for tensor in (progress, *self.state().values()):
@@ -143,6 +154,8 @@ def create_train_state(
     seed: int = 0,
     device: torch.device | str = "cpu",
     standardised: bool = True,
+    low_memory: bool = False,
+    sync_batch_norm: bool = False,
 ) -> TrainState:
     """A model with weights drawn from `seed`, and AdamW, which without weight decay is the paper's Adam.
 
@@ -152,6 +165,8 @@ def create_train_state(
         model = PretrainingModel(
             LeadEncoders(config), Projectors(len(config.leads), config.n_features, projector, standardised)
         ).to(device)  # fmt: skip
+    model.encoder.low_memory = low_memory
+    model.encoder.shared_statistics = model.projectors.shared_statistics = sync_batch_norm
     weights = [parameter for parameter in model.parameters() if parameter.ndim > 1]
     others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
     groups: list[dict[str, Any]] = [{"params": weights}, {"params": others, "weight_decay": 0.0}]
@@ -181,19 +196,15 @@ def warm_up_buckets(distributed: nn.Module, learner: TrainState) -> None:
             buffer.copy_(buffers[name])
 
 
-def reduce_memory(model: PretrainingModel, optimizer: torch.optim.Optimizer, at_once: bool = True) -> None:
-    """Make a step of training keep as little as it can.
+def free_gradients_early(model: PretrainingModel, optimizer: torch.optim.Optimizer) -> None:
+    """Let `optimizer` use and drop each gradient of the projectors as soon as it is there.
 
-    The encoders' activations are computed twice instead of kept. With `at_once` each of the projectors' gradients,
-    which together are as large as their weights, is used by `optimizer` and dropped as soon as it is there. That must
-    not be where gradients are scaled, or added up over processes.
+    Together these are as large as the projectors' weights. Not for gradients that are scaled, or summed over processes.
     """
 
     def step(_: Tensor) -> None:
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 
-    model.encoder.low_memory = True
-    if at_once:
-        for parameter in model.projectors.parameters():
-            parameter.register_post_accumulate_grad_hook(step)
+    for parameter in model.projectors.parameters():
+        parameter.register_post_accumulate_grad_hook(step)

@@ -1,0 +1,91 @@
+"""The records that an encoder learns from, and what a run says of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+
+import numpy as np
+from numpy.typing import NDArray
+
+import lfbt
+from lfbt.audit.leakage import exclude_records
+from lfbt.data.dataset import Dataset, open_datasets
+from lfbt.data.loader import epoch_batches
+from lfbt.errors import LfbtError
+from lfbt.runs.settings import RunSettings
+from lfbt.training.settings import PretrainSettings
+from lfbt.utils import settings as fields
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingRecords:
+    """Rows of a data set, shuffled into batches anew each epoch."""
+
+    dataset: Dataset
+    rows: NDArray[np.int64]
+    batch_size: int
+    seed: int
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def batches(self, epoch: int) -> list[NDArray[np.int64]]:
+        """The rows of each batch of an epoch, in an order drawn from (seed, epoch)."""
+        return epoch_batches(self.rows, self.batch_size, self.seed, epoch)
+
+    @functools.cached_property
+    def batch_sizes(self) -> list[int]:
+        """Records of each batch, alike in all epochs."""
+        return [len(batch) for batch in self.batches(0)]
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches of an epoch."""
+        return len(self.batch_sizes)
+
+
+def open_training_records(settings: PretrainSettings) -> TrainingRecords:
+    """Open the data sets and choose leads, splits and records.
+
+    Raises LfbtError for data sets that do not fit each other, an `exclude` that does not fit them, fewer records than a
+    batch, and a batch of one record.
+    """
+    data, batch_size = settings.data, settings.optimizer.batch_size
+    dataset = open_datasets(data.data_dir, data.split_seed)
+    if data.leads:
+        dataset = dataset.select_leads(data.leads)
+    rows = dataset.rows(*data.splits)
+    if data.exclude is not None:
+        rows = exclude_records(dataset, data.data_dir, rows, data.exclude)
+    if batch_size > len(rows):
+        raise LfbtError(
+            f"batch-size: {batch_size} is more than the {len(rows)} records of split {','.join(data.splits)} in "
+            f"{', '.join(map(str, data.data_dir))}"
+        )
+    records = TrainingRecords(dataset, rows, batch_size, settings.seed)
+    if min(records.batch_sizes) < 2:
+        raise LfbtError(f"batch-size: {batch_size} leaves a batch of one of {len(rows)} records; take another")
+    return records
+
+
+def describe_run(
+    settings: PretrainSettings, records: TrainingRecords, n_processes: int, quality_hash: str | None
+) -> RunSettings:
+    """The settings of a run and hashes of what it learns from, as ``settings.json`` has them."""
+    values = fields.to_dict(settings)
+    del values["resume"]
+    dataset = records.dataset
+    ids = "\n".join(dataset.ids[row] for row in records.rows)
+    return RunSettings(
+        lfbt.__version__,
+        values,
+        data_hash=dataset.hash,
+        records=len(records),
+        records_hash=hashlib.sha256(ids.encode()).hexdigest() if settings.data.exclude is not None else None,
+        quality_hash=quality_hash,
+        processes=n_processes if settings.compute.batch_norm == "process" else None,
+        synthetic=dataset.synthetic,
+        names_assumed=dataset.names_assumed,
+    )
