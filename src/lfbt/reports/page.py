@@ -275,22 +275,27 @@ def _describe_choice(results: Results) -> str:
     return ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in results.chosen.items()) + " kept"
 
 
+_LOSSES_COMPARE = {
+    True: "The loss is a sum over the projector's dimensions: values in the hundreds are normal, and only runs with",
+    False: "Only losses of the same objective, and of runs with",
+}
+
+
 def _describe_pretraining(run: PretrainingRun) -> str:
     first, last, settings = run.history[0], run.history[-1], run.settings.settings
     objective = str(settings.get("objective", "lfbt"))
-    if objective == "lfbt":
+    is_lfbt = objective == "lfbt"
+    if is_lfbt:
         objective += f", γ {settings.get('gamma', ABSENT)}"
         terms = f"intra {format_figure(last.intra, '.1f')}, inter {format_figure(last.inter, '.1f')}"
         loss = f"{first.loss:.1f} → {last.loss:.1f} ({terms})"
-        note = "<p class='note'>The loss is a sum over the projector's dimensions: values in the hundreds are normal, and only runs "
     else:
-        loss, note = (
-            f"{first.loss:.3f} → {last.loss:.3f}",
-            "<p class='note'>Only losses of the same objective, and of runs ",
-        )
+        loss = f"{first.loss:.3f} → {last.loss:.3f}"
     return _html(
         "<p>{records} records, preset {preset}, objective {objective}, batch {batch_size}, projector {projector}: "
-        "{epochs} epochs in {seconds} s, loss {loss}.</p>" + note + "with the same projector and batch compare.</p>",
+        "{epochs} epochs in {seconds} s, loss {loss}.</p><p class='note'>"
+        + _LOSSES_COMPARE[is_lfbt]
+        + " the same projector and batch compare.</p>",
         records=ABSENT if run.settings.records is None else run.settings.records,
         preset=settings.get("preset", ABSENT),
         objective=objective,

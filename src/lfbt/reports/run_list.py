@@ -171,8 +171,8 @@ def _differing(run: RunSummary, runs: Sequence[RunSummary]) -> str:
 
 def _never_shown() -> frozenset[str]:
     """Names of the settings that say where and how a run ran, not what it learned; the data set's folder is shown."""
-    # MERGE: drop the fallback below, and this comment, once lfbt.training.settings and lfbt.evaluation.settings have the
-    # annotated settings.
+    # MERGE: drop the fallback below, and this comment, once lfbt.training.settings and lfbt.evaluation.settings have
+    # the annotated settings.
     try:
         from lfbt.evaluation.settings import (  # type: ignore[import-not-found,unused-ignore]
             FinetuneSettings,
