@@ -33,8 +33,8 @@ def format_mean(mean: float | None, sd: float | None, form: str = ".4f") -> str:
     >>> format_mean(0.9, 0.01), format_mean(0.9, None)
     ('0.9000 ± 0.0100', '0.9000')
     """
-    spread = "" if mean is None or sd is None or math.isnan(sd) else f" ± {sd:{form}}"
-    return format_figure(mean, form) + spread
+    figure, spread = format_figure(mean, form), format_figure(sd, form.lstrip("+"))
+    return figure if ABSENT in (figure, spread) else f"{figure} ± {spread}"
 
 
 def format_estimate(
