@@ -13,7 +13,7 @@ from lfbt.reports.comparison import CompareSettings, compare
 from lfbt.reports.comparison_rows import Row
 
 
-def lfbt_says(*words):
+def output_of(*words):
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
         main([str(word) for word in words])
@@ -24,7 +24,7 @@ def test_compare_writes_what_it_prints(tmp_path):
     base, better = write_series(tmp_path / "base", 0.5), write_series(tmp_path / "better", 2.5)
     out = tmp_path / "new" / "out"
     options = ("--out", out, "--draws", 200, "--seed", 3, "--metrics", "accuracy", "auroc", "--baseline", better)
-    said = lfbt_says("compare", base, better, *options)
+    output = output_of("compare", base, better, *options)
     names = ["compare.csv", "compare.json", "compare.md", "compare.tex", "compare.txt"]
     assert sorted(path.name for path in out.iterdir()) == names
     content = json.loads((out / "compare.json").read_text())
@@ -35,12 +35,12 @@ def test_compare_writes_what_it_prints(tmp_path):
     assert list(first["figures"]) == ["accuracy", "auroc"]
     assert first["figures"]["auroc"]["p"] == pytest.approx(2 / 201)
     # What was printed is what was written, and says what its figures are.
-    assert said == (out / "compare.txt").read_text() + f"{out}\n"
-    assert "200 draws of test patients (seed 3)" in said
-    assert "it covers the choice of test patients, not of training seeds" in said
+    assert output == (out / "compare.txt").read_text() + f"{out}\n"
+    assert "200 draws of test patients (seed 3)" in output
+    assert "it covers the choice of test patients, not of training seeds" in output
     for name in names:
         assert "better" in (out / name).read_text()
-    assert "compared" not in said
+    assert "compared" not in output
     rows = rows_of(base, better, metrics=["accuracy", "auroc"], n_draws=200, seed=3, baseline="better")
     assert json.loads(json.dumps([dataclasses.asdict(row) for row in rows])) == content["rows"]
 
@@ -57,7 +57,7 @@ def test_compare_refuses_runs_and_options(tmp_path, capsys):
     other = write_series(tmp_path / "other", 1)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").write_text("")
-    for words, told in (
+    for words, reason in (
         ((), "runs: none given"),
         ((run, run), "is named twice"),
         ((run, "--draws", 0), "draws: 0 is outside [1, 100000]"),
@@ -72,7 +72,7 @@ def test_compare_refuses_runs_and_options(tmp_path, capsys):
             main(["compare", *map(str, words)])
         assert ended.value.code == 2
         err = capsys.readouterr().err
-        assert told in err
+        assert reason in err
         assert err.count("\n") == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["full", "other", "run"]
 
@@ -80,4 +80,4 @@ def test_compare_refuses_runs_and_options(tmp_path, capsys):
 def test_compare_names_the_working_directory(tmp_path, monkeypatch):
     run = write_series(tmp_path / "run", 1)
     monkeypatch.chdir(run)
-    assert "\nrun " in lfbt_says("compare", ".", "--draws", 5)
+    assert "\nrun " in output_of("compare", ".", "--draws", 5)

@@ -102,12 +102,12 @@ def test_check_comparable_refuses_other_test_records(tmp_path):
     labels = write_trial(tmp_path / "labels", predictions(1, 1), targets=moved)
     n_moved = int((np.roll(NUMBERS, 1) != NUMBERS).sum())
     owners = write_trial(tmp_path / "owners", predictions(1, 1), patients=["q", *PATIENTS[1:]])
-    for other, told in (
+    for other, reason in (
         (missing, rf"not tested on the same records: 3 are in one of them only \({N} and {N - 3} records\)"),
         (labels, f"records with other labels: {n_moved} of {N} differ"),
         (owners, f"records with other patients: 1 of {N} differ"),
     ):
-        with pytest.raises(LfbtError, match=f"{one} and {other} .*{told}"):
+        with pytest.raises(LfbtError, match=f"{one} and {other} .*{reason}"):
             rows_of(one, other)
 
 
@@ -127,7 +127,7 @@ def test_check_comparable_refuses_other_classes_tasks_and_synthetic_data(tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "reason"),
     [
         ({"seed": 0}, "seed-0 and twin are of the same seed, 0"),
         ({"seed": 1, "kind": "finetune"}, "seed-0 and twin differ in kind"),
@@ -136,25 +136,25 @@ def test_check_comparable_refuses_other_classes_tasks_and_synthetic_data(tmp_pat
         ({"seed": 1, "folds": 5}, "seed-0 and twin differ in folds"),
     ],
 )
-def test_group_trials_refuses_trials_that_differ_in_more_than_their_seed(tmp_path, changes, told):
+def test_group_trials_refuses_trials_that_differ_in_more_than_their_seed(tmp_path, changes, reason):
     run = write_series(tmp_path / "run", 1, seeds=[0])
     write_trial(run / "twin", predictions(1, 1), **changes)
-    with pytest.raises(LfbtError, match=f"run run: {told}"):
+    with pytest.raises(LfbtError, match=f"run run: {reason}"):
         rows_of(run)
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "reason"),
     [
         ({"encoder": {"history": {"method": "SimCLR"}}}, "have encoders of LFBT and of SimCLR"),
         ({"settings": {"c": [1.0], "run_dir": "b"}}, "differ in c, not in their seed only"),
     ],
 )
-def test_group_trials_refuses_other_encoders_and_settings(tmp_path, changes, told):
+def test_group_trials_refuses_other_encoders_and_settings(tmp_path, changes, reason):
     folder, settings = tmp_path / "run", {"c": [0.01], "run_dir": "a"}
     write_trial(folder / "seed-0", predictions(1, 0), settings=settings)
     write_trial(folder / "seed-1", predictions(1, 1), seed=1, settings=settings | {"run_dir": "b"})
     assert rows_of(folder)[0].seeds == (0, 1)
     write_trial(folder / "seed-2", predictions(1, 2), seed=2, **({"settings": settings} | changes))
-    with pytest.raises(LfbtError, match=told):
+    with pytest.raises(LfbtError, match=reason):
         rows_of(folder)

@@ -81,8 +81,8 @@ def _summarise(folder: Path) -> RunSummary | None:
         settings = RunSettings.load(folder)
         if settings.kind == "pretrain":
             return _summarise_pretraining(folder, settings)
-    except LfbtError as error:
-        # Other programs have files of these names, too, but none of the others.
+    except (LfbtError, OSError, UnicodeError) as error:
+        # Other programs have files of these names, too, but not these beside them.
         is_run = any((folder / name).is_file() for name in (HISTORY, PREDICTIONS))
         return RunSummary(folder, ABSENT, UNREADABLE, differs=str(error)) if is_run else None
     if (folder / TABLE).is_file():
