@@ -9,7 +9,7 @@ from lfbt.paper.protocol import SIZES, compare_sizes, list_cells
 
 
 @pytest.mark.parametrize(
-    ("name", "sizes", "verdict"),
+    ("name", "sizes", "expected"),
     [
         ("ningbo", (34905, 0, 0), "as in the paper"),
         ("ptbxl", (12978, 1642, 1652), "as in the paper (release 1.0.1)"),
@@ -19,8 +19,8 @@ from lfbt.paper.protocol import SIZES, compare_sizes, list_cells
         ("chapman", (7664, 852, 2130), "as in the whole download"),
     ],
 )
-def test_compare_sizes_knows_the_published_ones(name, sizes, verdict):
-    assert compare_sizes(name, sizes) == (True, verdict)
+def test_compare_sizes_knows_the_published_ones(name, sizes, expected):
+    assert compare_sizes(name, sizes) == (True, expected)
     train, val, test = sizes
     # One record less is a part, unless it was left out for its quality.
     fewer = (train - 1, val, test)
@@ -28,7 +28,7 @@ def test_compare_sizes_knows_the_published_ones(name, sizes, verdict):
     assert not as_published
     assert str(sum(fewer)) in verdict
     assert str(sum(next(iter(SIZES[name].values())))) in verdict
-    assert compare_sizes(name, fewer, 1) == (True, f"{verdict}, but for 1 left out for their quality")
+    assert compare_sizes(name, fewer, 1) == (True, f"{expected}, but for 1 left out for their quality")
     assert not compare_sizes(name, (train + 1, val, test))[0]
 
 
