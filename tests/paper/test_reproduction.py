@@ -1,15 +1,13 @@
-"""`lfbt reproduce` by the command line on four synthetic downloads: stopped, killed, gone on with, and its tables."""
+"""`lfbt reproduce` by the command line on four synthetic downloads: stopped, killed, resumed, and its tables."""
 
 import contextlib
 import csv
-import functools
 import io
 import json
 import os
 import re
 import shutil
 import signal
-from pathlib import Path
 
 import filelock
 import pytest
@@ -17,13 +15,10 @@ import pytest
 from lfbt.cli.app import main
 from lfbt.errors import LfbtError
 from lfbt.evaluation.fine_tuning import finetune
-from lfbt.paper.protocol import cells
-from lfbt.paper.reproduction import Part, ReproduceSettings, _departures, _pretrain_settings, quick_defaults, stages
+from lfbt.paper.protocol import list_cells
 from lfbt.runs.history import append_history
 from lfbt.sources import Chapman
-from lfbt.sources.listing import Entry, Listing
 from lfbt.sources.synthetic_downloads import write_challenge, write_downloads
-from lfbt.training.settings import PretrainSettings
 
 LABELLED = ("ptbxl", "cpsc2018", "chapman")
 TINY = (
@@ -33,14 +28,14 @@ TINY = (
 
 
 def run(out, *words):
-    """The status of the command, what it printed, and what it told on the way."""
-    said, told = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(told):
+    """The exit status of the command, its output, and its messages."""
+    output, messages = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(messages):
         try:
             main(["reproduce", "--out", str(out), *map(str, words)])
         except SystemExit as end:
-            return end.code, said.getvalue(), told.getvalue()
-    return 0, said.getvalue(), told.getvalue()
+            return end.code, output.getvalue(), messages.getvalue()
+    return 0, output.getvalue(), messages.getvalue()
 
 
 def read(path):
@@ -70,7 +65,7 @@ def given(downloads):
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory, given):
-    """A reproduction that a signal stopped in pretraining and a kill in fine-tuning; beside it, what was said."""
+    """A reproduction that a signal stopped in pretraining and a kill in fine-tuning; beside it, all output."""
     place = tmp_path_factory.mktemp("reproduce")
     out = place / "out"
     with pytest.MonkeyPatch.context() as patch:
@@ -90,47 +85,47 @@ def place(tmp_path_factory, given):
                 raise KeyboardInterrupt
             return finetune(settings)
 
-        patch.setattr("lfbt.paper.reproduction.finetune", finetune_or_die)
+        patch.setattr("lfbt.paper.stages.finetune", finetune_or_die)
         runs.append(run(out, *given, *TINY))
     before = mtimes(out / "data") | mtimes(out / "pretrain") | mtimes(out / "probe") | mtimes(out / "finetune")
     runs.append(run(out, *given, *TINY))
     after = mtimes(out)
     untouched = all(after[path] == time for path, time in before.items() if path.name != ".lock")
-    (place / "said.json").write_text(json.dumps({"runs": runs, "untouched": untouched}))
+    (place / "outputs.json").write_text(json.dumps({"runs": runs, "untouched": untouched}))
     return place
 
 
-def finished(told):
+def finished(messages):
     """The stages that a command has run, and those that it found done."""
-    lines = re.findall(r"^\[(\d+)/(\d+)\] (.+): (?:\d+ s|(done before))$", told, re.MULTILINE)
+    lines = re.findall(r"^\[(\d+)/(\d+)\] (.+): (?:\d+ s|(done before))$", messages, re.MULTILINE)
     assert {total for _, total, _, _ in lines} == {"36"}
     return [what for *_, what, before in lines if not before], [what for *_, what, before in lines if before]
 
 
-# --- going on ---
+# --- resuming ---
 
 
-def test_a_signal_in_pretraining_stops_it_and_the_same_command_goes_on(place):
-    status, said, told = read(place / "said.json")["runs"][0]
-    assert (status, said) == (75, "")
-    assert told.endswith("lfbt: stopped in pretrain/gamma-0.6 and saved; the same command goes on\n")
-    assert finished(told) == (["prepare ningbo", *(f"prepare {name}" for name in LABELLED), "pretrain γ 0.8"], [])
+def test_reproduce_stops_at_a_signal_in_pretraining_and_saves(place):
+    status, output, messages = read(place / "outputs.json")["runs"][0]
+    assert (status, output) == (75, "")
+    assert messages.endswith("lfbt: stopped in pretrain/gamma-0.6 and saved; the same command goes on\n")
+    assert finished(messages) == (["prepare ningbo", *(f"prepare {name}" for name in LABELLED), "pretrain γ 0.8"], [])
     history = (place / "out/pretrain/gamma-0.6/history.jsonl").read_text().splitlines()
     assert [json.loads(line)["epoch"] for line in history] == [1, 2]
 
 
-def test_a_kill_loses_one_stage_and_nothing_of_it_is_left(place):
-    status, said, told = read(place / "said.json")["runs"][1]
-    assert (status, said) == (130, "")
-    done, before = finished(told)
+def test_reproduce_resumes_and_a_kill_loses_one_stage(place):
+    status, output, messages = read(place / "outputs.json")["runs"][1]
+    assert (status, output) == (130, "")
+    done, before = finished(messages)
     assert before == ["prepare ningbo", *(f"prepare {name}" for name in LABELLED), "pretrain γ 0.8"]
     assert (done[0], done[-1]) == ("pretrain γ 0.6", "finetune cpsc2018 γ 0.8 fraction 0.1 seed 0")
     assert not list(place.rglob("*.partial-*"))
 
 
-def test_what_was_done_before_is_left_alone(place):
-    first, second, third = read(place / "said.json")["runs"]
-    assert read(place / "said.json")["untouched"]
+def test_reproduce_leaves_finished_stages_alone(place):
+    first, second, third = read(place / "outputs.json")["runs"]
+    assert read(place / "outputs.json")["untouched"]
     assert third[0] == 0
     done, before = finished(third[2])
     assert set(before) == set(finished(first[2])[0] + finished(second[2])[0])
@@ -138,24 +133,24 @@ def test_what_was_done_before_is_left_alone(place):
     assert done[0] == "finetune cpsc2018 γ 0.8 fraction 0.2 seed 0"
 
 
-def test_once_more_nothing_is_done_and_downloads_need_not_be_named(place):
+def test_reproduce_does_nothing_once_more_and_needs_no_downloads_named(place):
     out = place / "out"
     tables = {path: path.read_bytes() for path in out.glob("[a-z]*.*") if path.name != "reproduce.json"}
     assert len(tables) == 4
-    status, said, told = run(out, *TINY)
+    status, output, messages = run(out, *TINY)
     assert status == 0
-    assert finished(told)[0] == []
-    assert said == (out / "table.txt").read_text()
+    assert finished(messages)[0] == []
+    assert output == (out / "table.txt").read_text()
     assert {path: path.read_bytes() for path in tables} == tables
 
 
 # --- the tables ---
 
 
-def test_the_table_has_the_figures_of_the_results_beside_the_papers(place):
+def test_reproduce_tabulates_its_results_beside_the_papers(place):
     out = place / "out"
     rows = table(out / "table.csv")
-    expected = cells(LABELLED)
+    expected = list_cells(LABELLED)
     assert len(rows) == len(expected) == 30
     page = (out / "table.md").read_text()
     for row, cell in zip(rows, expected, strict=True):
@@ -180,7 +175,7 @@ def test_the_table_has_the_figures_of_the_results_beside_the_papers(place):
     assert len({row["auroc"] for row in rows}) > 15
 
 
-def test_the_pretrainings_differ_in_gamma_alone(place):
+def test_reproduce_pretrains_with_two_gammas_and_otherwise_alike(place):
     wide, narrow = (read(place / "out/pretrain" / f"gamma-{gamma}" / "settings.json") for gamma in (0.8, 0.6))
     assert {name for name in wide if wide[name] != narrow[name]} == {"gamma", "run_dir"}
     assert (wide["gamma"], wide["epochs"], wide["projector"], wide["seed"]) == (0.8, 2, "16-16", 0)
@@ -188,28 +183,28 @@ def test_the_pretrainings_differ_in_gamma_alone(place):
     assert wide["records"] == 40
 
 
-def test_the_title_says_what_the_figures_are_not(place):
+def test_reproduce_names_departures_and_synthetic_data_in_the_title(place):
     for name in ("table.md", "table.txt"):
         text = (place / "out" / name).read_text()
         title = text.splitlines()[0].removeprefix("# ")
         assert title == "lfbt reproduce --quick: NOT the paper's protocol, on SYNTHETIC data"
         assert "n-samples 32, pretrain-epochs 2, projector 16-16, batch-size 16" in text
-    assert read(place / "said.json")["runs"][2][1] == (place / "out/table.txt").read_text()
+    assert read(place / "outputs.json")["runs"][2][1] == (place / "out/table.txt").read_text()
 
 
-def test_split_sizes_are_told_after_preparing_and_stand_beside_the_papers(place):
+def test_reproduce_prints_split_sizes_after_preparing_and_tabulates_them(place):
     out = place / "out"
     rows = table(out / "sizes.csv")
     assert [row["data"] for row in rows] == ["Ningbo", "PTB-XL", "CPSC2018", "Chapman"]
-    told = read(place / "said.json")["runs"][0][2]
+    messages = read(place / "outputs.json")["runs"][0][2]
     for name, row in zip(("ningbo", *LABELLED), rows, strict=True):
         manifest = read(out / "data" / name / "dataset.json")
         sizes = [sum(manifest["counts"][split].values()) for split in ("train", "val", "test")]
         assert [int(row[split]) for split in ("train", "val", "test")] == sizes
         assert row["as_published"] == "False"
         total = sum(int(row[f"paper_{split}"]) for split in ("train", "val", "test"))
-        assert re.search(rf"^{row['data']}: {sum(sizes)} records, not the {total} of", told, re.MULTILINE)
-    assert told.index("Chapman: ") < told.index("pretrain γ 0.8")
+        assert re.search(rf"^{row['data']}: {sum(sizes)} records, not the {total} of", messages, re.MULTILINE)
+    assert messages.index("Chapman: ") < messages.index("pretrain γ 0.8")
     page = (out / "table.md").read_text()
     assert "| PTB-XL | 23 / 5 / 6 | 12978 / 1642 / 1652 | 0 |" in page
 
@@ -229,55 +224,46 @@ def test_split_sizes_are_told_after_preparing_and_stand_beside_the_papers(place)
         ((*TINY, "--encoders", "a", "b"), r"encoders: .*a .*b, but .*pretrain was made with none"),
     ],
 )  # fmt: skip
-def test_settings_other_than_a_stages_are_refused(place, words, message):
+def test_reproduce_refuses_settings_other_than_those_of_a_stage(place, words, message):
     before = mtimes(place / "out")
-    status, said, told = run(place / "out", *words)
-    assert (status, said) == (2, "")
-    assert re.search(f"error: {message}.*; give that, or name another folder", told)
+    status, output, messages = run(place / "out", *words)
+    assert (status, output) == (2, "")
+    assert re.search(f"error: {message}.*; give that, or name another folder", messages)
     assert {path: time for path, time in mtimes(place / "out").items() if path.name != ".lock"} == {
         path: time for path, time in before.items() if path.name != ".lock"
     }
 
 
-def test_a_setting_may_change_as_long_as_no_stage_has_it(tmp_path, downloads, monkeypatch):
+def test_reproduce_takes_other_settings_for_stages_that_have_not_begun(tmp_path, downloads, monkeypatch):
     def full(*_):
         raise LfbtError("no room")
 
     words = ("--ningbo", downloads / "ningbo", "--chapman", downloads / "chapman")
-    monkeypatch.setattr("lfbt.paper.reproduction.Pretrainer", full)
+    monkeypatch.setattr("lfbt.paper.stages.Pretrainer", full)
     assert run(tmp_path / "out", *words, *TINY)[0] == 2
     assert sorted(path.name for path in (tmp_path / "out/data").iterdir()) == ["chapman", "ningbo"]
-    status, _, told = run(tmp_path / "out", *TINY, "--projector", "8-8", "--ptbxl", downloads / "ptbxl")
+    status, _, messages = run(tmp_path / "out", *TINY, "--projector", "8-8", "--ptbxl", downloads / "ptbxl")
     assert status == 2
-    assert "no room" in told
+    assert "no room" in messages
     asked = read(tmp_path / "out/reproduce.json")
     assert (asked["projector"], asked["chapman"]) == ("8-8", str(downloads / "chapman"))
     assert (tmp_path / "out/data/ptbxl/dataset.json").is_file()
     assert "n-samples: 64" in run(tmp_path / "out", *TINY, "--n-samples", 64)[2]
 
 
-def test_more_seeds_are_more_stages(tmp_path):
-    settings = ReproduceSettings(tmp_path, seeds=(0, 3))
-    found = stages(settings, ["ningbo", "cpsc2018"])
-    folders = [stage.folder for stage in found]
-    assert len(set(folders)) == len(folders) == 2 + 2 + 2 * 10
-    one = [stage.folder for stage in stages(ReproduceSettings(tmp_path), ["ningbo", "cpsc2018"])]
-    assert set(one) == {folder for folder in folders if not folder.endswith("-seed-3")}
-
-
-def test_several_seeds_are_averaged(place, tmp_path):
+def test_reproduce_averages_several_seeds(place, tmp_path):
     # The stages of a second seed, as if they had been run: those of the first with other figures.
     shutil.copytree(place / "out", tmp_path / "out")
-    for cell in cells(LABELLED):
+    for cell in list_cells(LABELLED):
         folder = tmp_path / "out" / cell.kind
         results = read(folder / f"{cell.name}-seed-0" / "results.json")
         results["test"]["auroc"] = 0.25
         (folder / f"{cell.name}-seed-1").mkdir()
         (folder / f"{cell.name}-seed-1" / "results.json").write_text(json.dumps(results))
-    status, said, told = run(tmp_path / "out", *TINY, "--seeds", 0, 1)
+    status, output, messages = run(tmp_path / "out", *TINY, "--seeds", 0, 1)
     assert status == 0
-    assert "[66/66] scratch chapman fraction 1 seed 1: done before" in told
-    assert "± is the spread over 2 seeds" in said
+    assert "[66/66] scratch chapman fraction 1 seed 1: done before" in messages
+    assert "± is the spread over 2 seeds" in output
     once, both = table(place / "out/table.csv"), table(tmp_path / "out/table.csv")
     for one, two in zip(once, both, strict=True):
         assert float(two["auroc"]) == pytest.approx((float(one["auroc"]) + 0.25) / 2)
@@ -292,126 +278,77 @@ def test_several_seeds_are_averaged(place, tmp_path):
         (("--ningbo", "x"), "nothing to score encoders on; give one or more of --ptbxl, --cpsc2018, --chapman"),
         (("--ningbo", "x", "--encoders", "a", "b"), "give either --ningbo or --encoders"),
         (("--ptbxl", "x", "--encoders", "a"), "encoders: 1 given; give two, of gamma 0.8 and 0.6"),
-        (("--ptbxl", "x", "--encoders", "a", "b"), "checkpoint: .*a is none"),
+        (("--ptbxl", "x", "--encoders", "a", "b"), "checkpoint: .*a is no"),
         (("--ningbo", "x", "--ptbxl", "x", "--seeds", "0", "0"), "seeds: 0 0; give one or more from 0 on, each once"),
         (("--ningbo", "x", "--ptbxl", "x", "--pretrain-epochs", 0), "pretrain-epochs: 0 is outside"),
         (("--ningbo", "x", "--ptbxl", "x", "--projector", "a"), "projector: 'a' is not a list of layer sizes"),
         (("--ningbo", "x", "--ptbxl", "x"), "folder: .*x does not exist"),
     ],
 )
-def test_what_cannot_be_reproduced_is_refused_before_anything_is_written(tmp_path, words, message):
-    status, said, told = run(tmp_path / "out", *words)
-    assert (status, said) == (2, "")
-    assert re.search(message, told)
+def test_reproduce_refuses_what_cannot_work_before_anything_is_written(tmp_path, words, message):
+    status, output, messages = run(tmp_path / "out", *words)
+    assert (status, output) == (2, "")
+    assert re.search(message, messages)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_wrong_download_is_told_before_the_others_are_prepared(tmp_path, downloads):
+def test_reproduce_refuses_a_wrong_download_before_any_is_prepared(tmp_path, downloads):
     words = ("--ningbo", downloads / "ningbo", "--chapman", downloads / "cpsc2018")
-    status, _, told = run(tmp_path / "out", *words, *TINY)
+    status, _, messages = run(tmp_path / "out", *words, *TINY)
     assert status == 2
-    assert "source chapman" in told
+    assert "source chapman" in messages
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_with_something_else_is_left_alone(tmp_path, given):
+def test_reproduce_leaves_a_folder_with_something_else_alone(tmp_path, given):
     (tmp_path / "mine.txt").write_text("mine")
-    status, _, told = run(tmp_path, *given, *TINY)
+    status, _, messages = run(tmp_path, *given, *TINY)
     assert status == 2
-    assert "holds something else than a reproduction; name a new or empty folder" in told
+    assert "holds something else than a reproduction; name a new or empty folder" in messages
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
-    status, _, told = run(tmp_path / "mine.txt", *given, *TINY)
+    status, _, messages = run(tmp_path / "mine.txt", *given, *TINY)
     assert status == 2
-    assert "is a file, not a folder" in told
+    assert "is a file, not a folder" in messages
 
 
-def test_what_a_kill_left_at_the_very_beginning_is_removed(tmp_path):
+def test_reproduce_removes_what_a_kill_left_at_the_very_beginning(tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / ".reproduce.json.partial-1").write_text("{")
-    status, _, told = run(tmp_path / "out", "--ningbo", tmp_path / "absent", "--ptbxl", tmp_path / "absent")
+    status, _, messages = run(tmp_path / "out", "--ningbo", tmp_path / "absent", "--ptbxl", tmp_path / "absent")
     assert status == 2
-    assert "absent does not exist" in told
+    assert "absent does not exist" in messages
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_another_process_is_in_is_refused(place):
+def test_reproduce_refuses_a_folder_in_use(place):
     with filelock.FileLock(place / "out" / ".lock"):
-        status, _, told = run(place / "out", *TINY)
+        status, _, messages = run(place / "out", *TINY)
     assert status == 2
-    assert "another process is at work in" in told
+    assert "another process is at work in" in messages
 
 
-def test_test_records_in_ningbo_are_refused_before_pretraining(tmp_path, downloads):
+def test_reproduce_refuses_test_records_in_ningbo_before_pretraining(tmp_path, downloads):
     # Chapman's recordings, as the Challenge would publish them, among Ningbo's.
     shutil.copytree(downloads / "ningbo", tmp_path / "mixed")
     for number, entry in enumerate(Chapman().listing(downloads / "chapman").entries):
         steps = (1000 * entry.read().signal).round().astype("<i2")
         write_challenge(tmp_path / "mixed" / f"JS{20000 + number}", steps, "426783006")
     words = ("--ningbo", tmp_path / "mixed", "--chapman", downloads / "chapman", *TINY, "--n-samples", 256)
-    status, _, told = run(tmp_path / "out", *words)
+    status, _, messages = run(tmp_path / "out", *words)
     assert status == 2
-    assert re.search(r"8 of the 80 records to learn from are test records .*--exclude FILE", told)
+    assert re.search(r"8 of the 80 records to learn from are test records .*--exclude FILE", messages)
     assert not (tmp_path / "out/pretrain").exists()
 
 
-def test_encoders_that_are_there_stand_for_pretraining(place, tmp_path, downloads):
+def test_reproduce_scores_given_encoders_without_pretraining(place, tmp_path, downloads):
     pretrained = [place / "out/pretrain" / f"gamma-{gamma}" for gamma in (0.8, 0.6)]
     words = ("--encoders", *pretrained, "--ptbxl", downloads / "ptbxl", *TINY)
-    status, said, told = run(tmp_path / "out", *words)
+    status, output, messages = run(tmp_path / "out", *words)
     assert status == 0
-    assert "[11/11] scratch ptbxl fraction 1 seed 0" in told
+    assert "[11/11] scratch ptbxl fraction 1 seed 0" in messages
     assert not (tmp_path / "out/pretrain").exists()
     here, there = (table(folder / "table.csv") for folder in (tmp_path / "out", place / "out"))
     assert here == there[:10]
-    assert "Encoders, not pretrained here: gamma-0.8, gamma-0.6." in said
-    assert "No download was given of CPSC2018, Chapman." in said
+    assert "Encoders, not pretrained here: gamma-0.8, gamma-0.6." in output
+    assert "No download was given of CPSC2018, Chapman." in output
     assert "n-samples: 64, but the encoder of gamma 0.8" in run(tmp_path / "other", *words, "--n-samples", 64)[2]
-
-
-# --- parts ---
-
-
-class Ten:
-    """A source of ten recordings."""
-
-    def listing(self, folder):
-        return Listing([Entry(str(i), str(i), folder, read) for i in range(10)], ("a",), "rule")
-
-
-def test_a_part_of_a_source_is_chosen_by_chance_and_in_order():
-    def ids(most):
-        return [int(entry.id) for entry in Part(Ten(), most).listing(Path()).entries]
-
-    assert ids(10) == ids(11) == list(range(10))
-    assert len(ids(4)) == 4
-    assert ids(4) == sorted(ids(4)) == ids(4)
-    assert ids(4) not in ([0, 1, 2, 3], [0, 2, 4, 6], [0, 3, 6, 9])
-    assert set(ids(4)) < set(ids(7))
-    listing = Part(Ten(), 4).listing(Path())
-    assert (listing.classes, listing.label_rule) == (("a",), "rule")
-
-
-def settings_of(stage):
-    """What a stage gives to `probe` or `finetune`."""
-    assert isinstance(stage.run, functools.partial)
-    (settings,) = stage.run.args
-    return settings
-
-
-def test_defaults_are_the_papers(tmp_path):
-    settings = ReproduceSettings(tmp_path)
-    pretraining, probing, tuning, scratch = (
-        next(stage for stage in stages(settings, ["ningbo", "chapman"]) if stage.folder.startswith(kind))
-        for kind in ("pretrain", "probe", "finetune", "scratch")
-    )
-    learned = _pretrain_settings(settings, 0.6)
-    assert pretraining.folder == "pretrain/gamma-0.8"
-    assert learned == PretrainSettings.create(tmp_path / "data/ningbo", tmp_path / "pretrain/gamma-0.6", gamma=0.6)
-    probed, tuned, from_scratch = (settings_of(stage) for stage in (probing, tuning, scratch))
-    assert (probed.epochs, probed.batch_size, probed.learning_rate, probed.fraction) == (100, 128, (1e-3,), (1.0,))
-    assert probed.checkpoint == tmp_path / "pretrain/gamma-0.6"
-    assert (tuned.epochs, tuned.batch_size, tuned.learning_rate, tuned.fraction) == (100, 128, 1e-4, (0.1,))
-    assert (tuned.checkpoint, tuned.from_scratch) == (tmp_path / "pretrain/gamma-0.6", False)
-    assert (from_scratch.checkpoint, from_scratch.from_scratch) == (None, True)
-    assert _departures(settings) == []
-    assert "pretrain-epochs 8" in _departures(quick_defaults(settings))

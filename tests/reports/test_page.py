@@ -1,6 +1,8 @@
-"""The report: what it shows is what the run folders hold, and what does not belong together is refused."""
+"""The report: it shows what the run folders hold, escaped, and refuses runs that do not belong together."""
 
+import dataclasses
 import json
+import re
 import shutil
 from typing import Any
 
@@ -10,7 +12,9 @@ from tests.helpers_model import waves, write_checkpoint, write_labelled, write_p
 
 from lfbt.errors import LfbtError
 from lfbt.evaluation.probing import ProbeSettings, probe
-from lfbt.reports.page import ReportSettings, open_run, report
+from lfbt.reports.page import PretrainingRun, ReportSettings, open_run, report
+from lfbt.runs.results import EncoderOrigin, Results
+from lfbt.runs.settings import RunSettings
 from lfbt.training.pretraining import Pretrainer
 from lfbt.training.settings import PretrainSettings
 
@@ -40,7 +44,7 @@ def changed(runs, tmp_path, name, file, **changes):
     return folder
 
 
-def test_the_report_shows_what_the_runs_hold(runs, tmp_path):
+def test_report_shows_what_the_runs_hold(runs, tmp_path):
     folders = tuple(runs / name for name in ("pretrain", "probe", "random"))
     page, table = report(ReportSettings(folders, tmp_path / "report"))
     assert sorted(path.name for path in page.parent.iterdir()) == ["overview.png", "report.html", "results.csv"]
@@ -64,30 +68,30 @@ def test_the_report_shows_what_the_runs_hold(runs, tmp_path):
     assert "SYNTHETIC" not in text
 
 
-def test_synthetic_results_are_named_and_kept_apart(runs, tmp_path):
-    made = changed(runs, tmp_path, "probe", "results.json", synthetic=True)
-    page, _ = report(ReportSettings((made,), tmp_path / "report"))
+def test_report_names_synthetic_data_and_refuses_to_mix_it(runs, tmp_path):
+    synthetic = changed(runs, tmp_path, "probe", "results.json", synthetic=True)
+    page, _ = report(ReportSettings((synthetic,), tmp_path / "report"))
     assert "SYNTHETIC data: these figures say nothing about real ECG" in page.read_text()
     with pytest.raises(LfbtError, match="is of synthetic data and others are of real data"):
-        report(ReportSettings((made, runs / "random"), tmp_path / "both"))
+        report(ReportSettings((synthetic, runs / "random"), tmp_path / "both"))
     assert not (tmp_path / "both").exists()
 
 
-def test_different_test_records_are_refused(runs, tmp_path):
+def test_report_refuses_different_data_sets(runs, tmp_path):
     data = results(runs / "probe")["data"] | {"hash": "other"}
     other = changed(runs, tmp_path, "probe", "results.json", data=data)
     with pytest.raises(LfbtError, match="different data sets"):
         report(ReportSettings((other, runs / "random"), tmp_path / "report"))
 
 
-def test_folds_and_the_test_split_are_reported_apart(runs, tmp_path):
+def test_report_refuses_to_mix_folds_and_test_split(runs, tmp_path):
     folds = changed(runs, tmp_path, "probe", "results.json", folds=4)
     with pytest.raises(LfbtError, match="some were tested on the test split and others in folds"):
         report(ReportSettings((folds, runs / "random"), tmp_path / "report"))
 
 
-def test_what_is_no_whole_run_is_refused(runs, tmp_path):
-    with pytest.raises(LfbtError, match=r"is no run folder \(it has no history\.jsonl\)"):
+def test_open_run_refuses_folders_without_a_run_or_an_epoch(runs, tmp_path):
+    with pytest.raises(LfbtError, match=r"is not a run folder \(it has neither results\.json nor history\.jsonl\)"):
         open_run(tmp_path)
     (tmp_path / "series").mkdir()
     (tmp_path / "series" / "settings.json").write_text("{}")
@@ -95,9 +99,6 @@ def test_what_is_no_whole_run_is_refused(runs, tmp_path):
         open_run(tmp_path / "series")
     cut = tmp_path / "cut"
     shutil.copytree(runs / "pretrain", cut)
-    (cut / "history.jsonl").write_text((cut / "history.jsonl").read_text()[:-20])
-    with pytest.raises(LfbtError, match="cut is not whole"):
-        open_run(cut)
     (cut / "history.jsonl").write_text("")
     with pytest.raises(LfbtError, match="has no epoch yet"):
         open_run(cut)
@@ -105,7 +106,86 @@ def test_what_is_no_whole_run_is_refused(runs, tmp_path):
         report(ReportSettings((), tmp_path / "report"))
 
 
-def test_a_class_without_test_records_has_no_figure(tmp_path):
+def test_open_run_passes_over_an_epoch_that_was_cut_short(runs, tmp_path):
+    cut = tmp_path / "cut"
+    shutil.copytree(runs / "pretrain", cut)
+    (cut / "history.jsonl").write_text((cut / "history.jsonl").read_text()[:-20])
+    run = open_run(cut)
+    assert isinstance(run, PretrainingRun)
+    assert [line.epoch for line in run.history] == [1]
+
+
+@pytest.mark.parametrize(
+    ("name", "file"), [("probe", "results.json"), ("pretrain", "settings.json"), ("pretrain", "history.jsonl")]
+)
+def test_report_names_a_corrupt_file(runs, tmp_path, name, file):
+    folder = tmp_path / name
+    shutil.copytree(runs / name, folder)
+    (folder / file).write_text("[]\n")
+    with pytest.raises(LfbtError, match=f"{folder / file}: "):
+        report(ReportSettings((folder,), tmp_path / "report"))
+    assert not (tmp_path / "report").exists()
+
+
+SCRIPT = "<script>alert('&')</script>"
+
+
+def with_scripts(value):
+    """Every text in `value`, keys included, after a script."""
+    if isinstance(value, dict):
+        return {with_scripts(key): with_scripts(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [with_scripts(item) for item in value]
+    return SCRIPT + value if isinstance(value, str) else value
+
+
+def test_report_escapes_every_text_of_a_classifier(runs, tmp_path):
+    results = Results.load(runs / "probe")
+    per_class = {SCRIPT + name: scores for name, scores in results.test.per_class.items()}
+    hostile = dataclasses.replace(
+        results,
+        **{name: SCRIPT + getattr(results, name) for name in ("kind", "lfbt_version", "classifier")},
+        **{name: with_scripts(getattr(results, name)) for name in ("leads", "settings", "chosen")},
+        lead_subset=SCRIPT,
+        data=dataclasses.replace(results.data, folder=SCRIPT, hash=SCRIPT, classes=with_scripts(results.data.classes)),
+        encoder=EncoderOrigin(SCRIPT, with_scripts(results.encoder.history)),
+        test=dataclasses.replace(results.test, absent_classes=[SCRIPT], per_class=per_class),
+    )
+    folder = tmp_path / "<script>probe"
+    folder.mkdir()
+    hostile.save(folder)
+    page, _ = report(ReportSettings((folder,), tmp_path / "report"))
+    text = page.read_text()
+    assert "<script" not in text
+    # The name of the run, its kind, leads, encoder, chosen settings, classes and absent classes are all there.
+    assert len(re.findall("&lt;script&gt;", text)) >= 7 + len(per_class)
+
+
+@pytest.mark.parametrize("objective", ["lfbt", SCRIPT])
+def test_report_escapes_every_setting_of_a_pretraining(runs, tmp_path, objective):
+    folder = tmp_path / "<script>pretrain"
+    shutil.copytree(runs / "pretrain", folder)
+    settings = RunSettings.load(folder)
+    hostile = dict.fromkeys(settings.settings, SCRIPT) | {"objective": objective}
+    dataclasses.replace(settings, settings=hostile, data_hash=SCRIPT, lfbt_version=SCRIPT).save(folder)
+    page, _ = report(ReportSettings((folder,), tmp_path / "report"))
+    text = page.read_text()
+    assert "<script" not in text
+    for name in ("preset", "objective", "batch", "projector"):
+        assert re.search(f"{name} (lfbt, γ )?&lt;script&gt;", text)
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "field"),
+    [("pretrain", "settings.json", "records"), ("probe", "results.json", "folds"), ("probe", "results.json", "seed")],
+)
+def test_report_refuses_text_in_place_of_a_number(runs, tmp_path, name, file, field):
+    folder = changed(runs, tmp_path, name, file, **{field: SCRIPT})
+    with pytest.raises(LfbtError, match=f"{file}: field {field}: "):
+        report(ReportSettings((folder,), tmp_path / "report"))
+
+
+def test_report_names_a_class_without_test_records(tmp_path):
     data = write_packed(
         tmp_path / "data", waves([0, 1, 2, 0, 1, 0, 1]), list("abcabab"), ["train"] * 3 + ["val"] * 2 + ["test"] * 2
     )

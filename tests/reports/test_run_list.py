@@ -1,6 +1,7 @@
 """Run folders in a list: state, epoch, loss, quality, and the settings that differ."""
 
 import json
+import re
 import shutil
 
 import pytest
@@ -34,7 +35,7 @@ def place(tmp_path_factory):
     return place / "all"
 
 
-def test_what_is_listed(place):
+def test_list_runs_has_state_epoch_loss_quality_and_differences(place):
     runs = {run.folder.relative_to(place).as_posix(): run for run in list_runs(place)}
     assert list(runs) == ["a", "c", "deep/b", "probe"]
     assert [(run.kind, run.state, run.epoch) for run in runs.values()] == [
@@ -55,14 +56,14 @@ def test_what_is_listed(place):
     assert runs["probe"].differs == ""
 
 
-def test_a_run_that_goes_on_and_its_quality(place, tmp_path):
+def test_list_runs_has_the_quality_so_far_and_names_a_running_run(place, tmp_path):
     settings = json.loads((place / "a" / "settings.json").read_text())
-    known = {"learning_rate": 1e-3, "seconds": 1.0, "records_per_second": 9.0}
     lines = [{"loss": 3.5, "rank": 9.04}, {"loss": 3.0, "val_auroc": 0.9}, {"loss": 2.0, "val_auroc": 0.7, "rank": 5.0}]
+    speed = {"learning_rate": 0.001, "seconds": 1.5, "records_per_second": 6.0}
     (tmp_path / "x").mkdir()
     (tmp_path / "x" / "settings.json").write_text(json.dumps(settings | {"epochs": 4}))
     for n, quality in ((0, "-"), (1, "rank 9.0"), (3, "val AUROC 0.9000 (epoch 2)")):
-        text = "".join(json.dumps({"epoch": i + 1} | known | line) + "\n" for i, line in enumerate(lines[:n]))
+        text = "".join(json.dumps({"epoch": i + 1} | line | speed) + "\n" for i, line in enumerate(lines[:n]))
         (tmp_path / "x" / "history.jsonl").write_text(text)
         assert list_runs(tmp_path)[0].quality == quality
     assert list_runs(tmp_path)[0].state == "stopped"
@@ -70,7 +71,7 @@ def test_a_run_that_goes_on_and_its_quality(place, tmp_path):
         assert [(run.state, run.epoch) for run in list_runs(tmp_path / "x")] == [("running", "3/4")]
 
 
-def test_several_trials_are_listed_themselves_while_some_are_to_come(place, tmp_path):
+def test_list_runs_has_a_series_while_some_of_its_trials_are_to_come(place, tmp_path):
     series = tmp_path / "series"
     with acquire_run_folder(series, RunSettings("0", {"epochs": 9}, "probe"), frozenset(), resume=False):
         assert [(run.kind, run.state, run.differs) for run in list_runs(tmp_path)] == [("probe", "running", "")]
@@ -83,7 +84,7 @@ def test_several_trials_are_listed_themselves_while_some_are_to_come(place, tmp_
     assert [run.folder.name for run in list_runs(tmp_path)] == ["fraction-1-seed-0"]
 
 
-def test_the_command(place, capsys):
+def test_runs_table_is_what_the_command_prints(place, capsys):
     main(["runs", str(place)])
     lines = capsys.readouterr().out.splitlines()
     assert lines == runs_table(list_runs(place), place).splitlines()
@@ -92,7 +93,7 @@ def test_the_command(place, capsys):
     assert [line[column:].split()[0] for line in lines[1:]] == ["finished", "stopped", "finished", "finished"]
 
 
-def test_folders_without_runs_are_told(place, tmp_path):
+def test_list_runs_refuses_folders_without_runs(place, tmp_path):
     with pytest.raises(LfbtError, match="holds no run of lfbt pretrain, probe or finetune"):
         list_runs(tmp_path)
     with pytest.raises(LfbtError, match="absent is not a folder"):
@@ -102,6 +103,35 @@ def test_folders_without_runs_are_told(place, tmp_path):
     (tmp_path / "results.json").write_text("// comments")
     with pytest.raises(LfbtError, match="holds no run of lfbt"):
         list_runs(tmp_path)
-    (tmp_path / "results.json").write_text('{"lfbt_version": "0.1.0", "val": {}}')
-    with pytest.raises(LfbtError, match=r"results\.json: is no result of lfbt"):
-        list_runs(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "content", "reason"),
+    [
+        ("probe", "results.json", '{"lfbt_version": "0.1.0", "val": {}}', r"missing required field"),
+        ("probe", "results.json", '{"lfbt_vers', "is not JSON"),
+        ("a", "settings.json", '{"epochs": 4}', r"missing required field `lfbt_version`"),
+        ("a", "history.jsonl", '{"epoch": 1, "loss": 3.5}\n', "missing required field `learning_rate`"),
+        ("a", "history.jsonl", "[]\n", "line 1"),
+    ],
+    ids=[
+        "fields of results",
+        "results cut short",
+        "fields of settings",
+        "fields of the history",
+        "line of the history",
+    ],
+)
+def test_list_runs_names_an_unreadable_run_beside_the_others(place, tmp_path, name, file, content, reason):
+    shutil.copytree(place, tmp_path / "all")
+    (tmp_path / "all" / name / file).write_bytes(content if isinstance(content, bytes) else content.encode())
+    runs = {run.folder.relative_to(tmp_path / "all").as_posix(): run for run in list_runs(tmp_path / "all")}
+    assert list(runs) == ["a", "c", "deep/b", "probe"]
+    unreadable = runs.pop(name)
+    assert unreadable.state == "unreadable"
+    assert re.search(reason, unreadable.differs)
+    assert f"{name}/{file}: " in unreadable.differs or file == "history.jsonl"
+    assert {run.state for run in runs.values()} <= {"finished", "stopped"}
+    assert runs["c"].differs == "gamma=0.8 seed=0"
+    line = next(line for line in runs_table([unreadable], tmp_path / "all").splitlines() if line.startswith(f"{name} "))
+    assert re.search(f"unreadable .*{reason}", line)

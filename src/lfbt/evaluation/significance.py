@@ -1,4 +1,4 @@
-"""Paired p-values over draws, and their adjustment for several comparisons."""
+"""Paired p-values over bootstrap draws, and their adjustment for several comparisons."""
 
 from __future__ import annotations
 
@@ -10,10 +10,24 @@ from lfbt.evaluation.bootstrap import Array
 
 
 def paired_p(differences: Array) -> float | None:
-    """The two-sided p-value of paired `differences` ``[draws]``: twice the smaller share on either side of 0.
+    """Compute the two-sided p-value of paired differences: twice the smaller share on either side of 0.
 
-    Each share counts one draw more than there is, so it is never 0 (Davison and Hinkley, 1997, section 4.2); equal to 0
-    counts on both sides, and the value is 1 at most. NaN is not counted; None where nothing is.
+    Each share counts one draw more than there are, so that it is never 0 (Davison and Hinkley, 1997, section 4.2).
+
+    Parameters
+    ----------
+    differences
+        ``[draws]``; a 0 counts on both sides, NaN on neither.
+
+    Returns
+    -------
+    float or None
+        At most 1; None where all differences are NaN.
+
+    Examples
+    --------
+    >>> paired_p(np.array([0.02, 0.01, 0.03, -0.01]))
+    0.8
     """
     known = differences[~np.isnan(differences)]
     if not len(known):
@@ -23,7 +37,23 @@ def paired_p(differences: Array) -> float | None:
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """The `p_values` adjusted for being several (Holm, 1979), in their order; None stays, and does not count."""
+    """Adjust p-values for several comparisons by the step-down method of Holm (1979).
+
+    Parameters
+    ----------
+    p_values
+        None for a comparison that does not exist; it does not count.
+
+    Returns
+    -------
+    list of float or None
+        The adjusted p-values in the same order, at most 1.
+
+    Examples
+    --------
+    >>> holm([0.01, None, 0.03])
+    [0.02, None, 0.03]
+    """
     known = sorted((p, i) for i, p in enumerate(p_values) if p is not None)
     adjusted: list[float | None] = [None] * len(p_values)
     highest = 0.0

@@ -1,4 +1,4 @@
-"""The run folders below a folder: how far each is, what it came to, and what sets it apart."""
+"""The runs below a folder: their progress, their validation quality, and the settings in which they differ."""
 
 from __future__ import annotations
 
@@ -8,70 +8,86 @@ from pathlib import Path
 from typing import Any
 
 from lfbt.errors import LfbtError
-from lfbt.runs.history import PretrainingEpoch, read_history
-from lfbt.runs.run_folder import ENCODER_FOLDER, RESULTS, TABLE, is_running
-from lfbt.runs.settings import SETTINGS
+from lfbt.runs.history import HISTORY, PretrainingEpoch, read_history
+from lfbt.runs.predictions import PREDICTIONS
+from lfbt.runs.results import RESULTS, Results
+from lfbt.runs.run_folder import ENCODER_FOLDER, TABLE, is_running
+from lfbt.runs.settings import SETTINGS, RunSettings
+from lfbt.utils.figures import ABSENT, format_figure
 from lfbt.utils.json_files import read_json
+from lfbt.utils.settings import Affects, names_affecting
 from lfbt.utils.tables import as_text
 
-# What every run has its own of, or what says nothing of how it learned.
-_NEVER_SHOWN = frozenset(
-    {
-        "lfbt_version", "run_dir", "device", "low_memory", "workers", "print_freq", "save_steps", "save_minutes",
-        "keep", "quality_data", "quality_every", "trackers", "exclude", "allow_test_records", "checkpoint", "resume",
-    }
-)  # fmt: skip
+UNREADABLE = "unreadable"
 
 
 @dataclasses.dataclass(frozen=True)
 class RunSummary:
-    """One run. epoch: those done, or the kept one; loss: the last, or of the kept epoch; quality: in words.
+    """One run, or one trial of a series; a series itself only while not all of its trials are finished.
 
-    Trials are runs of their own; the folder of several is one while not all of them are finished.
-
-    state: running, finished or stopped, which goes on with ``--resume``; not known where the lock is another user's.
+    Parameters
+    ----------
+    folder, kind
+        Its folder; pretrain, probe, finetune or scratch.
+    state
+        ``running``, ``finished``, ``stopped`` (to be resumed with ``--resume``), ``unreadable`` (a file is missing or
+        corrupt), or ``not known`` (the lock is another user's).
+    epoch
+        Epochs done, or for a classifier the epoch kept, of all.
+    loss
+        Of the last epoch, or the validation loss of a classifier.
+    quality
+        Validation AUROC or rank of the features, as text.
+    settings
+        By name.
+    differs
+        The settings in which not all runs of the kind agree, as text; of an unreadable run the reason.
     """
 
     folder: Path
     kind: str
     state: str
-    epoch: str
-    loss: float | None
-    quality: str
-    settings: dict[str, Any]
+    epoch: str = ABSENT
+    loss: float | None = None
+    quality: str = ABSENT
+    settings: dict[str, Any] = dataclasses.field(default_factory=dict)
     differs: str = ""
 
 
 def list_runs(folder: Path) -> list[RunSummary]:
-    """All runs in `folder` and below, by name, each with the settings in which not all of its kind agree.
+    """List all runs in a folder and below it, by name. Scores are of validation records, never of test records.
 
-    Quality is of validation records, never of test. Raises LfbtError when there is none.
+    Raises
+    ------
+    LfbtError
+        When there is none. A run that cannot be read is listed as ``unreadable``.
     """
     if not folder.is_dir():
         raise LfbtError(f"runs: {folder} is not a folder; name one with run folders in it")
-    found_here = {path.parent for name in (SETTINGS, RESULTS) for path in folder.rglob(name)}
-    # What begins with a dot is not whole yet.
-    places = {place for place in found_here if not place.name.startswith(".")}
-    found = [summary for place in sorted(places) if (summary := _summary(place)) is not None]
-    if not found:
+    found = {path.parent for name in (SETTINGS, RESULTS) for path in folder.rglob(name)}
+    # A folder whose name begins with a dot is still being written.
+    places = sorted(place for place in found if not place.name.startswith("."))
+    runs = [run for place in places if (run := _summarise(place)) is not None]
+    if not runs:
         raise LfbtError(f"runs: {folder} holds no run of lfbt pretrain, probe or finetune")
-    return [dataclasses.replace(run, differs=_differing(run, found)) for run in found]
+    return [run if run.state == UNREADABLE else dataclasses.replace(run, differs=_differing(run, runs)) for run in runs]
 
 
-def _summary(folder: Path) -> RunSummary | None:
-    """The run in `folder`; None where the files are another program's."""
-    name, of = (RESULTS, _of_classifier) if (folder / RESULTS).is_file() else (SETTINGS, _of_pretraining)
+def _summarise(folder: Path) -> RunSummary | None:
+    """The run in `folder`; None for a series whose trials are all finished, and for files of another program."""
     try:
-        content = read_json(folder / name)
-    except LfbtError:
+        if (folder / RESULTS).is_file():
+            return _summarise_classifier(folder, Results.load(folder))
+        settings = RunSettings.load(folder)
+        if settings.kind == "pretrain":
+            return _summarise_pretraining(folder, settings)
+    except (LfbtError, OSError, UnicodeError) as error:
+        # Other programs have files of these names, too, but not these beside them.
+        is_run = any((folder / name).is_file() for name in (HISTORY, PREDICTIONS))
+        return RunSummary(folder, ABSENT, UNREADABLE, differs=str(error)) if is_run else None
+    if (folder / TABLE).is_file():
         return None
-    if "lfbt_version" not in content:
-        return None
-    if name == SETTINGS and "kind" in content:
-        # Finished trials are in folders below.
-        is_whole = (folder / TABLE).is_file()
-        return None if is_whole else RunSummary(folder, content["kind"], _state(folder, False), "-", None, "-", {})
-    return of(folder, content)
+    return RunSummary(folder, settings.kind, _state(folder, is_finished=False))
 
 
 def _state(folder: Path, is_finished: bool) -> str:
@@ -81,15 +97,30 @@ def _state(folder: Path, is_finished: bool) -> str:
         return "not known"
 
 
-def _of_pretraining(folder: Path, settings: dict[str, Any]) -> RunSummary:
-    history, n_epochs = read_history(folder, PretrainingEpoch), settings.get("epochs", 0)
-    state = _state(folder, _epochs_saved(folder) == n_epochs)
-    loss = history[-1].loss if history else None
-    return RunSummary(folder, "pretrain", state, f"{len(history)}/{n_epochs}", loss, _quality(history), settings)
+def _summarise_pretraining(folder: Path, run: RunSettings) -> RunSummary:
+    history, n_epochs = read_history(folder, PretrainingEpoch), run.settings.get("epochs", 0)
+    data = {
+        "records": run.records,
+        "data_hash": run.data_hash,
+        "synthetic": run.synthetic,
+        "names_assumed": run.names_assumed,
+        "records_hash": run.records_hash,
+        "processes": run.processes,
+        "quality_hash": run.quality_hash,
+    }
+    return RunSummary(
+        folder,
+        run.kind,
+        _state(folder, is_finished=_epochs_saved(folder) == n_epochs),
+        epoch=f"{len(history)}/{n_epochs}",
+        loss=history[-1].loss if history else None,
+        quality=_quality(history),
+        settings=run.settings | data,
+    )
 
 
 def _epochs_saved(folder: Path) -> int | None:
-    """Epochs that the encoder has, as it was last saved."""
+    """Epochs of the encoder as it was last saved."""
     try:
         epochs: int | None = read_json(folder / ENCODER_FOLDER / "config.json")["history"]["epochs_done"]
     except (LfbtError, KeyError, TypeError):
@@ -104,46 +135,70 @@ def _quality(history: Sequence[PretrainingEpoch]) -> str:
         auroc, epoch = max(scored, key=lambda found: found[0])
         return f"val AUROC {auroc:.4f} (epoch {epoch})"
     ranks = [line.rank for line in history if line.rank is not None]
-    return f"rank {ranks[-1]:.1f}" if ranks else "-"
+    return f"rank {ranks[-1]:.1f}" if ranks else ABSENT
 
 
-def _of_classifier(folder: Path, results: dict[str, Any]) -> RunSummary:
-    try:
-        auroc = (results["val"] or {}).get("auroc")
-        own = {
-            "fraction": results["fraction"],
-            "seeds": results["seed"],
-            "lead_subsets": results["lead_subset"] or "all",
-        }
-        settings = results["settings"] | own | {"encoder": results["encoder"]["checkpoint"] or "random"}
-        has_epoch = not results["folds"] and "epoch" in results["chosen"]
-        epoch = f"{results['chosen']['epoch']}/{settings['epochs']}" if has_epoch else "-"
-        quality = "-" if auroc is None else f"val AUROC {auroc:.4f}"
-        return RunSummary(folder, results["kind"], "finished", epoch, results["val_loss"], quality, settings)
-    except (KeyError, TypeError) as error:
-        raise LfbtError(f"{folder / RESULTS}: is no result of lfbt ({type(error).__name__}: {error})") from error
+def _summarise_classifier(folder: Path, results: Results) -> RunSummary:
+    trial = {
+        "fraction": results.fraction,
+        "seeds": results.seed,
+        "lead_subsets": results.lead_subset or "all",
+        "encoder": results.encoder.checkpoint or "random",
+    }
+    settings = results.settings | trial
+    epoch = results.chosen.get("epoch") if isinstance(results.chosen, dict) else None
+    auroc = None if results.val is None else results.val.auroc
+    return RunSummary(
+        folder,
+        results.kind,
+        "finished",
+        epoch=ABSENT if epoch is None else f"{epoch:g}/{settings.get('epochs', 0)}",
+        loss=results.val_loss,
+        quality=ABSENT if auroc is None else f"val AUROC {auroc:.4f}",
+        settings=settings,
+    )
 
 
 def _differing(run: RunSummary, runs: Sequence[RunSummary]) -> str:
-    alike = [other.settings for other in runs if other.kind == run.kind]
+    alike, hidden = [other.settings for other in runs if other.kind == run.kind and other.settings], _never_shown()
     names = [
         name
-        for name in run.settings
-        if name not in _NEVER_SHOWN and any(other.get(name) != run.settings[name] for other in alike if other)
+        for name, value in run.settings.items()
+        if name not in hidden and any(other.get(name) != value for other in alike)
     ]
-    return " ".join(f"{name}={_short(run.settings[name])}" for name in names)
+    return " ".join(f"{name}={_shorten(run.settings[name])}" for name in names)
 
 
-def _short(value: Any) -> str:
+def _never_shown() -> frozenset[str]:
+    """Names of the settings that say where and how a run ran, not what it learned; the data set's folder is shown."""
+    # MERGE: drop the fallback below, and this comment, once lfbt.training.settings and lfbt.evaluation.settings have
+    # the annotated settings.
+    from lfbt.training.settings import PretrainSettings
+
+    effects = (Affects.RUNTIME, Affects.PROCESS, Affects.LOCATION)
+    try:
+        from lfbt.evaluation.settings import (  # type: ignore[import-not-found,unused-ignore]
+            FinetuneSettings,
+            ProbeSettings,
+        )
+    except ModuleNotFoundError:
+        return names_affecting(PretrainSettings, Affects.RUNTIME, Affects.PROCESS, Affects.LOCATION) - {"data_dir"} | {
+            "checkpoint"
+        }
+    kinds = (PretrainSettings, ProbeSettings, FinetuneSettings)
+    effects = (Affects.RUNTIME, Affects.PROCESS, Affects.LOCATION)
+    return frozenset().union(*(names_affecting(kind, *effects) for kind in kinds)) - {"data_dir"}
+
+
+def _shorten(value: Any) -> str:
     text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
     return text if len(text) <= 24 else text[:21] + "..."
 
 
 def runs_table(runs: Sequence[RunSummary], below: Path) -> str:
-    """`runs` as lines of aligned columns."""
+    """Format `runs` as lines of aligned columns, their folders relative to `below`."""
     rows = [("run", "kind", "state", "epoch", "loss", "quality", "settings that differ")]
     for run in runs:
         name = run.folder.relative_to(below).as_posix() if run.folder != below else run.folder.resolve().name
-        loss = "-" if run.loss is None else f"{run.loss:.4g}"
-        rows.append((name, run.kind, run.state, run.epoch, loss, run.quality, run.differs))
+        rows.append((name, run.kind, run.state, run.epoch, format_figure(run.loss, ".4g"), run.quality, run.differs))
     return as_text(rows)

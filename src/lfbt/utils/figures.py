@@ -1,11 +1,11 @@
-"""Figures as they are shown: in tables, reports and on the terminal alike."""
+"""Format figures for tables, reports and the terminal alike."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 
-#: What stands where there is no figure.
+#: In place of a figure that does not exist.
 ABSENT = "-"
 
 
@@ -33,5 +33,20 @@ def format_mean(mean: float | None, sd: float | None, form: str = ".4f") -> str:
     >>> format_mean(0.9, 0.01), format_mean(0.9, None)
     ('0.9000 ± 0.0100', '0.9000')
     """
-    spread = "" if mean is None or sd is None or math.isnan(sd) else f" ± {sd:{form}}"
-    return format_figure(mean, form) + spread
+    figure, spread = format_figure(mean, form), format_figure(sd, form.lstrip("+"))
+    return figure if ABSENT in (figure, spread) else f"{figure} ± {spread}"
+
+
+def format_estimate(
+    mean: float | None,
+    sd: float | None = None,
+    interval: Sequence[float] | None = None,
+    form: str = ".4f",
+    interval_form: str = ".3f",
+) -> str:
+    """Format a figure with its standard deviation over seeds and its interval, where there are such.
+
+    >>> format_estimate(0.9, 0.01, (0.85, 0.94)), format_estimate(0.9, None, (0.85, 0.94))
+    ('0.9000 ± 0.0100 [0.850, 0.940]', '0.9000 [0.850, 0.940]')
+    """
+    return f"{format_mean(mean, sd, form)} {format_interval(interval, interval_form)}".rstrip()

@@ -1,4 +1,4 @@
-"""Rows of words as aligned text, Markdown or LaTeX; the first row is the head."""
+"""Format rows of cells as aligned text, Markdown or LaTeX; the first row is the header."""
 
 from __future__ import annotations
 
@@ -7,20 +7,25 @@ from collections.abc import Sequence
 
 
 def as_text(cells: Sequence[Sequence[str]]) -> str:
-    """Lines of aligned columns."""
+    """Format lines of aligned columns.
+
+    >>> print(as_text([["run", "AUROC"], ["probe", "0.91"]]))
+    run    AUROC
+    probe  0.91
+    """
     cells = [[_one_line(cell) for cell in line] for line in cells]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in cells)
 
 
 def as_markdown(cells: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
+    """Format a Markdown table."""
     lines = [f"| {' | '.join(map(markdown, line))} |" for line in cells]
     return "\n".join([lines[0], "|" + "---|" * len(cells[0]), *lines[1:]])
 
 
 def as_latex(cells: Sequence[Sequence[str]]) -> str:
-    r"""A LaTeX ``tabular`` that needs no package."""
+    r"""Format a LaTeX ``tabular`` that needs no package."""
     lines = [f"{' & '.join(map(_latex, line))} \\\\" for line in cells]
     columns = "l" * len(cells[0])
     rule = r"\hline"
@@ -32,7 +37,7 @@ def _one_line(cell: str) -> str:
 
 
 def markdown(cell: str) -> str:
-    """`cell` as it is shown: nothing in it is a mark."""
+    """Escape what Markdown would take for markup."""
     return re.sub(r"[\\`*_<>|~$#&]|(?<=\])\(", r"\\\g<0>", _one_line(cell))
 
 
@@ -45,6 +50,6 @@ _LATEX = {
 
 
 def _latex(cell: str) -> str:
-    """`cell` as it is shown: no sign in it is a command, and a minus is one."""
+    """Escape what LaTeX would take for commands; the sign of a number becomes a minus."""
     escaped = "".join(_LATEX.get(sign, sign) for sign in _one_line(cell))
     return re.sub("-(?=-)", "-{}", re.sub(r"(?<![\w-])-(?=\d)", "$-$", escaped))

@@ -1,0 +1,95 @@
+"""The table of a comparison: its cells, its note, and every number as CSV."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+from collections.abc import Iterable, Sequence
+
+from lfbt.reports.comparison_rows import LEVEL, Row
+from lfbt.utils.figures import ABSENT, format_estimate, format_figure
+
+_TITLES = {"auroc": "AUROC", "auprc": "AUPRC", "f1": "F1", "balanced_accuracy": "balanced accuracy"}
+
+
+def table_cells(rows: Sequence[Row]) -> list[list[str]]:
+    """Format the table, its header first: of each metric mean ± SD over seeds and interval, then the difference."""
+    metrics, is_compared, is_adjusted = list(rows[0].figures), _is_compared(rows), _is_adjusted(rows)
+    run = "run (SYNTHETIC data)" if rows[0].synthetic else "run"
+    header = [run, "kind", "encoder", "leads", "fraction", "training records", "seeds"]
+    for name in metrics:
+        header.append(_TITLES.get(name, name))
+        header += (["difference", "p"] if is_compared else []) + (["p (Holm)"] if is_adjusted else [])
+    cells = [header + (["against"] if is_compared else [])]
+    for row in rows:
+        trained = sorted(set(row.training_records))
+        records = f"{trained[0]} to {trained[-1]}" if len(trained) > 1 else str(trained[0])
+        line = [row.run, row.kind, row.encoder, row.leads, f"{row.fraction:g}", records, str(len(row.seeds))]
+        for name in metrics:
+            summary = row.figures[name]
+            line.append(format_estimate(summary.mean, summary.sd, summary.interval, ".4f", ".4f"))
+            if is_compared:
+                line.append(format_estimate(summary.difference, None, summary.difference_interval, "+.4f", "+.4f"))
+                line.append(format_figure(summary.p, ".3g"))
+            if is_adjusted:
+                line.append(format_figure(summary.p_holm, ".3g"))
+        cells.append(line + ([row.against or ABSENT] if is_compared else []))
+    return cells
+
+
+def _is_compared(rows: Sequence[Row]) -> bool:
+    return any(row.against for row in rows)
+
+
+def _is_adjusted(rows: Sequence[Row]) -> bool:
+    return any(summary.p_holm is not None for row in rows for summary in row.figures.values())
+
+
+def table_note(rows: Sequence[Row], n_draws: int, seed: int) -> str:
+    """Explain the figures of the table in one line."""
+    first = rows[0]
+    lines = ["SYNTHETIC data."] if first.synthetic else []
+    seeds = "Mean ± SD over training seeds" if any(len(row.seeds) > 1 for row in rows) else "One training seed"
+    lines.append(
+        f"{first.test_records} test records of {first.test_patients} patients. {seeds}; in brackets the {LEVEL:.0%} "
+        f"interval over {n_draws} draws of test patients (seed {seed})."
+    )
+    if _is_compared(rows):
+        lines.append(
+            "p: two-sided, of the paired difference over the same draws; it covers the choice of test patients, not of "
+            "training seeds."
+        )
+    if _is_adjusted(rows):
+        lines.append("p (Holm): adjusted for the rows compared, each metric by itself.")
+    return " ".join(lines)
+
+
+def as_csv(rows: Iterable[Row]) -> str:
+    """Format every number in full, a row a line: of each metric mean, SD, interval, difference and p-values."""
+    lines = []
+    for row in rows:
+        line = dataclasses.asdict(row)
+        summaries = line.pop("figures")
+        line |= {name: " ".join(map(str, line[name])) for name in ("seeds", "training_records")}
+        for name, summary in summaries.items():
+            low, high = summary["interval"] or (None, None)
+            difference_low, difference_high = summary["difference_interval"] or (None, None)
+            line |= {
+                name: summary["mean"],
+                f"{name}_sd": summary["sd"],
+                f"{name}_low": low,
+                f"{name}_high": high,
+                f"{name}_counted": summary["counted"],
+                f"{name}_difference": summary["difference"],
+                f"{name}_difference_low": difference_low,
+                f"{name}_difference_high": difference_high,
+                f"{name}_p": summary["p"],
+                f"{name}_p_holm": summary["p_holm"],
+            }
+        lines.append(line)
+    out = io.StringIO()
+    writer = csv.DictWriter(out, lines[0], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    return out.getvalue()

@@ -1,0 +1,56 @@
+"""The table of a comparison in all its forms."""
+
+import csv
+import dataclasses
+import io
+import re
+
+from tests.reports.helpers import predictions, rows_of, write_series, write_trial
+
+from lfbt.reports.comparison_table import as_csv, table_cells
+from lfbt.utils.tables import as_latex, as_markdown
+
+
+def test_table_cells_and_csv_have_every_row(tmp_path):
+    base, other = write_series(tmp_path / "base", 0.5), write_series(tmp_path / "o_t&h|er", 1, fraction=0.5)
+    third = write_trial(tmp_path / "third", predictions(1, 7))
+    rows = rows_of(base, other, third, metrics=["auroc", "balanced_accuracy"], n_draws=50)
+    cells = table_cells(rows)
+    assert cells[0] == [
+        *("run", "kind", "encoder", "leads", "fraction", "training records", "seeds"),
+        *("AUROC", "difference", "p", "p (Holm)", "balanced accuracy", "difference", "p", "p (Holm)", "against"),
+    ]
+    assert cells[2][:7] == ["o_t&h|er", "probe (adam)", "LFBT", "II,V1", "0.5", "500", "3"]
+    figure = rows[1].figures["auroc"]
+    low, high = figure.interval
+    assert cells[2][7] == f"{figure.mean:.4f} ± {figure.sd:.4f} [{low:.4f}, {high:.4f}]"
+    low, high = figure.difference_interval
+    assert cells[2][8] == f"{figure.difference:+.4f} [{low:+.4f}, {high:+.4f}]"
+    assert cells[2][9:11] == [f"{figure.p:.3g}", f"{figure.p_holm:.3g}"]
+    assert cells[2][-1] == "base (fraction 1)"
+    assert cells[1][8:11] == ["-", "-", "-"]
+    assert "±" not in cells[3][7]
+    for form in (as_latex(cells), as_markdown(cells)):
+        separator = "(?<!\\\\)" + ("&" if form.startswith("\\") else "\\|")
+        lines = [line for line in form.splitlines() if re.search(separator, line)]
+        counts = {len(re.split(separator, line)) for line in lines}
+        assert len(counts) == 1
+        assert len(lines) == len(cells) + form.startswith("|")
+    latex = as_latex(cells).splitlines()
+    assert (latex[0], latex[-1]) == (r"\begin{tabular}{" + "l" * len(cells[0]) + "}", r"\end{tabular}")
+    table = list(csv.DictReader(io.StringIO(as_csv(rows))))
+    assert [line["run"] for line in table] == ["base", "o_t&h|er", "third"]
+    assert float(table[1]["auroc"]) == figure.mean
+    assert [float(table[1][f"auroc_{end}"]) for end in ("low", "high")] == figure.interval
+    assert float(table[1]["auroc_p_holm"]) == figure.p_holm
+    assert (table[0]["auroc_p"], table[1]["seeds"]) == ("", "0 1 2")
+
+
+def test_table_cells_show_training_records_and_name_synthetic_data(tmp_path):
+    (row,) = rows_of(write_trial(tmp_path / "run", predictions(1, 1), synthetic=True), n_draws=5)
+    assert table_cells([row])[0][0] == "run (SYNTHETIC data)"
+    several = dataclasses.replace(row, training_records=(52, 50, 52), synthetic=False)
+    assert table_cells([several])[0][0] == "run"
+    assert table_cells([several])[1][5] == "50 to 52"
+    # One row is compared with none.
+    assert table_cells([row])[0][-1] == "AUPRC"
