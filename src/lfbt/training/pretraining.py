@@ -202,10 +202,10 @@ def _look_for_test_records(run: _Run) -> None:
 def _begin(run: _Run, bar: Bar, going_on: bool) -> None:
     """Load the last checkpoint, if there is one to go on from."""
     if run.settings.resume and not going_on and run.launch.is_main:
-        bar.say(f"nothing to resume in {run.folder}: beginning")
+        bar.write(f"nothing to resume in {run.folder}: beginning")
     if not going_on:
         return
-    tensors = last_checkpoint(run.folder / CHECKPOINTS, bar.say)
+    tensors = last_checkpoint(run.folder / CHECKPOINTS, bar.write)
     if tensors is not None:
         run.learner.load(tensors)
     elif (run.folder / ENCODER_FOLDER / CONFIG).is_file():
@@ -214,10 +214,10 @@ def _begin(run: _Run, bar: Bar, going_on: bool) -> None:
             "checkpoints back, or name a new run folder"
         )
     else:
-        bar.say(f"no checkpoint in {run.folder} yet: beginning anew")
+        bar.write(f"no checkpoint in {run.folder} yet: beginning anew")
     n_epochs, lines = run.learner.progress.epoch, read_history(run.folder, PretrainingEpoch)
     if len(lines) < n_epochs:
-        bar.say(f"the history has {len(lines)} of the {n_epochs} epochs that the checkpoint has; the others are lost")
+        bar.write(f"the history has {len(lines)} of the {n_epochs} epochs that the checkpoint has; the others are lost")
     # Lines of epochs that the checkpoint does not have yet are written again.
     run.history = [line for line in lines if line.epoch <= n_epochs]
     write_history(run.folder, run.history)
@@ -238,9 +238,11 @@ def _go(run: _Run, bar: Bar) -> None:
     progress, loss_of = learner.progress, _loss_of(settings)
     bar.begin_at(run.steps_done)
     if launch.device.type == "cpu" and not has_numba():
-        bar.say("Numba is not there, or does not fit this NumPy: on a CPU, pip install 'lfbt[fast]' makes this faster")
+        bar.write(
+            "Numba is not there, or does not fit this NumPy: on a CPU, pip install 'lfbt[fast]' makes this faster"
+        )
     if run.examination is not None and settings.quality_data and n_steps * settings.epochs < STEPS_BEFORE_QUALITY:
-        bar.say(f"quality is looked at after {STEPS_BEFORE_QUALITY} steps, which this run does not have")
+        bar.write(f"quality is looked at after {STEPS_BEFORE_QUALITY} steps, which this run does not have")
     run.saved = time.monotonic()
     if launch.is_main and progress.epoch == settings.epochs:
         _save_encoder_if_older(run)
@@ -268,9 +270,9 @@ def _go(run: _Run, bar: Bar) -> None:
             began, seconds = time.perf_counter(), time.perf_counter() - began
             progress.add(terms, len(batch), seconds)
             speed = f"{len(batch) / seconds:.0f} records/s"
-            bar.advance(told=f"{_terms(*terms)}  {speed}  {peak_memory_gb(launch.device):.1f} GB")
+            bar.advance(message=f"{_terms(*terms)}  {speed}  {peak_memory_gb(launch.device):.1f} GB")
             if settings.print_freq and progress.step % settings.print_freq == 0:
-                bar.say(f"epoch {epoch + 1} step {progress.step}/{n_steps}  {_terms(*terms)}")
+                bar.write(f"epoch {epoch + 1} step {progress.step}/{n_steps}  {_terms(*terms)}")
             if progress.step == n_steps:
                 _end_epoch(run, rate, bar)
             _save_if_due(run)
@@ -342,17 +344,17 @@ def _end_epoch(run: _Run, rate: float, bar: Bar) -> None:
             line = dataclasses.replace(line, val_auroc=quality.auroc, rank=quality.rank, spread=quality.spread)
     run.history.append(line)
     append_history(run.folder, line)
-    tell_trackers(run.launch.accelerator, line.figures(), progress.epoch, bar.say)
-    bar.say(
+    tell_trackers(run.launch.accelerator, line.figures(), progress.epoch, bar.write)
+    bar.write(
         f"epoch {progress.epoch}/{settings.epochs}  {_terms(*losses.values())}  "
         f"{line.records_per_second:.0f} records/s" + ("" if quality is None else f"  {quality}")
     )
     if progress.epoch == 1 and is_lfbt:
-        bar.say("losses in the hundreds or thousands are normal: they are sums over the projector's dimensions")
+        bar.write("losses in the hundreds or thousands are normal: they are sums over the projector's dimensions")
     if quality is None:
         return
     if quality.collapse():
-        bar.say(
+        bar.write(
             f"warning: {quality.collapse()}: the encoder has collapsed; try a lower --learning-rate, a larger "
             "--batch-size, or --warmup-epochs"
         )
