@@ -1,5 +1,7 @@
-"""The room as a whole: it is imported without PyTorch."""
+"""The modules of the room: imported without PyTorch, and with examples that run."""
 
+import doctest
+import importlib
 import pkgutil
 import subprocess
 import sys
@@ -19,3 +21,8 @@ def test_modules_are_found():
 def test_module_imports_no_torch(name):
     code = f"import sys, {name}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_of_module_run(name):
+    assert doctest.testmod(importlib.import_module(name)).failed == 0
