@@ -169,11 +169,11 @@ def test_find_matches_finds_copies_however_prepared_and_nothing_else(name):
 
 def test_find_matches_finds_nothing_among_different_recordings():
     many = np.stack([make_record(5, number).signal for number in range(1, 401)])
-    whole = fingerprints_of(many)
-    assert len(find_matches(whole)) == 0
+    original = fingerprints_of(many)
+    assert len(find_matches(original)) == 0
     for leads in (("II",), ("V1", "V5")):
         rows = [STANDARD_LEADS.index(lead) for lead in leads]
-        assert len(find_matches(Fingerprints(leads, 64, whole.bits[:, rows]))) == 0
+        assert len(find_matches(Fingerprints(leads, 64, original.bits[:, rows]))) == 0
 
 
 def test_find_matches_finds_a_copy_of_changed_sign():
@@ -185,14 +185,14 @@ def test_find_matches_finds_a_copy_of_changed_sign():
 
 
 def test_compute_pair_correlations_tolerates_a_bad_lead():
-    """One of eight leads is noise, or two are swapped: alike by bits, and by correlation."""
-    rng, whole = np.random.default_rng(0), generate_ecg()[:, [1, 2, *range(6, 12)]]
-    noisy, swapped = whole.copy(), whole.copy()
+    """One of eight leads is noise, or two are swapped."""
+    rng, original = np.random.default_rng(0), generate_ecg()[:, [1, 2, *range(6, 12)]]
+    noisy, swapped = original.copy(), original.copy()
     noisy[:, 4] = rng.standard_normal(noisy[:, 4].shape)
-    swapped[:, [2, 3]] = whole[:, [3, 2]]
+    swapped[:, [2, 3]] = original[:, [3, 2]]
     for copies in (noisy, swapped):
-        first, second = (from_arrays(signals.astype(np.float32), PAPER_LEADS, 500.0) for signals in (whole, copies))
-        rows = np.arange(len(whole))
+        first, second = (from_arrays(signals.astype(np.float32), PAPER_LEADS, 500.0) for signals in (original, copies))
+        rows = np.arange(len(original))
         assert (compute_pair_correlations(first, rows, second, rows) > 0.99).all()
         assert (np.abs(compute_pair_correlations(first, rows[1:], second, rows[:-1])) < 0.95).all()
 
@@ -273,10 +273,10 @@ def test_compute_correlations_by_hand():
 
 
 def test_compute_fingerprints_does_not_depend_on_blocks(monkeypatch):
-    whole = fingerprints_of(generate_ecg())
+    original = fingerprints_of(generate_ecg())
     monkeypatch.setattr(module, "_BLOCK_RECORDS", 7)
     parts = fingerprints_of(generate_ecg())
     # Products of other shapes may be rounded otherwise.
-    assert np.unpackbits(whole.bits ^ parts.bits).mean() < 1e-4
+    assert np.unpackbits(original.bits ^ parts.bits).mean() < 1e-4
     dataset = from_arrays(generate_ecg(), STANDARD_LEADS, 500.0)
     assert compute_fingerprints(dataset.select_leads(["V1", "II"]), np.array([5, 3])).bits.shape == (2, 2, 16)

@@ -194,7 +194,7 @@ def test_check_copies_names_both_records(tmp_path, data):
 
 
 def test_check_copies_needs_correlation_as_well_as_bits(data):
-    """Fingerprints that say two records are alike are held against the signals."""
+    """Matching fingerprints are confirmed by the signals."""
     dataset = open_dataset(data)
     seen = compute_fingerprints(dataset, np.array([15, 16]))
     check_copies(seen, dataset, np.array([1, 2]), [(dataset, dataset.rows("test"))])
@@ -324,7 +324,7 @@ def test_pretrain_resumes_without_new_fingerprints(tmp_path, leaky, monkeypatch)
     pretrain(allowing)
     before = (tmp_path / "run" / "encoder" / FINGERPRINTS).read_bytes()
     monkeypatch.setattr(pretrain_module, "compute_fingerprints", None)
-    # What is allowed is not learned: the command without the word goes on, too.
+    # The permission affects no result: the command resumes without it, too.
     pretrain(dataclasses.replace(allowing, resume=True, allow_test_records=False))
     assert (tmp_path / "run" / "encoder" / FINGERPRINTS).read_bytes() == before
     monkeypatch.undo()

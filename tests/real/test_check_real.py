@@ -38,8 +38,8 @@ def raw_challenge(folder, prefix):
     return np.stack([signals[i] for i in long]), [files[i].stem for i in long]
 
 
-def alike(first, second):
-    """Index pairs whose whole signals correlate by 0.95 or more, in either sign, mean over the leads."""
+def find_correlated(first, second):
+    """Index pairs whose complete signals correlate by 0.95 or more, in either sign, mean over the leads."""
     scores = []
     for signals in (first, second):
         centred = signals - signals.mean(axis=2, keepdims=True, dtype=np.float64)
@@ -65,9 +65,9 @@ def pairs(report, a, b):
 
 
 def test_check_finds_the_duplicates_in_ptbxl(shared_data, tmp_path):
-    """Established by whole correlation of the raw files first."""
+    """The truth is established first, by correlation of the complete raw files."""
     raw = raw_ptbxl(shared_data / "ptbxl")
-    truth = {(str(i + 1), str(j + 1)) for i, j in alike(raw, raw) if i < j}
+    truth = {(str(i + 1), str(j + 1)) for i, j in find_correlated(raw, raw) if i < j}
     assert truth == DUPLICATES_IN_PTBXL
     report = check(CheckSettings((prepare("ptbxl", shared_data / "ptbxl", tmp_path / "ptbxl", "--labels", "none"),)))
     assert pairs(report, "ptbxl", "ptbxl") == truth
@@ -82,13 +82,13 @@ def test_check_finds_no_overlap_of_ptbxl_and_the_challenge_at_hand(shared_data, 
     raw, names = raw_challenge(shared_data / "challenge", "HR")
     assert len(names) == 15
     assert min(int(name[2:]) for name in names) > 500
-    assert alike(raw_ptbxl(shared_data / "ptbxl"), raw) == set()
+    assert find_correlated(raw_ptbxl(shared_data / "ptbxl"), raw) == set()
     ptbxl = prepare("ptbxl", shared_data / "ptbxl", tmp_path / "ptbxl", "--labels", "none", *ALL)
     challenge = prepare("challenge", shared_data / "challenge", tmp_path / "challenge")
     report = check(CheckSettings((ptbxl, challenge)))
     assert pairs(report, "ptbxl", "challenge") == set()
     everything, names = raw_challenge(shared_data / "challenge", "")
-    twice = {(names[i], names[j]) for i, j in alike(everything, everything) if i < j}
+    twice = {(names[i], names[j]) for i, j in find_correlated(everything, everything) if i < j}
     assert twice == {("E07509", "E07510")}
     records = [finding.records for finding in report.findings if finding.data == ("challenge",)]
     assert [of for of in records if of] == [("E07509", "E07510")]

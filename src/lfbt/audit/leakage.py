@@ -148,9 +148,8 @@ def load_fingerprints(file: Path) -> Fingerprints:
         arrays = {}
     leads = tuple(name.removeprefix(_BITS) for name in arrays if name.startswith(_BITS))
     bits = [arrays[f"{_BITS}{lead}"] for lead in leads]
-    alike = len({of_lead.shape for of_lead in bits}) == 1
     if (
-        not alike
+        len({of_lead.shape for of_lead in bits}) != 1
         or any(of_lead.dtype != np.uint8 or of_lead.shape[1:] != (_BYTES,) for of_lead in bits)
         or _N_FREQUENCIES not in arrays
     ):

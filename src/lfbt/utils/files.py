@@ -88,7 +88,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
 def write_error(path: Path, error: Exception) -> LfbtError:
     """Describe a full disk or missing permissions as an error to raise."""
     reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-    return LfbtError(f"{path}: cannot be written ({reason}); make room there, or mend its permissions")
+    return LfbtError(f"{path}: cannot be written ({reason}); make room there, or fix its permissions")
 
 
 def _sync(path: Path) -> None:
