@@ -1,4 +1,4 @@
-"""Fingerprints: a literal form of sums and matching, what does not change them, and what must not match."""
+"""Fingerprints: literal forms of sums and matching, invariances, and records that must not match."""
 
 import functools
 
@@ -12,13 +12,13 @@ import lfbt.audit.fingerprints as module
 from lfbt.audit.fingerprints import (
     FREQUENCIES,
     Fingerprints,
-    bits_of,
+    compute_bits,
+    compute_correlations,
     compute_fingerprints,
-    correlations,
+    compute_pair_correlations,
+    compute_spectra,
+    count_frequencies,
     find_matches,
-    n_frequencies,
-    pair_correlations,
-    spectra,
 )
 from lfbt.data.dataset import from_arrays
 from lfbt.recording import PAPER_LEADS, STANDARD_LEADS
@@ -28,17 +28,17 @@ N_RECORDS = 60
 
 
 @functools.cache
-def ecg():
+def generate_ecg():
     """Synthetic ECG ``[records, 12 leads, 5000 samples]`` at 500 Hz in mV."""
     return np.stack([make_record(3, number).signal for number in range(1, N_RECORDS + 1)]).astype(np.float32)
 
 
-def known(signals, rate=500.0, leads=STANDARD_LEADS):
+def fingerprints_of(signals, rate=500.0, leads=STANDARD_LEADS):
     dataset = from_arrays(np.asarray(signals, dtype=np.float32), leads, rate)
     return compute_fingerprints(dataset, np.arange(len(dataset)))
 
 
-def resampled(signals, n_samples):
+def resample(signals, n_samples):
     return scipy.signal.resample(signals, n_samples, axis=-1)
 
 
@@ -58,16 +58,16 @@ def literal_sums(signal, rate):
 
 
 @pytest.mark.parametrize(("n_samples", "rate"), [(512, 51.2), (200, 20.0), (256, 51.2), (700, 51.2)])
-def test_spectra_are_sums_over_ten_seconds(n_samples, rate):
+def test_compute_spectra_equals_sums_over_ten_seconds(n_samples, rate):
     signals = np.random.default_rng(0).standard_normal((2, n_samples)).astype(np.float32) + 3
     expected = np.stack([literal_sums(signal, rate) for signal in signals])
-    np.testing.assert_allclose(spectra(signals, rate), expected, rtol=0, atol=1e-3)
-    assert n_frequencies(rate) == len([f for f in FREQUENCIES if f < rate / 2])
-    assert (expected[:, 2 * n_frequencies(rate) :] == 0).all()
+    np.testing.assert_allclose(compute_spectra(signals, rate), expected, rtol=0, atol=1e-3)
+    assert count_frequencies(rate) == len([f for f in FREQUENCIES if f < rate / 2])
+    assert (expected[:, 2 * count_frequencies(rate) :] == 0).all()
 
 
 def literal_matches(first, second, within):
-    """Pairs, bit by bit."""
+    """Matching pairs, bit by bit."""
     leads = [lead for lead in first.leads if lead in second.leads]
     n_bits = 2 * min(first.n_frequencies, second.n_frequencies)
     found = {}
@@ -87,33 +87,33 @@ def literal_matches(first, second, within):
     return found
 
 
-def spoilt(rng, bits, share):
-    """`bits` with about that share of them turned over."""
+def flip_bits(rng, bits, share):
+    """`bits` with about that share of them flipped."""
     return bits ^ np.packbits(rng.random((*bits.shape[:-1], bits.shape[-1] * 8)) < share, axis=-1)
 
 
 @pytest.mark.parametrize("within", [False, True])
 @pytest.mark.parametrize("rows", [3, 2048])
-def test_matching_equals_a_literal_form(monkeypatch, rows, within):
-    monkeypatch.setattr(module, "_ROWS_OF_A_PRODUCT", rows)
+def test_find_matches_equals_a_literal_form(monkeypatch, rows, within):
+    monkeypatch.setattr(module, "_BLOCK_ROWS", rows)
     rng = np.random.default_rng(1)
     bits = rng.integers(0, 256, (5, 4, 16), dtype=np.uint8)
     # Copies that differ in up to a fifth of the bits or in the sign, and leads that have nothing.
-    others = np.concatenate([spoilt(rng, bits, share) for share in (0, 0.04, 0.08, 0.12, 0.2)] + [~bits])
+    others = np.concatenate([flip_bits(rng, bits, share) for share in (0, 0.04, 0.08, 0.12, 0.2)] + [~bits])
     others[1, 2] = bits[3, 0] = others[7] = others[11, 1:] = 0
     first, second = Fingerprints(tuple("abcd"), 64, bits), Fingerprints(tuple("dbxc"), 50, others[:, [3, 1, 0, 2]])
     if within:
         both = np.concatenate([bits, others])
         first = second = Fingerprints(tuple("abcd"), 64, both)
-    found = find_matches(first, None if within else second)
+    matches = find_matches(first, None if within else second)
     expected = literal_matches(first, second, within)
     assert len(expected) > 10
-    assert dict(zip(zip(found.first.tolist(), found.second.tolist(), strict=True), found.share, strict=True)) == (
+    assert dict(zip(zip(matches.first.tolist(), matches.second.tolist(), strict=True), matches.share, strict=True)) == (
         pytest.approx(expected)
     )
 
 
-def test_one_lead_needs_more_bits_alike_than_three():
+def test_find_matches_needs_more_equal_bits_of_two_leads_than_of_three():
     bits = np.random.default_rng(2).integers(0, 256, (1, 3, 16), dtype=np.uint8)
     other = bits.copy()
     other[:, :, 0] ^= 0xFF  # 8 of 128 in each lead: 93.75 % are equal
@@ -123,7 +123,7 @@ def test_one_lead_needs_more_bits_alike_than_three():
     assert len(find_matches(*two)) == 0
 
 
-def test_nothing_is_compared_without_a_common_lead_or_with_few_bits():
+def test_find_matches_needs_a_common_lead_and_64_bits():
     bits = np.random.default_rng(3).integers(0, 256, (2, 2, 16), dtype=np.uint8)
     assert len(find_matches(Fingerprints(("a", "b"), 64, bits), Fingerprints(("c", "d"), 64, bits))) == 0
     assert len(find_matches(Fingerprints(("a", "b"), 16, bits), Fingerprints(("a", "b"), 64, bits))) == 2
@@ -132,149 +132,151 @@ def test_nothing_is_compared_without_a_common_lead_or_with_few_bits():
     assert len(find_matches(nobody, Fingerprints(("a", "b"), 64, bits))) == len(find_matches(nobody)) == 0
 
 
-# --- what does not change them ---
+# --- invariance ---
 
 PREPARATIONS = {
-    "512 samples": lambda x: (resampled(x, 512), 51.2),
-    "1024 samples": lambda x: (resampled(x, 1024), 102.4),
-    "2048 samples": lambda x: (resampled(x, 2048), 204.8),
+    "512 samples": lambda x: (resample(x, 512), 51.2),
+    "1024 samples": lambda x: (resample(x, 1024), 102.4),
+    "2048 samples": lambda x: (resample(x, 2048), 204.8),
     "z-score": lambda x: ((x - x.mean()) / x.std(), 500.0),
     "z-score per lead": lambda x: ((x - x.mean(2, keepdims=True)) / x.std(2, keepdims=True), 500.0),
     "wander": lambda x: (x + np.sin(2 * np.pi * 0.3 * np.arange(5000) / 500 + 1), 500.0),
     "hum": lambda x: (x + 0.1 * np.sin(2 * np.pi * 50 * np.arange(5000) / 500), 500.0),
     "steps of 5 µV": lambda x: (np.round(x / 0.005) * 0.005, 500.0),
-    "25 Hz low-pass": lambda x: (filtered(x, 25, "lowpass"), 500.0),
-    "0.67 Hz high-pass": lambda x: (filtered(x, 0.67, "highpass"), 500.0),
+    "25 Hz low-pass": lambda x: (apply_filter(x, 25, "lowpass"), 500.0),
+    "0.67 Hz high-pass": lambda x: (apply_filter(x, 0.67, "highpass"), 500.0),
     "transient at the end": lambda x: (x + 2 * np.exp((np.arange(5000) - 5000) / 20), 500.0),
 }
 
 
-def filtered(signals, frequency, kind):
+def apply_filter(signals, frequency, kind):
     return scipy.signal.sosfiltfilt(scipy.signal.butter(2, frequency, kind, fs=500, output="sos"), signals, axis=2)
 
 
 @pytest.mark.parametrize("name", PREPARATIONS)
-def test_copies_are_found_however_prepared_and_nothing_else(name):
-    signals, rate = PREPARATIONS[name](ecg().astype(np.float64))
+def test_find_matches_finds_copies_however_prepared_and_nothing_else(name):
+    signals, rate = PREPARATIONS[name](generate_ecg().astype(np.float64))
     order = np.random.default_rng(4).permutation(12)
     leads = [STANDARD_LEADS[i] for i in order][:8]
     copies = from_arrays(signals[::-1][:, order[:8]].astype(np.float32), leads, rate)
-    found = find_matches(known(ecg()), compute_fingerprints(copies, np.arange(N_RECORDS)))
-    assert found.first.tolist() == list(range(N_RECORDS))
-    assert found.second.tolist() == list(range(N_RECORDS))[::-1]
-    assert found.share.min() > 0.95
-    originals = from_arrays(ecg(), STANDARD_LEADS, 500.0)
-    assert pair_correlations(originals, found.first, copies, found.second).min() > 0.99
+    matches = find_matches(fingerprints_of(generate_ecg()), compute_fingerprints(copies, np.arange(N_RECORDS)))
+    assert matches.first.tolist() == list(range(N_RECORDS))
+    assert matches.second.tolist() == list(range(N_RECORDS))[::-1]
+    assert matches.share.min() > 0.95
+    originals = from_arrays(generate_ecg(), STANDARD_LEADS, 500.0)
+    assert compute_pair_correlations(originals, matches.first, copies, matches.second).min() > 0.99
 
 
-def test_records_of_different_hearts_do_not_match():
+def test_find_matches_finds_nothing_among_different_recordings():
     many = np.stack([make_record(5, number).signal for number in range(1, 401)])
-    whole = known(many)
-    assert len(find_matches(whole)) == 0
+    original = fingerprints_of(many)
+    assert len(find_matches(original)) == 0
     for leads in (("II",), ("V1", "V5")):
         rows = [STANDARD_LEADS.index(lead) for lead in leads]
-        assert len(find_matches(Fingerprints(leads, 64, whole.bits[:, rows]))) == 0
+        assert len(find_matches(Fingerprints(leads, 64, original.bits[:, rows]))) == 0
 
 
-def test_a_copy_of_changed_sign_is_found():
-    found = find_matches(known(ecg()), known(-ecg()[5:6]))
-    assert (found.first.tolist(), found.second.tolist()) == ([5], [0])
-    assert found.share[0] < 0.01
-    dataset, other = (from_arrays(signals, STANDARD_LEADS, 500.0) for signals in (ecg(), -ecg()))
-    assert pair_correlations(dataset, np.array([5]), other, np.array([5])) == pytest.approx(-1)
+def test_find_matches_finds_a_copy_of_changed_sign():
+    matches = find_matches(fingerprints_of(generate_ecg()), fingerprints_of(-generate_ecg()[5:6]))
+    assert (matches.first.tolist(), matches.second.tolist()) == ([5], [0])
+    assert matches.share[0] < 0.01
+    dataset, other = (from_arrays(signals, STANDARD_LEADS, 500.0) for signals in (generate_ecg(), -generate_ecg()))
+    assert compute_pair_correlations(dataset, np.array([5]), other, np.array([5])) == pytest.approx(-1)
 
 
-def test_a_copy_with_a_bad_lead_is_one_for_all():
-    """One of eight leads is noise, or two are swapped: alike by bits, and by correlation."""
-    rng, whole = np.random.default_rng(0), ecg()[:, [1, 2, *range(6, 12)]]
-    noisy, swapped = whole.copy(), whole.copy()
+def test_compute_pair_correlations_tolerates_a_bad_lead():
+    """One of eight leads is noise, or two are swapped."""
+    rng, original = np.random.default_rng(0), generate_ecg()[:, [1, 2, *range(6, 12)]]
+    noisy, swapped = original.copy(), original.copy()
     noisy[:, 4] = rng.standard_normal(noisy[:, 4].shape)
-    swapped[:, [2, 3]] = whole[:, [3, 2]]
+    swapped[:, [2, 3]] = original[:, [3, 2]]
     for copies in (noisy, swapped):
-        first, second = (from_arrays(signals.astype(np.float32), PAPER_LEADS, 500.0) for signals in (whole, copies))
-        rows = np.arange(len(whole))
-        assert (pair_correlations(first, rows, second, rows) > 0.99).all()
-        assert (np.abs(pair_correlations(first, rows[1:], second, rows[:-1])) < 0.95).all()
+        first, second = (from_arrays(signals.astype(np.float32), PAPER_LEADS, 500.0) for signals in (original, copies))
+        rows = np.arange(len(original))
+        assert (compute_pair_correlations(first, rows, second, rows) > 0.99).all()
+        assert (np.abs(compute_pair_correlations(first, rows[1:], second, rows[:-1])) < 0.95).all()
 
 
-def test_short_records_are_not_compared():
-    """Beats are alike: of less than five seconds nothing is said."""
-    dataset = from_arrays(ecg()[:, :, :2499], STANDARD_LEADS, 500.0)
-    known_by = compute_fingerprints(dataset, np.arange(len(dataset)))
-    assert known_by.n_frequencies == 0
-    assert len(find_matches(known_by, known_by)) == 0
-    longer = from_arrays(ecg()[:, :, :2500], STANDARD_LEADS, 500.0)
-    assert (
-        len(find_matches(compute_fingerprints(longer, np.arange(5)), compute_fingerprints(longer, np.arange(5)))) == 5
-    )
+def test_find_matches_skips_records_below_five_seconds():
+    """Beats are too similar to recognise a record of less than five seconds."""
+    dataset = from_arrays(generate_ecg()[:, :, :2499], STANDARD_LEADS, 500.0)
+    fingerprints = compute_fingerprints(dataset, np.arange(len(dataset)))
+    assert fingerprints.n_frequencies == 0
+    assert len(find_matches(fingerprints, fingerprints)) == 0
+    longer = fingerprints_of(generate_ecg()[:5, :, :2500])
+    assert len(find_matches(longer, longer)) == 5
 
 
-def test_the_first_ten_seconds_are_compared():
-    twenty = np.concatenate([ecg()[:3], ecg()[3:6]], axis=2)
-    found = find_matches(known(ecg()), known(twenty))
-    assert list(zip(found.first, found.second, strict=True)) == [(0, 0), (1, 1), (2, 2)]
+def test_find_matches_compares_the_first_ten_seconds():
+    twenty = np.concatenate([generate_ecg()[:3], generate_ecg()[3:6]], axis=2)
+    matches = find_matches(fingerprints_of(generate_ecg()), fingerprints_of(twenty))
+    assert list(zip(matches.first, matches.second, strict=True)) == [(0, 0), (1, 1), (2, 2)]
     # A record of eight seconds, as it is and filled up with zeros.
-    short = np.where(np.arange(5000) < 4000, ecg()[:5], np.float32(0))
-    found = find_matches(known(ecg()[:5, :, :4000]), known(short))
-    assert list(zip(found.first, found.second, strict=True)) == [(i, i) for i in range(5)]
+    short = np.where(np.arange(5000) < 4000, generate_ecg()[:5], np.float32(0))
+    matches = find_matches(fingerprints_of(generate_ecg()[:5, :, :4000]), fingerprints_of(short))
+    assert list(zip(matches.first, matches.second, strict=True)) == [(i, i) for i in range(5)]
 
 
 @given(gain=st.floats(1e-3, 1e4), offset=st.floats(-100, 100), row=st.integers(0, N_RECORDS - 1))
-def test_gain_and_offset_change_hardly_a_bit(gain, offset, row):
-    signal = ecg()[row : row + 1, :, ::4]
+def test_compute_bits_hardly_depends_on_gain_and_offset(gain, offset, row):
+    signal = generate_ecg()[row : row + 1, :, ::4]
     changed = (gain * (signal.astype(np.float64) + offset)).astype(np.float32)
-    differ = np.unpackbits(bits_of(signal, 125.0) ^ bits_of(changed, 125.0))
+    differ = np.unpackbits(compute_bits(signal, 125.0) ^ compute_bits(changed, 125.0))
     assert differ.mean() < 0.01
-    assert correlations(spectra(signal, 125.0), spectra(changed, 125.0)) == pytest.approx(1, abs=1e-4)
+    spectra = [compute_spectra(of, 125.0) for of in (signal, changed)]
+    assert compute_correlations(*spectra) == pytest.approx(1, abs=1e-4)
 
 
 @given(order=st.permutations(range(12)), power=st.integers(-8, 8))
-def test_a_power_of_two_changes_no_bit_and_leads_are_told_by_name(order, power):
+def test_find_matches_pairs_leads_by_name_whatever_the_gain(order, power):
     leads = [STANDARD_LEADS[i] for i in order]
-    found = find_matches(known(ecg()[:4]), known(ecg()[:4, order] * np.float32(2.0**power), leads=leads))
-    assert found.first.tolist() == found.second.tolist() == [0, 1, 2, 3]
-    assert (found.share == 1).all()
+    matches = find_matches(
+        fingerprints_of(generate_ecg()[:4]),
+        fingerprints_of(generate_ecg()[:4, order] * np.float32(2.0**power), leads=leads),
+    )
+    assert matches.first.tolist() == matches.second.tolist() == [0, 1, 2, 3]
+    assert (matches.share == 1).all()
 
 
-# --- what has no fingerprint ---
+# --- signals without a fingerprint ---
 
 
 @pytest.mark.parametrize("what", ["zero", "constant", "slow", "NaN", "infinite", "huge"])
-def test_what_has_nothing_in_the_band_is_no_copy(what):
+def test_find_matches_ignores_signals_with_nothing_in_the_band(what):
     slow = np.sin(2 * np.pi * 0.1 * np.arange(5000) / 500)
     value = {"zero": 0, "constant": 1e3, "slow": slow, "NaN": np.nan, "infinite": np.inf, "huge": 3e38}[what]
     signals = np.full((3, 12, 5000), value, dtype=np.float32)
-    assert len(find_matches(known(signals))) == 0
-    assert not known(signals).bits.any()
+    assert len(find_matches(fingerprints_of(signals))) == 0
+    assert not fingerprints_of(signals).bits.any()
     dataset = from_arrays(signals, STANDARD_LEADS, 500.0)
-    assert (pair_correlations(dataset, np.array([0, 1]), dataset, np.array([1, 2])) == 0).all()
+    assert (compute_pair_correlations(dataset, np.array([0, 1]), dataset, np.array([1, 2])) == 0).all()
 
 
-def test_flat_leads_are_left_out_of_the_comparison():
-    spoilt_ones = ecg()[:4].copy()
-    spoilt_ones[0, 2:] = 0
-    spoilt_ones[1, :11] = np.nan
-    found = find_matches(known(ecg()[:4]), known(spoilt_ones))
-    assert found.first.tolist() == found.second.tolist() == [0, 1, 2, 3]
+def test_find_matches_leaves_out_flat_leads():
+    damaged = generate_ecg()[:4].copy()
+    damaged[0, 2:] = 0
+    damaged[1, :11] = np.nan
+    matches = find_matches(fingerprints_of(generate_ecg()[:4]), fingerprints_of(damaged))
+    assert matches.first.tolist() == matches.second.tolist() == [0, 1, 2, 3]
 
 
-def test_slow_sampling_leaves_few_bits_that_match_nothing_by_chance():
+def test_find_matches_finds_nothing_by_chance_at_slow_sampling():
     rng = np.random.default_rng(6)
-    assert len(find_matches(known(rng.standard_normal((500, 2, 64)), 6.4, ("II", "V1")))) == 0
+    assert len(find_matches(fingerprints_of(rng.standard_normal((500, 2, 64)), 6.4, ("II", "V1")))) == 0
 
 
-def test_correlations_by_hand():
+def test_compute_correlations_by_hand():
     first = np.array([[[3.0, 4.0], [1.0, 0.0], [0.0, 0.0]]], dtype=np.float32)
     second = np.array([[[4.0, 3.0], [0.0, 2.0], [1.0, 1.0]]], dtype=np.float32)
     # 24 / 25 and 0; the third lead has nothing in the first record.
-    assert correlations(first, second) == pytest.approx([24 / 25 / 2])
+    assert compute_correlations(first, second) == pytest.approx([24 / 25 / 2])
 
 
-def test_blocks_make_no_difference(monkeypatch):
-    whole = known(ecg())
-    monkeypatch.setattr(module, "_RECORDS_AT_ONCE", 7)
-    parts = known(ecg())
+def test_compute_fingerprints_does_not_depend_on_blocks(monkeypatch):
+    original = fingerprints_of(generate_ecg())
+    monkeypatch.setattr(module, "_BLOCK_RECORDS", 7)
+    parts = fingerprints_of(generate_ecg())
     # Products of other shapes may be rounded otherwise.
-    assert np.unpackbits(whole.bits ^ parts.bits).mean() < 1e-4
-    dataset = from_arrays(ecg(), STANDARD_LEADS, 500.0)
+    assert np.unpackbits(original.bits ^ parts.bits).mean() < 1e-4
+    dataset = from_arrays(generate_ecg(), STANDARD_LEADS, 500.0)
     assert compute_fingerprints(dataset.select_leads(["V1", "II"]), np.array([5, 3])).bits.shape == (2, 2, 16)

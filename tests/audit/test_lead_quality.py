@@ -1,4 +1,4 @@
-"""Faults of leads: by hand, on synthetic ECG that is sound, and on the same spoilt in each way."""
+"""Faults of leads: by hand, on sound synthetic ECG, and on the same with each fault put in."""
 
 import functools
 import itertools
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lfbt.audit.lead_quality import LEAST_RESIDUAL, find_flat_and_clipped, find_limb_lead_faults
+from lfbt.audit.lead_quality import MAX_LIMB_RESIDUAL, find_flat_and_clipped, find_limb_lead_faults
 from lfbt.recording import STANDARD_LEADS
 from lfbt.signal import fit_samples
 from lfbt.sources.synthesis import make_record
@@ -17,7 +17,7 @@ LIMB = STANDARD_LEADS[:6]
 
 
 @functools.cache
-def ecg(n_samples=2048):
+def generate_ecg(n_samples=2048):
     """Synthetic ECG ``[records, 12 leads, samples]``, ten seconds in mV."""
     signals = [make_record(2, number).signal.astype(np.float32) for number in range(1, 31)]
     return np.stack([fit_samples(signal, 5000, n_samples) for signal in signals])
@@ -26,8 +26,8 @@ def ecg(n_samples=2048):
 # --- limb leads ---
 
 
-def test_sound_limb_leads_agree():
-    residuals, causes = find_limb_lead_faults(ecg()[:, :6], LIMB)
+def test_find_limb_lead_faults_finds_none_in_sound_leads():
+    residuals, causes = find_limb_lead_faults(generate_ecg()[:, :6], LIMB)
     assert residuals.max() < 0.01
     assert causes == [[]] * 30
 
@@ -36,7 +36,7 @@ def column(*values):
     return np.array(values, dtype=np.float32)[None, :, None]
 
 
-def test_a_residual_by_hand():
+def test_find_limb_lead_faults_residual_by_hand():
     wave = np.sin(np.arange(100) * 2 * np.pi / 25)
     # I - II + III is the wave: a third of the sum of squares, 1, contradicts by (1/√3)².
     same = np.stack([wave, wave, wave])[None].astype(np.float32)
@@ -49,47 +49,47 @@ def test_a_residual_by_hand():
     assert find_limb_lead_faults(sound, ("I", "II", "aVR"))[0] == pytest.approx([0], abs=1e-3)
 
 
-SPOILERS = [(f"{lead} inverted", (i, i)) for i, lead in enumerate(LIMB)] + [
+FAULTS = [(f"{lead} inverted", (i, i)) for i, lead in enumerate(LIMB)] + [
     (f"{LIMB[i]} and {LIMB[j]} swapped", (i, j)) for i, j in itertools.combinations(range(6), 2)
 ]
 
 
-@pytest.mark.parametrize(("cause", "leads"), SPOILERS)
-def test_an_inverted_lead_and_two_swapped_are_told(cause, leads):
+@pytest.mark.parametrize(("cause", "leads"), FAULTS)
+def test_find_limb_lead_faults_names_inverted_and_swapped_leads(cause, leads):
     i, j = leads
-    signals = ecg()[:, :6].copy()
+    signals = generate_ecg()[:, :6].copy()
     if i == j:
         signals[:, i] *= -1
     else:
         signals[:, [i, j]] = signals[:, [j, i]]
     residuals, causes = find_limb_lead_faults(signals, LIMB)
     # A few records have two leads that are nearly alike, whose swap changes nothing.
-    found = residuals > LEAST_RESIDUAL
+    found = residuals > MAX_LIMB_RESIDUAL
     assert found.mean() > 0.7
     assert all(cause in named for named, was in zip(causes, found, strict=True) if was)
     assert np.mean([len(named) == 1 for named, was in zip(causes, found, strict=True) if was]) > 0.7
 
 
-def test_three_leads_leave_open_which_it_was():
-    signals = ecg()[:, :3].copy()
+def test_find_limb_lead_faults_names_all_explanations_of_three_leads():
+    signals = generate_ecg()[:, :3].copy()
     signals[:, 2] *= -1
     residuals, causes = find_limb_lead_faults(signals, LIMB[:3])
-    found = residuals > LEAST_RESIDUAL
+    found = residuals > MAX_LIMB_RESIDUAL
     assert found.any()
     assert all({"III inverted", "I and II swapped"} <= set(causes[row]) for row in np.flatnonzero(found))
 
 
-def test_what_no_swap_explains_has_no_cause():
-    signals = ecg()[:, :6].copy()
+def test_find_limb_lead_faults_names_no_cause_for_another_fault():
+    signals = generate_ecg()[:, :6].copy()
     signals[:, 0] = signals[::-1, 0]  # lead I of another record
     residuals, causes = find_limb_lead_faults(signals, LIMB)
-    assert (residuals > LEAST_RESIDUAL).mean() > 0.7
+    assert (residuals > MAX_LIMB_RESIDUAL).mean() > 0.7
     assert np.mean([named == [] for named in causes]) > 0.7
 
 
 @given(gain=st.floats(1e-3, 1e3), offsets=st.lists(st.floats(-10, 10), min_size=6, max_size=6))
-def test_gain_and_offsets_do_not_count(gain, offsets):
-    signals = ecg()[:4, :6].copy()
+def test_find_limb_lead_faults_ignores_gain_and_offsets(gain, offsets):
+    signals = generate_ecg()[:4, :6].copy()
     signals[:, 4] *= -1
     changed = (gain * (signals.astype(np.float64) + np.array(offsets)[None, :, None])).astype(np.float32)
     expected, _ = find_limb_lead_faults(signals, LIMB)
@@ -100,14 +100,14 @@ def test_gain_and_offsets_do_not_count(gain, offsets):
 
 
 @pytest.mark.parametrize("n_samples", [512, 1024, 2048, 5000])
-def test_sound_leads_are_neither_flat_nor_clipped(n_samples):
-    flat, clipped = find_flat_and_clipped(ecg(n_samples), n_samples / 10, in_mv=True)
+def test_find_flat_and_clipped_finds_none_in_sound_leads(n_samples):
+    flat, clipped = find_flat_and_clipped(generate_ecg(n_samples), n_samples / 10, in_mv=True)
     assert not flat.any()
     assert not clipped.any()
 
 
-def test_flat_leads():
-    signals = ecg()[:3].copy()
+def test_find_flat_and_clipped_finds_flat_leads():
+    signals = generate_ecg()[:3].copy()
     signals[0, 3] = 0.7
     signals[1, 5] = 0.7 + 0.0024 * np.sin(np.arange(2048))
     flat, clipped = find_flat_and_clipped(signals, 204.8, in_mv=True)
@@ -120,7 +120,7 @@ def test_flat_leads():
 
 @pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize("n_samples", [512, 2048, 5000])
-def test_a_clipped_lead_is_found_after_resampling(sign, n_samples):
+def test_find_flat_and_clipped_finds_clipping_after_resampling(sign, n_samples):
     raw = make_record(2, 1).signal.astype(np.float32)
     raw[7, 1000:1150] = sign * 5  # 0.3 s at the end of the range
     raw[8, 1000:1050] = sign * 5  # 0.1 s: a spike
@@ -130,10 +130,10 @@ def test_a_clipped_lead_is_found_after_resampling(sign, n_samples):
     assert np.argwhere(clipped).tolist() == [[0, 7]]
 
 
-def test_zeros_after_a_short_record_are_not_clipped():
+def test_find_flat_and_clipped_ignores_zero_padding():
     raw = make_record(2, 1).signal.astype(np.float32)
     raw += 5  # zero is the lowest value of each lead, far from its median
     signals = fit_samples(raw[:, :4000], 5000, 2048)[None]
     assert not find_flat_and_clipped(signals, 204.8, in_mv=True)[1].any()
-    # One lead alone cannot be told from a clipped one.
+    # A single padded lead looks like a clipped one.
     assert find_flat_and_clipped(signals[:, :1], 204.8, in_mv=True)[1].all()

@@ -1,4 +1,4 @@
-"""What an encoder was pretrained on: kept beside it, and test records among it refused unless told."""
+"""Leakage: fingerprints kept beside an encoder, and test records among them refused unless allowed."""
 
 import shutil
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.audit.test_checks import hearts, prepared_otherwise, write
+from tests.audit.helpers import generate_ecg, prepare_differently, write
 from tests.helpers_model import contents, write_packed
 
 import lfbt.training.pretraining as pretrain_module
@@ -33,7 +33,7 @@ from lfbt.utils.tensors import save_tensors
 LEADS = ("II", "V1", "V5")
 
 
-def known(folder, *splits):
+def fingerprints_of(folder, *splits):
     dataset = open_dataset(folder)
     return compute_fingerprints(dataset, dataset.rows(*splits) if splits else np.arange(len(dataset)))
 
@@ -45,16 +45,16 @@ def data(tmp_path):
 
 @pytest.fixture
 def encoder(tmp_path, data):
-    """An encoder's folder that tells it was pretrained on r0 to r9."""
-    save_fingerprints(tmp_path / "run" / "encoder", known(data, "train"))
+    """An encoder's folder with the fingerprints of r0 to r9."""
+    save_fingerprints(tmp_path / "run" / "encoder", fingerprints_of(data, "train"))
     return tmp_path / "run"
 
 
 # --- the file ---
 
 
-def test_what_is_saved_comes_back(tmp_path, data):
-    seen = known(data)
+def test_load_fingerprints_returns_what_was_saved(tmp_path, data):
+    seen = fingerprints_of(data)
     save_fingerprints(tmp_path / "encoder", seen)
     back = load_fingerprints(tmp_path / "encoder" / FINGERPRINTS)
     order = [back.leads.index(lead) for lead in seen.leads]
@@ -65,12 +65,26 @@ def test_what_is_saved_comes_back(tmp_path, data):
     assert (tmp_path / "encoder" / FINGERPRINTS).stat().st_size < 20 * 3 * 16 + 500
 
 
-def test_what_is_there_stays(tmp_path, data):
-    save_fingerprints(tmp_path, known(data))
+def test_save_fingerprints_keeps_an_existing_file(tmp_path, data):
+    save_fingerprints(tmp_path, fingerprints_of(data))
     before = contents(tmp_path)
-    save_fingerprints(tmp_path, known(data, "test"))
+    save_fingerprints(tmp_path, fingerprints_of(data, "test"))
     assert before.items() <= contents(tmp_path).items()
     assert before[FINGERPRINTS] == contents(tmp_path)[FINGERPRINTS]
+
+
+def test_save_fingerprints_writes_the_bytes_that_torch_would(tmp_path, data):
+    """Files of earlier versions, which were written through torch, and new ones are the same, modes included."""
+    seen = fingerprints_of(data)
+    save_fingerprints(tmp_path, seen)
+    tensors = {f"bits.{lead}": torch.from_numpy(seen.bits[:, i]) for i, lead in enumerate(seen.leads)}
+    before = tmp_path / "before.safetensors"
+    save_tensors(before, tensors | {"n_frequencies": torch.tensor(seen.n_frequencies)})
+    after = tmp_path / FINGERPRINTS
+    assert after.read_bytes() == before.read_bytes()
+    assert after.stat().st_mode == before.stat().st_mode
+    assert np.array_equal(load_fingerprints(before).bits, load_fingerprints(after).bits)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["before.safetensors", "data", FINGERPRINTS]
 
 
 BITS = torch.zeros(3, 16, dtype=torch.uint8)
@@ -85,26 +99,27 @@ BITS = torch.zeros(3, 16, dtype=torch.uint8)
         {"bits.II": BITS[:, :8], "n_frequencies": torch.tensor(64)},
         {"bits.II": BITS[0], "n_frequencies": torch.tensor(64)},
         {"bits.II": BITS.float(), "n_frequencies": torch.tensor(64)},
+        {"bits.II": BITS.bfloat16(), "n_frequencies": torch.tensor(64)},
     ],
 )
-def test_another_file_is_refused(tmp_path, tensors):
+def test_load_fingerprints_refuses_another_file(tmp_path, tensors):
     save_tensors(tmp_path / FINGERPRINTS, tensors)
     with pytest.raises(LfbtError, match="holds no fingerprints of records; remove it"):
         load_fingerprints(tmp_path / FINGERPRINTS)
 
 
-def test_a_file_cut_short_is_refused(encoder, data):
+def test_check_leakage_refuses_a_truncated_file(encoder, data):
     file = encoder / "encoder" / FINGERPRINTS
     file.write_bytes(file.read_bytes()[:100])
     dataset = open_dataset(data)
-    with pytest.raises(LfbtError, match="is no whole safetensors file"):
+    with pytest.raises(LfbtError, match="is not a complete safetensors file"):
         check_leakage(encoder, dataset, dataset.rows("test"), allowed=False)
 
 
 # --- test records of an encoder that is used ---
 
 
-def test_records_that_an_encoder_was_pretrained_on_are_refused(encoder, data):
+def test_check_leakage_refuses_records_of_pretraining(encoder, data):
     dataset = open_dataset(data)
     check_leakage(encoder, dataset, dataset.rows("test"), allowed=False)
     check_leakage(encoder, dataset, dataset.rows("val"), allowed=False)
@@ -118,8 +133,8 @@ def test_records_that_an_encoder_was_pretrained_on_are_refused(encoder, data):
         check_leakage(encoder / "encoder", dataset, np.array([3]), allowed=False)
 
 
-def test_they_are_known_again_however_prepared(tmp_path, encoder):
-    others = write_packed(tmp_path / "others", prepared_otherwise(hearts()), leads=PAPER_LEADS)
+def test_check_leakage_recognises_records_however_prepared(tmp_path, encoder):
+    others = write_packed(tmp_path / "others", prepare_differently(generate_ecg()), leads=PAPER_LEADS)
     dataset = open_dataset(others)
     with pytest.raises(LfbtError, match="10 of 20 test records"):
         check_leakage(encoder, dataset, np.arange(20), allowed=False)
@@ -128,7 +143,7 @@ def test_they_are_known_again_however_prepared(tmp_path, encoder):
     check_leakage(encoder, dataset.select_leads(["V2"]), np.arange(20), allowed=False)
 
 
-def test_an_encoder_that_tells_nothing_is_trusted(tmp_path, data):
+def test_check_leakage_accepts_an_encoder_without_fingerprints(tmp_path, data):
     dataset = open_dataset(data)
     (tmp_path / "authors.pth").write_bytes(b"")
     (tmp_path / "old" / "encoder").mkdir(parents=True)
@@ -136,7 +151,7 @@ def test_an_encoder_that_tells_nothing_is_trusted(tmp_path, data):
         check_leakage(checkpoint, dataset, np.arange(20), allowed=False)
 
 
-def test_what_it_was_pretrained_on_goes_with_a_copy(tmp_path, encoder, data):
+def test_write_fingerprints_takes_over_those_of_the_checkpoint(tmp_path, encoder, data):
     dataset = open_dataset(data)
     write_fingerprints(encoder, tmp_path / "probe" / "encoder", dataset, None)
     with pytest.raises(LfbtError, match="1 of 1 test records"):
@@ -145,7 +160,7 @@ def test_what_it_was_pretrained_on_goes_with_a_copy(tmp_path, encoder, data):
     assert not (tmp_path / "none").exists()
 
 
-def test_what_it_was_fine_tuned_on_is_added(tmp_path, encoder, data):
+def test_write_fingerprints_adds_the_records_of_fine_tuning(tmp_path, encoder, data):
     """To what its checkpoint had learned from; and where it had none, by itself."""
     dataset = open_dataset(data)
     write_fingerprints(encoder, tmp_path / "tuned" / "encoder", dataset, np.array([12, 13]))
@@ -162,8 +177,8 @@ def test_what_it_was_fine_tuned_on_is_added(tmp_path, encoder, data):
 # --- test records among those to learn from ---
 
 
-def test_copies_of_test_records_are_named_with_both_names(tmp_path, data):
-    dataset, other = open_dataset(data), open_dataset(write(tmp_path / "other", hearts()[::-1], leads=LEADS))
+def test_check_copies_names_both_records(tmp_path, data):
+    dataset, other = open_dataset(data), open_dataset(write(tmp_path / "other", generate_ecg()[::-1], leads=LEADS))
     rows, tests = dataset.rows("train"), other.rows("test")
     with pytest.raises(LfbtError) as refused:
         check_copies(
@@ -178,8 +193,8 @@ def test_copies_of_test_records_are_named_with_both_names(tmp_path, data):
     check_copies(compute_fingerprints(dataset, none), dataset, none, [(other, tests)])
 
 
-def test_alike_by_bits_alone_is_not_enough(data):
-    """Fingerprints that say two records are alike are held against the signals."""
+def test_check_copies_needs_correlation_as_well_as_bits(data):
+    """Matching fingerprints are confirmed by the signals."""
     dataset = open_dataset(data)
     seen = compute_fingerprints(dataset, np.array([15, 16]))
     check_copies(seen, dataset, np.array([1, 2]), [(dataset, dataset.rows("test"))])
@@ -188,7 +203,7 @@ def test_alike_by_bits_alone_is_not_enough(data):
 # --- records left out ---
 
 
-def test_records_named_in_a_file_are_left_out(tmp_path, data):
+def test_exclude_records_leaves_out_records_named_in_a_file(tmp_path, data):
     dataset = open_dataset(data)
     rows = dataset.rows("train")
     plain, table = tmp_path / "ids.txt", tmp_path / "ids.CSV"
@@ -206,8 +221,8 @@ def test_records_named_in_a_file_are_left_out(tmp_path, data):
 
 
 @pytest.mark.parametrize("places", [("a/one", "a/two"), ("a/one", "b/one")])
-def test_records_of_several_data_sets_are_left_out(tmp_path, places):
-    folders = [write(tmp_path / place, hearts(seed), leads=LEADS) for seed, place in enumerate(places)]
+def test_exclude_records_of_several_data_sets(tmp_path, places):
+    folders = [write(tmp_path / place, generate_ecg(seed), leads=LEADS) for seed, place in enumerate(places)]
     dataset = open_datasets(folders)
     rows = dataset.rows("train")  # 0 to 9 and 20 to 29
     file = tmp_path / "exclude.csv"
@@ -233,7 +248,7 @@ def test_records_of_several_data_sets_are_left_out(tmp_path, places):
         (b"\xff\xfe\x00", "ids.txt", "cannot be read"),
     ],
 )
-def test_a_file_that_names_no_records_is_refused(tmp_path, data, text, name, message):
+def test_exclude_records_refuses_a_file_that_names_no_records(tmp_path, data, text, name, message):
     file = tmp_path / name
     if text is not None:
         file.write_bytes(text if isinstance(text, bytes) else text.encode())
@@ -248,7 +263,7 @@ def test_a_file_that_names_no_records_is_refused(tmp_path, data, text, name, mes
 @pytest.fixture
 def leaky(tmp_path):
     """A data set in which r2 of the training records is r17 of the test."""
-    signals = hearts(n_samples=128).copy()
+    signals = generate_ecg(n_samples=128).copy()
     signals[2] = 0.5 * signals[17]
     return write(tmp_path / "leaky", signals, leads=LEADS)
 
@@ -258,18 +273,18 @@ def settings_of(data, run_dir, **changes):
     return PretrainSettings.create(tuple(data), run_dir, **short | changes)
 
 
-def test_pretraining_refuses_test_records_until_told_or_mended(tmp_path, leaky):
+def test_pretrain_refuses_test_records_until_allowed_or_excluded(tmp_path, leaky):
     run_dir = tmp_path / "run"
     with pytest.raises(LfbtError, match=r"1 of the 10 records to learn from are test records \(r2 is r17\)"):
         Pretrainer(settings_of([leaky], run_dir)).run()
     assert not run_dir.exists()
 
-    told = Pretrainer(settings_of([leaky], tmp_path / "told", allow_test_records=True)).run()
-    assert len(load_fingerprints(told / "encoder" / FINGERPRINTS)) == 10
+    allowed = Pretrainer(settings_of([leaky], tmp_path / "allowed", allow_test_records=True)).run()
+    assert len(load_fingerprints(allowed / "encoder" / FINGERPRINTS)) == 10
     check(CheckSettings((leaky,), tmp_path / "check"))
     exclude = tmp_path / "check" / "exclude.csv"
     Pretrainer(settings_of([leaky], run_dir, exclude=exclude)).run()
-    seen, all_of_it = load_fingerprints(run_dir / "encoder" / FINGERPRINTS), known(leaky, "train")
+    seen, all_of_it = load_fingerprints(run_dir / "encoder" / FINGERPRINTS), fingerprints_of(leaky, "train")
     order = [seen.leads.index(lead) for lead in LEADS]
     assert np.array_equal(seen.bits[:, order], np.delete(all_of_it.bits, 2, axis=0))
 
@@ -277,12 +292,12 @@ def test_pretraining_refuses_test_records_until_told_or_mended(tmp_path, leaky):
     dataset = open_dataset(leaky)
     check_leakage(run_dir, dataset, dataset.rows("test"), allowed=False)
     with pytest.raises(LfbtError, match=r"1 of 6 test records \(r17\)"):
-        check_leakage(told, dataset, dataset.rows("test"), allowed=False)
+        check_leakage(allowed, dataset, dataset.rows("test"), allowed=False)
 
 
-def test_test_records_of_the_quality_data_count_too(tmp_path):
-    pretraining = write(tmp_path / "all", hearts(n_samples=128), split=["train"] * 20, leads=LEADS)
-    labelled = write(tmp_path / "labelled", hearts(n_samples=128), leads=LEADS, labels=["a", "b"] * 10)
+def test_pretrain_refuses_test_records_of_the_quality_data(tmp_path):
+    pretraining = write(tmp_path / "all", generate_ecg(n_samples=128), split=["train"] * 20, leads=LEADS)
+    labelled = write(tmp_path / "labelled", generate_ecg(n_samples=128), leads=LEADS, labels=["a", "b"] * 10)
     with pytest.raises(LfbtError, match=r"6 of the 20 records to learn from are test records of .*labelled"):
         Pretrainer(settings_of([pretraining], tmp_path / "run", quality_data=labelled)).run()
     check(CheckSettings((pretraining, labelled), tmp_path / "check"))
@@ -293,7 +308,7 @@ def test_test_records_of_the_quality_data_count_too(tmp_path):
     assert len(load_fingerprints(run_dir / "encoder" / FINGERPRINTS)) == 14
 
 
-def test_the_split_test_is_refused_unless_told(tmp_path, leaky, capsys):
+def test_pretrain_refuses_the_split_test_unless_allowed(tmp_path, leaky, capsys):
     words = ["--data-dir", leaky, "--run-dir", tmp_path / "run", "--splits", "train", "test", "--batch-size", 8]
     with pytest.raises(SystemExit) as ended:
         main(["pretrain", *map(str, words)])
@@ -306,22 +321,22 @@ def test_the_split_test_is_refused_unless_told(tmp_path, leaky, capsys):
     assert len(load_fingerprints(tmp_path / "run" / "encoder" / FINGERPRINTS)) == 16
 
 
-def test_a_run_that_goes_on_does_not_look_again(tmp_path, leaky, monkeypatch):
-    told = settings_of([leaky], tmp_path / "run", allow_test_records=True)
-    Pretrainer(told).run()
+def test_pretrain_resumes_without_new_fingerprints(tmp_path, leaky, monkeypatch):
+    allowing = settings_of([leaky], tmp_path / "run", allow_test_records=True)
+    Pretrainer(allowing).run()
     before = (tmp_path / "run" / "encoder" / FINGERPRINTS).read_bytes()
     monkeypatch.setattr(pretrain_module, "compute_fingerprints", None)
-    # What is allowed is not learned: the command without the word goes on, too.
-    Pretrainer(replace(told, resume=True, allow_test_records=False)).run()
+    # The permission affects no result: the command resumes without it, too.
+    Pretrainer(replace(allowing, resume=True, allow_test_records=False)).run()
     assert (tmp_path / "run" / "encoder" / FINGERPRINTS).read_bytes() == before
     monkeypatch.undo()
     # Killed before the encoder was ever written.
     shutil.rmtree(tmp_path / "run" / "encoder")
-    Pretrainer(replace(told, resume=True)).run()
+    Pretrainer(replace(allowing, resume=True)).run()
     assert (tmp_path / "run" / "encoder" / FINGERPRINTS).read_bytes() == before
 
 
-def test_a_run_does_not_go_on_with_other_records_left_out(tmp_path, leaky):
+def test_pretrain_refuses_to_resume_with_other_records_excluded(tmp_path, leaky):
     file = tmp_path / "ids.txt"
     file.write_text("r2\n")
     settings = settings_of([leaky], tmp_path / "run", exclude=file)
@@ -334,8 +349,8 @@ def test_a_run_does_not_go_on_with_other_records_left_out(tmp_path, leaky):
         Pretrainer(replace(settings, resume=True)).run()
 
 
-def test_the_best_encoder_tells_it_too(tmp_path, monkeypatch):
+def test_pretrain_saves_fingerprints_with_the_best_encoder(tmp_path, monkeypatch):
     monkeypatch.setattr("lfbt.training.monitor.STEPS_BEFORE_QUALITY", 1)
-    data = write(tmp_path / "data", hearts(n_samples=128), leads=LEADS, labels=["a", "b"] * 10)
+    data = write(tmp_path / "data", generate_ecg(n_samples=128), leads=LEADS, labels=["a", "b"] * 10)
     run_dir = Pretrainer(settings_of([data], tmp_path / "run", quality_data=data)).run()
     assert (run_dir / "encoder-best" / FINGERPRINTS).read_bytes() == (run_dir / "encoder" / FINGERPRINTS).read_bytes()

@@ -1,7 +1,10 @@
-"""Embeddings: those of plain layers, for every record by name; probabilities where there is a classifier."""
+"""Embeddings of data sets and arrays against those of plain layers; probabilities where there is a classifier."""
 
+import dataclasses
+import doctest
 import json
 import shutil
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,15 +22,21 @@ from tests.helpers_model import (
     write_checkpoint,
     write_labelled,
     write_packed,
+    z_score,
 )
 
 import lfbt
-from lfbt.data.dataset import open_dataset
+import lfbt.inference.embedding as module
+from lfbt.data.dataset import from_arrays, open_dataset
 from lfbt.errors import LfbtError
 from lfbt.evaluation.probing import ProbeSettings, probe
-from lfbt.inference.embedding import EmbedSettings, embed
+from lfbt.inference.embedding import EmbedSettings, EmbedSummary, embed, embed_arrays, embed_dataset
+from lfbt.models.encoder import EncoderConfig, estimate_batch_norm, random_encoder
 from lfbt.models.heads import load_head
-from lfbt.models.pretrained import load_encoder
+from lfbt.models.pretrained import load_encoder, save_encoder
+from lfbt.recording import STANDARD_LEADS
+from lfbt.signal import choose_leads, fit_samples
+from lfbt.sources.synthesis import make_record
 
 COLUMNS = [f"p_{name}" for name in CLASSES]
 
@@ -44,7 +53,7 @@ def checkpoint(data):
 
 @pytest.fixture(scope="module")
 def probed(data, checkpoint):
-    """A run folder with a classifier; to be left as it is."""
+    """A run folder with a classifier, which no test may change."""
     folder = data.with_name("probed")
     settings = {"epochs": 3, "batch_size": 8, "learning_rate": (1e-2,), "device": "cpu", "workers": 0}
     probe(ProbeSettings(data_dir=data, run_dir=folder, checkpoint=checkpoint, standardise=True, **settings))  # type: ignore[arg-type]
@@ -55,12 +64,12 @@ def probed(data, checkpoint):
 def run(data, checkpoint, tmp_path):
     """Embed with some settings changed; returns the folder."""
 
-    def go(name="out", **changes):
+    def run_embed(name="out", **changes):
         settings = {"data_dir": (data,), "checkpoint": checkpoint, "out": tmp_path / name}
         embed(EmbedSettings(**(settings | {"device": "cpu", "workers": 0} | changes)))
         return tmp_path / name
 
-    return go
+    return run_embed
 
 
 def embeddings_of(folder):
@@ -76,14 +85,14 @@ def assert_close_to_literal(mine, literal):
     np.testing.assert_allclose(mine, literal, rtol=0, atol=1e-5 * np.abs(literal).max())
 
 
-def test_embeddings_are_those_of_plain_layers(run, checkpoint, data):
+def test_embed_equals_plain_layers(run, checkpoint, data):
     embeddings = embeddings_of(run())
     assert embeddings.shape == (48, 128)
     assert embeddings.dtype == np.float32
     assert_close_to_literal(embeddings, literal_embeddings(load_encoder(checkpoint), np.load(data / "signals.npy")))
 
 
-def test_the_folder(run, data):
+def test_embed_writes_three_files(run, data):
     folder = run()
     assert sorted(path.name for path in folder.iterdir()) == ["embed.json", "embeddings.npy", "records.csv"]
     table = table_of(folder, "records.csv")
@@ -92,24 +101,27 @@ def test_the_folder(run, data):
     assert table["split"].tolist() == SPLIT
     assert table["labels"].tolist() == LABELS
     content = json.loads((folder / "embed.json").read_text())
-    told = {
+    expected = {
         "lfbt_version": lfbt.__version__,
         "synthetic": False,
         "records": 48,
         "leads": ["II", "V1"],
         "n_features": 64,
     }
-    assert content | told == content
+    assert content | expected == content
     assert content["data"] | {"folders": ["data"], "hash": open_dataset(data).hash} == content["data"]
     assert content["encoder"] == {"checkpoint": "checkpoint", "history": {"method": "test", "epochs_done": 7}}
 
 
-def test_what_is_returned_is_what_is_written(data, checkpoint, tmp_path):
-    content = embed(EmbedSettings((data,), checkpoint, tmp_path / "out", device="cpu"))
-    assert json.loads((tmp_path / "out" / "embed.json").read_text()) == json.loads(json.dumps(content, default=str))
+def test_embed_returns_what_embed_json_has(data, checkpoint, tmp_path):
+    summary = embed(EmbedSettings((data,), checkpoint, tmp_path / "out", device="cpu"))
+    assert EmbedSummary.load(tmp_path / "out") == summary
+    (tmp_path / "out" / "embed.json").write_text('{"lfbt_version": 1}')
+    with pytest.raises(LfbtError, match=r"embed\.json: field lfbt_version: Expected `str`, got `int`"):
+        EmbedSummary.load(tmp_path / "out")
 
 
-def test_more_records_than_pass_at_once(run, checkpoint, tmp_path):
+def test_embed_takes_more_records_than_a_batch(run, checkpoint, tmp_path):
     """300 records: two full batches and a part of one, in order; workers change nothing."""
     signals = waves([i % 3 for i in range(300)])
     folder = run(data_dir=(write_packed(tmp_path / "many", signals),), workers=3)
@@ -117,7 +129,7 @@ def test_more_records_than_pass_at_once(run, checkpoint, tmp_path):
     assert len(table_of(folder, "records.csv")) == 300
 
 
-def test_several_data_sets(run, data, tmp_path):
+def test_embed_takes_several_data_sets(run, data, tmp_path):
     more = write_packed(tmp_path / "more", waves([2, 0, 1], seed=4), synthetic=True)
     folder = run("both", data_dir=(data, more))
     expected = np.concatenate([embeddings_of(run("one")), embeddings_of(run("two", data_dir=(more,)))])
@@ -127,7 +139,7 @@ def test_several_data_sets(run, data, tmp_path):
     assert json.loads((folder / "embed.json").read_text())["synthetic"] is True
 
 
-def test_leads_by_name(run, checkpoint, data):
+def test_embed_chooses_leads_by_name(run, checkpoint, data):
     """One lead, and both in another order; the record is z-scored over the leads that are used."""
     signals = np.load(data / "signals.npy")
     encoder = load_encoder(checkpoint)
@@ -138,14 +150,14 @@ def test_leads_by_name(run, checkpoint, data):
     assert_close_to_literal(swapped, np.hstack([both[:, 64:], both[:, :64]]))
 
 
-def test_a_data_set_of_more_leads_gives_those_named(run, checkpoint, tmp_path):
+def test_embed_chooses_leads_of_a_data_set_with_more(run, checkpoint, tmp_path):
     signals = waves(KINDS, 3)
     more = write_packed(tmp_path / "more", signals, leads=("V1", "I", "II"))
     folder = run(data_dir=(more,), leads=("II", "V1"))
     assert_close_to_literal(embeddings_of(folder), literal_embeddings(load_encoder(checkpoint), signals[:, [2, 0]]))
 
 
-def test_the_authors_folder(run, checkpoint, tmp_path):
+def test_embed_takes_the_authors_folder_with_allow_mismatch(run, checkpoint, tmp_path):
     (tmp_path / "npy" / "samples").mkdir(parents=True)
     signals = waves([i % 3 for i in range(12)])
     for i, signal in enumerate(signals):
@@ -157,7 +169,7 @@ def test_the_authors_folder(run, checkpoint, tmp_path):
     assert table_of(folder, "records.csv")["id"].tolist() == [f"samples/sample_{i}" for i in range(12)]
 
 
-def test_probabilities_of_a_run_with_a_classifier(run, probed, data):
+def test_embed_writes_probabilities_of_a_classifier(run, probed, data):
     folder = run(checkpoint=probed)
     table = pd.read_csv(folder / "probabilities.csv")
     assert list(table) == ["id", "patient", *COLUMNS]
@@ -178,7 +190,7 @@ def test_probabilities_of_a_run_with_a_classifier(run, probed, data):
     np.testing.assert_allclose(p, literal.softmax(dim=1).numpy(), rtol=1e-3)
 
 
-def test_an_encoder_folder_has_no_classifier(run, probed):
+def test_embed_ignores_the_classifier_beside_an_encoder_folder(run, probed):
     """The run's encoder alone may be used with some of its leads; its classifier may not."""
     folder = run(checkpoint=probed / "encoder", leads=("V1",))
     assert embeddings_of(folder).shape == (48, 64)
@@ -194,15 +206,17 @@ def test_an_encoder_folder_has_no_classifier(run, probed):
         ({"data_dir": ()}, "data-dir: none given"),
         ({"leads": ("V9",)}, "lead V9: the encoder has none of that name"),
         ({"device": "abacus"}, "device: 'abacus' cannot be used"),
+        ({"workers": -1}, r"workers: -1 is outside \[0, inf\)"),
+        ({"split_seed": -1}, "split-seed: -1 is outside"),
     ],
 )
-def test_what_cannot_be_done_is_refused(run, tmp_path, changes, message):
+def test_embed_refuses_wrong_settings(run, tmp_path, changes, message):
     with pytest.raises(LfbtError, match=message):
         run(**changes)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_checkpoints_that_are_none_are_refused(run, probed, tmp_path):
+def test_embed_refuses_a_broken_checkpoint(run, probed, tmp_path):
     with pytest.raises(LfbtError, match=r"checkpoint: .*absent is none"):
         run(checkpoint=tmp_path / "absent")
     shutil.copytree(probed, tmp_path / "broken")
@@ -213,7 +227,7 @@ def test_checkpoints_that_are_none_are_refused(run, probed, tmp_path):
     assert [entry.name for entry in tmp_path.iterdir()] == ["broken"]
 
 
-def test_a_data_set_that_does_not_fit_is_refused(run, tmp_path):
+def test_embed_refuses_a_data_set_that_does_not_fit(run, tmp_path):
     other = write_packed(tmp_path / "other", waves(KINDS, 2, 80), leads=("II", "V2"))
     with pytest.raises(LfbtError, match=r"leads II,V2 .* II,V1; 8 Hz .* 6\.4 Hz; 80 samples .* 64"):
         run(data_dir=(other,))
@@ -221,7 +235,7 @@ def test_a_data_set_that_does_not_fit_is_refused(run, tmp_path):
     assert embeddings_of(run(data_dir=(other,), allow_mismatch=True)).shape == (48, 128)
 
 
-def test_nothing_is_left_when_a_record_cannot_be_used(run, tmp_path):
+def test_embed_leaves_nothing_when_a_record_is_not_finite(run, tmp_path):
     signals = waves(KINDS)
     signals[47, 0, 0] = np.inf
     bad = write_packed(tmp_path / "bad", signals, hash="x")
@@ -230,9 +244,216 @@ def test_nothing_is_left_when_a_record_cannot_be_used(run, tmp_path):
     assert [entry.name for entry in tmp_path.iterdir()] == ["bad"]
 
 
-def test_a_folder_in_use_is_refused(run, tmp_path):
+def test_embed_refuses_an_occupied_folder(run, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "notes.txt").write_text("mine")
     with pytest.raises(LfbtError, match="out: holds other results already"):
         run()
     assert contents(tmp_path / "out") == {"notes.txt": b"mine"}
+
+
+# --- data sets and arrays in memory ---
+
+
+def calibrated_encoder(leads, normalisation="record"):
+    """An encoder of ten seconds at 51.2 Hz whose norms' statistics are those of waves, so that records differ."""
+    encoder = random_encoder(EncoderConfig(leads, 51.2, 512, normalisation), seed=2)
+    signals = z_score(waves(KINDS, len(leads), 512)).astype(np.float32)
+    estimate_batch_norm(encoder, [torch.from_numpy(signals)])
+    return encoder
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    return calibrated_encoder(("II", "aVF", "V1"))
+
+
+@pytest.fixture(scope="module")
+def ecg():
+    """Synthetic ECG ``[records, 12 leads, 5000 samples]`` at 500 Hz in mV."""
+    return np.stack([make_record(1, number).signal for number in range(1, 4)]).astype(np.float32)
+
+
+def prepared(signals, leads, encoder):
+    """The encoder's leads and samples, as `lfbt prepare` has them."""
+    config = encoder.config
+    return np.stack(
+        [fit_samples(choose_leads(of, leads, config.leads), of.shape[1], config.n_samples) for of in signals]
+    )
+
+
+def test_embed_dataset_equals_the_command(run, data, checkpoint):
+    embeddings = embed_dataset(open_dataset(data), load_encoder(checkpoint), device="cpu")
+    assert embeddings.dtype == np.float32
+    assert np.array_equal(embeddings, embeddings_of(run()))
+
+
+def test_embed_dataset_chooses_leads_by_name(checkpoint):
+    signals, encoder = waves(KINDS, 3), load_encoder(checkpoint)
+    dataset = from_arrays(signals, ("V1", "I", "II"), 6.4)
+    embeddings = embed_dataset(dataset, encoder, device="cpu", workers=0)
+    assert_close_to_literal(embeddings, literal_embeddings(encoder, signals[:, [2, 0]]))
+
+
+def test_embed_dataset_leaves_the_encoder_as_it_is(data, checkpoint):
+    encoder = load_encoder(checkpoint).train()
+    before = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
+    embed_dataset(open_dataset(data), encoder, device="cpu")
+    assert encoder.training
+    assert all(torch.equal(tensor, before[name]) for name, tensor in encoder.state_dict().items())
+
+
+def test_embed_dataset_of_no_records_has_all_columns(encoder):
+    dataset = from_arrays(np.zeros((0, 3, 512), dtype=np.float32), ("II", "aVF", "V1"), 51.2)
+    assert embed_dataset(dataset, encoder, device="cpu").shape == (0, 192)
+
+
+@pytest.mark.parametrize(
+    ("leads", "rate", "changes", "message"),
+    [
+        (("II", "V2"), 6.4, {}, "lead V1: not in the data set .*, which has II,V2"),
+        (("II", "V1"), 8, {}, r"8 Hz against the encoder's 6\.4 Hz"),
+        (("V1", "II"), 6.4, {"names_assumed": True}, r"leads V1,II \(assumed: .*\) against the encoder's II,V1"),
+    ],
+)
+def test_embed_dataset_refuses_data_that_do_not_fit(checkpoint, leads, rate, changes, message):
+    dataset = dataclasses.replace(from_arrays(waves(KINDS), leads, rate), **changes)
+    with pytest.raises(LfbtError, match=message):
+        embed_dataset(dataset, load_encoder(checkpoint), device="cpu")
+
+
+def test_embed_arrays_equals_plain_layers_of_prepared_signals(encoder, ecg):
+    embeddings = embed_arrays(ecg, encoder, leads=STANDARD_LEADS, sampling_rate=500, device="cpu")
+    assert embeddings.shape == (3, 192)
+    assert embeddings.dtype == np.float32
+    assert_close_to_literal(embeddings, literal_embeddings(encoder, prepared(ecg, STANDARD_LEADS, encoder)))
+
+
+def test_embed_arrays_equals_the_command(encoder, ecg, tmp_path):
+    folder = write_packed(
+        tmp_path / "data", prepared(ecg, STANDARD_LEADS, encoder), leads=encoder.config.leads, sampling_rate=51.2
+    )
+    save_encoder(tmp_path / "encoder", encoder, {})
+    embed(EmbedSettings((folder,), tmp_path / "encoder", tmp_path / "out", device="cpu"))
+    embeddings = embed_arrays(ecg, encoder, leads=STANDARD_LEADS, sampling_rate=500, device="cpu")
+    assert np.array_equal(embeddings, embeddings_of(tmp_path / "out"))
+
+
+@pytest.mark.parametrize("normalisation", ["record", "lead", "none"])
+def test_embed_arrays_normalises_once(ecg, normalisation):
+    encoder = calibrated_encoder(("II", "V1"), normalisation)
+    signals = prepared(ecg, STANDARD_LEADS, encoder)
+    literal = {
+        "record": lambda x: z_score(x),
+        "lead": lambda x: np.stack([z_score(x[:, [lead]])[:, 0] for lead in range(2)], axis=1),
+        "none": lambda x: x,
+    }[normalisation](signals)
+    with torch.no_grad():
+        expected = encoder.double()(torch.from_numpy(literal.astype(np.float64))).flatten(1).numpy()
+    encoder.float()
+    embeddings = embed_arrays(ecg, encoder, leads=STANDARD_LEADS, sampling_rate=500, device="cpu")
+    assert_close_to_literal(embeddings, expected)
+
+
+def embed_ten_seconds(signals, encoder, **changes):
+    settings: dict[str, Any] = {"leads": STANDARD_LEADS, "sampling_rate": 500, "device": "cpu"}
+    return embed_arrays(signals, encoder, **(settings | changes))
+
+
+def test_embed_arrays_depends_on_names_and_units_not_on_form(encoder, ecg):
+    """Order and spelling of leads, unit, number type, and one record by itself."""
+    expected = embed_ten_seconds(ecg, encoder)
+    assert np.abs(expected[0] - expected[1]).max() > 0.1 * np.abs(expected).max()
+    tolerance = {"rtol": 0, "atol": 1e-5 * np.abs(expected).max()}
+    order = np.random.default_rng(0).permutation(12)
+    names = ",".join(STANDARD_LEADS[i].lower() for i in order)
+    assert np.array_equal(embed_ten_seconds(ecg[:, order], encoder, leads=names), expected)
+    microvolts = ecg.astype(np.float64) * 1000
+    np.testing.assert_allclose(embed_ten_seconds(microvolts, encoder, unit="uV"), expected, **tolerance)
+    np.testing.assert_allclose(embed_ten_seconds(ecg.tolist(), encoder), expected, **tolerance)
+    steps = np.round(microvolts).astype(np.int16)
+    rounded = embed_ten_seconds(np.round(microvolts) / 1000, encoder)
+    np.testing.assert_allclose(embed_ten_seconds(steps, encoder, unit="µV"), rounded, **tolerance)
+    one = embed_ten_seconds(ecg[1], encoder)
+    assert one.shape == (1, 192)
+    np.testing.assert_allclose(one, expected[1:2], **tolerance)
+    assert embed_ten_seconds(ecg[:0], encoder).shape == (0, 192)
+
+
+def test_embed_arrays_derives_limb_leads(encoder, ecg):
+    rows = [STANDARD_LEADS.index(lead) for lead in ("III", "I", "V1")]
+    derived = embed_ten_seconds(ecg[:, rows], encoder, leads=("III", "I", "V1"))
+    literal = np.stack([ecg[:, 2] + ecg[:, 0], ecg[:, 2] + ecg[:, 0] / 2, ecg[:, 6]], axis=1)
+    np.testing.assert_allclose(
+        derived, embed_ten_seconds(literal, encoder, leads=("II", "aVF", "V1")), rtol=0, atol=1e-4
+    )
+
+
+def test_embed_arrays_leaves_the_signals_as_they_are(encoder, ecg):
+    before = ecg.copy()
+    embed_ten_seconds(ecg, encoder)
+    assert np.array_equal(ecg, before)
+
+
+@pytest.mark.parametrize(("rate", "n_samples"), [(257, 2570), (333.3, 3333), (51.25, 512), (51.25, 513)])
+def test_embed_arrays_accepts_durations_within_half_a_sample(encoder, rate, n_samples):
+    signals = np.random.default_rng(0).standard_normal((1, 12, n_samples))
+    assert embed_ten_seconds(signals, encoder, sampling_rate=rate).shape == (1, 192)
+
+
+@pytest.mark.parametrize(
+    ("rate", "n_samples"), [(500, 4999), (500, 5001), (250, 5000), (51.2, 513), (500, 0), (0.1, 1)]
+)
+def test_embed_arrays_refuses_another_duration(encoder, rate, n_samples):
+    signals = np.zeros((1, 12, n_samples))
+    message = rf"{n_samples} samples at {rate:g} Hz last {n_samples / rate:g} s, but the encoder's records last 10 s"
+    with pytest.raises(LfbtError, match=message):
+        embed_ten_seconds(signals, encoder, sampling_rate=rate)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e300])
+def test_embed_arrays_refuses_values_that_are_not_finite(encoder, ecg, value):
+    signals = ecg.astype(np.float64)
+    signals[2, 6, 17] = value
+    with pytest.raises(LfbtError, match="signals: record 2 holds NaN or infinity in lead V1"):
+        embed_ten_seconds(signals, encoder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"unit": "mmHg"}, "unit: 'mmHg' is not a voltage"),
+        ({"leads": STANDARD_LEADS[:11]}, r"shape \[3, 12, 5000\] is not \[records, 11 leads, samples\]"),
+        ({"leads": ("V1",) * 12}, "leads: V1 is named twice"),
+        ({"leads": ()}, "leads: none given"),
+        (
+            {"leads": (*STANDARD_LEADS[:6], *"abcdef")},
+            r"leads: the signals have I,II,.*,f, the encoder takes II,aVF,V1: absent lead V1",
+        ),
+        ({"sampling_rate": 0}, r"sampling_rate: 0 is outside \(0, inf\)"),
+        ({"sampling_rate": float("nan")}, r"sampling_rate: nan is outside \(0, inf\)"),
+        ({"device": "abacus"}, "device: 'abacus' cannot be used"),
+    ],
+)
+def test_embed_arrays_refuses_wrong_arguments(encoder, ecg, changes, message):
+    with pytest.raises(LfbtError, match=message):
+        embed_ten_seconds(ecg, encoder, **changes)
+
+
+@pytest.mark.parametrize(
+    ("signals", "message"),
+    [
+        (np.zeros((3, 5000, 12)), r"shape \[3, 5000, 12\] is not \[records, 12 leads, samples\]"),
+        (np.zeros(5000), r"shape \[5000\] is not"),
+        (np.zeros((1, 12, 5000), dtype=complex), "complex128 is not a type of real numbers"),
+        ([["1"]], "is not a type of real numbers"),
+        ([[1.0, 2.0], [3.0]], "signals: not an array"),
+    ],
+)
+def test_embed_arrays_refuses_what_is_not_an_array_of_signals(encoder, signals, message):
+    with pytest.raises(LfbtError, match=message):
+        embed_ten_seconds(signals, encoder)
+
+
+def test_examples_run():
+    assert doctest.testmod(module).failed == 0

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.real
 ALL = ("--leads", ",".join(STANDARD_LEADS))
 
 #: Pairs of records 1 to 500 of PTB-XL 1.0.3 with the same signals; the last is of two patients.
-TWICE_IN_PTBXL = {("137", "138"), ("143", "144"), ("456", "457"), ("459", "460"), ("145", "463")}
+DUPLICATES_IN_PTBXL = {("137", "138"), ("143", "144"), ("456", "457"), ("459", "460"), ("145", "463")}
 
 
 def prepare(source, folder, target, *options):
@@ -38,8 +38,8 @@ def raw_challenge(folder, prefix):
     return np.stack([signals[i] for i in long]), [files[i].stem for i in long]
 
 
-def alike(first, second):
-    """Index pairs whose whole signals correlate by 0.95 or more, in either sign, mean over the leads."""
+def find_correlated(first, second):
+    """Index pairs whose complete signals correlate by 0.95 or more, in either sign, mean over the leads."""
     scores = []
     for signals in (first, second):
         centred = signals - signals.mean(axis=2, keepdims=True, dtype=np.float64)
@@ -64,31 +64,31 @@ def pairs(report, a, b):
     }
 
 
-def test_what_is_twice_in_ptbxl(shared_data, tmp_path):
-    """Established by whole correlation of the raw files first."""
+def test_check_finds_the_duplicates_in_ptbxl(shared_data, tmp_path):
+    """The truth is established first, by correlation of the complete raw files."""
     raw = raw_ptbxl(shared_data / "ptbxl")
-    truth = {(str(i + 1), str(j + 1)) for i, j in alike(raw, raw) if i < j}
-    assert truth == TWICE_IN_PTBXL
+    truth = {(str(i + 1), str(j + 1)) for i, j in find_correlated(raw, raw) if i < j}
+    assert truth == DUPLICATES_IN_PTBXL
     report = check(CheckSettings((prepare("ptbxl", shared_data / "ptbxl", tmp_path / "ptbxl", "--labels", "none"),)))
     assert pairs(report, "ptbxl", "ptbxl") == truth
     assert report.n_errors == 0
-    told = {finding.records: finding.told for finding in report.findings if finding.kind == "record twice"}
-    assert "of 2 patients" in told["145", "463"]
-    assert "patients" not in told["137", "138"]
+    messages = {finding.records: finding.message for finding in report.findings if finding.kind == "record twice"}
+    assert "of 2 patients" in messages["145", "463"]
+    assert "patients" not in messages["137", "138"]
 
 
-def test_the_overlap_of_ptbxl_and_the_challenge(shared_data, tmp_path):
+def test_check_finds_no_overlap_of_ptbxl_and_the_challenge_at_hand(shared_data, tmp_path):
     """HR records are PTB-XL's of the same number: none of those at hand is among PTB-XL's first 500."""
     raw, names = raw_challenge(shared_data / "challenge", "HR")
     assert len(names) == 15
     assert min(int(name[2:]) for name in names) > 500
-    assert alike(raw_ptbxl(shared_data / "ptbxl"), raw) == set()
+    assert find_correlated(raw_ptbxl(shared_data / "ptbxl"), raw) == set()
     ptbxl = prepare("ptbxl", shared_data / "ptbxl", tmp_path / "ptbxl", "--labels", "none", *ALL)
     challenge = prepare("challenge", shared_data / "challenge", tmp_path / "challenge")
     report = check(CheckSettings((ptbxl, challenge)))
     assert pairs(report, "ptbxl", "challenge") == set()
     everything, names = raw_challenge(shared_data / "challenge", "")
-    twice = {(names[i], names[j]) for i, j in alike(everything, everything) if i < j}
+    twice = {(names[i], names[j]) for i, j in find_correlated(everything, everything) if i < j}
     assert twice == {("E07509", "E07510")}
     records = [finding.records for finding in report.findings if finding.data == ("challenge",)]
     assert [of for of in records if of] == [("E07509", "E07510")]
@@ -117,7 +117,7 @@ def overlapping(shared_data, tmp_path_factory):
     )
 
 
-def test_ptbxl_records_are_found_under_their_challenge_names(overlapping):
+def test_check_finds_ptbxl_records_under_their_challenge_names(overlapping):
     """At another rate, in other leads, by another way: all of them, and no other."""
     report = check(CheckSettings(overlapping))
     expected = {(str(n), f"HR{n:05d}") for n in range(1, 121)}
@@ -133,7 +133,7 @@ def test_ptbxl_records_are_found_under_their_challenge_names(overlapping):
     assert report.n_errors == len(tested)
 
 
-def test_pretraining_on_them_is_noticed_when_the_encoder_is_tested(overlapping, tmp_path):
+def test_check_leakage_refuses_ptbxl_records_of_pretraining(overlapping, tmp_path):
     challenge = overlapping[1]
     leads = ("--leads", "II,V1,V5", "--device", "cpu", "--workers", "0", "--epochs", "1", "--projector", "8-8")
     words = ["pretrain", "--data-dir", str(challenge), "--run-dir", str(tmp_path / "run"), "--batch-size", "20", *leads]
@@ -147,7 +147,7 @@ def test_pretraining_on_them_is_noticed_when_the_encoder_is_tested(overlapping, 
     check_leakage(tmp_path / "run", dataset, unseen, allowed=False)
 
 
-def test_what_is_wrong_with_cinc2011(shared_data, tmp_path):
+def test_check_finds_swapped_and_clipped_leads_in_cinc2011(shared_data, tmp_path):
     """No copies; aVL and aVF stand for one another in all records, and four have leads at -80 mV for a while."""
     report = check(
         CheckSettings((prepare("folder", shared_data / "cinc2011" / "acceptable", tmp_path / "cinc", *ALL),))

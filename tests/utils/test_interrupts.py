@@ -1,4 +1,4 @@
-"""Signals as requests to stop."""
+"""SIGTERM and SIGINT as requests to stop."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ from lfbt.utils.interrupts import STOPPED_STATUS, StoppedError, catch_stop_signa
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_is_noted_and_handlers_are_put_back(number):
+def test_catch_stop_signals_records_a_signal_and_restores_handlers(number):
     before = signal.getsignal(number)
     with catch_stop_signals() as request:
         assert request.signal is None
@@ -26,8 +26,8 @@ def test_a_signal_is_noted_and_handlers_are_put_back(number):
     assert signal.getsignal(number) is before
 
 
-def test_a_second_press_of_ctrl_c_ends_at_once(monkeypatch):
-    monkeypatch.setattr(interrupt_module, "_SECONDS_APART", 0.05)
+def test_catch_stop_signals_interrupts_on_a_second_ctrl_c(monkeypatch):
+    monkeypatch.setattr(interrupt_module, "_MIN_SECONDS_APART", 0.05)
     before = signal.getsignal(signal.SIGINT)
     with catch_stop_signals():
         os.kill(os.getpid(), signal.SIGINT)
@@ -38,7 +38,7 @@ def test_a_second_press_of_ctrl_c_ends_at_once(monkeypatch):
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_only_the_main_thread_can_be_told():
+def test_catch_stop_signals_records_nothing_in_another_thread():
     seen = []
 
     def work():
@@ -51,11 +51,11 @@ def test_only_the_main_thread_can_be_told():
     assert seen == [None]
 
 
-@pytest.mark.parametrize(("rank", "speaks"), [(None, True), ("0", True), ("1", False)])
-def test_the_main_process_alone_says_how_to_go_on(monkeypatch, capsys, rank, speaks):
+@pytest.mark.parametrize(("rank", "prints"), [(None, True), ("0", True), ("1", False)])
+def test_stopped_error_is_printed_by_the_main_process_only(monkeypatch, capsys, rank, prints):
     if rank is not None:
         monkeypatch.setenv("RANK", rank)
     with pytest.raises(SystemExit) as ended, reporting_errors():
         raise StoppedError("stopped, go on")
     assert ended.value.code == STOPPED_STATUS
-    assert capsys.readouterr().err == ("lfbt: stopped, go on\n" if speaks else "")
+    assert capsys.readouterr().err == ("lfbt: stopped, go on\n" if prints else "")

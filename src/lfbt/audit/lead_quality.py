@@ -1,4 +1,4 @@
-"""What is wrong with the leads of records: flat, clipped, limb leads that contradict each other."""
+"""Faults of leads: flat, clipped, limb leads that contradict each other."""
 
 from __future__ import annotations
 
@@ -10,27 +10,51 @@ from numpy.typing import NDArray
 
 from lfbt.signal import Signal, choose_leads
 
-# A lead that moves by less than one step of a coarse recorder, or by less than this part of the record's liveliest.
+# One step of a coarse recorder, and a part of the range of the record's liveliest lead.
 _FLAT_MV = 0.005
 _FLAT_PART = 1e-3
-# A clipped amplifier stays this near the end of its range for so long, and four fifths of that time nearer still.
+# How long a clipped amplifier stays at the end of its range, and how near, as parts of the range: most of the time
+# nearer still.
 _CLIPPED_SECONDS = 0.2
 _NEAR_END = 0.1
 _STILL = 0.005
-#: Beyond this residual limb leads contradict each other: recorders round and filter each by itself (0.04 was seen).
-LEAST_RESIDUAL = 0.1
+#: Beyond this residual limb leads contradict each other; sound ones reach 0.04, as recorders round and filter each lead
+#: by itself.
+MAX_LIMB_RESIDUAL = 0.1
 LIMB_LEADS = ("I", "II", "III", "aVR", "aVL", "aVF")
 
 
 def find_flat_and_clipped(
     signals: Signal, sampling_rate: float, in_mv: bool
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Which leads ``[records, leads]`` of ``[records, leads, samples]`` do not move, and which stand still at an end.
+    """Find leads that do not move, and leads that rest at an end of their range.
 
-    Flat: moves by at most 5 µV (if they are `in_mv`) or a thousandth of the record's liveliest lead. Clipped: stays
-    within 10 % of its range of its highest or lowest value for 0.2 s on end, four fifths of that time within 0.5 % of
-    one value, which is further from its median than a quarter of the range; unless all leads stand still then, as
-    where zeros fill up a short record. Unlike `lfbt.signal.quality_fault` it allows for resampling and noise.
+    Flat: moves by at most 5 µV or a thousandth of the range of the record's liveliest lead. Clipped: stays within 10 %
+    of its range of its highest or lowest value for 0.2 s without a break, four fifths of that time within 0.5 % of one
+    value, which is further from its median than a quarter of the range; unless all leads rest at that time, as where
+    zeros pad a short record. Unlike `lfbt.signal.quality_fault` this allows for resampling and noise.
+
+    Parameters
+    ----------
+    signals
+        ``[records, leads, samples]``, finite.
+    sampling_rate
+        In Hz.
+    in_mv
+        Whether signals are in mV; otherwise the limit of 5 µV does not apply.
+
+    Returns
+    -------
+    flat, clipped
+        Boolean ``[records, leads]``.
+
+    Examples
+    --------
+    >>> wave = np.sin(np.arange(1000) * 0.05)
+    >>> signals = np.stack([wave, np.zeros(1000), np.where(wave > 0.5, 5, wave)])[None].astype(np.float32)
+    >>> flat, clipped = find_flat_and_clipped(signals, 100.0, in_mv=True)
+    >>> flat.tolist(), clipped.tolist()
+    ([[False, True, False]], [[False, False, True]])
     """
     signals = signals.copy()
     # Resampling leaves a ripple where a signal jumps to the end of its range, from sample to sample up and down.
@@ -57,42 +81,64 @@ def find_flat_and_clipped(
 
 
 def _longest_run(mask: NDArray[np.bool_]) -> slice:
-    """Where `mask` is true for longest."""
+    """The longest run of true values."""
     edges = np.flatnonzero(np.diff(np.r_[False, mask, False]))
     longest = int(np.argmax(edges[1::2] - edges[::2]))
     return slice(int(edges[2 * longest]), int(edges[2 * longest + 1]))
 
 
 def find_limb_lead_faults(signals: Signal, leads: Sequence[str]) -> tuple[NDArray[np.float64], list[list[str]]]:
-    """How far three or more limb leads ``[records, leads, samples]`` contradict each other, and what would explain it.
+    """Measure how far limb leads contradict each other, and find the inversions and swaps that would explain it.
 
-    All follow from I and II (III = II − I, aVR = −(I + II)/2, aVL = I − II/2, aVF = II − I/2). The residual is what of
-    all of them, less their means, does not, relative to their size: 0 where they agree, at most 1. Explanations are
-    each inverted lead and each swap of two that would leave less than a tenth if undone, and half as much as now; with
-    three leads several are alike. Electrodes swapped at the arms contradict nothing, so they are not found.
+    All limb leads follow from I and II by Einthoven's and Goldberger's equations (III = II − I, aVR = −(I + II)/2,
+    aVL = I − II/2, aVF = II − I/2). The residual is the part of them, less their means, that does not, relative to
+    their size. An explanation is an inverted lead or a swap of two that, once undone, leaves a residual below 0.1 and
+    below half of the present one; with three leads several explain the same. Swapped arm electrodes contradict nothing
+    and are not found.
+
+    Parameters
+    ----------
+    signals
+        ``[records, leads, samples]`` of limb leads, three or more, in any unit.
+    leads
+        Their names.
+
+    Returns
+    -------
+    residuals
+        ``[records]``, from 0 where the leads agree to 1.
+    causes
+        For each record the explanations, such as ``aVL and aVF swapped``.
+
+    Examples
+    --------
+    >>> i, ii = np.random.default_rng(0).standard_normal((2, 500))
+    >>> signals = np.stack([i, ii, ii - i, ii - i / 2, i - ii / 2])[None].astype(np.float32)
+    >>> find_limb_lead_faults(signals, ("I", "II", "III", "aVL", "aVF"))[1]
+    [['aVL and aVF swapped']]
     """
     k = len(leads)
-    of_i_and_ii = choose_leads(np.eye(2, dtype=np.float32), ("I", "II"), leads).astype(np.float64)
-    contradiction = np.eye(k) - of_i_and_ii @ np.linalg.pinv(of_i_and_ii)
+    from_i_and_ii = choose_leads(np.eye(2, dtype=np.float32), ("I", "II"), leads).astype(np.float64)
+    contradiction = np.eye(k) - from_i_and_ii @ np.linalg.pinv(from_i_and_ii)
     centred = signals - signals.mean(axis=2, keepdims=True)
     products = np.einsum("nit,njt->nij", centred, centred, dtype=np.float64, optimize=True)
     size = np.maximum(np.trace(products, axis1=1, axis2=2), np.finfo(np.float64).tiny)
 
-    def residual(mended: NDArray[np.float64]) -> NDArray[np.float64]:
-        """What is left when the leads are `mended` ``[leads, leads]`` times the leads."""
-        left = np.einsum("ij,nji->n", mended.T @ contradiction @ mended, products)
-        found: NDArray[np.float64] = np.sqrt(np.clip(left / size, 0, 1))
-        return found
+    def compute_residuals(repair: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Residuals of the leads after multiplication by `repair` ``[leads, leads]``."""
+        left = np.einsum("ij,nji->n", repair.T @ contradiction @ repair, products)
+        residuals: NDArray[np.float64] = np.sqrt(np.clip(left / size, 0, 1))
+        return residuals
 
-    as_they_are = residual(np.eye(k))
-    mends = {f"{lead} inverted": np.diag([-1.0 if other == lead else 1.0 for other in leads]) for lead in leads}
+    residuals = compute_residuals(np.eye(k))
+    repairs = {f"{lead} inverted": np.diag([-1.0 if other == lead else 1.0 for other in leads]) for lead in leads}
     for i, j in itertools.combinations(range(k), 2):
         order = np.arange(k)
         order[[i, j]] = j, i
-        mends[f"{leads[i]} and {leads[j]} swapped"] = np.eye(k)[order]
-    after = {name: residual(mend) for name, mend in mends.items()}
+        repairs[f"{leads[i]} and {leads[j]} swapped"] = np.eye(k)[order]
+    repaired = {cause: compute_residuals(repair) for cause, repair in repairs.items()}
     causes = [
-        [name for name, left in after.items() if left[row] < min(LEAST_RESIDUAL, as_they_are[row] / 2)]
+        [cause for cause, left in repaired.items() if left[row] < min(MAX_LIMB_RESIDUAL, residuals[row] / 2)]
         for row in range(len(signals))
     ]
-    return as_they_are, causes
+    return residuals, causes

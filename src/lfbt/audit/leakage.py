@@ -1,4 +1,4 @@
-"""What an encoder has learned from, kept as fingerprints, and the refusal of test records that are among it."""
+"""Leakage of test records: fingerprints of what an encoder learned from, and the refusal of test records among them."""
 
 from __future__ import annotations
 
@@ -7,140 +7,230 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
+import safetensors.numpy
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 
 from lfbt.audit.fingerprints import (
     FREQUENCIES,
-    LEAST_CORRELATION,
+    MIN_CORRELATION,
     Fingerprints,
     compute_fingerprints,
+    compute_pair_correlations,
     find_matches,
-    pair_correlations,
 )
 from lfbt.data.dataset import Dataset
 from lfbt.errors import LfbtError
 from lfbt.runs.run_folder import ENCODER_FOLDER
-from lfbt.utils.tensors import load_tensors, save_tensors
+from lfbt.utils.files import atomic_file
 
 #: The file of an encoder folder with the fingerprints of the records that the encoder has learned from.
 FINGERPRINTS = "records.safetensors"
 
-_PREFIX = "bits."
+_BITS = "bits."
 _N_FREQUENCIES = "n_frequencies"
+_BYTES = len(FREQUENCIES) // 4
 _INSIST = "or insist with --allow-test-records"
 
 
 def check_copies(
     seen: Fingerprints, dataset: Dataset, rows: NDArray[np.int64], tests: Sequence[tuple[Dataset, NDArray[np.int64]]]
 ) -> None:
-    """Raise LfbtError when a record to learn from is a copy of one of `tests`, data sets and rows of test records.
+    """Refuse training records that are copies of test records, by fingerprint and by correlation.
 
-    seen: the fingerprints of `rows` of `dataset`. Copies are alike by fingerprint and by correlation.
+    Parameters
+    ----------
+    seen
+        Fingerprints of the training records.
+    dataset, rows
+        The training records.
+    tests
+        Data sets, each with the rows of its test records.
+
+    Raises
+    ------
+    LfbtError
+        Where there are copies; it names them.
     """
     for other, other_rows in tests:
-        found = find_matches(seen, compute_fingerprints(other, other_rows))
-        mine, theirs = rows[found.first], other_rows[found.second]
-        copies = np.abs(pair_correlations(dataset, mine, other, theirs)) >= LEAST_CORRELATION
+        matches = find_matches(seen, compute_fingerprints(other, other_rows))
+        trained, tested = rows[matches.first], other_rows[matches.second]
+        copies = np.abs(compute_pair_correlations(dataset, trained, other, tested)) >= MIN_CORRELATION
         if copies.any():
-            pairs = [f"{dataset.ids[i]} is {other.ids[j]}" for i, j in zip(mine[copies], theirs[copies], strict=True)]
+            pairs = [
+                f"{dataset.ids[i]} is {other.ids[j]}" for i, j in zip(trained[copies], tested[copies], strict=True)
+            ]
             folder = f" of {other.folder}" if other.folder != dataset.folder else ""
             raise LfbtError(
-                f"{dataset.folder}: {len(set(mine[copies]))} of the {len(rows)} records to learn from are test records"
-                f"{folder} ({_some(pairs)}); leave them out with --exclude FILE, which `lfbt check DATA ... --out DIR` "
-                f"writes as DIR/exclude.csv, {_INSIST}"
+                f"{dataset.folder}: {len(set(trained[copies]))} of the {len(rows)} records to learn from are test "
+                f"records{folder} ({_shorten(pairs)}); leave them out with --exclude FILE, which `lfbt check DATA ... "
+                f"--out DIR` writes as DIR/exclude.csv, {_INSIST}"
             )
 
 
 def check_leakage(checkpoint: Path, dataset: Dataset, rows: NDArray[np.int64], allowed: bool) -> None:
-    """Raise LfbtError when any of `rows`, test records, is among those that the encoder has learned from.
+    """Refuse test records that an encoder has learned from.
 
-    checkpoint: as `load_encoder` takes it. Nothing is refused if that is `allowed`, or where the encoder's folder does
-    not tell what it learned from, as the authors' files do not.
+    Parameters
+    ----------
+    checkpoint
+        The encoder, as `lfbt.models.pretrained.load_encoder` takes it. One without fingerprints, such as the authors',
+        is accepted.
+    dataset, rows
+        The test records.
+    allowed
+        Accept any.
+
+    Raises
+    ------
+    LfbtError
+        Where the encoder has learned from some of them; it names them.
     """
-    file = _folder(checkpoint) / FINGERPRINTS
+    file = _encoder_folder(checkpoint) / FINGERPRINTS
     if allowed or not file.is_file():
         return
-    found = np.unique(find_matches(load_fingerprints(file), compute_fingerprints(dataset, rows)).second)
-    if len(found):
-        ids = [dataset.ids[row] for row in rows[found]]
+    leaked = np.unique(find_matches(load_fingerprints(file), compute_fingerprints(dataset, rows)).second)
+    if len(leaked):
+        ids = [dataset.ids[row] for row in rows[leaked]]
         raise LfbtError(
-            f"{dataset.folder}: {len(found)} of {len(rows)} test records ({_some(ids)}) are among the records that "
+            f"{dataset.folder}: {len(leaked)} of {len(rows)} test records ({_shorten(ids)}) are among the records that "
             f"{checkpoint} has learned from, so a score of them would be too good; pretrain without them, with "
             f"--exclude FILE, which `lfbt check` writes, {_INSIST}"
         )
 
 
 def save_fingerprints(folder: Path, seen: Fingerprints) -> None:
-    """Write what the encoder in `folder` has learned from, whole or not at all; what is there already stays."""
-    if not (folder / FINGERPRINTS).is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        of_leads = {f"{_PREFIX}{lead}": torch.from_numpy(seen.bits[:, i]) for i, lead in enumerate(seen.leads)}
-        save_tensors(folder / FINGERPRINTS, of_leads | {_N_FREQUENCIES: torch.tensor(seen.n_frequencies)})
+    """Write the fingerprints of the records that the encoder in `folder` has learned from.
+
+    The file is written completely or not at all; one that is there already stays.
+
+    Parameters
+    ----------
+    folder
+        Encoder folder; made where it is absent.
+    seen
+        The fingerprints.
+    """
+    if (folder / FINGERPRINTS).is_file():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    arrays = {f"{_BITS}{lead}": np.ascontiguousarray(seen.bits[:, i]) for i, lead in enumerate(seen.leads)}
+    arrays[_N_FREQUENCIES] = np.array(seen.n_frequencies, dtype=np.int64)
+    with atomic_file(folder / FINGERPRINTS) as partial:
+        partial.write_bytes(safetensors.numpy.save(arrays))
 
 
 def load_fingerprints(file: Path) -> Fingerprints:
-    """What `save_fingerprints` wrote. Raises LfbtError when the file is not whole, or another."""
-    tensors = load_tensors(file)
-    leads = tuple(name.removeprefix(_PREFIX) for name in tensors if name.startswith(_PREFIX))
-    bits = [tensors[f"{_PREFIX}{lead}"] for lead in leads]
-    shapes = {tuple(of_lead.shape) for of_lead in bits}
-    n_bytes = {shape[1] for shape in shapes if len(shape) == 2}
-    bytewise = all(of_lead.dtype == torch.uint8 for of_lead in bits)
-    if len(shapes) != 1 or n_bytes != {len(FREQUENCIES) // 4} or not bytewise or _N_FREQUENCIES not in tensors:
+    """Read what `save_fingerprints` wrote.
+
+    Parameters
+    ----------
+    file
+        ``records.safetensors`` of an encoder folder.
+
+    Returns
+    -------
+    Fingerprints
+        With the leads in the order of their names.
+
+    Raises
+    ------
+    LfbtError
+        For a file that is not complete, or holds something else.
+    """
+    try:
+        arrays = safetensors.numpy.load_file(file)
+    except (SafetensorError, OSError) as error:
+        raise LfbtError(
+            f"{file}: is not a complete safetensors file ({error}); it was cut short, or is a file of another kind"
+        ) from error
+    except (TypeError, KeyError):  # a number format that NumPy does not have
+        arrays = {}
+    leads = tuple(name.removeprefix(_BITS) for name in arrays if name.startswith(_BITS))
+    bits = [arrays[f"{_BITS}{lead}"] for lead in leads]
+    if (
+        len({of_lead.shape for of_lead in bits}) != 1
+        or any(of_lead.dtype != np.uint8 or of_lead.shape[1:] != (_BYTES,) for of_lead in bits)
+        or _N_FREQUENCIES not in arrays
+    ):
         raise LfbtError(f"{file}: holds no fingerprints of records; remove it to use the encoder without this guard")
-    return Fingerprints(leads, int(tensors[_N_FREQUENCIES]), torch.stack(bits, dim=1).numpy())
+    return Fingerprints(leads, int(arrays[_N_FREQUENCIES]), np.stack(bits, axis=1))
 
 
 def write_fingerprints(
     checkpoint: Path | None, folder: Path, dataset: Dataset, learned: NDArray[np.int64] | None
 ) -> None:
-    """Write what the encoder in `folder` has learned from: what the one in `checkpoint` has, and the rows `learned`.
+    """Write the fingerprints of all that a trained encoder has learned from, as far as it is known.
 
-    Of leads that only one of both has, the other has nothing. Nothing is written where nothing is known.
+    Parameters
+    ----------
+    checkpoint
+        The encoder that training started from, if any; its fingerprints are taken over.
+    folder
+        Folder of the new encoder.
+    dataset, learned
+        The data set, and the rows of it that the encoder was trained on; None for none.
     """
     parts = [] if learned is None else [compute_fingerprints(dataset, learned)]
-    if checkpoint is not None and (_folder(checkpoint) / FINGERPRINTS).is_file():
-        parts.append(load_fingerprints(_folder(checkpoint) / FINGERPRINTS))
+    if checkpoint is not None and (_encoder_folder(checkpoint) / FINGERPRINTS).is_file():
+        parts.append(load_fingerprints(_encoder_folder(checkpoint) / FINGERPRINTS))
     if parts:
-        save_fingerprints(folder, _together(parts))
+        save_fingerprints(folder, _concatenate(parts))
 
 
-def _together(parts: Sequence[Fingerprints]) -> Fingerprints:
+def _concatenate(parts: Sequence[Fingerprints]) -> Fingerprints:
+    """The fingerprints of all parts, with empty bits for leads that a part does not have."""
     leads = tuple(dict.fromkeys(lead for part in parts for lead in part.leads))
-    rows = []
+    blocks = []
     for part in parts:
-        bits = np.zeros((len(part), len(leads), len(FREQUENCIES) // 4), dtype=np.uint8)
+        bits = np.zeros((len(part), len(leads), _BYTES), dtype=np.uint8)
         bits[:, [leads.index(lead) for lead in part.leads]] = part.bits
-        rows.append(bits)
-    # Records that are too short to be known have no frequencies and must not take those of the others away.
-    known = [part.n_frequencies for part in parts if part.n_frequencies]
-    return Fingerprints(leads, min(known, default=0), np.concatenate(rows))
+        blocks.append(bits)
+    # Records that are too short to be compared have no frequencies, and must not take away those of the others.
+    n_frequencies = min((part.n_frequencies for part in parts if part.n_frequencies), default=0)
+    return Fingerprints(leads, n_frequencies, np.concatenate(blocks))
 
 
-def _folder(checkpoint: Path) -> Path:
+def _encoder_folder(checkpoint: Path) -> Path:
     return checkpoint / ENCODER_FOLDER if (checkpoint / ENCODER_FOLDER).is_dir() else checkpoint
 
 
-def _some(names: Sequence[str]) -> str:
+def _shorten(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def exclude_records(
     dataset: Dataset, folders: Sequence[Path], rows: NDArray[np.int64], file: Path
 ) -> NDArray[np.int64]:
-    """`rows` of `dataset`, the one or the several in `folders`, less the records that `file` names.
+    """Leave out the records that a file names.
 
-    file: a CSV with a column ``id`` and, if wanted, ``data`` with the name or path of a data set, lines of others than
-    `folders` being passed over; or any other file with an id a line. Among several data sets without ``data`` an id is
-    NAME/ID.
+    Parameters
+    ----------
+    dataset
+        The data set, or several opened as one.
+    folders
+        The folder or folders that `dataset` was opened from.
+    rows
+        Rows to choose from.
+    file
+        A CSV with a column ``id`` and, optionally, ``data`` with the name or path of a data set, where lines of others
+        than `folders` are ignored; or any other file with one id per line. Among several data sets without ``data`` an
+        id is NAME/ID.
 
-    Raises LfbtError for a file that cannot be read, for an id that no record has, and when all that the file names is
-    of other data sets.
+    Returns
+    -------
+    NDArray[int64]
+        The other `rows`, in order.
+
+    Raises
+    ------
+    LfbtError
+        For a file that cannot be read, for an id that no record has, and where all that the file names is of other
+        data sets.
     """
     known, chosen, unknown = set(dataset.ids), set(), []
-    named = _named(file)
-    for data, name in named:
+    lines = _read_ids(file)
+    for data, name in lines:
         places = [folder for folder in folders if data in (folder.name, folder.as_posix())]
         if data and not places:
             continue
@@ -152,25 +242,27 @@ def exclude_records(
             unknown.append(name)
     if unknown:
         raise LfbtError(
-            f"exclude: {file} names {_some(unknown)}, which {', '.join(map(str, folders))} does not have; give ids as "
-            f"records.csv has them{', with a column data or as NAME/ID' if len(folders) > 1 else ''}"
+            f"exclude: {file} names {_shorten(unknown)}, which {', '.join(map(str, folders))} does not have; give ids "
+            f"as records.csv has them{', with a column data or as NAME/ID' if len(folders) > 1 else ''}"
         )
-    if named and not chosen:
+    if lines and not chosen:
         raise LfbtError(f"exclude: {file} names no record of {', '.join(map(str, folders))}; leave --exclude out")
     return rows[[dataset.ids[row] not in chosen for row in rows]]
 
 
-def _named(file: Path) -> list[tuple[str, str]]:
+def _read_ids(file: Path) -> list[tuple[str, str]]:
     """The data set (or empty text) and the id of each line of `file`."""
     try:
         text = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise LfbtError(
-            f"exclude: {file} cannot be read ({error}); give a CSV with a column id, or an id a line"
+            f"exclude: {file} cannot be read ({error}); give a CSV with a column id, or one id per line"
         ) from error
     if file.suffix.lower() != ".csv":
         return [("", line.strip()) for line in text.splitlines() if line.strip()]
     lines = list(csv.DictReader(text.splitlines()))
     if lines and "id" not in lines[0]:
-        raise LfbtError(f"exclude: {file} has no column id, but {', '.join(map(str, lines[0]))}; name one so")
+        raise LfbtError(
+            f"exclude: {file} has no column id, but {', '.join(map(str, lines[0]))}; name the column of ids so"
+        )
     return [((line.get("data") or "").strip(), (line["id"] or "").strip()) for line in lines]

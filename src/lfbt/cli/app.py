@@ -267,9 +267,9 @@ def _embed(words: Sequence[str]) -> None:
     from lfbt.inference.embedding import EmbedSettings, embed
 
     settings = _parse(EmbedSettings, "lfbt embed", COMMANDS["embed"], words)
-    content = embed(settings)
-    columns = len(content["leads"]) * content["n_features"]
-    print(f"{settings.out}: embeddings of {content['records']} records, {columns} columns")
+    embedded = embed(settings)
+    columns = len(embedded.leads) * embedded.n_features
+    print(f"{settings.out}: embeddings of {embedded.records} records, {columns} columns")
 
 
 def _compare(words: Sequence[str]) -> None:

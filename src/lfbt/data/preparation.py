@@ -23,7 +23,7 @@ from lfbt.sources.listing import SPLITS, Dropped, Entry, Listing
 from lfbt.sources.synthesis import MARKER
 from lfbt.utils.files import atomic_folder, check_unoccupied
 from lfbt.utils.json_files import write_json
-from lfbt.utils.progress import progress
+from lfbt.utils.progress import track
 from lfbt.utils.validation import check_range
 
 
@@ -130,7 +130,7 @@ def prepare(
         packed = settings.layout == "packed"
         writer = PackedWriter(folder / SIGNALS, shape) if packed else NpyWriter(folder)
         stack.callback(writer.close)
-        for done in progress(prepare_entries(entries, settings, folder, cluster), len(entries), "prepare"):
+        for done in track(prepare_entries(entries, settings, folder, cluster), len(entries), "prepare"):
             dropped += done.dropped
             for piece in done.pieces:
                 writer.append(piece.signal)

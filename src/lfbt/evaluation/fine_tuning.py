@@ -147,7 +147,9 @@ def _fit(
             if not history or val_loss < min(line["val_loss"] for line in history):
                 best, best_epoch = copy.deepcopy(classifier.state_dict()), epoch + 1
             history.append({"epoch": epoch + 1, "train_loss": train_loss, "val_loss": val_loss})
-            bar.say(f"epoch {epoch + 1}/{settings.epochs}  train loss {train_loss:.4f}  validation loss {val_loss:.4f}")
+            bar.write(
+                f"epoch {epoch + 1}/{settings.epochs}  train loss {train_loss:.4f}  validation loss {val_loss:.4f}"
+            )
     classifier.load_state_dict(best)
     probabilities = {
         split: classifier.head.probabilities(_logits(task, classifier, rows[split], settings.workers, world))

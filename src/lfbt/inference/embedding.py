@@ -1,84 +1,139 @@
-"""Embeddings of records, and class probabilities where the checkpoint has a classifier."""
+"""Embeddings of data sets and arrays, and class probabilities where the checkpoint has a classifier."""
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike, NDArray
 
 import lfbt
-from lfbt.data.dataset import open_datasets
-from lfbt.errors import LfbtError
+from lfbt.data.dataset import Dataset, from_arrays, open_datasets
+from lfbt.errors import AbsentLeadError, LfbtError
+from lfbt.models.encoder import EncoderConfig, LeadEncoders
 from lfbt.models.features import compute_embeddings
 from lfbt.models.heads import HEAD, load_head
 from lfbt.models.pretrained import load_encoder, load_history, match
+from lfbt.recording import check_leads, lead_name, parse_leads, unit_in_mv
+from lfbt.runs.results import EncoderOrigin
+from lfbt.signal import Signal, choose_leads, fit_samples
+from lfbt.utils import json_files
 from lfbt.utils.device import resolve_device
 from lfbt.utils.files import atomic_folder, check_unoccupied
-from lfbt.utils.json_files import write_json
+from lfbt.utils.settings import Affects, Range, Seed, validate
 from lfbt.utils.validation import check_range
 
 EMBEDDINGS = "embeddings.npy"
 PROBABILITIES = "probabilities.csv"
+SUMMARY = "embed.json"
 
 
 @dataclasses.dataclass(frozen=True)
 class EmbedSettings:
     """Which records are embedded, by which encoder."""
 
-    data_dir: tuple[Path, ...]
+    data_dir: Annotated[tuple[Path, ...], Affects.LOCATION]
     """Data sets: packed ones, or folders of .npy files."""
-    checkpoint: Path
+    checkpoint: Annotated[Path, Affects.LOCATION]
     """Encoder: a run folder, an encoder folder, or a .pth file of the authors."""
-    out: Path
+    out: Annotated[Path, Affects.LOCATION]
     """New folder for embeddings.npy, records.csv and, where the run folder has a classifier, probabilities.csv."""
     leads: tuple[str, ...] = ()
     """Use the encoders of these leads only, by name, comma-separated."""
     allow_mismatch: bool = False
     """Use a data set although its leads, sampling rate or samples are not the encoder's."""
-    split_seed: int = 0
+    split_seed: Seed = 0
     """Seed of the split of class folders without split folders."""
-    device: str = "auto"
+    device: Annotated[str, Affects.RUNTIME] = "auto"
     """auto, cpu or cuda."""
-    workers: int = 2
+    workers: Annotated[int, Range("[0, inf)"), Affects.RUNTIME] = 2
     """Threads that read batches ahead."""
 
 
-def embed(settings: EmbedSettings) -> dict[str, Any]:
-    """Write embeddings ``[records, leads × 64]`` of all records; returns what was written, as ``embed.json`` has it.
+@dataclasses.dataclass(frozen=True)
+class EmbeddedData:
+    """The data sets that were embedded: names of their folders, and the hash of all."""
 
-    ``records.csv`` names the record of each row. Raises LfbtError for data sets or checkpoints that are none or do not
-    fit, and for a folder in use.
+    folders: list[str]
+    hash: str
+
+
+@dataclasses.dataclass(frozen=True)
+class EmbedSummary:
+    """What a folder of embeddings holds: ``embed.json``. n_features: per lead, so columns are leads × n_features."""
+
+    lfbt_version: str
+    synthetic: bool
+    records: int
+    leads: list[str]
+    n_features: int
+    data: EmbeddedData
+    encoder: EncoderOrigin
+
+    def save(self, folder: Path) -> None:
+        """Write ``embed.json`` in `folder`."""
+        json_files.save(folder / SUMMARY, self)
+
+    @classmethod
+    def load(cls, folder: Path) -> EmbedSummary:
+        """Read ``embed.json`` in `folder`. Raises LfbtError that names the file and the field."""
+        return json_files.load(folder / SUMMARY, cls, "it was edited, or is another program's")
+
+
+def embed(settings: EmbedSettings) -> EmbedSummary:
+    """Write the embeddings ``[records, leads × 64]`` of all records of one data set or several into a new folder.
+
+    ``records.csv`` names the record of each row; ``probabilities.csv`` has the class probabilities where the checkpoint
+    is a run folder with a classifier.
+
+    Parameters
+    ----------
+    settings
+        Data sets, encoder and folder.
+
+    Returns
+    -------
+    EmbedSummary
+        As ``embed.json`` has it.
+
+    Raises
+    ------
+    LfbtError
+        For something that is not a data set or a checkpoint, for data that does not fit the encoder, and for a folder
+        that holds other files.
     """
     import pandas as pd
 
-    check_range("workers", settings.workers, "[0, inf)")
+    validate(settings)
     check_unoccupied(settings.out)
     device = resolve_device(settings.device)
     dataset = open_datasets(settings.data_dir, settings.split_seed)
-    whole = load_encoder(settings.checkpoint)
-    encoder, dataset = match(whole, dataset, settings.leads, settings.allow_mismatch)
+    complete = load_encoder(settings.checkpoint)
+    encoder, dataset = match(complete, dataset, settings.leads, settings.allow_mismatch)
     has_head = (settings.checkpoint / HEAD).is_dir()
     if has_head:
         head, classes = load_head(settings.checkpoint / HEAD)
-        if encoder.config.leads != whole.config.leads:
+        if encoder.config.leads != complete.config.leads:
             raise LfbtError(
-                f"leads: the classifier of {settings.checkpoint} takes {','.join(whole.config.leads)} in this order, "
-                f"not {','.join(encoder.config.leads)}; leave --leads out, or name its encoder folder"
+                f"leads: the classifier of {settings.checkpoint} takes {','.join(complete.config.leads)} in this "
+                f"order, not {','.join(encoder.config.leads)}; leave --leads out, or name its encoder folder"
             )
     rows = np.arange(len(dataset))
     embeddings = compute_embeddings(encoder.to(device), dataset, rows, device, settings.workers, "embed")
-    content = {
-        "lfbt_version": lfbt.__version__,
-        "synthetic": dataset.synthetic,
-        "records": len(dataset),
-        "leads": list(encoder.config.leads),
-        "n_features": encoder.config.n_features,
-        "data": {"folders": [folder.name for folder in settings.data_dir], "hash": dataset.hash},
-        "encoder": {"checkpoint": settings.checkpoint.resolve().name, "history": load_history(settings.checkpoint)},
-    }
+    summary = EmbedSummary(
+        lfbt_version=lfbt.__version__,
+        synthetic=dataset.synthetic,
+        records=len(dataset),
+        leads=list(encoder.config.leads),
+        n_features=encoder.config.n_features,
+        data=EmbeddedData([folder.name for folder in settings.data_dir], dataset.hash),
+        encoder=EncoderOrigin(settings.checkpoint.resolve().name, load_history(settings.checkpoint)),
+    )
     records = {"id": dataset.ids, "patient": dataset.patients, "split": dataset.split}
     table = pd.DataFrame(records | {"labels": [";".join(labels) for labels in dataset.labels]})
     with atomic_folder(settings.out) as folder:
@@ -90,5 +145,167 @@ def embed(settings: EmbedSettings) -> dict[str, Any]:
             columns = [f"p_{name}" for name in classes]
             named = pd.concat([table[["id", "patient"]], pd.DataFrame(probabilities, columns=columns)], axis=1)
             named.to_csv(folder / PROBABILITIES, index=False)
-        write_json(folder / "embed.json", content)
-    return content
+        summary.save(folder)
+    return summary
+
+
+def embed_dataset(
+    dataset: Dataset, encoder: LeadEncoders, *, device: str = "auto", workers: int = 2
+) -> NDArray[np.float32]:
+    """Compute the embeddings of all records of a data set.
+
+    The encoder's leads are taken from the data set by name, and its normalisation is applied. The encoder itself stays
+    on its device and in its mode.
+
+    Parameters
+    ----------
+    dataset
+        Records of the encoder's sampling rate and number of samples.
+    encoder
+        The encoders of the leads.
+    device
+        ``auto``, ``cpu`` or ``cuda``.
+    workers
+        Threads that read batches ahead.
+
+    Returns
+    -------
+    NDArray[float32]
+        ``[records, leads × 64]``, lead by lead in the encoder's order.
+
+    Raises
+    ------
+    LfbtError
+        Where the data set lacks a lead, differs in sampling rate or samples, or holds NaN or infinity.
+
+    Examples
+    --------
+    >>> from lfbt.models.encoder import random_encoder
+    >>> encoder = random_encoder(EncoderConfig(("II", "V1"), sampling_rate=100, n_samples=1000), seed=0)
+    >>> signals = np.random.default_rng(0).standard_normal((3, 2, 1000), dtype=np.float32)
+    >>> embed_dataset(from_arrays(signals, ("II", "V1"), 100), encoder, device="cpu").shape
+    (3, 128)
+    """
+    check_range("workers", workers, "[0, inf)")
+    place = resolve_device(device)
+    # Names that are only assumed are good for the same leads in the same order, not for choosing among them.
+    if not dataset.names_assumed:
+        dataset = dataset.select_leads(encoder.config.leads)
+    _, dataset = match(encoder, dataset)
+    frozen = copy.deepcopy(encoder).to(place)
+    embeddings = compute_embeddings(frozen, dataset, np.arange(len(dataset)), place, workers)
+    n_columns = len(encoder.config.leads) * encoder.config.n_features
+    return np.asarray(embeddings.cpu().numpy().reshape(len(dataset), n_columns), dtype=np.float32)
+
+
+def embed_arrays(
+    signals: ArrayLike,
+    encoder: LeadEncoders,
+    *,
+    leads: Sequence[str] | str,
+    sampling_rate: float,
+    unit: str = "mV",
+    device: str = "auto",
+) -> NDArray[np.float32]:
+    """Compute the embeddings of signals in memory, made to fit the encoder as `lfbt prepare` does.
+
+    The encoder's leads are taken by name; a missing limb lead is derived from two others. Signals are converted to mV,
+    resampled to the encoder's samples and normalised as the encoder's settings say, so they must not be filtered or
+    normalised for it before.
+
+    Parameters
+    ----------
+    signals
+        ``[records, leads, samples]``, or ``[leads, samples]`` of one record. Records must last as long as the
+        encoder's, to within half a sample.
+    encoder
+        The encoders of the leads.
+    leads
+        Names of the rows of a record, in order; a text such as ``I,II,V1`` too.
+    sampling_rate
+        Of `signals`, in Hz.
+    unit
+        Of `signals`: mV, uV, µV, V or nV.
+    device
+        ``auto``, ``cpu`` or ``cuda``.
+
+    Returns
+    -------
+    NDArray[float32]
+        ``[records, leads × 64]``, lead by lead in the encoder's order; of one record ``[1, leads × 64]``.
+
+    Raises
+    ------
+    LfbtError
+        For another shape, an unknown unit, NaN or infinity, another duration, and for leads of the encoder that are
+        missing and cannot be derived.
+
+    Examples
+    --------
+    Ten seconds at 500 Hz in µV for an encoder of ten seconds at 100 Hz:
+
+    >>> from lfbt.models.encoder import random_encoder
+    >>> encoder = random_encoder(EncoderConfig(("II", "III"), sampling_rate=100, n_samples=1000), seed=0)
+    >>> signals = np.random.default_rng(0).normal(scale=200, size=(4, 3, 5000))
+    >>> embed_arrays(signals, encoder, leads="I,II,V1", sampling_rate=500, unit="uV", device="cpu").shape
+    (4, 128)
+    """
+    names = parse_leads(leads) if isinstance(leads, str) else tuple(map(lead_name, leads))
+    check_leads(names)
+    records = _as_records(signals, names)
+    _check_duration(records.shape[2], sampling_rate, encoder.config)
+    fitted = _fit_records(records, names, unit_in_mv(unit), encoder.config)
+    dataset = from_arrays(fitted, encoder.config.leads, encoder.config.sampling_rate)
+    return embed_dataset(dataset, encoder, device=device)
+
+
+def _as_records(signals: ArrayLike, leads: Sequence[str]) -> NDArray[Any]:
+    """`signals` as numbers ``[records, leads, samples]``."""
+    try:
+        records = np.asarray(signals)
+    except ValueError as error:
+        raise LfbtError(f"signals: not an array ({error}); give [records, leads, samples]") from error
+    if records.dtype.kind not in "iuf":
+        raise LfbtError(f"signals: {records.dtype} is not a type of real numbers; give integers or floats")
+    if records.ndim == 2:
+        records = records[None]
+    if records.ndim != 3 or records.shape[1] != len(leads):
+        raise LfbtError(
+            f"signals: shape {list(np.shape(signals))} is not [records, {len(leads)} leads, samples] or "
+            f"[{len(leads)} leads, samples]; the leads are {','.join(leads)}"
+        )
+    return records
+
+
+def _check_duration(n_samples: int, sampling_rate: float, config: EncoderConfig) -> None:
+    """Raise LfbtError unless records last as long as the encoder's, to within half a sample."""
+    check_range("sampling_rate", sampling_rate, "(0, inf)", "it is that of the signals, in Hz")
+    seconds = config.n_samples / config.sampling_rate
+    # A little more, as rates such as 204.8 Hz are not exact.
+    if n_samples < 2 or abs(n_samples - seconds * sampling_rate) > 0.5 + 1e-6:
+        raise LfbtError(
+            f"signals: {n_samples} samples at {sampling_rate:g} Hz last {n_samples / sampling_rate:g} s, but the "
+            f"encoder's records last {seconds:g} s ({config.n_samples} samples at {config.sampling_rate:g} Hz); cut "
+            f"or pad them to {round(seconds * sampling_rate)} samples, or correct sampling_rate"
+        )
+
+
+def _fit_records(records: NDArray[Any], leads: Sequence[str], in_mv: float, config: EncoderConfig) -> Signal:
+    """Convert `records` to mV, choose or derive the encoder's leads, and resample to its samples."""
+    fitted = np.empty((len(records), len(config.leads), config.n_samples), dtype=np.float32)
+    for i, record in enumerate(records):
+        with np.errstate(all="ignore"):
+            signal = (record.astype(np.float64) * in_mv).astype(np.float32)
+        finite = np.isfinite(signal).all(axis=1)
+        if not finite.all():
+            bad = ",".join(lead for lead, is_finite in zip(leads, finite, strict=True) if not is_finite)
+            raise LfbtError(f"signals: record {i} holds NaN or infinity in lead {bad}; leave it out or repair it")
+        try:
+            chosen = choose_leads(signal, leads, config.leads)
+        except AbsentLeadError as error:
+            raise AbsentLeadError(
+                f"leads: the signals have {','.join(leads)}, the encoder takes {','.join(config.leads)}: {error}; "
+                "record these leads too, or take encoder.select_leads of those that there are"
+            ) from error
+        fitted[i] = fit_samples(chosen, records.shape[2], config.n_samples)
+    return fitted

@@ -13,7 +13,7 @@ from torch import Tensor
 from lfbt.data.dataset import Dataset
 from lfbt.data.loader import prefetch_batches, sequential_batches
 from lfbt.models.encoder import LeadEncoders
-from lfbt.utils.progress import progress
+from lfbt.utils.progress import track
 
 
 @torch.no_grad()
@@ -33,6 +33,6 @@ def compute_embeddings(
     encoder.eval()
     batches = sequential_batches(rows)
     signals_of = prefetch_batches(dataset, batches, encoder.config.normalisation, device, workers)
-    shown = signals_of if what is None else progress(signals_of, len(batches), what)
+    shown = signals_of if what is None else track(signals_of, len(batches), what)
     parts = [encoder(signals).flatten(1) for signals in itertools.takewhile(lambda _: not give_up(), shown)]
     return torch.cat(parts) if parts else torch.empty(0, device=device)

@@ -28,7 +28,7 @@ class Display:
 
     def write(self, line: str) -> None:
         """Print a line."""
-        self._bar.say(line)
+        self._bar.write(line)
 
     def begin(self, steps_done: int) -> None:
         """Show the steps that were done before, and print hints."""
@@ -41,7 +41,7 @@ class Display:
     def step(self, progress: Progress, terms: Sequence[float], records_per_second: float) -> None:
         """Show a step's loss and speed; print it now and then."""
         loss, memory = format_terms(terms), peak_memory_gb(self._device)
-        self._bar.advance(told=f"{loss}  {records_per_second:.0f} records/s  {memory:.1f} GB")
+        self._bar.advance(message=f"{loss}  {records_per_second:.0f} records/s  {memory:.1f} GB")
         if self._print_every and progress.step % self._print_every == 0:
             self.write(f"epoch {progress.epoch + 1} step {progress.step}/{self._n_steps}  {loss}")
 

@@ -1,4 +1,4 @@
-"""Files and folders written whole or not at all, never over another's results."""
+"""Atomic writing: files and folders appear when they are complete, and never over other results."""
 
 from __future__ import annotations
 
@@ -7,15 +7,10 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from lfbt.errors import LfbtError
 
-if TYPE_CHECKING:
-    pass
-
-
-#: What the names of files are like that are not whole yet.
+#: Pattern of the names of files and folders that are not complete yet.
 PARTIAL = ".*.partial-*"
 
 
@@ -29,9 +24,22 @@ def check_unoccupied(folder: Path) -> None:
 
 @contextlib.contextmanager
 def atomic_folder(folder: Path) -> Iterator[Path]:
-    """A temporary folder beside `folder` that takes its name when the block ends well, and is removed otherwise.
+    """Yield a temporary folder that is renamed to `folder` when the block succeeds, and removed otherwise.
 
-    Raises LfbtError when `folder` exists and is not empty.
+    Parameters
+    ----------
+    folder
+        Absent, or an empty folder.
+
+    Yields
+    ------
+    Path
+        A folder beside it to write to.
+
+    Raises
+    ------
+    LfbtError
+        When `folder` exists and is not empty.
     """
     check_unoccupied(folder)
     folder = folder.absolute()
@@ -48,16 +56,29 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path` to write to; it replaces `path` when the block ends well.
+    """Yield a temporary path that replaces `path` when the block succeeds; the file has then reached the disk.
 
-    What `path` names is on the disk then, whatever happens to the machine.
+    Parameters
+    ----------
+    path
+        The file to write; one that is there is replaced, in one step.
+
+    Yields
+    ------
+    Path
+        A path beside it to write to.
+
+    Raises
+    ------
+    LfbtError
+        When the file cannot be written.
     """
     partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
     try:
         yield partial
-        _to_disk(partial)
+        _sync(partial)
         partial.replace(path)
-        _to_disk(path.parent)
+        _sync(path.parent)
     except OSError as error:
         raise write_error(path, error) from error
     finally:
@@ -65,12 +86,12 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 
 def write_error(path: Path, error: Exception) -> LfbtError:
-    """The error to raise where a disk is full, or a folder not to be written to."""
+    """Describe a full disk or missing permissions as an error to raise."""
     reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-    return LfbtError(f"{path}: cannot be written ({reason}); make room there, or mend its permissions")
+    return LfbtError(f"{path}: cannot be written ({reason}); make room there, or fix its permissions")
 
 
-def _to_disk(path: Path) -> None:
+def _sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

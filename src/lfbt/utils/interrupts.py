@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT as a request to save and end, instead of the end."""
+"""SIGTERM and SIGINT as requests to save and stop, instead of stopping at once."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ import time
 from collections.abc import Iterator
 from types import FrameType
 
-#: What a run that was asked to stop, and has saved, ends with: sysexits.h's "temporary failure, try again".
+#: Exit status of a run that was asked to stop and has saved: sysexits.h's "temporary failure, try again".
 STOPPED_STATUS = 75
 
-# Ctrl-C reaches a launcher too, which passes it on: the second signal of one press of a key is no second request.
-_SECONDS_APART = 1.0
+# Ctrl-C also reaches the launcher, which passes it on: signals closer than this come from one key press.
+_MIN_SECONDS_APART = 1.0
 
 
 class StoppedError(Exception):
-    """A run ended because it was asked to; the text says how to go on."""
+    """A run stopped because it was asked to; the message says how to resume it."""
 
 
 class StopRequest:
-    """Whether a signal has come, and which."""
+    """Whether a signal was received; `signal` is its name."""
 
     def __init__(self) -> None:
         self.signal: str | None = None
         self._time = 0.0
 
     def receive(self, number: int, _: FrameType | None) -> None:
-        """Take note of the signal; a second SIGINT ends at once."""
-        again = self.signal is not None and time.monotonic() - self._time > _SECONDS_APART
-        if number == signal.SIGINT and again:
+        """Record the first signal. Raises KeyboardInterrupt for a later SIGINT."""
+        repeated = self.signal is not None and time.monotonic() - self._time > _MIN_SECONDS_APART
+        if number == signal.SIGINT and repeated:
             raise KeyboardInterrupt
         if self.signal is None:
             self.signal, self._time = signal.Signals(number).name, time.monotonic()
@@ -38,7 +38,15 @@ class StopRequest:
 
 @contextlib.contextmanager
 def catch_stop_signals() -> Iterator[StopRequest]:
-    """Signals that ask to stop, while the block runs. Only a process's main thread can be told of them."""
+    """Record SIGTERM and SIGINT while the block runs; a second press of Ctrl-C interrupts it.
+
+    Python delivers signals to the main thread only, so in another one nothing is recorded.
+
+    Yields
+    ------
+    StopRequest
+        Its `signal` is None until one is received.
+    """
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
         yield request

@@ -1,4 +1,4 @@
-"""Progress on a terminal."""
+"""Progress bars on a terminal."""
 
 from __future__ import annotations
 
@@ -19,24 +19,36 @@ class Bar:
     def __init__(self, bar: Progress, task: TaskID) -> None:
         self._bar, self._task = bar, task
 
-    def advance(self, n_steps: int = 1, told: str = "") -> None:
-        """So many more steps are done; `told` stands beside the bar from now on."""
-        self._bar.update(self._task, advance=n_steps, told=told)
+    def advance(self, n_steps: int = 1, message: str = "") -> None:
+        """Count `n_steps` more as done, and show `message` beside the bar."""
+        self._bar.update(self._task, advance=n_steps, message=message)
 
     def begin_at(self, n_steps: int) -> None:
-        """So many steps were done before: they do not count for the time that is left."""
+        """Count `n_steps` as done before; the remaining time is estimated without them."""
         self._bar.reset(self._task, completed=n_steps)
 
-    def say(self, line: str) -> None:
+    def write(self, line: str) -> None:
         """Print a line above the bar."""
         self._bar.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 @contextlib.contextmanager
 def progress_bar(total: int, what: str, shown: bool = True) -> Iterator[Bar]:
-    """A bar of `total` steps on stderr where that is a terminal; without one only what it says is printed.
+    """Show a progress bar on stderr; where that is no terminal, only lines written above the bar are printed.
 
-    Where it is not to be `shown` nothing is.
+    Parameters
+    ----------
+    total
+        Number of steps.
+    what
+        Label in front of the bar.
+    shown
+        Without it, nothing is printed at all.
+
+    Yields
+    ------
+    Bar
+        To advance, and to write lines above.
     """
     from rich.console import Console
     from rich.progress import (
@@ -55,14 +67,20 @@ def progress_bar(total: int, what: str, shown: bool = True) -> Iterator[Bar]:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[told]}"),
+        TextColumn("{task.fields[message]}"),
     )
     with Progress(*columns, console=console, disable=not (shown and console.is_terminal)) as bar:
-        yield Bar(bar, bar.add_task(what, total=total, told=""))
+        yield Bar(bar, bar.add_task(what, total=total, message=""))
 
 
-def progress(items: Iterable[ItemT], total: int, what: str) -> Iterator[ItemT]:
-    """`items` one by one, with a progress bar."""
+def track(items: Iterable[ItemT], total: int, what: str) -> Iterator[ItemT]:
+    """Yield `items` one by one with a progress bar of `total` steps.
+
+    Examples
+    --------
+    >>> list(track("abc", 3, "letters"))
+    ['a', 'b', 'c']
+    """
     with progress_bar(total, what) as bar:
         for item in items:
             yield item

@@ -1,0 +1,178 @@
+"""The result of `lfbt check`: findings, copies and records to exclude, as an object, as text and as files."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import lfbt
+from lfbt.data.dataset import Dataset
+from lfbt.sources.listing import SPLITS
+from lfbt.utils.files import atomic_folder
+from lfbt.utils.json_files import write_json
+
+#: Worst first. error: a test would be unfair, or training refuses the data; warning: to look at; note: to know.
+Severity = Literal["error", "warning", "note"]
+
+#: A record among several data sets: the index of its data set, and its row there.
+RecordIndex = tuple[int, int]
+
+_EXAMPLES = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """One problem found.
+
+    kind: a short name that all findings of a kind share; data: names of the data sets; records: ids; message: one
+    sentence.
+    """
+
+    severity: Severity
+    kind: str
+    data: tuple[str, ...]
+    records: tuple[str, ...]
+    message: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Copy:
+    """Two records that are copies of each other.
+
+    share: of fingerprint bits that are equal; correlation: negative where the sign was changed; group: number of the
+    group of records that are copies of one another, directly or through others.
+    """
+
+    first: RecordIndex
+    second: RecordIndex
+    share: float
+    correlation: float
+    group: int = -1
+
+
+@dataclasses.dataclass(frozen=True)
+class AuditReport:
+    """The result of checking data sets.
+
+    names: one per data set; findings: worst first; exclude: records not to pretrain on, because they are copies of
+    held-out records or of a held-out patient.
+    """
+
+    names: tuple[str, ...]
+    datasets: tuple[Dataset, ...]
+    findings: tuple[Finding, ...]
+    copies: tuple[Copy, ...]
+    exclude: tuple[RecordIndex, ...]
+
+    @property
+    def n_errors(self) -> int:
+        """Number of findings that are errors."""
+        return self._count("error")
+
+    @property
+    def n_warnings(self) -> int:
+        """Number of findings that are warnings."""
+        return self._count("warning")
+
+    def _count(self, severity: Severity) -> int:
+        return sum(finding.severity == severity for finding in self.findings)
+
+
+def report_text(report: AuditReport) -> str:
+    """Format a report for the terminal: the data sets, and each kind of finding with its number and examples.
+
+    Parameters
+    ----------
+    report
+        The result of `lfbt.audit.checks.check`.
+
+    Returns
+    -------
+    str
+        Several lines, without a newline at the end.
+    """
+    lines = []
+    for name, dataset in zip(report.names, report.datasets, strict=True):
+        splits = ", ".join(f"{split} {len(dataset.rows(split))}" for split in SPLITS if len(dataset.rows(split)))
+        lines.append(f"{name}: {len(dataset)} records of {len(set(dataset.patients))} patients ({splits})")
+    kinds: dict[tuple[str, str, tuple[str, ...]], list[Finding]] = collections.defaultdict(list)
+    for finding in report.findings:
+        kinds[finding.severity, finding.kind, finding.data].append(finding)
+    for (severity, kind, data), findings in kinds.items():
+        lines.append(f"  {severity:<8} {len(findings):>6}  {kind} [{', '.join(data)}]")
+        lines += [f"                   {finding.message}" for finding in findings[:_EXAMPLES]]
+    lines.append(f"{report.n_errors} errors, {report.n_warnings} warnings")
+    return "\n".join(lines)
+
+
+def write_report(report: AuditReport, out: Path) -> None:
+    """Write check.json, findings.csv, duplicates.csv and exclude.csv into the new folder `out`."""
+    import pandas as pd
+
+    tables = {
+        "duplicates": _duplicates_table(report),
+        "findings": _findings_table(report.findings),
+        "exclude": _record_columns(report, report.exclude),
+    }
+    with atomic_folder(out) as folder:
+        write_json(folder / "check.json", _summary(report))
+        for name, table in tables.items():
+            pd.DataFrame(table).to_csv(folder / f"{name}.csv", index=False)
+
+
+def _summary(report: AuditReport) -> dict[str, Any]:
+    counts = collections.Counter((finding.severity, finding.kind, finding.data) for finding in report.findings)
+    return {
+        "lfbt_version": lfbt.__version__,
+        "data": [
+            {
+                "name": name,
+                "folder": dataset.folder.as_posix(),
+                "records": len(dataset),
+                "patients": len(set(dataset.patients)),
+                "splits": {split: len(dataset.rows(split)) for split in SPLITS},
+                "leads": list(dataset.leads),
+                "hash": dataset.hash,
+            }
+            for name, dataset in zip(report.names, report.datasets, strict=True)
+        ],
+        "errors": report.n_errors,
+        "findings": [
+            {"severity": severity, "kind": kind, "data": list(data), "count": count}
+            for (severity, kind, data), count in counts.items()
+        ],
+        "records_to_exclude": len(report.exclude),
+    }
+
+
+def _duplicates_table(report: AuditReport) -> dict[str, list[Any]]:
+    copies = report.copies
+    return {
+        **_record_columns(report, [copy.first for copy in copies], "_1"),
+        **_record_columns(report, [copy.second for copy in copies], "_2"),
+        "share_of_bits": [round(copy.share, 4) for copy in copies],
+        "correlation": [round(copy.correlation, 4) for copy in copies],
+        "group": [copy.group for copy in copies],
+    }
+
+
+def _findings_table(findings: Sequence[Finding]) -> dict[str, list[Any]]:
+    return {
+        "severity": [finding.severity for finding in findings],
+        "kind": [finding.kind for finding in findings],
+        "data": [";".join(finding.data) for finding in findings],
+        "records": [";".join(finding.records) for finding in findings],
+        # The column is called so since the first version of the file.
+        "told": [finding.message for finding in findings],
+    }
+
+
+def _record_columns(report: AuditReport, records: Sequence[RecordIndex], suffix: str = "") -> dict[str, list[Any]]:
+    return {
+        f"data{suffix}": [report.names[k] for k, _ in records],
+        f"id{suffix}": [report.datasets[k].ids[row] for k, row in records],
+        f"split{suffix}": [str(report.datasets[k].split[row]) for k, row in records],
+    }

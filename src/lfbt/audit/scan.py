@@ -1,0 +1,131 @@
+"""One data set: fingerprints and bad signals found in one pass, patients in two splits, unexpected class counts."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lfbt.audit.fingerprints import Fingerprints, compute_bits, count_comparable_frequencies, iterate_signals
+from lfbt.audit.lead_quality import LIMB_LEADS, MAX_LIMB_RESIDUAL, find_flat_and_clipped, find_limb_lead_faults
+from lfbt.audit.reference_counts import compare_counts
+from lfbt.audit.report import Finding, Severity
+from lfbt.data.dataset import Dataset, open_dataset
+from lfbt.data.layouts import MANIFEST
+from lfbt.data.npy_folders import NpyFiles
+from lfbt.signal import Signal
+from lfbt.sources.listing import SPLITS
+from lfbt.utils.json_files import read_json
+
+_MIN_LIMB_LEADS = 3
+# Records that a message lists.
+_LISTED = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class DatasetScan:
+    """A data set and the results of one pass over its signals.
+
+    name: unique among the data sets that are checked; manifest: the content of its ``dataset.json``; digests: one per
+    record, equal for identical signals.
+    """
+
+    name: str
+    dataset: Dataset
+    manifest: dict[str, Any]
+    fingerprints: Fingerprints
+    digests: list[bytes]
+    findings: list[Finding]
+
+    def describe(self, rows: Sequence[int], n_listed: int = _LISTED) -> str:
+        """List the first of `rows` as ids with their splits."""
+        return ", ".join(f"{self.dataset.ids[row]} ({self.dataset.split[row]})" for row in rows[:n_listed])
+
+
+def scan_dataset(name: str, folder: Path, split_seed: int) -> DatasetScan:
+    """Read all signals of a data set once: fingerprints, digests, and findings about signals that are bad."""
+    dataset = open_dataset(folder, split_seed, patients_apart=False)
+    manifest = read_json(folder / MANIFEST) if (folder / MANIFEST).is_file() else {}
+    in_mv = manifest.get("unit", "mV") == "mV" and not isinstance(dataset.signals, NpyFiles)
+    layout = f"{dataset.leads} {dataset.sampling_rate!r} {dataset.n_samples}".encode()
+    bits, digests, findings = [], [], []
+    for rows, signals in iterate_signals(dataset, np.arange(len(dataset)), f"check {name}"):
+        bits.append(compute_bits(signals, dataset.sampling_rate))
+        digests += [hashlib.blake2b(layout + signal.tobytes(), digest_size=16).digest() for signal in signals]
+        for severity, kind, row, message in _find_bad_signals(signals, dataset, in_mv):
+            record = dataset.ids[rows[row]]
+            findings.append(Finding(severity, kind, (name,), (record,), f"record {record}: {message}"))
+    n_limb = sum(lead in LIMB_LEADS for lead in dataset.leads)
+    if n_limb < _MIN_LIMB_LEADS:
+        message = (
+            f"{name} has {n_limb} limb leads, and three are needed; where recordings have them, prepare with --leads "
+            "I,II,III,aVR,aVL,aVF,V1,..."
+        )
+        findings.append(Finding("note", "limb leads not checked", (name,), (), message))
+    n_frequencies = count_comparable_frequencies(dataset.n_samples, dataset.sampling_rate)
+    fingerprints = Fingerprints(dataset.leads, n_frequencies, np.concatenate(bits))
+    return DatasetScan(name, dataset, manifest, fingerprints, digests, findings)
+
+
+def _find_bad_signals(signals: Signal, dataset: Dataset, in_mv: bool) -> Iterator[tuple[Severity, str, int, str]]:
+    """Yield severity, kind, row and message for each fault of signals ``[records, leads, samples]``."""
+    finite = np.asarray(np.isfinite(signals).all(axis=2))
+    signals = np.where(finite[:, :, None], signals, np.float32(0))
+    flat, clipped = find_flat_and_clipped(signals, dataset.sampling_rate, in_mv)
+    for row in np.flatnonzero(~finite.all(axis=1)).tolist():
+        names = _join_names(dataset.leads, ~finite[row])
+        yield "error", "not finite", row, f"NaN or infinity in {names}; training refuses it"
+    for row in np.flatnonzero((flat & finite).any(axis=1)).tolist():
+        yield "warning", "flat lead", row, f"{_join_names(dataset.leads, flat[row] & finite[row])} does not move"
+    for row in np.flatnonzero(clipped.any(axis=1)).tolist():
+        message = f"{_join_names(dataset.leads, clipped[row])} stands still at its highest or lowest value"
+        yield "warning", "clipped lead", row, message
+    limb = [row for row, lead in enumerate(dataset.leads) if lead in LIMB_LEADS]
+    if len(limb) >= _MIN_LIMB_LEADS:
+        leads = [dataset.leads[row] for row in limb]
+        residuals, causes = find_limb_lead_faults(signals[:, limb], leads)
+        for row in np.flatnonzero(residuals > MAX_LIMB_RESIDUAL).tolist():
+            cause = " or ".join(causes[row]) or "cause not known"
+            message = f"{residuals[row]:.0%} of {','.join(leads)} contradict I + III - II = 0 and the like ({cause})"
+            yield "warning", f"limb leads contradict each other: {cause}", row, message
+
+
+def _join_names(leads: Sequence[str], which: NDArray[np.bool_]) -> str:
+    return ",".join(lead for lead, chosen in zip(leads, which, strict=True) if chosen)
+
+
+def find_patients_in_two_splits(scan: DatasetScan) -> tuple[list[Finding], list[int]]:
+    """Find patients with records in several splits, and their rows outside the most held-out one of these."""
+    dataset = scan.dataset
+    rows_of: dict[str, list[int]] = collections.defaultdict(list)
+    for row, patient in enumerate(dataset.patients):
+        rows_of[patient].append(row)
+    findings, exclude = [], []
+    for patient, rows in rows_of.items():
+        if len({str(dataset.split[row]) for row in rows}) > 1:
+            records = tuple(dataset.ids[row] for row in rows)
+            message = f"patient {patient} is in two splits: {scan.describe(rows)}"
+            findings.append(Finding("error", "patient in two splits", (scan.name,), records, message))
+            exclude += less_held_out(dataset, rows)
+    return findings, exclude
+
+
+def less_held_out(dataset: Dataset, rows: Sequence[int]) -> list[int]:
+    """Return those of `rows` that are not in the most held-out split among them: test, then val, then train."""
+    ranks = {row: SPLITS.index(str(dataset.split[row])) for row in rows}
+    return [row for row in rows if ranks[row] < max(ranks.values())]
+
+
+def check_class_counts(scan: DatasetScan) -> list[Finding]:
+    """Compare class counts with the published ones, where these are known and the signals are not synthetic."""
+    comparison = None if scan.dataset.synthetic else compare_counts(scan.dataset, scan.manifest)
+    if comparison is None:
+        return []
+    severity: Severity = "warning" if comparison.too_many else "note"
+    return [Finding(severity, "class counts", (scan.name,), (), f"{scan.name}: {comparison.message}")]
