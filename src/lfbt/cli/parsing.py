@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import itertools
 import re
 import types
 from collections.abc import Mapping, Sequence
@@ -123,9 +122,10 @@ def _check_flags(words: Sequence[str], options: Sequence[Option], command: str, 
 
 
 def _refusal(printed: str, words: Sequence[str], options: Sequence[Option]) -> str:
-    """What tyro refused, in our words. Of its message, a box, no more is relied upon than the flag that it names."""
-    lines = [line.strip("│╭╮╰╯ ") for line in printed.splitlines()[1:]]
-    text = " ".join(itertools.takewhile(lambda line: not line.startswith("──"), lines))
+    """What tyro refused, in our words. Of its message no more is relied upon than the flag that it names."""
+    # A box, with or without a frame: a title, the message and a footer, with rules between them.
+    _, message, *_ = [*re.split("[─-]{5,}", printed), ""]
+    text = " ".join(re.sub("[│╭╮╰╯]", " ", message).split())
     by_flag = {option.flag: option for option in options if not option.positional}
     named = [flag for flag in re.findall(r"--[a-z0-9-]+", text) if flag in by_flag]
     if named:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lfbt.cli.overview import overview, suggest
+from lfbt.cli.overview import overview
 from lfbt.cli.parsing import parse_settings
 from lfbt.data.preparation import prepare
 from lfbt.data.records import PrepareSettings
@@ -68,10 +68,7 @@ def run(words: Sequence[str]) -> None:
         return
     name = words[0]
     if name not in SOURCES:
-        near = suggest(name, SOURCES)
-        raise LfbtError(
-            f"source: {name!r} is not one of {', '.join(SOURCES)}" + (f"; did you mean {near}?" * bool(near))
-        )
+        raise LfbtError(f"source: {name!r} is not one of {', '.join(SOURCES)}")
     given = parse(words)
     report = prepare(given.source, name, given.source_folder, given.target, given.records)
 
