@@ -14,7 +14,6 @@ from lfbt.cli.app import COMMANDS, main
 from lfbt.cli.help import format_help
 from lfbt.cli.options import list_options
 from lfbt.sources import SOURCES
-from lfbt.training.settings import preset_settings
 from lfbt.utils.settings import Range
 
 REQUIRED = "required"
@@ -267,7 +266,6 @@ def test_help_has_the_choices_of_the_preset_on_lines_of_their_own(help_of):
     text = help_of("pretrain")
     for name in ("paper", "small"):
         assert re.search(rf"^ {{28}}{name}  \w", text, re.MULTILINE)
-        preset_settings(name, (Path("data"),), Path("run"))
 
 
 @pytest.mark.parametrize("words", ["", "-h", "--help"])
