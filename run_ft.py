@@ -3,8 +3,11 @@
 import argparse
 from pathlib import Path
 
-from lfbt.cli.app import is_main, reporting_errors, summary
+from lfbt.cli.errors import is_main, reporting_errors
+from lfbt.cli.trials import summary
 from lfbt.evaluation.fine_tuning import FinetuneSettings, finetune
+from lfbt.runs.results import Results
+from lfbt.utils.json_files import parse
 from lfbt.utils.memory import keep_freed_memory
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
@@ -24,6 +27,6 @@ if __name__ == "__main__":
     with reporting_errors():
         fraction = (given.pop("fraction"),)
         settings = FinetuneSettings(run_dir=given.pop("model_dir"), fraction=fraction, **given)
-        results = finetune(settings)
+        trials = [parse(trial, Results, settings.run_dir, "") for trial in finetune(settings)]  # MERGE: as in run_lp.py
         if is_main():
-            print(summary(results, settings.run_dir))
+            print(summary(trials, settings.run_dir))

@@ -1,8 +1,8 @@
-"""The command line from end to end on tiny synthetic records, its help, presets, and that runs can be repeated."""
+"""The command line from end to end on tiny synthetic records: commands, presets, and that runs can be repeated."""
 
 import contextlib
 import csv
-import dataclasses
+import importlib
 import io
 import json
 import math
@@ -18,16 +18,9 @@ from tests.helpers_model import literal_encoder
 import lfbt
 from lfbt.cli.app import COMMANDS, main
 from lfbt.data.dataset import open_dataset
-from lfbt.data.records import PrepareSettings
-from lfbt.evaluation.fine_tuning import FinetuneSettings
-from lfbt.evaluation.probing import ProbeSettings
-from lfbt.inference.embedding import EmbedSettings
 from lfbt.models.pretrained import load_encoder
-from lfbt.paper.reproduction import ReproduceSettings, quick_defaults
 from lfbt.recording import PAPER_LEADS
-from lfbt.sources import SOURCES
 from lfbt.training.settings import PretrainSettings
-from lfbt.utils.settings import to_dict
 
 CLASSES = ("NORM", "MI", "STTC", "CD", "HYP")
 
@@ -240,114 +233,52 @@ def test_pretraining_again_gives_the_same_weights(place, tmp_path):
     assert again.read_bytes() == once.read_bytes()
 
 
-# --- help, version, presets ---
-
-
-def plain(text):
-    """Help without its frame, line breaks and spaces."""
-    return re.sub(r"[│─╭╮╰╯\s]", "", text)
-
-
-def options_of(text):
-    """Every option of a help text by its name, with all that is said of it."""
-    parts = re.split(r"^[│ ] +(--[a-z][a-z0-9-]*)", text, flags=re.MULTILINE)[1:]
-    return {name: plain(said) for name, said in zip(parts[::2], parts[1::2], strict=True)}
-
-
-def help_of(*words):
-    out = io.StringIO()
-    with contextlib.redirect_stdout(out), pytest.raises(SystemExit) as caught:
-        main([*words, "--help"])
-    assert caught.value.code in (None, 0)
-    return out.getvalue()
-
-
-def shown(default):
-    if isinstance(default, tuple):
-        # Names are one word; of numbers each is a word of its own, and words are joined in what help says.
-        default = ("," if all(isinstance(one, str) for one in default) else "").join(map(str, default))
-    return str(default)
-
-
-def assert_defaults_shown(text, settings):
-    """Every field of `settings` is an option of the help `text`, with its meaning and default."""
-    options = options_of(text)
-    for field in dataclasses.fields(settings):
-        said = options["--" + field.name.replace("_", "-")].replace("''", "")
-        if field.default is not dataclasses.MISSING:
-            assert f"(default:{shown(field.default)})" in said
-        elif field.default_factory is not dataclasses.MISSING:
-            assert f"(default:{shown(field.default_factory())})" in said
-        else:
-            assert "(required)" in said
-        assert len(said) > 25
-
-
-@pytest.mark.parametrize(
-    ("command", "settings"),
-    [
-        ("pretrain", PretrainSettings),
-        ("probe", ProbeSettings),
-        ("finetune", FinetuneSettings),
-        ("embed", EmbedSettings),
-        ("reproduce", ReproduceSettings),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
-)
-def test_help_lists_every_option_with_its_default(command, settings):
-    text = help_of(command)
-    assert f"usage: lfbt {command}" in text
-    assert_defaults_shown(text, settings)
-
-
-@pytest.mark.parametrize("source", SOURCES)
-def test_help_of_every_source_lists_its_own_options_and_the_common_ones(source):
-    text = help_of("prepare", source)
-    assert f"usage: lfbt prepare {source}" in text
-    assert_defaults_shown(text, PrepareSettings)
-    assert_defaults_shown(text, SOURCES[source])
-    assert re.search(r"^[│ ] FROM +Folder with the download", text, re.MULTILINE)
-    assert re.search(r"^[│ ] TO +New folder for the data set", text, re.MULTILINE)
+# --- commands, version, presets ---
 
 
 @pytest.mark.parametrize("words", [(), ("-h",), ("--help",)], ids=str)
-def test_without_a_command_all_are_listed(words):
+def test_main_lists_the_commands(words):
     said = lfbt_says(*words)
-    for name, what in COMMANDS.items():
-        assert re.search(rf"^  {name} +{re.escape(what)}$", said, re.MULTILINE)
+    for name, meaning in COMMANDS.items():
+        assert re.search(rf"^  {name} +{re.escape(meaning)}$", said, re.MULTILINE)
 
 
-@pytest.mark.parametrize("words", [(), ("-h",), ("--help",)], ids=str)
-def test_prepare_lists_its_sources(words):
-    said = lfbt_says("prepare", *words)
-    for name in SOURCES:
-        assert re.search(rf"^  {name} +[A-Z]", said, re.MULTILINE)
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_command_has_a_module(name):
+    module = importlib.import_module(f"lfbt.cli.{name}")
+    assert callable(module.run)
+    assert callable(module.parse)
 
 
-def test_the_version_is_told_by_the_module_too():
+@pytest.mark.parametrize(("word", "near"), [("prob", "probe"), ("prepar", "prepare"), ("fine-tune", "finetune")])
+def test_main_suggests_the_nearest_command(word, near, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main([word])
+    assert caught.value.code == 2
+    assert capsys.readouterr().err == f"lfbt: error: {word!r} is no command; did you mean `{near}`?\n"
+
+
+def test_main_runs_one_process_of_a_command_that_cannot_share_work(monkeypatch, capsys):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(SystemExit) as caught:
+        main(["probe", "--help"])
+    assert caught.value.code == 2
+    assert "probe runs in one process" in capsys.readouterr().err
+
+
+def test_main_prints_the_version_from_the_module_too():
     assert lfbt_says("--version") == f"lfbt {lfbt.__version__}\n"
     run = subprocess.run([sys.executable, "-m", "lfbt", "--version"], capture_output=True, text=True, check=True)
     assert (run.stdout, run.stderr) == (f"lfbt {lfbt.__version__}\n", "")
 
 
-def test_a_preset_changes_the_defaults_that_help_shows(tmp_path):
-    small = to_dict(PretrainSettings.create((tmp_path,), tmp_path, "small"))
-    assert (small["epochs"], small["batch_size"], small["projector"]) != (200, 128, "2048-2048-2048")
-    for words in (("--preset", "small"), ("--preset=small",)):
-        options = options_of(help_of("pretrain", *words))
-        for name, value in small.items():
-            if name not in ("data_dir", "run_dir"):
-                said = options["--" + name.replace("_", "-")].replace("''", "")
-                assert f"(default:{shown(value)})" in said
-
-
-def test_quick_changes_the_defaults_that_help_shows(tmp_path):
-    paper = ReproduceSettings(tmp_path)
-    changed = [field for field, value in vars(quick_defaults(paper)).items() if value != getattr(paper, field)]
-    assert "most_records" in changed
-    options = options_of(help_of("reproduce", "--quick"))
-    for field in changed:
-        assert f"(default:{getattr(quick_defaults(paper), field)})" in options["--" + field.replace("_", "-")]
+@pytest.mark.parametrize("word", ["--version", "--help"])
+def test_version_and_list_import_nothing_slow(word):
+    program = f"import sys; from lfbt.cli import main; main([{word!r}]); print(sorted(sys.modules), file=sys.stderr)"
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "'lfbt.cli.app'" in run.stderr
+    for slow in ("numpy", "pandas", "torch", "tyro"):
+        assert f"'{slow}'" not in run.stderr
 
 
 @pytest.mark.parametrize("first", [True, False])
@@ -360,7 +291,4 @@ def test_explicit_options_win_over_a_preset(place, tmp_path, first):
     small = PretrainSettings.create((), tmp_path, "small").optimizer
     assert (settings["epochs"], settings["batch_size"], settings["projector"]) == (1, 20, "32-32")
     assert (settings["preset"], settings["warmup_epochs"]) == ("small", 0.5)
-    assert (settings["learning_rate"], settings["schedule"]) == (
-        small.learning_rate,
-        small.schedule,
-    )
+    assert (settings["learning_rate"], settings["schedule"]) == (small.learning_rate, small.schedule)

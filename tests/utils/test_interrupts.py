@@ -8,7 +8,7 @@ import time
 import pytest
 
 import lfbt.utils.interrupts as interrupt_module
-from lfbt.cli.app import reporting_errors
+from lfbt.cli.errors import reporting_errors
 from lfbt.utils.interrupts import STOPPED_STATUS, StoppedError, catch_stop_signals
 
 

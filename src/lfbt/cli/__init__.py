@@ -1,4 +1,4 @@
-"""The command line: parsing and printing only."""
+"""The command line: parsing and printing only; one module a command, each with ``parse`` and ``run``."""
 
 from lfbt.cli.app import main
 

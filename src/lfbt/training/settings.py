@@ -34,9 +34,9 @@ class DataSettings:
     splits: tuple[Literal["train", "val", "test"], ...] = ("train",)
     """Splits of the data sets to learn from. Unlabelled data sets are all train."""
     exclude: Annotated[Path | None, Affects.LOCATION] = None
-    """File of records not to learn from: a CSV with a column id, as `lfbt check --out` writes it, or an id a line."""
+    """File of records to leave out: a CSV with a column id, as `lfbt check --out` writes it, or one id per line."""
     allow_test_records: Annotated[bool, Affects.RUNTIME] = False
-    """Learn from test records, too: of split test, or copies of those of the data sets or of --quality-data."""
+    """Learn from test records, too: of split test, or copies of test records."""
     split_seed: Seed = 0
     """Seed of the split of class folders without split folders."""
 
@@ -62,7 +62,7 @@ class OptimizerSettings:
     learning_rate: Annotated[float, Range("(0, 1000]")] = 1e-3
     """Adam's rate."""
     schedule: Schedule = "constant"
-    """The rate over time: constant, or a cosine from the rate to zero."""
+    """The rate over time. constant: the same throughout. cosine: from the rate to zero."""
     warmup_epochs: float = 0.0
     """Epochs over which the rate rises from zero first."""
     weight_decay: Annotated[float, Range("[0, 1]")] = 0.0
@@ -78,13 +78,15 @@ class LossSettings:
     """What the encoder learns by."""
 
     objective: Objective = "lfbt"
-    """What is learned by; others than lfbt are there to compare it with. Plain Barlow Twins per lead is --gamma 1."""
+    """What is learned by; all but lfbt are there for comparison. lfbt: Lead-Fusion Barlow Twins; with --gamma 1 plain
+    Barlow Twins per lead. simclr: contrast of views. vicreg: variance, invariance, covariance. lead-contrastive: contrast
+    of a record's leads."""
     gamma: Annotated[float, Range("[0, 1]", "the paper has 0.8 and 0.6, 1 is plain Barlow Twins per lead")] = 0.8
-    """Of lfbt: weight of the intra-lead loss, in [0, 1]; the inter-lead loss has the rest."""
+    """Of lfbt: weight of the intra-lead loss; the inter-lead loss has the rest."""
     lambd: Annotated[float, Range("[0, inf)")] = 0.0051
     """Of lfbt: weight of the off-diagonal terms."""
     temperature: Annotated[float, Range("[0.001, 100]", "SimCLR and CLOCS have 0.1")] = 0.1
-    """Of simclr and lead-contrastive: what cosines are divided by, in [0.001, 100]."""
+    """Of simclr and lead-contrastive: what cosines are divided by."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,7 +108,7 @@ class ModelSettings:
     width: float = 0.125
     """Factor on VGG16's channels; 0.125 gives 64 features a lead."""
     normalisation: Normalisation = "record"
-    """The z-score of every input: over the record, per lead, or none."""
+    """The z-score of every input. record: over all leads of a record. lead: over each lead. none: millivolts as they are."""
 
     @property
     def projector_sizes(self) -> tuple[int, ...]:
@@ -125,9 +127,10 @@ class ComputeSettings:
     device: Annotated[str, Affects.PROCESS] = "auto"
     """auto, cpu or cuda."""
     precision: Precision = "fp32"
-    """fp32, or bf16 or fp16 for the products of matrices; the loss and its statistics stay in fp32."""
+    """Of the products of matrices; the loss and its statistics stay in fp32. fp32: single. bf16: half, with the range of
+    single. fp16: half, on a GPU, with scaled gradients."""
     batch_norm: BatchNorm = "global"
-    """With several processes: statistics of the whole batch, or of each process's part of it."""
+    """What several processes normalise with. global: statistics of the whole batch. process: those of its own part."""
     low_memory: Annotated[bool, Affects.RUNTIME] = False
     """Compute the encoders' activations twice instead of keeping them: the same but for rounding, with less memory."""
     workers: Annotated[int, Range("[0, inf)"), Affects.PROCESS] = 2
@@ -145,7 +148,7 @@ class CheckpointSettings:
     keep: Annotated[int, Range("[1, inf)"), Affects.RUNTIME] = 2
     """Checkpoints that are kept, the last ones."""
     resume: Annotated[bool, Affects.RUNTIME] = False
-    """Go on with the run in the run folder from its last checkpoint; begin where there is none."""
+    """Resume the run in the run folder from its last checkpoint, or begin where there is none."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,7 +173,7 @@ class PretrainSettings:
     run_dir: Annotated[Path, Affects.LOCATION]
     """New folder for the encoder, the history and the settings; to resume, the run's own."""
     preset: Preset = "paper"
-    """Named defaults for the settings below. paper: as published. small: for few records or no GPU."""
+    """Named defaults of the other options. paper: as published. small: for few records or no GPU."""
     optimizer: OptimizerSettings = OptimizerSettings()
     loss: LossSettings = LossSettings()
     views: ViewSettings = ViewSettings()

@@ -1,0 +1,27 @@
+"""`lfbt compare`: compare runs on the test split."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lfbt.cli.parsing import parse_settings
+from lfbt.reports.comparison import CompareSettings, compare
+
+EXAMPLES = (
+    "lfbt compare runs/random runs/probe",
+    "lfbt compare runs/random runs/probe --out comparison",
+    "lfbt compare runs/a runs/b runs/c --metrics auroc f1 --baseline runs/b --draws 10000",
+)
+
+
+def parse(words: Sequence[str]) -> CompareSettings:
+    """Parse the words after the command."""
+    return parse_settings(CompareSettings, "compare", words, EXAMPLES, positional={"runs": "RUN"})
+
+
+def run(words: Sequence[str]) -> None:
+    """Compare runs and print the table."""
+    settings = parse(words)
+    print(compare(settings)[0])
+    if settings.out is not None:
+        print(settings.out)

@@ -1,0 +1,27 @@
+"""`lfbt embed`: write embeddings of records."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lfbt.cli.parsing import parse_settings
+from lfbt.inference.embedding import EmbedSettings, embed
+
+EXAMPLES = (
+    "lfbt embed --data-dir data/ptbxl --checkpoint runs/pretrain --out embeddings",
+    "lfbt embed --data-dir data/a data/b --checkpoint runs/finetune --out probabilities",
+    "lfbt embed --data-dir data/ptbxl --checkpoint runs/pretrain --out embeddings-II --leads II",
+)
+
+
+def parse(words: Sequence[str]) -> EmbedSettings:
+    """Parse the words after the command."""
+    return parse_settings(EmbedSettings, "embed", words, EXAMPLES)
+
+
+def run(words: Sequence[str]) -> None:
+    """Write embeddings and print their size."""
+    settings = parse(words)
+    embedded = embed(settings)
+    columns = len(embedded.leads) * embedded.n_features
+    print(f"{settings.out}: embeddings of {embedded.records} records, {columns} columns")

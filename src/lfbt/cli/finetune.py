@@ -1,0 +1,32 @@
+"""`lfbt finetune`: train encoder and classifier together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lfbt.cli.errors import is_main
+from lfbt.cli.parsing import parse_settings
+from lfbt.cli.trials import summary
+from lfbt.evaluation.fine_tuning import FinetuneSettings, finetune
+from lfbt.runs.results import Results
+from lfbt.utils.json_files import parse as parse_json
+
+EXAMPLES = (
+    "lfbt finetune --data-dir data/ptbxl --checkpoint runs/pretrain --run-dir runs/finetune",
+    "lfbt finetune --data-dir data/ptbxl --from-scratch --run-dir runs/scratch",
+    "lfbt finetune --data-dir data/ptbxl --checkpoint runs/pretrain --run-dir runs/few \\\n"
+    "  --fraction 0.1 --seeds 0 1 2 --epochs 50",
+)
+
+
+def parse(words: Sequence[str]) -> FinetuneSettings:
+    """Parse the words after the command."""
+    return parse_settings(FinetuneSettings, "finetune", words, EXAMPLES)
+
+
+def run(words: Sequence[str]) -> None:
+    """Train a classifier and print its scores."""
+    settings = parse(words)
+    trials = [parse_json(trial, Results, settings.run_dir, "") for trial in finetune(settings)]  # MERGE: as in probe.py
+    if is_main():
+        print(summary(trials, settings.run_dir))

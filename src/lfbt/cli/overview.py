@@ -1,0 +1,39 @@
+"""The commands by name, their list, and the nearest name to a misspelt one. Imports nothing slow."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+
+import lfbt
+
+#: One line on each command; its module is ``lfbt.cli.<name>``.
+COMMANDS = {
+    "prepare": "Prepare a data set from a published download or from your own records.",
+    "check": "Look for copies, leaks between splits, bad leads and other faults in data sets.",
+    "pretrain": "Learn an encoder from records without labels.",
+    "probe": "Score a frozen encoder with a linear classifier.",
+    "finetune": "Train encoder and classifier together, pretrained or from scratch.",
+    "embed": "Write embeddings of records, and probabilities where there is a classifier.",
+    "compare": "Compare runs on the test split: means over seeds, intervals, paired differences.",
+    "report": "Turn run folders into tables, plots and one HTML file.",
+    "runs": "List run folders: progress, results, and the settings in which they differ.",
+    "reproduce": "Run the paper's complete protocol from its four downloads, or resume it.",
+}
+
+
+def overview(usage: str, names: Mapping[str, str]) -> str:
+    """List `names` with what each stands for, below the `usage`."""
+    width = max(map(len, names)) + 2
+    lines = [f"lfbt {lfbt.__version__}: {lfbt.__doc__}", "", f"Usage: {usage} [OPTIONS]", ""]
+    lines += [f"  {name:<{width}}{meaning}" for name, meaning in names.items()]
+    return "\n".join([*lines, "", f"`{usage} --help` lists the options of one, with defaults and units."])
+
+
+def suggest(word: str, names: Iterable[str]) -> str | None:
+    """Return the one of `names` that `word` is closest to; None where none is close.
+
+    >>> suggest("prob", COMMANDS)
+    'probe'
+    """
+    return next(iter(difflib.get_close_matches(word, list(names), n=1)), None)

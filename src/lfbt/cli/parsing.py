@@ -1,0 +1,172 @@
+"""Settings from the words of a command line, by tyro; errors are one line each, and help is our own text."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import types
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from lfbt.cli.help import format_help
+from lfbt.cli.options import Option, list_options
+from lfbt.cli.overview import COMMANDS, suggest
+from lfbt.errors import LfbtError
+from lfbt.recording import parse_leads
+from lfbt.utils.settings import LeadNames
+
+if TYPE_CHECKING:
+    import tyro
+
+S = TypeVar("S")
+
+
+def parse_settings(
+    kind: type[S],
+    command: str,
+    words: Sequence[str],
+    examples: Sequence[str],
+    *,
+    description: str | None = None,
+    default: S | None = None,
+    positional: Mapping[str, str] = types.MappingProxyType({}),
+) -> S:
+    """Parse the words after a command into its settings.
+
+    Parameters
+    ----------
+    kind
+        The settings: a dataclass, whose fields may be dataclasses in turn.
+    command
+        The command's name, for messages.
+    words
+        The words after it.
+    examples
+        Commands that stand at the end of the help.
+    description
+        What the command does, for the help; that of the list of commands by default.
+    default
+        Settings whose values replace the defaults of the fields; ``tyro.MISSING`` for those without one.
+    positional
+        Settings without a default that are given by position, with their placeholders.
+
+    Raises
+    ------
+    SystemExit
+        With 0 after the help was printed.
+    LfbtError
+        For a word that is refused: its message names the option, the value and what is allowed.
+    """
+    import tyro
+
+    options = list_options(kind, default, positional)
+    if {"-h", "--help"} & set(words):
+        print(format_help(command, description or COMMANDS[command], options, examples))
+        raise SystemExit(0)
+    hint = f"`lfbt {command} --help` lists the options"
+    _check_flags(words, options, command, hint)
+    config: list[Any] = [tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes]
+    if positional:
+        config.append(tyro.conf.PositionalRequiredArgs)
+    defaults: dict[str, Any] = {} if default is None else {"default": default}
+    printed = io.StringIO()
+    try:
+        with _lead_names(), contextlib.redirect_stderr(printed):
+            settings: S = tyro.cli(kind, prog=f"lfbt {command}", args=list(words), config=config, **defaults)
+            return settings
+    except SystemExit:
+        raise LfbtError(f"{_refusal(printed.getvalue(), words, options)}; {hint}") from None
+    except _RefusedError as error:
+        raise LfbtError(str(error)) from error
+
+
+def value_of(flag: str, words: Sequence[str], default: str) -> str:
+    """Return the value of `flag` in `words`, the last one, before all options are parsed."""
+    values = _values_of(flag, words)
+    return values[0] if values else default
+
+
+def _values_of(flag: str, words: Sequence[str]) -> list[str]:
+    """The words after the last `flag`, up to the next one."""
+    values: list[str] = []
+    inside = False
+    for word in words:
+        if word.startswith("--"):
+            name, equals, value = word.partition("=")
+            inside = _as_flag(name) == flag
+            if inside:
+                values = [value] if equals else []
+        elif inside:
+            values.append(word)
+    return values
+
+
+def _as_flag(word: str) -> str:
+    """A flag as it is listed; tyro takes underscores for dashes, too."""
+    return "--" + word.partition("=")[0].removeprefix("--").replace("_", "-")
+
+
+def _check_flags(words: Sequence[str], options: Sequence[Option], command: str, hint: str) -> None:
+    """Raise LfbtError for a flag that is unknown, and for one that is required but absent."""
+    flags = [option.flag for option in options if not option.positional]
+    given = [_as_flag(word) for word in words if word.startswith("--")]
+    for flag in given:
+        if flag not in flags:
+            near = suggest(flag, flags)
+            meant = f"did you mean {near}? " if near else ""
+            raise LfbtError(f"{flag}: is not an option of `lfbt {command}`; {meant}{hint}")
+    absent = [f"{o.flag} {o.metavar}" for o in options if o.required and not o.positional and o.flag not in given]
+    if absent:
+        raise LfbtError(f"{', '.join(absent)}: required, but not given; {hint}")
+
+
+def _refusal(printed: str, words: Sequence[str], options: Sequence[Option]) -> str:
+    """What tyro refused, in our words. Of its message no more is relied upon than the flag that it names."""
+    # A box, with or without a frame: a title, the message and a footer, with rules between them.
+    _, message, *_ = [*re.split("[─-]{5,}", printed), ""]
+    text = " ".join(re.sub("[│╭╮╰╯]", " ", message).split())
+    by_flag = {option.flag: option for option in options if not option.positional}
+    named = [flag for flag in re.findall(r"--[a-z0-9-]+", text) if flag in by_flag]
+    if named:
+        option = by_flag[named[0]]
+        values = _values_of(option.flag, words)
+        if not values:
+            return f"{option.flag}: has no value; give {option.flag} {option.metavar}"
+        refused = [value for value in values if not option.accepts(value)] or [" ".join(values)]
+        return f"{option.flag}: {refused[0]!r} is not {option.allowed}"
+    if "nrecognized" in text:
+        return f"{text.partition(': ')[2]!r} is neither an option nor the value of one"
+    absent = [option.metavar for option in options if option.positional and option.required]
+    return f"{' '.join(absent)}: required, but not given" if absent else text
+
+
+class _RefusedError(Exception):
+    """Passes through tyro, which takes an LfbtError, a ValueError, for a word of the wrong form."""
+
+
+def _lead_names() -> tyro.constructors.ConstructorRegistry:
+    """The rule that lead names are one comma-separated word."""
+    import tyro
+
+    def parse(given: list[str]) -> LeadNames:
+        try:
+            return parse_leads(given[0])
+        except LfbtError as error:
+            raise _RefusedError(str(error)) from error
+
+    registry = tyro.constructors.ConstructorRegistry()
+
+    @registry.primitive_rule
+    def _rule(info: tyro.constructors.PrimitiveTypeInfo) -> tyro.constructors.PrimitiveConstructorSpec[Any] | None:
+        if info.type != LeadNames:
+            return None
+        return tyro.constructors.PrimitiveConstructorSpec(
+            nargs=1,
+            metavar="LEAD,LEAD",
+            instance_from_str=parse,
+            is_instance=lambda value: isinstance(value, tuple),
+            str_from_instance=lambda leads: [",".join(leads)],
+        )
+
+    return registry

@@ -1,0 +1,85 @@
+"""`lfbt prepare SOURCE`: prepare a data set from a download or from own records."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lfbt.cli.overview import overview
+from lfbt.cli.parsing import parse_settings
+from lfbt.data.preparation import prepare
+from lfbt.data.records import PrepareSettings
+from lfbt.errors import LfbtError
+from lfbt.sources import SOURCES
+
+_EXAMPLES: Mapping[str, Sequence[str]] = {
+    "ptbxl": (
+        "lfbt prepare ptbxl downloads/ptb-xl data/ptbxl",
+        "lfbt prepare ptbxl downloads/ptb-xl data/ptbxl-all --labels statements --keep-multi-label",
+    ),
+    "challenge": (
+        "lfbt prepare challenge downloads/challenge-2021 data/challenge",
+        "lfbt prepare challenge downloads/georgia data/georgia --labels mapping --mapping classes.csv",
+    ),
+    "folder": (
+        "lfbt prepare folder records data/mine",
+        "lfbt prepare folder records data/mine --labels table --table labels.csv",
+        "lfbt prepare folder arrays data/mine --file-leads I,II,V2 --file-sampling-rate 250 --file-unit uV",
+    ),
+    "synthetic": (
+        "lfbt prepare synthetic downloads/synthetic data/synthetic",
+        "lfbt prepare synthetic downloads/synthetic data/synthetic --records 800 --n-samples 512",
+    ),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Folders:
+    source_folder: Path
+    """Folder with the download, searched through."""
+    target: Path
+    """New folder for the data set."""
+
+
+def parse(words: Sequence[str]) -> Any:
+    """Parse the words after the command: the folders, the options of the source, and the settings of all sources."""
+    name = words[0]
+    kind = SOURCES[name]
+    # The fields depend on the source, so that each has only the options that apply to it.
+    fields = [("source", kind), ("records", PrepareSettings)]
+    command = dataclasses.make_dataclass("Prepare", fields, bases=(_Folders,), frozen=True)
+    return parse_settings(
+        command,
+        f"prepare {name}",
+        words[1:],
+        _EXAMPLES.get(name) or _common_examples(name),
+        description=" ".join((kind.__doc__ or "").split()),
+        positional={"source_folder": "FROM", "target": "TO"},
+    )
+
+
+def run(words: Sequence[str]) -> None:
+    """Prepare a data set and print what it holds; without a source, list the sources."""
+    if not words or words[0] in ("-h", "--help"):
+        summaries = {name: " ".join((kind.__doc__ or "").split("\n\n")[0].split()) for name, kind in SOURCES.items()}
+        print(overview("lfbt prepare SOURCE FROM TO", summaries))
+        return
+    name = words[0]
+    if name not in SOURCES:
+        raise LfbtError(f"source: {name!r} is not one of {', '.join(SOURCES)}")
+    given = parse(words)
+    report = prepare(given.source, name, given.source_folder, given.target, given.records)
+
+    print(f"{given.target}: {report.records} records of {report.patients} patients. Labels: {report.label_rule}.")
+    for split, counts in report.counts.items():
+        by_class = ", ".join(f"{label} {count}" for label, count in counts.items() if label)
+        print(f"  {split:<6}{report.sizes[split]}{'  (' + by_class + ')' if by_class else ''}")
+    for reason, count in report.dropped.items():
+        print(f"  dropped {count}: {reason}")
+
+
+def _common_examples(source: str) -> tuple[str, ...]:
+    prepare_it = f"lfbt prepare {source} downloads/{source} data/{source}"
+    return prepare_it, f"{prepare_it} --n-samples 1024 --workers 8", f"{prepare_it} --leads I,II,V1 --skip-unreadable"

@@ -1,0 +1,35 @@
+"""`lfbt pretrain`: learn an encoder from records without labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import tyro
+
+from lfbt.cli.errors import is_main
+from lfbt.cli.parsing import parse_settings, value_of
+from lfbt.training.pretraining import Pretrainer
+from lfbt.training.settings import DataSettings, PretrainSettings, apply_preset
+
+EXAMPLES = (
+    "lfbt pretrain --data-dir data/ningbo --run-dir runs/pretrain",
+    "lfbt pretrain --data-dir data/a data/b --run-dir runs/small --preset small",
+    "lfbt pretrain --data-dir data/ningbo --run-dir runs/pretrain --resume",
+    "lfbt pretrain --data-dir data/ningbo --run-dir runs/limb --leads II,III --gamma 0.6",
+)
+
+
+def parse(words: Sequence[str]) -> PretrainSettings:
+    """Parse the words after the command."""
+    # The preset sets the defaults of the other options, so it is read before them.
+    preset: Any = value_of("--preset", words, "paper")
+    default = apply_preset(PretrainSettings(DataSettings(tyro.MISSING), tyro.MISSING), preset)
+    return parse_settings(PretrainSettings, "pretrain", words, EXAMPLES, default=default)
+
+
+def run(words: Sequence[str]) -> None:
+    """Pretrain an encoder and print where it is."""
+    run_dir = Pretrainer(parse(words)).run()
+    if is_main():
+        print(f"{run_dir}: the encoder is in {run_dir / 'encoder'}; use it with --checkpoint {run_dir}")

@@ -1,0 +1,32 @@
+"""`lfbt probe`: score a frozen encoder with a linear classifier."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lfbt.cli.parsing import parse_settings
+from lfbt.cli.trials import summary
+from lfbt.evaluation.probing import ProbeSettings, probe
+from lfbt.runs.results import Results
+from lfbt.utils.json_files import parse as parse_json
+
+EXAMPLES = (
+    "lfbt probe --data-dir data/ptbxl --checkpoint runs/pretrain --run-dir runs/probe",
+    "lfbt probe --data-dir data/ptbxl --random-encoder --run-dir runs/random",
+    "lfbt probe --data-dir data/ptbxl --checkpoint runs/pretrain --run-dir runs/curve \\\n"
+    "  --fraction 0.1 0.2 0.5 1.0 --seeds 0 1 2",
+    "lfbt probe --data-dir data/ptbxl --checkpoint runs/pretrain --run-dir runs/leads \\\n"
+    "  --lead-subsets each limb chest II,V1",
+)
+
+
+def parse(words: Sequence[str]) -> ProbeSettings:
+    """Parse the words after the command."""
+    return parse_settings(ProbeSettings, "probe", words, EXAMPLES)
+
+
+def run(words: Sequence[str]) -> None:
+    """Probe an encoder and print the scores."""
+    settings = parse(words)
+    trials = [parse_json(trial, Results, settings.run_dir, "") for trial in probe(settings)]  # MERGE: = probe(settings)
+    print(summary(trials, settings.run_dir))

@@ -1,0 +1,27 @@
+"""`lfbt report`: turn run folders into tables, plots and one HTML file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lfbt.cli.parsing import parse_settings
+from lfbt.reports.page import ReportSettings, report
+from lfbt.utils.figures import format_figure
+
+EXAMPLES = (
+    "lfbt report runs/probe runs/random runs/finetune",
+    "lfbt report runs/pretrain runs/probe --out reports/first",
+)
+
+
+def parse(words: Sequence[str]) -> ReportSettings:
+    """Parse the words after the command."""
+    return parse_settings(ReportSettings, "report", words, EXAMPLES, positional={"runs": "RUN"})
+
+
+def run(words: Sequence[str]) -> None:
+    """Write a report and print its table and where it is."""
+    page, table = report(parse(words))
+    if len(table):
+        print(table.to_string(index=False, float_format=format_figure))
+    print(page)

@@ -1,0 +1,36 @@
+"""`lfbt runs`: list run folders."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import tyro
+
+from lfbt.cli.parsing import parse_settings
+from lfbt.reports.run_list import list_runs, runs_table
+
+EXAMPLES = (
+    "lfbt runs",
+    "lfbt runs runs/ptbxl",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class ListSettings:
+    """Where to look for run folders."""
+
+    folder: tyro.conf.Positional[Path] = Path()
+    """Folder with run folders in it, at any depth."""
+
+
+def parse(words: Sequence[str]) -> ListSettings:
+    """Parse the words after the command."""
+    return parse_settings(ListSettings, "runs", words, EXAMPLES, positional={"folder": "DIR"})
+
+
+def run(words: Sequence[str]) -> None:
+    """Print the list of run folders."""
+    folder = parse(words).folder
+    print(runs_table(list_runs(folder), folder))

@@ -1,0 +1,77 @@
+"""The summary of a probe or a fine-tuning, as it is printed."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from lfbt.evaluation.trials import series_table
+from lfbt.runs.results import Interval, Results, Scores
+from lfbt.utils.figures import ABSENT, format_figure, format_interval
+
+# As wide as a figure, so that columns of figures stay aligned.
+_ABSENT = "   -  "
+
+
+def summary(trials: Sequence[Results], run_dir: Path) -> str:
+    """Summarise the trials of one run: the scores of a single one, the means over seeds of several."""
+    first = trials[0]
+    if len(trials) > 1:
+        table = series_table([dataclasses.asdict(trial) for trial in trials])  # MERGE: series_table(trials)
+        text = table.to_string(index=False, float_format=format_figure, na_rep=ABSENT)
+        head = f"{run_dir}: {first.kind}, {len(trials)} trials, {_data(first)}, {first.test.records} test records"
+        return f"{head}\n{text}"
+    lines = [f"{run_dir}: {first.kind}{_chosen(first)}", *_scores(first.test, _data(first)), *_notes(first)]
+    return "\n".join(lines)
+
+
+def _data(results: Results) -> str:
+    if results.folds:
+        return f"{results.folds} folds" + (" of SYNTHETIC data" if results.synthetic else "")
+    return "SYNTHETIC data" if results.synthetic else "test split"
+
+
+def _chosen(results: Results) -> str:
+    """What validation chose; each fold has its own choice, so that there is none to show of several."""
+    if not isinstance(results.chosen, dict):
+        return ""
+    values = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in results.chosen.items())
+    return f", {values} kept (validation loss {results.val_loss:.4f})"
+
+
+def _scores(test: Scores, data: str) -> Iterator[str]:
+    auroc, auprc = _figure(test.auroc), _figure(test.auprc)
+    if test.intervals is not None:
+        auroc += _interval(test.intervals.auroc)
+        auprc += _interval(test.intervals.auprc)
+    yield f"  {data}, {test.records} test records: macro AUROC {auroc}, macro AUPRC {auprc}"
+    yield (
+        f"  accuracy {_figure(test.accuracy)}, balanced {_figure(test.balanced_accuracy)}, F1 {_figure(test.f1)}, "
+        f"calibration error {_figure(test.ece)}"
+    )
+    for name, scores in test.per_class.items():
+        yield (
+            f"  {name:<8} {scores.records:>6} records  AUROC {_figure(scores.auroc)}  AUPRC {_figure(scores.auprc)} "
+            f"(by chance {scores.prior:.4f})"
+        )
+
+
+def _notes(results: Results) -> Iterator[str]:
+    """What a reader should know of the data: assumed leads, and classes without records."""
+    if results.data.names_assumed:
+        yield f"  the files name no leads and no rate; assumed: {', '.join(results.leads)} in this order, 10 s"
+    for split, counts in results.data.counts.items():
+        absent = [name for name, count in counts.items() if not count]
+        if absent:
+            left_out = ": left out of the means" if split == "test" else ""
+            yield f"  no {split} record of {', '.join(absent)}{left_out}"
+
+
+def _interval(bounds: Interval) -> str:
+    return f" {format_interval(bounds)}" if bounds else ""
+
+
+def _figure(value: float | None) -> str:
+    figure = format_figure(value)
+    return _ABSENT if figure == ABSENT else figure
