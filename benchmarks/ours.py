@@ -36,10 +36,10 @@ __all__ = ["Dataset", "TrainState", "draw_views", "epoch_batches", "open_dataset
 def new_model(leads: Sequence[str], n_samples: int, projector: Sequence[int], low_memory: bool = False) -> TrainState:
     """A model with random weights, as `lfbt.training.pretraining` makes it."""
     config = EncoderConfig(tuple(leads), n_samples / 10, n_samples)
-    learner = create_train_state(config, projector, learning_rate=1e-3, low_memory=low_memory)
+    train_state = create_train_state(config, projector, learning_rate=1e-3, low_memory=low_memory)
     if low_memory:
-        free_gradients_early(learner.model, learner.optimizer)
-    return learner
+        free_gradients_early(train_state.model, train_state.optimizer)
+    return train_state
 
 
 def read_batches(dataset: Dataset, batches: Sequence[NDArray[np.int64]], normalisation: Normalisation) -> int:
@@ -52,24 +52,24 @@ def read_batch(dataset: Dataset, rows: NDArray[np.int64]) -> Tensor:
     return torch.from_numpy(dataset.batch(rows, "record"))
 
 
-def gradients(learner: TrainState, signals: Tensor, draws: NDArray[np.float64]) -> tuple[Tensor, Tensor, Tensor]:
+def gradients(train_state: TrainState, signals: Tensor, draws: NDArray[np.float64]) -> tuple[Tensor, Tensor, Tensor]:
     """The loss of a batch ``[B, leads, T]`` with `draws` ``[B, 2 views, 4]``, and what it says of two convolutions.
 
     Those are the first and the last ``[leads, out, in, 3]``.
     """
-    z1, z2 = learner.model(random_views(signals, draws))
+    z1, z2 = train_state.model(random_views(signals, draws))
     loss = lfbt_loss(z1, z2).total
-    encoders = learner.encoder.encoders.values()
+    encoders = train_state.encoder.encoders.values()
     weights = [[lead.get_parameter(f"convolutions.{i}.weight") for lead in encoders] for i in (0, 12)]
     found = torch.autograd.grad(loss, [*weights[0], *weights[1]])
     first, last = torch.stack(found[: len(encoders)]), torch.stack(found[len(encoders) :])
     return loss.detach(), first, last
 
 
-def step(learner: TrainState, signals: Tensor, draws: NDArray[np.float64]) -> list[float]:
+def step(train_state: TrainState, signals: Tensor, draws: NDArray[np.float64]) -> list[float]:
     """One step of pretraining; returns the loss: total, intra and inter."""
     views = random_views(signals, draws)
-    return train_step(views, learner.model, learner.optimizer, lambda z1, z2, _: lfbt_loss(z1, z2))
+    return train_step(views, train_state.model, train_state.optimizer, lambda z1, z2, _: lfbt_loss(z1, z2))
 
 
 def loss_alone(z1: Tensor, z2: Tensor) -> Tensor:

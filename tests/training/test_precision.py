@@ -23,19 +23,19 @@ def step(grouped, dtype=None, rounded_to=None):
 
     dtype: half precision by autocast; rounded_to: single precision, with weights and views rounded to half.
     """
-    learner, views = create_train_state(EncoderConfig(("II", "V1"), 6.4, 64), (32, 32), learning_rate=1e-3), VIEWS
+    train_state, views = create_train_state(EncoderConfig(("II", "V1"), 6.4, 64), (32, 32), learning_rate=1e-3), VIEWS
     if rounded_to is not None:
         views = views.to(rounded_to).float()
         with torch.no_grad():
-            for parameter in learner.model.parameters():
+            for parameter in train_state.model.parameters():
                 parameter.copy_(parameter.to(rounded_to).float())
     if grouped:
-        learner.encoder._can_be_fused = lambda signals: False  # type: ignore[method-assign]
+        train_state.encoder._can_be_fused = lambda signals: False  # type: ignore[method-assign]
     with torch.autocast("cpu", dtype=dtype or torch.bfloat16, enabled=dtype is not None):
-        z = learner.model(views)
+        z = train_state.model(views)
     loss = lfbt_loss(z[0], z[1]).total
     loss.backward()
-    gradients = [parameter.grad for parameter in learner.model.parameters() if parameter.ndim > 1]
+    gradients = [parameter.grad for parameter in train_state.model.parameters() if parameter.ndim > 1]
     return z.detach(), loss.detach(), torch.cat([gradient.flatten() for gradient in gradients if gradient is not None])
 
 
@@ -87,12 +87,12 @@ def test_what_the_launcher_was_told_must_not_differ(monkeypatch):
 
 def test_the_scale_of_fp16_is_kept():
     """What scales the gradients goes on where it was; on a CPU it can be asked for by hand."""
-    learner = create_train_state(EncoderConfig(("II",), 6.4, 64), (8,), learning_rate=1e-3)
+    train_state = create_train_state(EncoderConfig(("II",), 6.4, 64), (8,), learning_rate=1e-3)
     scaler = torch.amp.GradScaler("cpu", init_scale=512.0)
     scaler.scale(torch.ones(1))
     scaler._growth_tracker.fill_(7)  # type: ignore[union-attr]
-    kept = learner.checkpoint(scaler)
-    other, new = copy.deepcopy(learner), torch.amp.GradScaler("cpu")
+    kept = train_state.checkpoint(scaler)
+    other, new = copy.deepcopy(train_state), torch.amp.GradScaler("cpu")
     other.load(kept)
     other.restore_scale(new)
     assert (new.state_dict()["scale"], new.state_dict()["_growth_tracker"]) == (512.0, 7)

@@ -1,4 +1,4 @@
-"""Checkpoints of a run: all that going on needs, the last few kept, never one that is not whole."""
+"""Checkpoints of a run: everything that resuming needs, the last few kept, each complete or absent."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CHECKSUM = "crc32"
 _NAME = re.compile(r"step-(\d+)\.safetensors")
 
 
-class _SpoiltError(LfbtError):
+class _CorruptError(LfbtError):
     """A checkpoint that is not what was written."""
 
 
@@ -27,7 +27,7 @@ def save_checkpoint(folder: Path, step: int, tensors: Mapping[str, Tensor], keep
     Raises LfbtError where the disk does not take it; those before it stay.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    # On the CPU once: both the checksum and the file take them from there.
+    # On the CPU once, for both the checksum and the file.
     here = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     try:
         save_tensors(folder / f"step-{step:09d}.safetensors", here, {_CHECKSUM: _checksum(here)})
@@ -41,21 +41,21 @@ def save_checkpoint(folder: Path, step: int, tensors: Mapping[str, Tensor], keep
         old[1].unlink()
 
 
-def last_checkpoint(folder: Path, say: Callable[[str], None]) -> dict[str, Tensor] | None:
-    """The newest checkpoint in `folder` that is whole; None where there is none at all.
+def last_checkpoint(folder: Path, warn: Callable[[str], None]) -> dict[str, Tensor] | None:
+    """Read the newest complete checkpoint in `folder`; None where there is none at all.
 
-    One that is not whole is told of by `say`, and renamed. Raises LfbtError when none of them is whole, or one cannot
-    be read for another reason.
+    `warn` gets a line for a corrupt one, which is renamed. Raises LfbtError when all are corrupt, or one cannot be read
+    for another reason.
     """
     paths = [path for _, path in sorted(_steps(folder).items(), reverse=True)]
     for path in paths:
         try:
             tensors = _read(path)
-        except _SpoiltError as error:
-            say(f"{error}; it is left out")
+        except _CorruptError as error:
+            warn(f"{error}; it is left out")
             continue
-        for spoilt in paths[: paths.index(path)]:
-            spoilt.rename(spoilt.with_suffix(".spoilt"))
+        for corrupt in paths[: paths.index(path)]:
+            corrupt.rename(corrupt.with_suffix(".spoilt"))
         return tensors
     if paths:
         raise LfbtError(f"{folder}: none of its {len(paths)} checkpoints is whole; the run has to begin anew")
@@ -74,11 +74,11 @@ def _read(path: Path) -> dict[str, Tensor]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             metadata = file.metadata() or {}
     except SafetensorError as error:
-        raise _SpoiltError(f"{path}: is no whole checkpoint ({error}); it was cut short") from error
+        raise _CorruptError(f"{path}: is no whole checkpoint ({error}); it was cut short") from error
     except OSError as error:
         raise LfbtError(f"{path}: cannot be read ({error}); try again when it can") from error
     if metadata.get(_CHECKSUM) != _checksum(tensors):
-        raise _SpoiltError(f"{path}: is no whole checkpoint (its checksum is another); it was changed")
+        raise _CorruptError(f"{path}: is no whole checkpoint (its checksum is another); it was changed")
     return tensors
 
 

@@ -79,8 +79,8 @@ class LossSettings:
 
     objective: Objective = "lfbt"
     """What is learned by; all but lfbt are there for comparison. lfbt: Lead-Fusion Barlow Twins; with --gamma 1 plain
-    Barlow Twins per lead. simclr: contrast of views. vicreg: variance, invariance, covariance. lead-contrastive: contrast
-    of a record's leads."""
+    Barlow Twins per lead. simclr: contrast of views. vicreg: variance, invariance, covariance. lead-contrastive:
+    contrast of a record's leads."""
     gamma: Annotated[float, Range("[0, 1]", "the paper has 0.8 and 0.6, 1 is plain Barlow Twins per lead")] = 0.8
     """Of lfbt: weight of the intra-lead loss; the inter-lead loss has the rest."""
     lambd: Annotated[float, Range("[0, inf)")] = 0.0051
@@ -108,7 +108,8 @@ class ModelSettings:
     width: float = 0.125
     """Factor on VGG16's channels; 0.125 gives 64 features a lead."""
     normalisation: Normalisation = "record"
-    """The z-score of every input. record: over all leads of a record. lead: over each lead. none: millivolts as they are."""
+    """The z-score of every input. record: over all leads of a record. lead: over each lead. none: millivolts as they
+    are."""
 
     @property
     def projector_sizes(self) -> tuple[int, ...]:
@@ -127,8 +128,8 @@ class ComputeSettings:
     device: Annotated[str, Affects.PROCESS] = "auto"
     """auto, cpu or cuda."""
     precision: Precision = "fp32"
-    """Of the products of matrices; the loss and its statistics stay in fp32. fp32: single. bf16: half, with the range of
-    single. fp16: half, on a GPU, with scaled gradients."""
+    """Of the products of matrices; the loss and its statistics stay in fp32. fp32: single. bf16: half, with the range
+    of single. fp16: half, on a GPU, with scaled gradients."""
     batch_norm: BatchNorm = "global"
     """What several processes normalise with. global: statistics of the whole batch. process: those of its own part."""
     low_memory: Annotated[bool, Affects.RUNTIME] = False

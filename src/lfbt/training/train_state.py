@@ -1,4 +1,4 @@
-"""What pretraining changes: encoder, projectors, optimiser and progress; and all of it as named tensors."""
+"""The train state: model, optimizer and progress, and all of it as named tensors."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ class PretrainingModel(nn.Module):
 class Progress:
     """How far a run is.
 
-    epoch: epochs done; step: steps done of the next one; loss, intra, inter: sums over the records of these, the last
-    two of LFBT only; seconds: what these took; best_auroc: the best quality so far; loss_scale, loss_scale_age: of
-    fp16.
+    epoch: complete epochs; step: steps of the next one; loss, intra, inter: sums over the records of these steps, the
+    last two of LFBT only; seconds: their duration; best_auroc: the best quality so far; loss_scale, loss_scale_age: of
+    the gradient scaler of fp16.
     """
 
     epoch: int = 0
@@ -51,7 +51,7 @@ class Progress:
     loss_scale_age: int = 0
 
     def add(self, terms: Sequence[float], n_records: int, seconds: float) -> None:
-        """One more step is done: its loss and, of LFBT, intra and inter, of so many records."""
+        """Count a step of `n_records`: its loss and, of LFBT, intra- and inter-lead terms."""
         self.step += 1
         self.loss += terms[0] * n_records
         if len(terms) == 3:
@@ -76,19 +76,19 @@ class Progress:
         return line
 
     def to_tensor(self) -> Tensor:
-        """All of it, in double precision."""
+        """Return all of it in double precision."""
         return torch.tensor(dataclasses.astuple(self), dtype=torch.float64)
 
     @classmethod
     def from_tensor(cls, values: Tensor) -> Progress:
-        """What `to_tensor` made a tensor of."""
+        """Restore what `to_tensor` returned."""
         pairs = zip(dataclasses.fields(cls), values.tolist(), strict=True)
         return cls(*(int(value) if isinstance(field.default, int) else value for field, value in pairs))
 
 
 @dataclasses.dataclass
 class TrainState:
-    """A model with its optimiser, which has a state from the start, and how far the run is."""
+    """A model, its optimizer, whose moments exist from the start, and the progress of the run."""
 
     model: PretrainingModel
     optimizer: torch.optim.Optimizer
@@ -96,23 +96,23 @@ class TrainState:
 
     @property
     def encoder(self) -> LeadEncoders:
-        """What is kept in the end."""
+        """The encoder, which is kept in the end."""
         return self.model.encoder
 
     @property
     def projectors(self) -> Projectors:
-        """What is thrown away in the end."""
+        """The projectors, which are discarded in the end."""
         return self.model.projectors
 
     def state(self) -> dict[str, Tensor]:
-        """The tensors that are changed in training, by name; not copies."""
+        """Return the tensors that training changes, by name; not copies."""
         tensors = dict(self.model.state_dict())
         for name, parameter in self.model.named_parameters():
             tensors |= {f"adam.{name}.{key}": value for key, value in self.optimizer.state[parameter].items()}
         return tensors
 
     def checkpoint(self, scaler: Any = None) -> dict[str, Tensor]:
-        """All that going on needs. scaler: what scales the gradients of fp16."""
+        """Return everything that resuming needs. scaler: the gradient scaler of fp16."""
         if scaler is not None:
             found = scaler.state_dict()
             self.progress.loss_scale, self.progress.loss_scale_age = found["scale"], found["_growth_tracker"]
@@ -120,7 +120,7 @@ class TrainState:
 
     @torch.no_grad()
     def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take what `checkpoint` gave. Raises LfbtError where names or shapes are others."""
+        """Restore a checkpoint. Raises LfbtError where its names or shapes differ."""
         own = self.state()
         shapes = {name: tensor.shape for name, tensor in own.items()}
         theirs = {name: tensor.shape for name, tensor in tensors.items() if name != "progress"}
@@ -133,14 +133,14 @@ class TrainState:
 
     @torch.no_grad()
     def broadcast(self, device: torch.device) -> None:
-        """Give what the main process has to all others."""
+        """Broadcast the main process's state to all others."""
         progress = self.progress.to_tensor().to(device)
         for tensor in (progress, *self.state().values()):
             dist.broadcast(tensor, src=0)
         self.progress = Progress.from_tensor(progress)
 
     def restore_scale(self, scaler: Any) -> None:
-        """Let `scaler` go on where it was."""
+        """Restore the state of the gradient scaler."""
         if self.progress.loss_scale > 0:
             known = {"scale": self.progress.loss_scale, "_growth_tracker": self.progress.loss_scale_age}
             scaler.load_state_dict(scaler.state_dict() | known)
@@ -157,9 +157,26 @@ def create_train_state(
     low_memory: bool = False,
     sync_batch_norm: bool = False,
 ) -> TrainState:
-    """A model with weights drawn from `seed`, and AdamW, which without weight decay is the paper's Adam.
+    """Create a train state with weights drawn from `seed`.
 
-    standardised: whether its projections are, as LFBT needs them.
+    Parameters
+    ----------
+    config
+        The encoder's.
+    projector
+        Sizes of the projectors' layers.
+    learning_rate, weight_decay
+        Of AdamW, which without weight decay is the paper's Adam.
+    seed
+        Of the weights.
+    device
+        Where the model is.
+    standardised
+        Whether projections are standardised over the batch, as LFBT needs them.
+    low_memory
+        Compute the encoders' activations twice instead of keeping them.
+    sync_batch_norm
+        Normalise with the statistics of the batch over all processes.
     """
     with seeded(seed):
         model = PretrainingModel(
@@ -180,19 +197,19 @@ def create_train_state(
     return TrainState(model.train(), optimizer, Progress())
 
 
-def warm_up_buckets(distributed: nn.Module, learner: TrainState) -> None:
-    """Let DistributedDataParallel lay out its gradients now, by a pass over records of zeros that changes nothing.
+def warm_up_buckets(distributed: nn.Module, state: TrainState) -> None:
+    """Let DistributedDataParallel lay out its gradient buckets, by a pass over zeros that changes nothing.
 
-    It does so after the first backward pass, in the order in which gradients came, and the order in which those of
-    three processes are added up depends on the layout: the first step of a resumed run would be rounded in another way.
+    It does so after the first backward pass, in the order in which gradients came. The order in which those of three
+    processes are summed depends on the layout: without this the first step of a resumed run would be rounded otherwise.
     """
-    config = learner.encoder.config
-    device = next(learner.model.parameters()).device
-    buffers = {name: buffer.clone() for name, buffer in learner.model.named_buffers()}
+    config = state.encoder.config
+    device = next(state.model.parameters()).device
+    buffers = {name: buffer.clone() for name, buffer in state.model.named_buffers()}
     distributed(torch.zeros((2, 2, len(config.leads), config.n_samples), device=device)).sum().backward()
-    learner.optimizer.zero_grad(set_to_none=True)
+    state.optimizer.zero_grad(set_to_none=True)
     with torch.no_grad():
-        for name, buffer in learner.model.named_buffers():
+        for name, buffer in state.model.named_buffers():
             buffer.copy_(buffers[name])
 
 
