@@ -250,6 +250,7 @@ def test_the_run_folder(run, data):
     fields = {field.name for field in list_fields(PretrainSettings)} - {"resume"}
     assert set(content) == fields | {
         "format",
+        "format",
         "lfbt_version",
         "records",
         "data_hash",
