@@ -35,7 +35,8 @@ __all__ = ["Dataset", "TrainState", "draw_views", "epoch_batches", "open_dataset
 
 def new_model(leads: Sequence[str], n_samples: int, projector: Sequence[int], low_memory: bool = False) -> TrainState:
     """A model with random weights, as `lfbt.training.pretraining` makes it."""
-    learner = create_train_state(EncoderConfig(tuple(leads), n_samples / 10, n_samples), projector, learning_rate=1e-3)
+    config = EncoderConfig(tuple(leads), n_samples / 10, n_samples)
+    learner = create_train_state(config, projector, learning_rate=1e-3, low_memory=low_memory)
     if low_memory:
         reduce_memory(learner.model, learner.optimizer)
     return learner

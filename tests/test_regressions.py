@@ -29,7 +29,7 @@ def test_a_classifier_is_refused_with_its_leads_in_another_order(tmp_path):
 
 def test_a_bare_tensor_file(tmp_path):
     torch.save(torch.zeros(3), tmp_path / "a.pth")
-    with pytest.raises(LfbtError, match="is no checkpoint of the LFBT authors"):
+    with pytest.raises(LfbtError, match="is not a checkpoint of the LFBT authors"):
         load_encoder(tmp_path / "a.pth")
 
 
@@ -37,7 +37,7 @@ def test_a_module_with_a_number_for_a_weight(tmp_path):
     m = vgg16()
     m[0]._parameters["weight"] = 5  # type: ignore[assignment]
     torch.save({"backbone_state_dict": [m]}, tmp_path / "a.pth")
-    with pytest.raises(LfbtError, match="is no checkpoint of the LFBT authors"):
+    with pytest.raises(LfbtError, match="is not a checkpoint of the LFBT authors"):
         load_encoder(tmp_path / "a.pth")
 
 
@@ -69,7 +69,7 @@ def test_a_spoilt_pickle(tmp_path):
             outcomes.append("whole")
         except LfbtError as error:
             outcomes.append(str(error))
-    assert all("is no checkpoint of the LFBT authors" in outcome for outcome in outcomes[:59])
+    assert all("is not a checkpoint of the LFBT authors" in outcome for outcome in outcomes[:59])
 
 
 def test_projector_superscript():

@@ -97,7 +97,7 @@ def test_a_file_cut_short_is_refused(encoder, data):
     file = encoder / "encoder" / FINGERPRINTS
     file.write_bytes(file.read_bytes()[:100])
     dataset = open_dataset(data)
-    with pytest.raises(LfbtError, match="is no whole safetensors file"):
+    with pytest.raises(LfbtError, match="is not a complete safetensors file"):
         check_leakage(encoder, dataset, dataset.rows("test"), allowed=False)
 
 

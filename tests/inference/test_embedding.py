@@ -203,12 +203,12 @@ def test_what_cannot_be_done_is_refused(run, tmp_path, changes, message):
 
 
 def test_checkpoints_that_are_none_are_refused(run, probed, tmp_path):
-    with pytest.raises(LfbtError, match=r"checkpoint: .*absent is none"):
+    with pytest.raises(LfbtError, match=r"checkpoint: .*absent is not an encoder"):
         run(checkpoint=tmp_path / "absent")
     shutil.copytree(probed, tmp_path / "broken")
     path = tmp_path / "broken" / "head" / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-4])
-    with pytest.raises(LfbtError, match=r"head/model\.safetensors: is no whole safetensors file"):
+    with pytest.raises(LfbtError, match=r"head/model\.safetensors: is not a complete safetensors file"):
         run(checkpoint=tmp_path / "broken")
     assert [entry.name for entry in tmp_path.iterdir()] == ["broken"]
 

@@ -323,8 +323,7 @@ def in_parts(name):
 def vicreg_of_a_model():
     """Loss, and gradients of all projectors, of the features of seven records."""
     with seeded(1):
-        projectors = Projectors(3, 8, (16, 12), standardised=False).double()
-    projectors.shared_statistics = dist.is_initialized()
+        projectors = Projectors(3, 8, (16, 12), standardised=False, sync_batch_norm=dist.is_initialized()).double()
     features, sizes = own_part(torch.randn(7, 2, 3, 8, generator=torch.Generator().manual_seed(2)).double())
     z1, z2 = projectors(features.transpose(0, 1))
     loss = vicreg_loss(z1, z2, sizes)

@@ -109,14 +109,14 @@ def test_tensors_come_back_whatever_their_strides(tmp_path):
 def test_weights_cut_short_are_refused(folder, n_bytes):
     path = folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:n_bytes])
-    with pytest.raises(LfbtError, match=r"model\.safetensors: is no whole safetensors file"):
+    with pytest.raises(LfbtError, match=r"model\.safetensors: is not a complete safetensors file"):
         load_encoder(folder)
 
 
 @pytest.mark.parametrize("content", [b"hello, this is no safetensors file", b"\xff" * 64])
 def test_weights_that_are_something_else_are_refused(folder, content):
     (folder / "model.safetensors").write_bytes(content)
-    with pytest.raises(LfbtError, match=r"model\.safetensors: is no whole safetensors file"):
+    with pytest.raises(LfbtError, match=r"model\.safetensors: is not a complete safetensors file"):
         load_encoder(folder)
 
 
@@ -180,7 +180,7 @@ def test_a_config_that_is_no_json_object_is_refused(folder, text):
 
 def test_what_is_no_checkpoint_is_refused(tmp_path):
     for path in (tmp_path, tmp_path / "absent", tmp_path / "absent.pth"):
-        with pytest.raises(LfbtError, match=r"checkpoint: .* is none; give a run folder .* a \.pth file of"):
+        with pytest.raises(LfbtError, match=r"checkpoint: .* is not an encoder; give a run folder .* a \.pth file of"):
             load_encoder(path)
 
 
@@ -276,7 +276,7 @@ def test_no_code_in_a_file_is_run(tmp_path, what, place):
         "in a module": {"backbone_state_dict": [model]},
     }[place]
     torch.save(content, tmp_path / "evil.pth")
-    with pytest.raises(LfbtError, match=r"evil\.pth is no checkpoint of the LFBT authors"):
+    with pytest.raises(LfbtError, match=r"evil\.pth is not a checkpoint of the LFBT authors"):
         load_encoder(tmp_path / "evil.pth")
     assert not marker.exists()
     # It would have been run by whoever trusts the file.
@@ -294,7 +294,7 @@ def test_no_code_in_a_legacy_file_is_run(tmp_path, what, legacy):
         path.write_bytes(pickle.dumps(content))
     else:
         torch.save(content, path, _use_new_zipfile_serialization=False)
-    with pytest.raises(LfbtError, match=r"evil\.pth is no checkpoint of the LFBT authors \(not a PyTorch file\)"):
+    with pytest.raises(LfbtError, match=r"evil\.pth is not a checkpoint of the LFBT authors \(not a PyTorch file\)"):
         load_encoder(path)
     assert not marker.exists()
 
@@ -338,7 +338,7 @@ def test_loading_leaves_pytorchs_list_of_safe_classes_alone(tmp_path):
 @pytest.mark.parametrize("content", [b"", b"these are no weights", b"\x80\x02", b"PK\x03\x04" + b"\0" * 100])
 def test_files_of_another_kind_are_refused(tmp_path, content):
     (tmp_path / "a.pth").write_bytes(content)
-    with pytest.raises(LfbtError, match=r"a\.pth is no checkpoint of the LFBT authors \(not a PyTorch file\); give"):
+    with pytest.raises(LfbtError, match=r"a\.pth is not a checkpoint of the LFBT authors \(not a PyTorch file\); give"):
         load_encoder(tmp_path / "a.pth")
 
 
@@ -347,14 +347,14 @@ def test_a_file_cut_short_is_refused(tmp_path):
     content = (tmp_path / "a.pth").read_bytes()
     for n_bytes in (10, 1000, len(content) // 2, len(content) - 30, len(content) - 1):
         (tmp_path / "a.pth").write_bytes(content[:n_bytes])
-        with pytest.raises(LfbtError, match="is no checkpoint of the LFBT authors"):
+        with pytest.raises(LfbtError, match="is not a checkpoint of the LFBT authors"):
             load_encoder(tmp_path / "a.pth")
 
 
 def test_a_zip_file_of_something_else_is_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.pth", "w") as archive:
         archive.writestr("readme.txt", "no weights")
-    with pytest.raises(LfbtError, match="is no checkpoint of the LFBT authors"):
+    with pytest.raises(LfbtError, match="is not a checkpoint of the LFBT authors"):
         load_encoder(tmp_path / "a.pth")
 
 

@@ -197,7 +197,8 @@ def test_a_run_may_go_on_with_low_memory(run):
 
 def test_with_low_memory_no_two_gradients_of_projectors_are_held():
     """A step for each of their parameters as it comes, and one for the encoders at the end."""
-    learner = create_train_state(EncoderConfig(("II", "V1"), 6.4, 64), (16, 16), learning_rate=1e-3)
+    config = EncoderConfig(("II", "V1"), 6.4, 64)
+    learner = create_train_state(config, (16, 16), learning_rate=1e-3, low_memory=True)
     model, optimizer, projectors = learner.model, learner.optimizer, learner.projectors
     held = []
 

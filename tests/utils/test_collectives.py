@@ -118,12 +118,10 @@ def batch_norm_of(shape, affine):
 def model_and_gradients(low_memory, dtype):
     """Loss, gradients and running statistics of encoders and projectors, of two views of seven records."""
     torch.set_default_dtype(dtype)
+    config, sync = EncoderConfig(("II", "V1", "V5"), 6.4, 64), dist.is_initialized()
     with seeded(1):
-        encoder = LeadEncoders(EncoderConfig(("II", "V1", "V5"), 6.4, 64)).train()
-        projectors = Projectors(3, 64, (16, 12)).train()
-    for part in (encoder, projectors):
-        part.shared_statistics = dist.is_initialized()
-    encoder.low_memory = low_memory
+        encoder = LeadEncoders(config, low_memory=low_memory, sync_batch_norm=sync).train()
+        projectors = Projectors(3, 64, (16, 12), sync_batch_norm=sync).train()
     whole = torch.randn((2, N_RECORDS, 3, 64), generator=torch.Generator().manual_seed(2), dtype=dtype)
     views, sizes = own_part(whole, 1)
     z1, z2 = projectors(encoder(views))

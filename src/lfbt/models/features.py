@@ -26,13 +26,33 @@ def compute_embeddings(
     what: str | None = None,
     give_up: Callable[[], bool] = lambda: False,
 ) -> Tensor:
-    """Embeddings ``[records, leads × 64]`` of `rows`, the encoder in evaluation mode; `what` names a progress bar.
+    """Compute embeddings, batch by batch.
 
-    Once `give_up` says so, no more are computed.
+    Parameters
+    ----------
+    encoder : LeadEncoders
+        On the device; it is in evaluation mode afterwards.
+    dataset : Dataset
+        Of the encoder's leads; its records are normalised as the encoder expects.
+    rows : ndarray of int
+        Rows of the data set.
+    device : torch.device
+        Device to compute on.
+    workers : int
+        Threads that read batches ahead.
+    what : str, optional
+        Title of a progress bar; without it there is none.
+    give_up : callable
+        Asked before each batch; once it returns True, the embeddings computed so far are returned.
+
+    Returns
+    -------
+    Tensor
+        ``[records, leads × features]``, on the device.
     """
     encoder.eval()
     batches = sequential_batches(rows)
-    signals_of = prefetch_batches(dataset, batches, encoder.config.normalisation, device, workers)
-    shown = signals_of if what is None else progress(signals_of, len(batches), what)
-    parts = [encoder(signals).flatten(1) for signals in itertools.takewhile(lambda _: not give_up(), shown)]
+    signals = prefetch_batches(dataset, batches, encoder.config.normalisation, device, workers)
+    shown = signals if what is None else progress(signals, len(batches), what)
+    parts = [encoder(batch).flatten(1) for batch in itertools.takewhile(lambda _: not give_up(), shown)]
     return torch.cat(parts) if parts else torch.empty(0, device=device)

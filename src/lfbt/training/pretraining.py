@@ -153,8 +153,9 @@ def _open(settings: PretrainSettings, launch: Launch, stop: StopRequest) -> _Run
         settings.seed,
         launch.device,
         standardised=settings.objective != "vicreg",
+        low_memory=settings.low_memory,
+        sync_batch_norm=shared,
     )
-    learner.encoder.shared_statistics = learner.projectors.shared_statistics = shared
     content = _settings_content(settings, dataset, rows)
     if settings.batch_norm == "process":
         content["processes"] = launch.n_processes
@@ -231,8 +232,8 @@ def _go(run: _Run, bar: Bar) -> None:
     if run.scaler is not None:
         learner.restore_scale(run.scaler)
     model, optimizer = launch.accelerator.prepare(learner.model, learner.optimizer)
-    if settings.low_memory:
-        reduce_memory(learner.model, learner.optimizer, at_once=model is learner.model and run.scaler is None)
+    if settings.low_memory and model is learner.model and run.scaler is None:
+        reduce_memory(learner.model, learner.optimizer)
     if launch.n_processes > 1:
         warm_up_buckets(model, learner)
     progress, loss_of = learner.progress, _loss_of(settings)

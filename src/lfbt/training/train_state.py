@@ -143,15 +143,26 @@ def create_train_state(
     seed: int = 0,
     device: torch.device | str = "cpu",
     standardised: bool = True,
+    *,
+    low_memory: bool = False,
+    sync_batch_norm: bool = False,
 ) -> TrainState:
     """A model with weights drawn from `seed`, and AdamW, which without weight decay is the paper's Adam.
 
-    standardised: whether its projections are, as LFBT needs them.
+    standardised: whether its projections are, as LFBT needs them; low_memory, sync_batch_norm: options of
+    `LeadEncoders` and `Projectors`.
     """
     with seeded(seed):
-        model = PretrainingModel(
-            LeadEncoders(config), Projectors(len(config.leads), config.n_features, projector, standardised)
-        ).to(device)  # fmt: skip
+        # The encoders are drawn first, then the projectors: the same seed gives the same weights.
+        encoder = LeadEncoders(config, low_memory=low_memory, sync_batch_norm=sync_batch_norm)
+        projectors = Projectors(
+            len(config.leads),
+            config.n_features,
+            projector,
+            standardised=standardised,
+            sync_batch_norm=sync_batch_norm,
+        )
+    model = PretrainingModel(encoder, projectors).to(device)
     weights = [parameter for parameter in model.parameters() if parameter.ndim > 1]
     others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
     groups: list[dict[str, Any]] = [{"params": weights}, {"params": others, "weight_decay": 0.0}]
@@ -181,19 +192,15 @@ def warm_up_buckets(distributed: nn.Module, learner: TrainState) -> None:
             buffer.copy_(buffers[name])
 
 
-def reduce_memory(model: PretrainingModel, optimizer: torch.optim.Optimizer, at_once: bool = True) -> None:
-    """Make a step of training keep as little as it can.
+def reduce_memory(model: PretrainingModel, optimizer: torch.optim.Optimizer) -> None:
+    """Step and drop each of the projectors' gradients once it is computed; together they are as large as the weights.
 
-    The encoders' activations are computed twice instead of kept. With `at_once` each of the projectors' gradients,
-    which together are as large as their weights, is used by `optimizer` and dropped as soon as it is there. That must
-    not be where gradients are scaled, or added up over processes.
+    Not for gradients that are scaled, or reduced over processes.
     """
 
     def step(_: Tensor) -> None:
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 
-    model.encoder.low_memory = True
-    if at_once:
-        for parameter in model.projectors.parameters():
-            parameter.register_post_accumulate_grad_hook(step)
+    for parameter in model.projectors.parameters():
+        parameter.register_post_accumulate_grad_hook(step)

@@ -9,7 +9,7 @@ from tests.helpers_model import layers_of, literal_encoder
 from torch import nn
 
 from lfbt.errors import LfbtError
-from lfbt.models.cpu import layer_ops as kernels
+from lfbt.models.cpu import layer_ops
 from lfbt.models.encoder import EncoderConfig, LeadEncoders, random_encoder
 
 CONFIG = EncoderConfig(("II", "V1", "V6"), sampling_rate=6.4, n_samples=64)
@@ -20,11 +20,10 @@ def random(*shape, seed=0):
 
 
 def encoder_in_training(low_memory=False, config=CONFIG):
-    encoder = random_encoder(config, 3).double().train()
+    encoder = random_encoder(config, 3, low_memory=low_memory).double().train()
     for i, parameter in enumerate(encoder.parameters()):
         if parameter.ndim == 1:
             parameter.data = 0.5 * random(*parameter.shape, seed=i) + 0.7
-    encoder.low_memory = low_memory
     return encoder
 
 
@@ -49,7 +48,7 @@ def _three_threads():
 def test_two_views_equal_plain_layers(n_samples, low_memory, compiled, monkeypatch):
     """Features, gradients of all parameters, and running statistics brought up to date once for each view."""
     if not compiled:
-        monkeypatch.setattr(kernels, "has_numba", lambda: False)
+        monkeypatch.setattr(layer_ops, "has_numba", lambda: False)
     encoder = encoder_in_training(low_memory)
     stacks = [literal_encoder(lead) for lead in encoder.encoders.values()]
     views, target = random(2, 5, 3, n_samples), random(2, 5, 3, 64, seed=1)
@@ -97,8 +96,7 @@ def test_low_memory_gives_the_same_bits():
     """With several threads a convolution's sums over records are split otherwise, so the last digits differ."""
     results = []
     for low_memory in (False, True):
-        encoder = random_encoder(CONFIG, 3).train()
-        encoder.low_memory = low_memory
+        encoder = random_encoder(CONFIG, 3, low_memory=low_memory).train()
         features = learn(encoder, random(2, 5, 3, 64).float(), random(2, 5, 3, 64, seed=1).float())
         results.append([features, *(p.grad for p in encoder.parameters()), *encoder.buffers()])
     for one, other in zip(*results, strict=True):
