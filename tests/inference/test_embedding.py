@@ -236,3 +236,16 @@ def test_a_folder_in_use_is_refused(run, tmp_path):
     with pytest.raises(LfbtError, match="out: holds other results already"):
         run()
     assert contents(tmp_path / "out") == {"notes.txt": b"mine"}
+
+
+def test_embed_refuses_a_classifier_with_its_leads_in_another_order(tmp_path):
+    d, c = write_labelled(tmp_path / "d"), write_checkpoint(tmp_path / "c")
+    probe(ProbeSettings(d, tmp_path / "p", checkpoint=c, epochs=2, batch_size=8, device="cpu"))
+    with pytest.raises(LfbtError, match="leads"):
+        embed(EmbedSettings((d,), tmp_path / "p", tmp_path / "e", leads=("V1", "II"), device="cpu"))
+
+
+def test_embed_refuses_records_of_too_few_samples_even_if_allowed(tmp_path):
+    s, c = write_labelled(tmp_path / "s", signals=waves(KINDS, 2, 20)), write_checkpoint(tmp_path / "c")
+    with pytest.raises(LfbtError, match="samples"):
+        embed(EmbedSettings((s,), c, tmp_path / "e", allow_mismatch=True, device="cpu"))

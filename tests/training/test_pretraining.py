@@ -707,3 +707,17 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_spares_the_last_save(longer,
     assert [line["epoch"] for line in read_lines(tmp_path / "run" / "history.jsonl")] == [1, 2, 3]
     assert all(tensor.isfinite().all() for tensor in learned(tmp_path / "run")[0].values())
     assert_same_run(longer, run(resume=True, **LONGER))
+
+
+def test_pretrain_refuses_a_schedule_that_is_not_one(tmp_path):
+    d = write_packed(tmp_path / "d", waves([0, 1, 2, 0]))
+    settings = PretrainSettings(
+        (d,),
+        tmp_path / "r",
+        schedule="linear",  # type: ignore[arg-type]
+        projector="8",
+        epochs=1,
+        batch_size=4,
+    )
+    with pytest.raises(LfbtError, match="schedule"):
+        pretrain(settings)

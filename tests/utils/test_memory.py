@@ -1,4 +1,4 @@
-"""What the process does with freed memory."""
+"""The process's use of freed memory."""
 
 import ctypes
 import types
@@ -9,7 +9,7 @@ from lfbt.utils import memory
 
 
 @pytest.mark.parametrize("limit", [2**40, 2**25, 0])
-def test_the_c_library_is_told_to_keep_what_is_freed(monkeypatch, limit):
+def test_keep_freed_memory_sets_the_c_librarys_options(monkeypatch, limit):
     """Older versions refuse a high map threshold; where all is refused, nothing else is changed."""
     told = {}
 
@@ -26,7 +26,7 @@ def test_the_c_library_is_told_to_keep_what_is_freed(monkeypatch, limit):
 
 
 @pytest.mark.parametrize("error", [OSError, TypeError])
-def test_without_the_gnu_c_library_nothing_happens(monkeypatch, error):
+def test_keep_freed_memory_does_nothing_without_the_gnu_c_library(monkeypatch, error):
     def no_library(_):
         raise error
 

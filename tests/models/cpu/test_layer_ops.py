@@ -13,7 +13,7 @@ SIZES = list(itertools.product([1, 3, 8, 64, 100], [2, 5, 16]))
 
 
 @pytest.fixture(params=["compiled", "torch"])
-def _layer_ops(request, monkeypatch):
+def _implementation(request, monkeypatch):
     if request.param == "compiled":
         assert layer_ops.has_numba(), "the tests are installed with lfbt[fast]"
     else:
@@ -32,7 +32,7 @@ def outputs_of(channels, samples, dtype=torch.float64):
 
 
 def literal(y, weight, bias, pool, eps=1e-5):
-    """What the layer_ops are for, by PyTorch's layers: ``[records, samples, channels]``."""
+    """The same by PyTorch's layers: ``[records, samples, channels]``."""
     x = F.relu(F.batch_norm(y.transpose(1, 2), None, None, weight, bias, training=True, eps=eps))
     return (F.max_pool1d(x, 2) if pool else x).transpose(1, 2)
 
@@ -43,9 +43,9 @@ def affine(y, weight, bias):
     return scale.to(y.dtype), (bias - mean * scale).to(y.dtype)
 
 
-@pytest.mark.usefixtures("_layer_ops")
+@pytest.mark.usefixtures("_implementation")
 @pytest.mark.parametrize(("channels", "samples"), SIZES)
-def test_moments(channels, samples):
+def test_moments_are_mean_and_biased_variance(channels, samples):
     y = outputs_of(channels, samples)
     mean, variance = layer_ops.moments(y)
     assert mean.dtype == variance.dtype == torch.float64
@@ -53,8 +53,8 @@ def test_moments(channels, samples):
     torch.testing.assert_close(variance, y.var(dim=(0, 1), correction=0))
 
 
-@pytest.mark.usefixtures("_layer_ops")
-def test_moments_of_what_is_far_from_zero_keep_their_digits():
+@pytest.mark.usefixtures("_implementation")
+def test_moments_of_values_far_from_zero_keep_their_digits():
     """100 ± 0.01 in single precision, a hundred thousand values: squares of 100 would leave no digit of 0.0001."""
     y = 100 + 0.01 * random(200, 500, 8, dtype=torch.float32)
     mean, variance = layer_ops.moments(y)
@@ -62,10 +62,10 @@ def test_moments_of_what_is_far_from_zero_keep_their_digits():
     torch.testing.assert_close(variance, y.double().var(dim=(0, 1), correction=0), rtol=1e-5, atol=0)
 
 
-@pytest.mark.usefixtures("_layer_ops")
+@pytest.mark.usefixtures("_implementation")
 @pytest.mark.parametrize("pool", [False, True])
 @pytest.mark.parametrize(("channels", "samples"), SIZES)
-def test_forward_and_backward_equal_pytorchs_layers(channels, samples, pool):
+def test_layer_ops_equal_pytorchs_layers_forward_and_backward(channels, samples, pool):
     """With scales of both signs: a pool's maximum is then of another sample than the convolution's."""
     y = outputs_of(channels, samples).requires_grad_()
     weight, bias = random(channels, seed=1).requires_grad_(), random(channels, seed=2).requires_grad_()
@@ -89,9 +89,9 @@ def test_forward_and_backward_equal_pytorchs_layers(channels, samples, pool):
         torch.testing.assert_close(result, y.grad, rtol=1e-6, atol=1e-9)
 
 
-@pytest.mark.usefixtures("_layer_ops")
+@pytest.mark.usefixtures("_implementation")
 @pytest.mark.parametrize("pool", [False, True])
-def test_single_precision_stays_single(pool):
+def test_layer_ops_keep_single_precision(pool):
     y = outputs_of(8, 16, torch.float32)
     scale, shift = (random(8, seed=i, dtype=torch.float32) for i in (1, 2))
     x = layer_ops.activate(y, scale, shift, pool)
@@ -101,9 +101,9 @@ def test_single_precision_stays_single(pool):
     assert layer_ops.input_gradient(y, x, scale, shift, scale, shift, pool).dtype == torch.float32
 
 
-@pytest.mark.usefixtures("_layer_ops")
+@pytest.mark.usefixtures("_implementation")
 @pytest.mark.parametrize("pool", [False, True])
-def test_of_two_equal_samples_the_first_has_the_gradient(pool):
+def test_input_gradient_goes_to_the_first_of_two_equal_samples(pool):
     """As PyTorch's pooling decides; without pooling each has its own."""
     y = torch.ones(1, 2, 1, dtype=torch.float64)
     one, zero = torch.ones(1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
@@ -112,9 +112,9 @@ def test_of_two_equal_samples_the_first_has_the_gradient(pool):
     assert result.flatten().tolist() == ([1.0, 0.0] if pool else [1.0, 1.0])
 
 
-@pytest.mark.usefixtures("_layer_ops")
+@pytest.mark.usefixtures("_implementation")
 @pytest.mark.parametrize("pool", [False, True])
-def test_a_statistic_that_is_no_number_is_not_hidden(pool):
+def test_layer_ops_pass_nan_on(pool):
     y = outputs_of(8, 16)
     y[3, 5, 2] = torch.nan
     mean, variance = layer_ops.moments(y)
@@ -126,8 +126,8 @@ def test_a_statistic_that_is_no_number_is_not_hidden(pool):
     assert x[:, :, [0, 1, 3, 4, 5, 6, 7]].isfinite().all()
 
 
-@pytest.mark.usefixtures("_layer_ops")
-def test_moments_of_a_convolution_of_what_is_far_from_zero():
+@pytest.mark.usefixtures("_implementation")
+def test_moments_of_a_convolution_of_values_far_from_zero_keep_their_digits():
     """An electrode's offset of 300 beside noise of 0.1: at its ends the convolution sees zeros, far from all else."""
     signal = 300 + 0.1 * random(20, 1, 500, dtype=torch.float32)
     y = F.conv1d(signal, random(8, 1, 3, dtype=torch.float32), padding=1).transpose(1, 2).contiguous()
@@ -136,7 +136,7 @@ def test_moments_of_a_convolution_of_what_is_far_from_zero():
     torch.testing.assert_close(variance, y.double().var(dim=(0, 1), correction=0), rtol=1e-4, atol=0)
 
 
-def test_a_numba_that_does_not_fit_is_as_none(monkeypatch):
+def test_has_numba_is_false_where_it_cannot_be_imported(monkeypatch):
     """An old Numba beside a new NumPy raises ImportError when it is imported."""
 
     def refuses():
@@ -150,6 +150,6 @@ def test_a_numba_that_does_not_fit_is_as_none(monkeypatch):
     layer_ops.has_numba.cache_clear()
 
 
-def test_half_precision_is_left_to_pytorch():
+def test_activate_leaves_half_precision_to_pytorch():
     y = torch.ones(2, 4, 8, dtype=torch.bfloat16)
     assert (layer_ops.activate(y, y[0, 0], y[0, 0], pool=True) == 2).all()

@@ -7,7 +7,7 @@ import torch
 from lfbt.models.cpu import numba_ops
 
 
-def test_without_a_place_for_its_cache_a_loop_is_compiled_all_the_same(monkeypatch):
+def test_jit_compiles_without_a_folder_for_its_cache(monkeypatch):
     plain = numba.njit
 
     def no_locator(*args, **options):
@@ -26,11 +26,11 @@ def test_without_a_place_for_its_cache_a_loop_is_compiled_all_the_same(monkeypat
     np.testing.assert_array_equal(values, [0, 2, 4])
 
 
-def test_a_number_of_channels_is_compiled_once():
+def test_loops_are_compiled_once_for_a_number_of_channels():
     y = torch.zeros(2, 4, 8)
     numba_ops.moments(y)
-    before = numba_ops._compile_numba_ops.cache_info()
+    before = numba_ops._compile_loops.cache_info()
     numba_ops.moments(y)
     numba_ops.activate(y, torch.ones(8), torch.zeros(8), pool=False)
-    after = numba_ops._compile_numba_ops.cache_info()
+    after = numba_ops._compile_loops.cache_info()
     assert (after.misses, after.currsize) == (before.misses, before.currsize)
