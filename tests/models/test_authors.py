@@ -97,7 +97,7 @@ PAYLOADS = sorted(payloads(Path("x")))
 
 
 @pytest.mark.parametrize("what", PAYLOADS)
-@pytest.mark.parametrize("place", ["whole file", "backbone", "beside a good backbone", "in a module"])
+@pytest.mark.parametrize("place", ["complete file", "backbone", "beside a good backbone", "in a module"])
 def test_load_encoder_runs_no_code_in_a_file(tmp_path, what, place):
     marker = tmp_path / "marker"
     evil = payloads(marker)[what]
@@ -105,7 +105,7 @@ def test_load_encoder_runs_no_code_in_a_file(tmp_path, what, place):
     if place == "in a module":
         model.features.evil = evil
     content = {
-        "whole file": evil,
+        "complete file": evil,
         "backbone": {"backbone_state_dict": [evil]},
         "beside a good backbone": {"backbone_state_dict": [model], "optimizer": evil},
         "in a module": {"backbone_state_dict": [model]},

@@ -521,7 +521,7 @@ def test_a_batch_of_one_is_refused(tmp_path, n_records, batch_size):
 
 def test_too_short_records_are_refused(tmp_path):
     folder = write_packed(tmp_path / "short", SIGNALS[:, :, :31])
-    with pytest.raises(LfbtError, match="n_samples: 31 "):
+    with pytest.raises(LfbtError, match="n-samples: 31 "):
         pretrain(settings_of(data_dir=(folder,), run_dir=tmp_path / "run"))
     assert not (tmp_path / "run").exists()
 

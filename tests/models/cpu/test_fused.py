@@ -262,7 +262,7 @@ def test_encode_in_training_takes_other_implementations_of_convolutions(n_record
 
 @pytest.mark.parametrize("width", [0.05, 0.3, 1.0])
 def test_encode_in_training_takes_other_widths(width):
-    """Channels that make no whole row, and more than one."""
+    """Channels that do not fill a row, and more than one."""
     config = EncoderConfig(("II", "V1"), 6.4, 64, width=width)
     encoder, other = (encoder_in_training(config=config) for _ in range(2))
     views, target = random(2, 3, 2, 64), random(2, 3, 2, config.n_features, seed=1)

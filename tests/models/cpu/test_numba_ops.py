@@ -1,4 +1,4 @@
-"""How the compiled loops are made; what they compute is tested in test_layer_ops."""
+"""How the loops are compiled; what they compute is tested in test_layer_ops."""
 
 import numba
 import numpy as np
