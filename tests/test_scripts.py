@@ -206,10 +206,10 @@ REFUSALS: dict[str, tuple[str, dict[str, object], str]] = {
     "absent data": ("run_pt.py", {"--data-dir": "absent/"}, "absent is not a folder"),
     "probe leads": ("run_lp.py", {"--num-leads": 1}, "num-leads: 1 contradicts the 8 leads of"),
     "probe classes": ("run_lp.py", {"--num-classes": 5}, "num-classes: 5 contradicts the 2 classes of"),
-    "probe checkpoint": ("run_lp.py", {"--checkpoint": "absent"}, "checkpoint: absent is none"),
+    "probe checkpoint": ("run_lp.py", {"--checkpoint": "absent"}, "checkpoint: absent is not an encoder"),
     "classes": ("run_ft.py", {"--num-classes": 3}, "num-classes: 3 contradicts the 2 classes of"),
     "fraction": ("run_ft.py", {"--fraction": 0}, "fraction: 0.0 is outside (0, 1]"),
-    "checkpoint": ("run_ft.py", {"--checkpoint": "absent"}, "checkpoint: absent is none"),
+    "checkpoint": ("run_ft.py", {"--checkpoint": "absent"}, "checkpoint: absent is not an encoder"),
 }
 
 

@@ -23,6 +23,7 @@ from tests.helpers_model import (
     write_checkpoint,
     write_labelled,
     write_packed,
+    z_score,
 )
 
 import lfbt
@@ -34,7 +35,7 @@ from lfbt.evaluation.classification import ClassifySettings
 from lfbt.evaluation.fine_tuning import FinetuneSettings, finetune
 from lfbt.evaluation.metrics import choose_thresholds, evaluate
 from lfbt.evaluation.probing import ProbeSettings, probe
-from lfbt.models.encoder import EncoderConfig, random_encoder
+from lfbt.models.encoder import EncoderConfig, estimate_batch_norm, random_encoder
 from lfbt.models.features import compute_embeddings
 from lfbt.models.heads import Head, load_head, save_head
 from lfbt.models.pretrained import load_encoder, load_history
@@ -562,3 +563,28 @@ def test_defaults_are_the_papers(tmp_path):
         assert isinstance(settings, ClassifySettings)
         assert (settings.epochs, settings.batch_size, settings.fraction, settings.seeds) == (100, 128, (1.0,), (0,))
     assert not probing.standardise
+
+
+def test_probe_refuses_a_learning_rate_out_of_range(tmp_path):
+    d, c = write_labelled(tmp_path / "d"), write_checkpoint(tmp_path / "c")
+    settings = ProbeSettings(d, tmp_path / "p", c, epochs=2, batch_size=8, device="cpu", learning_rate=(1e38,))
+    with pytest.raises(LfbtError, match="learning-rate"):
+        probe(settings)
+
+
+def test_probe_weighs_batches_of_a_random_encoders_statistics_alike(tmp_path):
+    """129 training records: two batches of 65 and 64, so that the last record does not weigh 1/2."""
+    signals = waves([i % 3 for i in range(153)])
+    signals[128] = 0
+    signals[128, 0, 5] = 1
+    labels = [("slow", "middle", "fast")[i % 3] for i in range(153)]
+    d = write_packed(tmp_path / "d", signals, labels, ["train"] * 129 + ["val"] * 12 + ["test"] * 12)
+    probe(ProbeSettings(d, tmp_path / "p", random_encoder=True, epochs=1, device="cpu"))
+    got = load_encoder(tmp_path / "p").state_dict()
+    whole = random_encoder(EncoderConfig(("II", "V1"), 6.4, 64), 0)
+    batches = epoch_batches(np.arange(129), 128, seed=0, epoch=0)
+    assert [len(batch) for batch in batches] == [65, 64]
+    estimate_batch_norm(whole, [torch.from_numpy(z_score(signals[batch]).astype(np.float32)) for batch in batches])
+    for name, tensor in whole.state_dict().items():
+        if name.endswith("running_var"):
+            torch.testing.assert_close(got[name], tensor, rtol=1e-4, atol=1e-7)

@@ -217,12 +217,12 @@ def test_embed_refuses_wrong_settings(run, tmp_path, changes, message):
 
 
 def test_embed_refuses_a_broken_checkpoint(run, probed, tmp_path):
-    with pytest.raises(LfbtError, match=r"checkpoint: .*absent is none"):
+    with pytest.raises(LfbtError, match=r"checkpoint: .*absent is not an encoder"):
         run(checkpoint=tmp_path / "absent")
     shutil.copytree(probed, tmp_path / "broken")
     path = tmp_path / "broken" / "head" / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-4])
-    with pytest.raises(LfbtError, match=r"head/model\.safetensors: is no whole safetensors file"):
+    with pytest.raises(LfbtError, match=r"head/model\.safetensors: is not a complete safetensors file"):
         run(checkpoint=tmp_path / "broken")
     assert [entry.name for entry in tmp_path.iterdir()] == ["broken"]
 
@@ -457,3 +457,16 @@ def test_embed_arrays_refuses_what_is_not_an_array_of_signals(encoder, signals, 
 
 def test_examples_run():
     assert doctest.testmod(module).failed == 0
+
+
+def test_embed_refuses_a_classifier_with_its_leads_in_another_order(tmp_path):
+    d, c = write_labelled(tmp_path / "d"), write_checkpoint(tmp_path / "c")
+    probe(ProbeSettings(d, tmp_path / "p", checkpoint=c, epochs=2, batch_size=8, device="cpu"))
+    with pytest.raises(LfbtError, match="leads"):
+        embed(EmbedSettings((d,), tmp_path / "p", tmp_path / "e", leads=("V1", "II"), device="cpu"))
+
+
+def test_embed_refuses_records_of_too_few_samples_even_if_allowed(tmp_path):
+    s, c = write_labelled(tmp_path / "s", signals=waves(KINDS, 2, 20)), write_checkpoint(tmp_path / "c")
+    with pytest.raises(LfbtError, match="samples"):
+        embed(EmbedSettings((s,), c, tmp_path / "e", allow_mismatch=True, device="cpu"))

@@ -9,7 +9,7 @@ from tests.helpers_model import literal_loss, literal_pair_loss
 
 from lfbt.errors import LfbtError
 from lfbt.losses import lfbt as loss_module
-from lfbt.losses.lfbt import lead_pair_losses, lfbt_loss
+from lfbt.losses.lfbt import LFBTLoss, lead_pair_losses, lfbt_loss
 
 # Records, leads, width: the first three have fewer records than features, the others more; one lead; a batch of two.
 GRAM_SHAPES = [(6, 3, 16), (5, 1, 12), (2, 4, 9)]
@@ -46,7 +46,7 @@ def forms(monkeypatch):
 @pytest.mark.parametrize("gamma", [0.0, 0.6, 1.0])
 @pytest.mark.parametrize("lambd", [0.0051, 0.0, 2.0])
 @pytest.mark.parametrize("shape", GRAM_SHAPES + PRODUCT_SHAPES)
-def test_value_and_gradient_equal_the_literal_form(shape, gamma, lambd, forms):
+def test_lfbt_loss_equals_the_literal_form_in_value_and_gradient(shape, gamma, lambd, forms):
     # One view more correlated with the other than chance, so that diagonals are not all near zero.
     z1, z2 = standardised(*shape)
     z2 = (z1 + 0.5 * z2).detach()
@@ -63,7 +63,7 @@ def test_value_and_gradient_equal_the_literal_form(shape, gamma, lambd, forms):
 
 
 @pytest.mark.parametrize("shape", GRAM_SHAPES + PRODUCT_SHAPES)
-def test_both_forms_give_the_same_squares(shape):
+def test_squares_are_the_same_in_both_forms(shape):
     z1, z2 = standardised(*shape)
     squares = loss_module._squares_by_gram(loss_module._grams(z1, z1), loss_module._grams(z2, z2))
     assert_close(squares, loss_module._squares_by_products(z1, z2))
@@ -72,7 +72,7 @@ def test_both_forms_give_the_same_squares(shape):
 @pytest.mark.parametrize(
     ("shape", "form"), [((128, 8, 2048), "gram"), ((40, 8, 16), "gram"), ((60, 8, 16), "products")]
 )
-def test_the_cheaper_form_is_chosen(shape, form, monkeypatch):
+def test_lead_pair_losses_chooses_the_cheaper_form(shape, form, monkeypatch):
     """By hand, of eight leads: 16 B² D + 64 B² products against 64 B D², alike at B = 51 for D = 16."""
     forms = {f"_squares_by_{name}": Mock(return_value=torch.zeros(8, 8)) for name in ("gram", "products")}
     for name, stand_in in forms.items():
@@ -81,7 +81,7 @@ def test_the_cheaper_form_is_chosen(shape, form, monkeypatch):
     assert [name for name, stand_in in forms.items() if stand_in.called] == [f"_squares_by_{form}"]
 
 
-def test_single_precision():
+def test_lfbt_loss_in_single_precision_is_close_to_double():
     """float32 against the literal form in float64: sums of 24 × 64 terms keep five digits."""
     z1, z2 = standardised(24, 4, 64)
     result = lfbt_loss(z1.float(), z2.float(), 0.8, 0.0051)
@@ -90,12 +90,12 @@ def test_single_precision():
         torch.testing.assert_close(mine.double(), literal, rtol=1e-5, atol=0)
 
 
-def test_defaults_are_the_papers():
+def test_lfbt_loss_has_the_papers_defaults():
     z1, z2 = standardised(6, 3, 5)
     assert lfbt_loss(z1, z2).total == lfbt_loss(z1, z2, gamma=0.8, lambd=0.0051).total
 
 
-def test_by_hand():
+def test_lfbt_loss_by_hand():
     """Two records, two leads, two features, each +1 in one record and −1 in the other."""
     up, down = [1.0, -1.0], [-1.0, 1.0]
     # B L D from columns: each feature's values over the two records.
@@ -109,7 +109,7 @@ def test_by_hand():
     assert [intra.item(), inter.item(), total.item()] == pytest.approx([5, 1, 4], rel=1e-6)
 
 
-def test_equal_and_uncorrelated_features_cost_nothing():
+def test_lfbt_loss_of_equal_uncorrelated_features_is_zero():
     """Columns of a Hadamard matrix: C is the identity for every pair of leads."""
     h = torch.tensor([[1.0, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]], dtype=torch.float64)
     z = h[:, None, :].repeat(1, 3, 1)
@@ -118,7 +118,7 @@ def test_equal_and_uncorrelated_features_cost_nothing():
     assert lfbt_loss(z, -z).total.item() == pytest.approx(12, rel=1e-12)
 
 
-def test_intra_is_of_equal_leads_and_inter_of_different_ones():
+def test_lfbt_loss_has_intra_of_equal_leads_and_inter_of_different_ones():
     z1, z2 = standardised(5, 4, 7)
     pairs = torch.stack([torch.stack([literal_pair_loss(a, b, 0.1) for b in z2.unbind(1)]) for a in z1.unbind(1)])
     assert_close(lead_pair_losses(z1, z2, 0.1), pairs)
@@ -129,14 +129,14 @@ def test_intra_is_of_equal_leads_and_inter_of_different_ones():
 
 
 @pytest.mark.parametrize("gamma", [0.0, 0.6, 1.0])
-def test_one_lead_has_no_inter_lead_loss(gamma):
+def test_lfbt_loss_of_one_lead_has_no_inter_lead_loss(gamma):
     z1, z2 = standardised(6, 1, 8)
     result = lfbt_loss(z1, z2, gamma)
     assert result.total == result.intra > 0
     assert result.inter == 0
 
 
-def test_gamma_at_its_ends():
+def test_lfbt_loss_at_the_ends_of_gamma_is_one_of_its_terms():
     z1, z2 = standardised(6, 3, 8)
     none, all_of_it = lfbt_loss(z1, z2, gamma=0), lfbt_loss(z1, z2, gamma=1)
     assert none.total == none.inter != none.intra
@@ -144,7 +144,7 @@ def test_gamma_at_its_ends():
 
 
 @pytest.mark.parametrize("shape", [GRAM_SHAPES[0], PRODUCT_SHAPES[0]])
-def test_what_must_not_matter(shape):
+def test_lfbt_loss_is_invariant_where_it_must_be(shape):
     z1, z2 = standardised(*shape)
     generator = torch.Generator().manual_seed(1)
     records, leads, dims = (torch.randperm(n, generator=generator) for n in shape)
@@ -167,13 +167,79 @@ def test_what_must_not_matter(shape):
     assert not torch.isclose(lfbt_loss(z1.roll(1, 0), z2, 0.6).total, reference.total, rtol=1e-4)
 
 
-def test_swapped_views_transpose_the_pairs():
+def test_lead_pair_losses_of_swapped_views_are_transposed():
     z1, z2 = standardised(6, 3, 8)
     assert_close(lead_pair_losses(z2, z1, 0.1), lead_pair_losses(z1, z2, 0.1).T)
 
 
 @pytest.mark.parametrize("gamma", [-0.1, 1.0001, math.nan, math.inf])
-def test_gamma_outside_its_range_is_refused(gamma):
+def test_lfbt_loss_refuses_gamma_out_of_range(gamma):
     z1, z2 = standardised(4, 2, 3)
     with pytest.raises(LfbtError, match=rf"gamma: {gamma} is outside \[0, 1\]"):
         lfbt_loss(z1, z2, gamma)
+
+
+def literal_standardised(z, eps=1e-5):
+    """Feature by feature over the records, as a batch normalisation does."""
+    z = z.clone()
+    for lead in range(z.shape[1]):
+        for dim in range(z.shape[2]):
+            column = z[:, lead, dim].clone()
+            mean = sum(column) / len(column)
+            variance = sum((column - mean) ** 2) / len(column)
+            z[:, lead, dim] = (column - mean) / torch.sqrt(variance + eps)
+    return z
+
+
+@pytest.mark.parametrize("shape", [(6, 3, 16), (40, 3, 4), (5, 1, 12), (2, 4, 9)])
+def test_lfbt_loss_module_equals_the_literal_method_on_raw_projections(shape):
+    """Standardisation over the batch, then the loss: value and gradients."""
+    z1, z2 = standardised(*shape)
+    scale = torch.linspace(0.1, 9, shape[2], dtype=torch.float64)
+    raw = [(scale * z1 + 3).requires_grad_(), (scale * (z1 + 0.5 * z2) - 1).requires_grad_()]
+    loss = LFBTLoss(gamma=0.6, lambd=0.01)(*raw)
+    expected, _, _ = literal_loss(literal_standardised(raw[0]), literal_standardised(raw[1]), 0.6, 0.01)
+    assert loss.shape == ()
+    torch.testing.assert_close(loss, expected, rtol=1e-10, atol=1e-12)
+    gradients = torch.autograd.grad(loss, raw)
+    for mine, literal in zip(gradients, torch.autograd.grad(expected, raw), strict=True):
+        torch.testing.assert_close(mine, literal, rtol=1e-8, atol=1e-10)
+
+
+def test_lfbt_loss_module_does_not_depend_on_scale_and_offset():
+    """But for the batch normalisation's 1e-5 beside variances of 1 and more."""
+    z1, z2 = standardised(8, 3, 5)
+    loss = LFBTLoss()
+    assert loss(10 * z1 + 4, 3 * z2 - 1).item() == pytest.approx(loss(z1, z2).item(), rel=1e-4)
+
+
+def test_lfbt_loss_module_of_standardised_projections_is_the_function():
+    z1, z2 = standardised(8, 3, 5)
+    total = lfbt_loss(z1, z2, 0.8, 0.0051).total
+    assert torch.equal(LFBTLoss(standardise=False)(z1, z2), total)
+    assert LFBTLoss()(z1, z2).item() == pytest.approx(total.item(), rel=1e-4)
+
+
+def test_lfbt_loss_module_of_half_precision_is_in_single():
+    z1, z2 = standardised(8, 3, 5)
+    loss = LFBTLoss()(z1.bfloat16(), z2.bfloat16())
+    assert loss.dtype == torch.float32
+    assert loss.item() == pytest.approx(LFBTLoss()(z1, z2).item(), rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("shape_1", "shape_2"), [((4, 3), (4, 3)), ((4, 2, 3), (4, 2, 4)), ((4, 2, 3), (1, 2, 3)), ((1, 2, 3), (1, 2, 3))]
+)
+def test_lfbt_loss_module_refuses_other_shapes(shape_1, shape_2):
+    with pytest.raises(LfbtError, match=r"projections: shapes \[.*\] and \[.*\] are not both \[records, leads, D\]"):
+        LFBTLoss()(torch.zeros(shape_1), torch.zeros(shape_2))
+
+
+@pytest.mark.parametrize(("name", "value"), [("gamma", 1.2), ("lambd", -0.1)])
+def test_lfbt_loss_module_refuses_weights_out_of_range(name, value):
+    with pytest.raises(LfbtError, match=f"{name}: {value} is outside"):
+        LFBTLoss(**{name: value})
+
+
+def test_lfbt_loss_module_shows_its_settings():
+    assert repr(LFBTLoss(0.6)) == "LFBTLoss(gamma=0.6, lambd=0.0051, standardise=True)"

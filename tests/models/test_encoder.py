@@ -1,4 +1,4 @@
-"""Encoders and projectors: the paper's sizes, and equality with plain stacks of one-dimensional PyTorch layers."""
+"""Encoders: the paper's sizes, equality with plain stacks of one-dimensional PyTorch layers, and their options."""
 
 import copy
 import dataclasses
@@ -6,15 +6,13 @@ import math
 
 import pytest
 import torch
-from tests.helpers_model import assert_same_tensors, layers_of, literal_encoder, literal_projector, vgg16
+from tests.helpers_model import assert_same_tensors, layers_of, literal_encoder, vgg16
 from torch import nn
 
 from lfbt.errors import LfbtError
 from lfbt.models.encoder import EncoderConfig, LeadEncoders, estimate_batch_norm, random_encoder
-from lfbt.models.projector import Projector, Projectors
+from lfbt.models.projector import Projectors
 from lfbt.recording import PAPER_LEADS
-from lfbt.training.settings import parse_projector
-from lfbt.utils.device import resolve_device
 from lfbt.utils.tensors import seeded
 
 CONFIG = EncoderConfig(("II", "V1", "V6"), sampling_rate=6.4, n_samples=64)
@@ -49,7 +47,7 @@ def literal_features(encoder, signals):
     return torch.stack([stack(signals[:, i : i + 1]) for i, stack in enumerate(stacks)], dim=1), stacks
 
 
-def test_parameter_counts_are_the_papers():
+def test_lead_encoders_have_the_papers_parameter_counts():
     encoder = LeadEncoders(EncoderConfig(PAPER_LEADS, 204.8, 2048))
     assert [n_parameters(lead_encoder) for lead_encoder in encoder.encoders.values()] == [78_216] * 8
     assert n_parameters(encoder) == 625_728
@@ -61,7 +59,7 @@ def test_parameter_counts_are_the_papers():
 
 @pytest.mark.parametrize("n_samples", [64, 77, 32])
 @pytest.mark.parametrize("training", [True, False])
-def test_equals_a_plain_stack_of_layers(training, n_samples):
+def test_lead_encoders_equal_plain_stacks_of_layers(training, n_samples):
     """Features, every gradient and, after two batches, the running statistics."""
     encoder = encoder_with_statistics().train(training)
     signals = signals_of(4, 3, n_samples).requires_grad_()
@@ -92,7 +90,7 @@ def test_equals_a_plain_stack_of_layers(training, n_samples):
             assert mine.num_batches_tracked == literal.num_batches_tracked == (2 if training else 0)
 
 
-def test_single_precision_is_close_to_double():
+def test_lead_encoders_in_single_precision_are_close_to_double():
     """Thirteen layers of float32 keep about five digits."""
     encoder = random_encoder(CONFIG, 1).eval()
     signals = signals_of(3, 3, 64)
@@ -102,7 +100,7 @@ def test_single_precision_is_close_to_double():
     torch.testing.assert_close(result.double(), expected, rtol=0, atol=1e-5 * expected.abs().max().item())
 
 
-def test_every_lead_has_its_own_encoder():
+def test_lead_encoders_share_no_weights():
     encoder = encoder_with_statistics().eval()
     signals = signals_of(4, 3, 64)
     features = encoder(signals)
@@ -116,7 +114,7 @@ def test_every_lead_has_its_own_encoder():
     assert not torch.isclose(same[:, 1], same[:, 2]).all()
 
 
-def test_every_parameter_gets_a_gradient():
+def test_lead_encoders_and_projectors_give_every_parameter_a_gradient():
     """Those of a bias before a batch normalisation are zero by nature; of every other tensor some are not."""
     encoder, projectors = random_encoder(CONFIG, 0), Projectors(3, 64, (16, 16))
     z = projectors(encoder(signals_of(6, 3, 64, dtype=torch.float32)))
@@ -128,7 +126,7 @@ def test_every_parameter_gets_a_gradient():
             assert parameter.grad.abs().max() > 1e-5, name
 
 
-def test_in_evaluation_a_record_is_the_same_alone_and_in_a_batch():
+def test_lead_encoders_in_evaluation_do_not_depend_on_the_batch():
     encoder = encoder_with_statistics().eval()
     signals = signals_of(5, 3, 64)
     together = encoder(signals)
@@ -137,7 +135,7 @@ def test_in_evaluation_a_record_is_the_same_alone_and_in_a_batch():
     assert (encoder.encoders["II"].norms[0].num_batches_tracked == 0).all()
 
 
-def test_a_batch_of_other_leads_is_not_cut_to_fit():
+def test_lead_encoders_refuse_signals_of_another_number_of_leads():
     encoder = random_encoder(CONFIG, 0).eval()
     for n_leads in (2, 4):
         for training in (True, False):
@@ -145,7 +143,7 @@ def test_a_batch_of_other_leads_is_not_cut_to_fit():
                 encoder.train(training)(torch.zeros(2, n_leads, 64))
 
 
-def test_selected_leads_share_their_weights_and_give_their_columns():
+def test_select_leads_shares_weights_and_gives_their_columns():
     encoder = encoder_with_statistics().eval()
     before = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
     chosen = encoder.select_leads(("V6", "II"))
@@ -161,99 +159,71 @@ def test_selected_leads_share_their_weights_and_give_their_columns():
     assert encoder.train().select_leads(("II",)).training
 
 
-def test_a_lead_without_an_encoder_is_refused():
+def test_select_leads_refuses_a_lead_without_an_encoder():
     with pytest.raises(LfbtError, match=r"lead V2,I: the encoder has none of that name; it has II,V1,V6"):
         random_encoder(CONFIG, 0).select_leads(("V2", "II", "I"))
 
 
-@pytest.mark.parametrize("sizes", [(12,), (12, 20), (12, 16, 20)])
-def test_projectors_equal_plain_stacks(sizes):
-    """Projections and gradients, lead by lead."""
-    projectors = Projectors(3, 10, sizes).double()
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for name, parameter in projectors.named_parameters():
-            if "linears" not in name:
-                parameter.copy_(0.5 + torch.rand(parameter.shape, generator=generator, dtype=torch.float64))
-    features = signals_of(7, 3, 10).requires_grad_()
-    target = signals_of(7, 3, sizes[-1], seed=1)
-    stacks = [literal_projector(projector) for projector in projectors.projectors]
-    expected = torch.stack([stack(features[:, lead]) for lead, stack in enumerate(stacks)], dim=1)
-    result = projectors(features)
-    assert result.shape == (7, 3, sizes[-1])
-    assert_close(result, expected)
-
-    (mine,) = torch.autograd.grad((result * target).sum(), features, retain_graph=True)
-    (literal,) = torch.autograd.grad((expected * target).sum(), features, retain_graph=True)
-    assert_close(mine, literal)
-    (result * target).sum().backward()
-    (expected * target).sum().backward()
-    for projector, stack in zip(projectors.projectors, stacks, strict=True):
-        assert isinstance(projector, Projector)
-        linears = [layer for layer in stack if isinstance(layer, nn.Linear)]
-        norms = [layer for layer in stack if isinstance(layer, nn.BatchNorm1d) and layer.affine]
-        for mine, linear in zip(projector.linears, linears, strict=True):
-            assert_close(mine.weight.grad, linear.weight.grad)
-        for scale, shift, norm in zip(projector.scales, projector.shifts, norms, strict=True):
-            assert_close(scale.grad, norm.weight.grad)
-            assert_close(shift.grad, norm.bias.grad)
+def test_select_leads_keeps_the_options():
+    encoder = random_encoder(CONFIG, 0, low_memory=True, sync_batch_norm=True)
+    chosen = encoder.select_leads(("V6",))
+    assert (chosen.low_memory, chosen.sync_batch_norm) == (True, True)
 
 
-def test_projectors_take_each_view_by_itself():
-    """Both in one product, each with its own batch statistics; a weight's gradient is that of both together."""
-    projectors, one_by_one = Projectors(2, 10, (12, 20)).double(), Projectors(2, 10, (12, 20)).double()
-    one_by_one.load_state_dict(projectors.state_dict())
-    views, target = signals_of(3, 7, 2, 10), signals_of(3, 7, 2, 20, seed=1)
-    together = projectors(views)
-    expected = torch.stack([one_by_one(view) for view in views])
-    assert_close(together, expected)
-    (together * target).sum().backward()
-    (expected * target).sum().backward()
-    for mine, other in zip(projectors.parameters(), one_by_one.parameters(), strict=True):
-        assert_close(mine.grad, other.grad)
+def test_with_options_shares_weights_and_changes_the_options_named():
+    encoder = encoder_with_statistics().eval()
+    spared = encoder.with_options(low_memory=True)
+    both = spared.with_options(sync_batch_norm=True)
+    assert (encoder.low_memory, encoder.sync_batch_norm) == (False, False)
+    assert (spared.low_memory, spared.sync_batch_norm) == (True, False)
+    assert (both.low_memory, both.sync_batch_norm) == (True, True)
+    assert both.config == CONFIG
+    assert not both.training
+    assert list(both.state_dict()) == list(encoder.state_dict())
+    for mine, theirs in zip(both.parameters(), encoder.parameters(), strict=True):
+        assert mine is theirs
+    for mine, theirs in zip(both.buffers(), encoder.buffers(), strict=True):
+        assert mine is theirs
 
 
-@pytest.mark.parametrize("training", [True, False])
-def test_projections_are_standardised_over_the_batch(training):
-    """Zero mean, and unit variance but for batch normalisation's 1e-5 beside variances of 30 or more."""
-    projectors = Projectors(2, 10, (12,)).double().train(training)
-    z = projectors(50 * signals_of(9, 2, 10))
-    torch.testing.assert_close(z.mean(dim=0), torch.zeros(2, 12, dtype=torch.float64), rtol=0, atol=1e-12)
-    torch.testing.assert_close(z.var(dim=0, correction=0), torch.ones(2, 12, dtype=torch.float64), rtol=0, atol=1e-6)
-    assert not list(projectors.buffers())
+def test_with_options_leaves_the_global_generator_alone():
+    encoder = random_encoder(CONFIG, 0)
+    state = torch.get_rng_state()
+    encoder.with_options(low_memory=True)
+    assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_projectors_start_as_linear_layers_do():
-    """Every lead drawn apart, uniform within ± 1/sqrt(inputs); norms at one and zero."""
-    with seeded(0):
-        projectors = Projectors(2, 25, (400, 30))
-    for i, n_in in enumerate((25, 400)):
-        state = projectors.state_dict()
-        weight = torch.stack([state[f"projectors.{lead}.linears.{i}.weight"] for lead in range(2)])
-        bound = n_in**-0.5
-        assert 0.99 * bound < weight.max() <= bound
-        assert -bound <= weight.min() < -0.99 * bound
-        assert not torch.isclose(weight[0], weight[1]).all()
-        # The variance of a uniform distribution, from 10,000 draws or more.
-        assert weight.var().item() == pytest.approx(bound**2 / 3, rel=0.05)
-    for name, tensor in projectors.state_dict().items():
-        assert "linears" in name or (tensor == (1 if "scales" in name else 0)).all()
+def test_random_encoder_follows_from_its_seed():
+    torch.manual_seed(1)
+    one = random_encoder(CONFIG, 4)
+    torch.manual_seed(2)
+    assert_same_tensors(one.state_dict(), random_encoder(CONFIG, 4).state_dict())
+    other = random_encoder(CONFIG, 5).state_dict()
+    for name, tensor in one.state_dict().items():
+        if "convolutions" in name:
+            assert not torch.equal(tensor, other[name]), name
 
 
-@pytest.mark.parametrize(
-    ("text", "sizes"), [("2048-2048-2048", (2048, 2048, 2048)), ("16", (16,)), ("512-256", (512, 256))]
-)
-def test_projector_sizes(text, sizes):
-    assert parse_projector(text) == sizes
+def test_random_encoder_draws_as_pytorchs_layers():
+    """The same draws as plain layers made one after the other."""
+    with seeded(4):
+        stack = nn.ModuleList(vgg16() for _ in CONFIG.leads)
+    drawn = [tensor for name, tensor in stack.state_dict().items() if "num_batches" not in name]
+    encoder = random_encoder(CONFIG, 4).eval()
+    own = [stack.state_dict() for stack in literal_features(encoder, torch.zeros(2, 3, 64))[1]]
+    mine = [tensor for state in own for name, tensor in state.items() if "num_batches" not in name]
+    for one, other in zip(mine, drawn, strict=True):
+        assert torch.equal(one, other)
 
 
-@pytest.mark.parametrize("text", ["", "-", "16-", "-16", "16--16", "0", "16-0", "a", "16,16", "1.5", "16-x", " 16"])
-def test_projector_text_of_another_form_is_refused(text):
-    with pytest.raises(LfbtError, match=r"projector: .* is not a list of layer sizes such as 2048-2048-2048"):
-        parse_projector(text)
+def test_random_encoder_has_the_same_weights_whatever_the_options():
+    plain = random_encoder(CONFIG, 4)
+    other = random_encoder(CONFIG, 4, low_memory=True, sync_batch_norm=True)
+    assert (other.low_memory, other.sync_batch_norm) == (True, True)
+    assert_same_tensors(plain.state_dict(), other.state_dict())
 
 
-def test_batch_norm_is_estimated_as_the_mean_over_batches():
+def test_estimate_batch_norm_averages_over_batches():
     """Against batch means and unbiased variances taken at the entry of every norm of a plain stack."""
     encoder = encoder_with_statistics()
     weights = {name: parameter.clone() for name, parameter in encoder.named_parameters()}
@@ -285,77 +255,27 @@ def test_batch_norm_is_estimated_as_the_mean_over_batches():
     assert_same_tensors(first, encoder.state_dict())
 
 
-def test_seeded_leaves_the_global_generator_alone():
-    state = torch.get_rng_state()
-    with seeded(5):
-        first = torch.rand(3)
-    assert torch.equal(torch.get_rng_state(), state)
-    torch.rand(10)
-    with seeded(5):
-        assert torch.equal(torch.rand(3), first)
-    with seeded(6):
-        assert not torch.equal(torch.rand(3), first)
-    state = torch.get_rng_state()
-    with pytest.raises(KeyError), seeded(5):
-        raise KeyError
-    assert torch.equal(torch.get_rng_state(), state)
-
-
-def test_random_encoders_follow_from_their_seed():
-    torch.manual_seed(1)
-    one = random_encoder(CONFIG, 4)
-    torch.manual_seed(2)
-    assert_same_tensors(one.state_dict(), random_encoder(CONFIG, 4).state_dict())
-    other = random_encoder(CONFIG, 5).state_dict()
-    for name, tensor in one.state_dict().items():
-        if "convolutions" in name:
-            assert not torch.equal(tensor, other[name]), name
-
-
-def test_weights_start_as_pytorchs_own():
-    """The same draws as plain layers made one after the other."""
-    with seeded(4):
-        stack = nn.ModuleList(vgg16() for _ in CONFIG.leads)
-    drawn = [tensor for name, tensor in stack.state_dict().items() if "num_batches" not in name]
-    encoder = random_encoder(CONFIG, 4).eval()
-    own = [stack.state_dict() for stack in literal_features(encoder, torch.zeros(2, 3, 64))[1]]
-    mine = [tensor for state in own for name, tensor in state.items() if "num_batches" not in name]
-    for one, other in zip(mine, drawn, strict=True):
-        assert torch.equal(one, other)
-
-
-def test_other_widths():
+def test_lead_encoders_have_features_by_width():
     encoder = random_encoder(dataclasses.replace(CONFIG, width=0.0625), 0)
     assert encoder(torch.zeros(2, 3, 64)).shape == (2, 3, 32)
     assert encoder.config.n_features == 32
 
 
 @pytest.mark.parametrize("width", [0.0, 0.01, -0.125, math.nan, math.inf])
-def test_a_width_without_channels_is_refused(width):
+def test_lead_encoders_refuse_a_width_without_channels(width):
     with pytest.raises(LfbtError, match=rf"width: {width} .*0\.0156"):
         LeadEncoders(dataclasses.replace(CONFIG, width=width))
     assert LeadEncoders(dataclasses.replace(CONFIG, width=1 / 64)).config.n_features == 8
 
 
-def test_too_few_samples_are_refused():
-    with pytest.raises(LfbtError, match=r"n_samples: 31 .*\b32\b"):
+def test_lead_encoders_refuse_too_few_samples():
+    with pytest.raises(LfbtError, match=r"n-samples: 31 .*\b32\b"):
         LeadEncoders(dataclasses.replace(CONFIG, n_samples=31))
     encoder = random_encoder(dataclasses.replace(CONFIG, n_samples=32), 0)
     assert encoder(torch.zeros(1, 3, 32)).shape == (1, 3, 64)
 
 
 @pytest.mark.parametrize("leads", [(), ("II", "II"), ("a/b",)])
-def test_bad_leads_are_refused(leads):
+def test_lead_encoders_refuse_bad_leads(leads):
     with pytest.raises(LfbtError, match="leads: "):
         LeadEncoders(dataclasses.replace(CONFIG, leads=leads))
-
-
-def test_devices():
-    assert resolve_device("cpu") == torch.device("cpu")
-    assert resolve_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
-
-
-@pytest.mark.parametrize("name", ["nonsense", "", "cuda:99"])
-def test_a_device_that_is_not_there_is_refused(name):
-    with pytest.raises(LfbtError, match=rf"device: '{name}' cannot be used \(.+\); allowed: auto, cpu, cuda"):
-        resolve_device(name)

@@ -278,7 +278,7 @@ def test_reproduce_averages_several_seeds(place, tmp_path):
         (("--ningbo", "x"), "nothing to score encoders on; give one or more of --ptbxl, --cpsc2018, --chapman"),
         (("--ningbo", "x", "--encoders", "a", "b"), "give either --ningbo or --encoders"),
         (("--ptbxl", "x", "--encoders", "a"), "encoders: 1 given; give two, of gamma 0.8 and 0.6"),
-        (("--ptbxl", "x", "--encoders", "a", "b"), "checkpoint: .*a is no"),
+        (("--ptbxl", "x", "--encoders", "a", "b"), "checkpoint: .*a is not an encoder"),
         (("--ningbo", "x", "--ptbxl", "x", "--seeds", "0", "0"), "seeds: 0 0; give one or more from 0 on, each once"),
         (("--ningbo", "x", "--ptbxl", "x", "--pretrain-epochs", 0), "pretrain-epochs: 0 is outside"),
         (("--ningbo", "x", "--ptbxl", "x", "--projector", "a"), "projector: 'a' is not a list of layer sizes"),

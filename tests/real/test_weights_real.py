@@ -80,7 +80,7 @@ def raw_models(path):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_published_weights_give_the_features_of_their_raw_tensors(shared_data, name):
+def test_load_encoder_of_published_weights_gives_the_features_of_their_raw_tensors(shared_data, name):
     path = shared_data / "weights" / name
     encoder = load_encoder(path)
     assert encoder.config == EncoderConfig(PAPER_LEADS, 204.8, 2048, "record", 0.125)

@@ -1,4 +1,4 @@
-"""What processes tell each other: the loss, the statistics and the gradients are those of one that has all records."""
+"""Collectives: loss, statistics and gradients in several processes are those of one that has all records."""
 
 import functools
 from typing import Any
@@ -31,14 +31,14 @@ N_RECORDS = 7
 
 
 @given(st.integers(0, 50), st.integers(1, 9))
-def test_shares_are_alike_to_one_record(n_records, n_processes):
+def test_shard_sizes_differ_by_one_record_at_most(n_records, n_processes):
     sizes = shard_sizes(n_records, n_processes)
     parts = np.array_split(np.arange(n_records), n_processes)
     assert sizes == [len(part) for part in parts]
 
 
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=4), st.floats(-1e3, 1e3), st.integers(0, 5))
-def test_moments_added_up_are_those_of_all(sizes, offset, seed):
+def test_moment_sums_add_up_to_the_moments_of_all(sizes, offset, seed):
     values = [
         torch.randn(n, 3, generator=torch.Generator().manual_seed(seed + i), dtype=torch.float64) + offset * i
         for i, n in enumerate(sizes)
@@ -118,12 +118,10 @@ def batch_norm_of(shape, affine):
 def model_and_gradients(low_memory, dtype):
     """Loss, gradients and running statistics of encoders and projectors, of two views of seven records."""
     torch.set_default_dtype(dtype)
+    config, sync = EncoderConfig(("II", "V1", "V5"), 6.4, 64), dist.is_initialized()
     with seeded(1):
-        encoder = LeadEncoders(EncoderConfig(("II", "V1", "V5"), 6.4, 64)).train()
-        projectors = Projectors(3, 64, (16, 12)).train()
-    for part in (encoder, projectors):
-        part.shared_statistics = dist.is_initialized()
-    encoder.low_memory = low_memory
+        encoder = LeadEncoders(config, low_memory=low_memory, sync_batch_norm=sync).train()
+        projectors = Projectors(3, 64, (16, 12), sync_batch_norm=sync).train()
     whole = torch.randn((2, N_RECORDS, 3, 64), generator=torch.Generator().manual_seed(2), dtype=dtype)
     views, sizes = own_part(whole, 1)
     z1, z2 = projectors(encoder(views))
@@ -169,7 +167,7 @@ def alone(name):
     return function(*args)
 
 
-def test_sums_and_rows(several):
+def test_all_reduce_sum_and_all_gather_rows_are_those_of_all_records(several):
     whole = torch.arange(2.0 * N_RECORDS).view(N_RECORDS, 2)
     for found in several:
         total, rows = found["sums"]
@@ -178,7 +176,7 @@ def test_sums_and_rows(several):
 
 
 @pytest.mark.parametrize("name", ["loss", "loss of few dimensions"])
-def test_the_loss_is_that_of_the_whole_batch_and_gradients_are_its_rows(several, name):
+def test_lfbt_loss_in_several_processes_is_that_of_the_complete_batch(several, name):
     terms, gradients = alone(name)
     for found in several:
         torch.testing.assert_close(found[name][0], terms)
@@ -187,7 +185,7 @@ def test_the_loss_is_that_of_the_whole_batch_and_gradients_are_its_rows(several,
         torch.testing.assert_close(torch.cat([found[name][1][i] for found in several]), gradient)
 
 
-def test_projections_are_sent_once_and_never_a_matrix_of_dimensions(several):
+def test_lfbt_loss_sends_projections_once_and_never_a_matrix_of_dimensions(several):
     """By hand, in double precision, of three leads and 40 dimensions: the larger share, then diagonals and squares."""
     share = -(-N_RECORDS // len(several))
     for found in several:
@@ -195,7 +193,7 @@ def test_projections_are_sent_once_and_never_a_matrix_of_dimensions(several):
 
 
 @pytest.mark.parametrize("name", ["norm", "norm without scale", "norm over time"])
-def test_batch_norm_is_that_of_the_whole_batch(several, name):
+def test_sync_batch_norm_is_that_of_the_complete_batch(several, name):
     y, running, (of_x, *of_affine) = alone(name)
     torch.testing.assert_close(torch.cat([found[name][0] for found in several]), y, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(torch.cat([found[name][2][0] for found in several]), of_x, rtol=1e-4, atol=1e-5)
@@ -210,7 +208,7 @@ def test_batch_norm_is_that_of_the_whole_batch(several, name):
     ("name", "rtol", "atol"),
     [("model", 1e-9, 1e-11), ("model, low memory", 1e-9, 1e-11), ("model, single precision", 1e-3, 1e-2)],
 )
-def test_gradients_and_statistics_of_a_model_are_those_of_the_whole_batch(several, name, rtol, atol):
+def test_model_gradients_and_statistics_are_those_of_the_complete_batch(several, name, rtol, atol):
     loss, gradients, buffers = alone(name)
     assert max(gradient.abs().max() for gradient in gradients.values()) > 1
     for found in several:
@@ -222,7 +220,7 @@ def test_gradients_and_statistics_of_a_model_are_those_of_the_whole_batch(severa
         torch.testing.assert_close(total, gradient, rtol=rtol, atol=atol)
 
 
-def test_pytorchs_own_batch_norm_is_called_alike():
+def test_sync_batch_norm_on_a_gpu_calls_pytorchs_alike():
     """Without a group SyncBatchNorm is the plain one, so that what it is given can be seen on a CPU."""
     from lfbt.utils.collectives import _by_pytorch
 
@@ -247,6 +245,6 @@ def buffers_of_the_main_process():
     return mean
 
 
-def test_buffers_of_the_main_process_are_everybodys():
+def test_broadcast_buffers_gives_all_processes_the_main_ones():
     for found in in_processes(2, buffers_of_the_main_process):
         assert found.tolist() == [1, 1]

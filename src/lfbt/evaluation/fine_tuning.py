@@ -103,8 +103,8 @@ def _run(kind: str, settings: FinetuneSettings, task: Task, trial: Trial, world:
     """Train and score one trial; the main process writes its folder."""
     folds = []
     for fold in range(len(task.folds)):
-        encoder = task.encoder(trial.seed)
-        encoder.shared_statistics = world.size > 1 and settings.batch_norm == "global"
+        sync_batch_norm = world.size > 1 and settings.batch_norm == "global"
+        encoder = task.encoder(trial.seed).with_options(sync_batch_norm=sync_batch_norm)
         rows = task.rows(fold, trial.fraction, trial.seed)
         what = kind if len(task.folds) == 1 else f"{kind}, fold {fold + 1}/{len(task.folds)}"
         folds.append(_fit(task, encoder, rows, settings, trial.seed, world, what))

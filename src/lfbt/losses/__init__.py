@@ -1,1 +1,1 @@
-"""The LFBT loss and the objectives that it is held against."""
+"""The LFBT loss, and the objectives that it is compared with."""

@@ -1,4 +1,4 @@
-"""Contrast between leads, to hold LFBT against."""
+"""A contrast between leads after CLOCS, an objective to compare LFBT with."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lfbt.utils.collectives import gather_batch
 
 
 def check_several_leads(n_leads: int) -> None:
-    """Raise LfbtError unless there are two leads or more, to contrast with each other."""
+    """Raise LfbtError unless there are two leads or more to contrast with each other."""
     if n_leads < 2:
         raise LfbtError(
             f"objective: lead-contrastive was given {n_leads} lead but needs two or more; name more in --leads, or "
@@ -25,14 +25,37 @@ def check_several_leads(n_leads: int) -> None:
 def lead_contrastive_loss(
     z1: Tensor, z2: Tensor, temperature: float = 0.1, sizes: Sequence[int] | None = None
 ) -> Tensor:
-    """InfoNCE between different leads of projections ``[B, leads, D]``, after CLOCS's contrast between leads (CMLC).
+    """Compute InfoNCE between different leads, after CLOCS's contrast between leads (CMLC).
 
     Equation 2 of Kiyasseh et al. (2021), arXiv:2005.13249: lead i in view 1 of a record has to find the record's lead
     j ≠ i in view 2 among those of B records, ``−log(exp(s(z1_i, z2_j) / τ) / Σ exp(s(z1_i, z2'_j) / τ))`` with the
-    cosine s, and lead j likewise lead i; the mean of both, over records and pairs of leads. Equation 3, by which other
-    records of the patient are to be found too, is left out: not all data sets know patients.
+    cosine s, and lead j likewise lead i; the loss is the mean of both, over records and pairs of leads. Equation 3, by
+    which the patient's other records are positives too, is left out: not all data sets identify patients.
 
-    `sizes` as in `simclr_loss`. Raises LfbtError for one lead, and for a temperature τ outside [0.001, 100].
+    Parameters
+    ----------
+    z1, z2 : Tensor
+        Projections ``[records, leads, D]`` of two views, of two leads or more.
+    temperature : float
+        τ, in [0.001, 100].
+    sizes : sequence of int, optional
+        As in `simclr_loss`.
+
+    Returns
+    -------
+    Tensor
+        The loss, a scalar.
+
+    Raises
+    ------
+    LfbtError
+        For one lead, and for a temperature out of range.
+
+    Examples
+    --------
+    >>> z = torch.eye(2)[:, None].expand(2, 3, 2)  # two records of three leads that are alike
+    >>> round(lead_contrastive_loss(z, z, temperature=1.0).item(), 4)  # log(1 + 1 / e)
+    0.3133
     """
     check_temperature(temperature)
     check_several_leads(z1.shape[1])

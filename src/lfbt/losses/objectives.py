@@ -1,4 +1,4 @@
-"""The objectives that an encoder can be pretrained by."""
+"""The objectives that an encoder can be pretrained by: their names, and how to compute them. Free of PyTorch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 Objective = Literal["lfbt", "simclr", "vicreg", "lead-contrastive"]
 
-#: What the history of an encoder calls the method of each objective.
+#: The display name of each objective, as in the history of an encoder.
 METHODS: dict[Objective, str] = {
     "lfbt": "LFBT",
     "simclr": "SimCLR",
@@ -18,13 +18,35 @@ METHODS: dict[Objective, str] = {
     "lead-contrastive": "lead-contrastive",
 }
 
-#: Projections ``[B, leads, D]`` of two views, and the records that each process has of the batch, to the loss, followed
-#: by its terms.
+#: Takes projections ``[records, leads, D]`` of two views and, where several processes share the batch, the number of
+#: records of each; returns the loss first, then its parts, if it has any.
 LossFunction = Callable[["Tensor", "Tensor", "Sequence[int] | None"], "Sequence[Tensor]"]
 
 
 def build_loss(objective: Objective, gamma: float, lambd: float, temperature: float) -> LossFunction:
-    """Build the loss function of an objective; each takes what it needs of the settings."""
+    """Build the loss of an objective.
+
+    Parameters
+    ----------
+    objective : {"lfbt", "simclr", "vicreg", "lead-contrastive"}
+        Its name.
+    gamma, lambd : float
+        Of lfbt: the weights of `lfbt_loss`.
+    temperature : float
+        Of simclr and lead-contrastive.
+
+    Returns
+    -------
+    LossFunction
+        ``loss(z1, z2, sizes)``, which returns `LossTerms` for lfbt and one tensor in a tuple for the others.
+
+    Examples
+    --------
+    >>> import torch
+    >>> loss = build_loss("simclr", gamma=0.8, lambd=0.0051, temperature=0.1)
+    >>> (total,) = loss(torch.randn(4, 2, 8), torch.randn(4, 2, 8), None)
+    """
+    # The command line needs the names only, without the seconds that PyTorch takes to import.
     from lfbt.losses.lead_contrastive import lead_contrastive_loss
     from lfbt.losses.lfbt import lfbt_loss
     from lfbt.losses.simclr import simclr_loss
@@ -32,8 +54,8 @@ def build_loss(objective: Objective, gamma: float, lambd: float, temperature: fl
 
     losses: dict[Objective, LossFunction] = {
         "lfbt": lambda z1, z2, sizes: lfbt_loss(z1, z2, gamma, lambd, sizes),
-        "simclr": lambda z1, z2, sizes: [simclr_loss(z1, z2, temperature, sizes)],
-        "vicreg": lambda z1, z2, sizes: [vicreg_loss(z1, z2, sizes)],
-        "lead-contrastive": lambda z1, z2, sizes: [lead_contrastive_loss(z1, z2, temperature, sizes)],
+        "simclr": lambda z1, z2, sizes: (simclr_loss(z1, z2, temperature, sizes),),
+        "vicreg": lambda z1, z2, sizes: (vicreg_loss(z1, z2, sizes),),
+        "lead-contrastive": lambda z1, z2, sizes: (lead_contrastive_loss(z1, z2, temperature, sizes),),
     }
     return losses[objective]

@@ -1,4 +1,4 @@
-"""SimCLR's loss, to hold LFBT against."""
+"""SimCLR's loss, an objective to compare LFBT with."""
 
 from __future__ import annotations
 
@@ -19,14 +19,36 @@ def check_temperature(temperature: float) -> None:
 
 
 def simclr_loss(z1: Tensor, z2: Tensor, temperature: float = 0.1, sizes: Sequence[int] | None = None) -> Tensor:
-    """NT-Xent of projections ``[B, leads, D]`` of two views: equation 1 of Chen et al. (2020), arXiv:2002.05709.
+    """Compute SimCLR's NT-Xent loss: equation 1 of Chen et al. (2020), arXiv:2002.05709.
 
-    Of the 2B views, each a record's leads side by side with norm 1, each has to find the other one of its record among
-    the 2B − 1 others: the mean of ``−log(exp(s(z, z⁺) / τ) / Σ exp(s(z, z') / τ))``, s the cosine. Raises LfbtError for
-    a temperature τ outside [0.001, 100].
+    A view is a record's leads side by side with norm 1. Each of the 2B views z has to find the record's other view z⁺
+    among the 2B − 1 others: the mean of ``−log(exp(s(z, z⁺) / τ) / Σ exp(s(z, z') / τ))``, s the cosine.
 
-    sizes: how many records of the batch each process has, where several share it. Every process gets the loss of the
-    whole batch and, of its gradient, the part of the records that it has.
+    Parameters
+    ----------
+    z1, z2 : Tensor
+        Projections ``[records, leads, D]`` of two views.
+    temperature : float
+        τ, in [0.001, 100].
+    sizes : sequence of int, optional
+        Number of records of each process, where several share the batch. Every process gets the loss of the complete
+        batch and, of its gradient, the rows of its own records.
+
+    Returns
+    -------
+    Tensor
+        The loss, a scalar.
+
+    Raises
+    ------
+    LfbtError
+        For a temperature out of range.
+
+    Examples
+    --------
+    >>> z = torch.eye(2)[:, None]  # two records, one lead; cosines 1 of their own views, 0 of the others
+    >>> round(simclr_loss(z, z, temperature=1.0).item(), 4)  # log(1 + 2 / e)
+    0.5514
     """
     check_temperature(temperature)
     z1, z2 = gather_batch(z1, z2, sizes)

@@ -1,4 +1,4 @@
-"""VICReg's loss, to hold LFBT against."""
+"""VICReg's loss, an objective to compare LFBT with."""
 
 from __future__ import annotations
 
@@ -15,13 +15,30 @@ _EPSILON = 1e-4
 
 
 def vicreg_loss(z1: Tensor, z2: Tensor, sizes: Sequence[int] | None = None) -> Tensor:
-    """VICReg of projections ``[B, leads, D]``, which must not be standardised: Bardes et al. (2022), arXiv:2105.04906.
+    """Compute VICReg's loss: equation 6 of Bardes et al. (2022), arXiv:2105.04906.
 
-    Equation 6, of each record's leads side by side: 25 · the mean square of what the views differ by, 25 · the mean of
-    both views' `variance_term`, 1 · the sum of their `covariance_term`. Means over dimensions, where equation 5 has
-    sums, and the mean over views are those of the authors' code, for which these weights are.
+    Of each record's leads side by side: 25 · the mean squared difference of the views + 25 · the mean of both views'
+    `variance_term` + 1 · the sum of their `covariance_term`. Means over dimensions, where equation 5 has sums, and the
+    mean over views are those of the authors' code, which these weights belong to.
 
-    `sizes` as in `simclr_loss`.
+    Parameters
+    ----------
+    z1, z2 : Tensor
+        Projections ``[records, leads, D]`` of two views, not standardised.
+    sizes : sequence of int, optional
+        As in `simclr_loss`.
+
+    Returns
+    -------
+    Tensor
+        The loss, a scalar.
+
+    Examples
+    --------
+    >>> import torch
+    >>> z = torch.ones(4, 2, 8)  # collapsed: only the variance term is left
+    >>> round(vicreg_loss(z, z).item(), 4)  # 25 · (1 − √1e-4)
+    24.75
     """
     z1, z2 = (z.flatten(1) for z in gather_batch(z1, z2, sizes))  # B L·D each
     variance = (variance_term(z1) + variance_term(z2)) / 2
@@ -30,12 +47,12 @@ def vicreg_loss(z1: Tensor, z2: Tensor, sizes: Sequence[int] | None = None) -> T
 
 
 def variance_term(z: Tensor) -> Tensor:
-    """By how much the standard deviations of projections ``[B, D]`` are below 1, on average (equations 1 and 2)."""
+    """Mean shortfall below 1 of the standard deviations of projections ``[B, D]`` (equations 1 and 2)."""
     return F.relu(1 - (z.var(dim=0) + _EPSILON).sqrt()).mean()
 
 
 def covariance_term(z: Tensor) -> Tensor:
-    """The sum of squares off the diagonal of the covariance of projections ``[B, D]``, over D (equations 3 and 4).
+    """Sum of squares off the diagonal of the covariance of projections ``[B, D]``, over D (equations 3 and 4).
 
     From the Gram matrix B × B where that is the smaller one: ``‖ZᵀZ‖_F = ‖ZZᵀ‖_F``.
     """

@@ -1,1 +1,1 @@
-"""Encoders, projectors and heads, and how they are saved."""
+"""Encoders, projectors and heads, and their files."""

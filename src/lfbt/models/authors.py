@@ -1,4 +1,4 @@
-"""The authors' published checkpoints, read without running pickled code."""
+"""Checkpoints of the LFBT authors, read without running pickled code."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from lfbt.errors import LfbtError
 from lfbt.models.encoder import EncoderConfig, LeadEncoders, random_encoder
 from lfbt.recording import PAPER_LEADS
 
-#: What a checkpoint may be.
+#: The kinds of checkpoint that `lfbt.models.pretrained.load_encoder` loads.
 CHECKPOINT_KINDS = (
     "a run folder of `lfbt pretrain` or `lfbt finetune`, an encoder folder (config.json, model.safetensors), "
     "or a .pth file of the authors"
 )
 
-# What torch raises on files that are cut short, spoilt, or hold something else.
-_SPOILT = (
+# The errors that torch raises on files that are cut short, corrupt, or something else.
+_CORRUPT_ERRORS = (
     RuntimeError,
     pickle.UnpicklingError,
     LookupError,
@@ -39,23 +39,39 @@ _SPOILT = (
 
 
 class _Inert:
-    """Stands in for every class that a pickle names, so that none of them is ever imported or called."""
+    """Replaces every class that a pickle names, so that none is imported or called."""
 
 
 def load_authors_checkpoint(path: Path) -> LeadEncoders:
-    """The encoders in a checkpoint of the authors: pickled modules, of which only the tensors are taken.
+    """Load a ``.pth`` file of the LFBT authors.
 
-    The file says nothing of its input: the paper's leads, 10 s as 2048 samples and whole-record z-score are meant.
+    It holds pickled modules, of which only the tensors are read. It does not describe its input: the paper's leads,
+    10 s as 2048 samples, and a z-score over the record are assumed.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    LeadEncoders
+        Of as many of the paper's leads as the file has encoders, in training mode.
+
+    Raises
+    ------
+    LfbtError
+        For a file of another kind, or one that is cut short or corrupt.
     """
-    not_one = f"checkpoint: {path} is no checkpoint of the LFBT authors"
+    not_one = f"checkpoint: {path} is not a checkpoint of the LFBT authors"
     if not zipfile.is_zipfile(path):
         raise LfbtError(f"{not_one} (not a PyTorch file); give {CHECKPOINT_KINDS}")
     try:
-        named = torch.serialization.get_unsafe_globals_in_checkpoint(path)
-        with torch.serialization.safe_globals([(_Inert, name) for name in named]):
+        names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+        with torch.serialization.safe_globals([(_Inert, name) for name in names]):
             content = torch.load(path, map_location="cpu", weights_only=True)
         states = [list(_tensors(model)) for model in content["backbone_state_dict"]]
-    except _SPOILT as error:
+    except _CORRUPT_ERRORS as error:
         raise LfbtError(f"{not_one} ({type(error).__name__}); give {CHECKPOINT_KINDS}") from error
     if not 0 < len(states) <= len(PAPER_LEADS):
         raise LfbtError(f"{not_one} of {len(PAPER_LEADS)} leads: it has {len(states)}")
@@ -68,7 +84,7 @@ def load_authors_checkpoint(path: Path) -> LeadEncoders:
 
 
 def _tensors(module: Any) -> Iterator[Tensor]:
-    """All tensors of an inert module in the order of its layers: weight, bias and, of a norm, its statistics."""
+    """All tensors of a module, layer by layer: weight, bias and, of a norm, its statistics."""
     attributes = vars(module)
     for group in ("_parameters", "_buffers"):
         for tensor in attributes[group].values():
@@ -81,6 +97,7 @@ def _tensors(module: Any) -> Iterator[Tensor]:
 
 
 def _fill(lead_encoder: nn.Module, tensors: Sequence[Tensor], not_one: str) -> None:
+    """Copy tensors into an encoder; raises LfbtError that begins with `not_one` when their shapes differ."""
     layers = [
         layer
         for pair in zip(lead_encoder.convolutions, lead_encoder.norms, strict=True)  # type: ignore[arg-type]

@@ -26,9 +26,29 @@ def compute_embeddings(
     what: str | None = None,
     give_up: Callable[[], bool] = lambda: False,
 ) -> Tensor:
-    """Embeddings ``[records, leads × 64]`` of `rows`, the encoder in evaluation mode; `what` names a progress bar.
+    """Compute embeddings, batch by batch.
 
-    Once `give_up` says so, no more are computed.
+    Parameters
+    ----------
+    encoder : LeadEncoders
+        On the device; it is in evaluation mode afterwards.
+    dataset : Dataset
+        Of the encoder's leads; its records are normalised as the encoder expects.
+    rows : ndarray of int
+        Rows of the data set.
+    device : torch.device
+        Device to compute on.
+    workers : int
+        Threads that read batches ahead.
+    what : str, optional
+        Title of a progress bar; without it there is none.
+    give_up : callable
+        Asked before each batch; once it returns True, the embeddings computed so far are returned.
+
+    Returns
+    -------
+    Tensor
+        ``[records, leads × features]``, on the device.
     """
     encoder.eval()
     batches = sequential_batches(rows)

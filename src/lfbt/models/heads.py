@@ -1,4 +1,4 @@
-"""The linear classifier on embeddings."""
+"""The linear classifier on embeddings, and its folder (config.json + model.safetensors)."""
 
 from __future__ import annotations
 
@@ -11,18 +11,37 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import lfbt
-from lfbt.errors import LfbtError
-from lfbt.utils.json_files import read_json, write_json
+from lfbt.models.config import HeadCard
 from lfbt.utils.tensors import load_state, load_tensors, save_tensors
 
+#: The folder of the classifier in a run folder.
 HEAD = "head"
+_MODEL = "model.safetensors"
 
 
 class Head(nn.Module):
-    """The linear classifier: embeddings ``[records, leads × 64]`` → logits ``[records, classes]``.
+    """The linear classifier on embeddings, which are standardised first.
 
-    Embeddings are standardised first with `mean` and `std`, which are 0 and 1 unless `standardise` sets them.
-    `exclusive`: a record has one class; otherwise it may have several.
+    Parameters
+    ----------
+    n_inputs : int
+        Length of an embedding, leads × features.
+    n_classes : int
+        Number of classes.
+    exclusive : bool
+        Whether a record has exactly one class (softmax); otherwise it may have several (a sigmoid for each).
+
+    Attributes
+    ----------
+    mean, std : Tensor
+        ``[n_inputs]``, subtracted from embeddings and divided by; 0 and 1 until `standardise` sets them.
+
+    Examples
+    --------
+    >>> head = Head(n_inputs=128, n_classes=5)
+    >>> logits = head(torch.zeros(3, 128))
+    >>> head.probabilities(logits.detach()).shape
+    (3, 5)
     """
 
     mean: Tensor
@@ -36,42 +55,39 @@ class Head(nn.Module):
         self.register_buffer("std", torch.ones(n_inputs))
 
     def standardise(self, embeddings: Tensor) -> None:
-        """Take mean and standard deviation of the training embeddings; a constant feature is only centred."""
+        """Set mean and standard deviation to those of training embeddings; a constant feature is only centred."""
         self.mean = embeddings.mean(dim=0)
         std = embeddings.std(dim=0, correction=0)
         self.std = torch.where(std > 0, std, torch.ones_like(std))
 
     def standardised(self, embeddings: Tensor) -> Tensor:
-        """What the linear layer takes."""
+        """Standardise embeddings, as the linear layer takes them."""
         return (embeddings - self.mean) / self.std
 
     def forward(self, embeddings: Tensor) -> Tensor:
-        """Logits ``[records, classes]``."""
+        """Classify embeddings ``[records, n_inputs]``; returns logits ``[records, classes]``."""
         logits: Tensor = self.linear(self.standardised(embeddings))
         return logits
 
     def probabilities(self, logits: Tensor) -> NDArray[np.float32]:
-        """What logits say: of exclusive classes they add up to 1, of others each is a probability by itself."""
-        found: NDArray[np.float32] = (logits.softmax(dim=1) if self.exclusive else logits.sigmoid()).cpu().numpy()
-        return found
+        """Convert logits to probabilities ``[records, classes]``, which of exclusive classes add up to 1."""
+        values: NDArray[np.float32] = (logits.softmax(dim=1) if self.exclusive else logits.sigmoid()).cpu().numpy()
+        return values
 
 
 def save_head(folder: Path, head: Head, classes: Sequence[str]) -> None:
-    """Write a head and the names of its classes in column order."""
+    """Write a head and the names of its classes, in column order."""
     folder.mkdir(parents=True, exist_ok=True)
-    save_tensors(folder / "model.safetensors", head.state_dict())
-    form = {"classes": list(classes), "n_inputs": head.linear.in_features, "exclusive": head.exclusive}
-    content = {"lfbt_version": lfbt.__version__, **form}
-    write_json(folder / "config.json", content)
+    save_tensors(folder / _MODEL, head.state_dict())
+    HeadCard(lfbt.__version__, tuple(classes), head.linear.in_features, head.exclusive).save(folder)
 
 
 def load_head(folder: Path) -> tuple[Head, tuple[str, ...]]:
-    """The head in `folder` and its classes. Raises LfbtError when it is not whole."""
-    content = read_json(folder / "config.json")
-    try:
-        classes = tuple(content["classes"])
-        head = Head(int(content["n_inputs"]), len(classes), bool(content.get("exclusive", True)))
-    except (KeyError, TypeError, ValueError) as error:
-        raise LfbtError(f"{folder}: does not describe a classifier ({type(error).__name__}: {error})") from error
-    load_state(head, load_tensors(folder / "model.safetensors"), folder / "model.safetensors")
-    return head.eval(), classes
+    """Load a head in evaluation mode, and the names of its classes.
+
+    Raises LfbtError, naming the file, when one is missing, incomplete or corrupt.
+    """
+    card = HeadCard.load(folder)
+    head = Head(card.n_inputs, len(card.classes), card.exclusive)
+    load_state(head, load_tensors(folder / _MODEL), folder / _MODEL)
+    return head.eval(), card.classes

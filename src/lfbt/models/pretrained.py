@@ -1,100 +1,134 @@
-"""Encoder folders (config.json + model.safetensors), the authors' checkpoints, and whether a data set fits one."""
+"""Encoder folders (config.json + model.safetensors), and whether a data set fits an encoder."""
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-import lfbt
 from lfbt.data.dataset import Dataset
 from lfbt.errors import LfbtError
 from lfbt.models.authors import CHECKPOINT_KINDS, load_authors_checkpoint
-from lfbt.models.encoder import EncoderConfig, LeadEncoders, random_encoder
+from lfbt.models.config import CONFIG, MIN_SAMPLES, EncoderCard
+from lfbt.models.encoder import LeadEncoders, random_encoder
 from lfbt.runs.run_folder import ENCODER_FOLDER
-from lfbt.signal import Normalisation
-from lfbt.utils.json_files import read_json, write_json
 from lfbt.utils.tensors import load_state, load_tensors, save_tensors
 from lfbt.utils.validation import check_range
 
-CONFIG = "config.json"
+__all__ = ["CONFIG", "MODEL", "load_encoder", "load_history", "match", "save_encoder", "weights_hash"]
+
+#: The weights of an encoder folder.
 MODEL = "model.safetensors"
 
 
 def save_encoder(folder: Path, encoder: LeadEncoders, history: Mapping[str, Any]) -> None:
-    """Write an encoder folder: all that is needed to use it, and in `history` how it came to be."""
+    """Write an encoder folder, which holds all that is needed to use the encoder.
+
+    Parameters
+    ----------
+    folder : Path
+        Created where it is not there; an encoder in it is replaced.
+    encoder : LeadEncoders
+        Its weights and its config are written.
+    history : mapping
+        How the encoder was trained, for the record; written as JSON.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     save_tensors(folder / MODEL, encoder.state_dict())
-    config = dataclasses.asdict(encoder.config) | {"n_features": encoder.config.n_features}
-    write_json(folder / CONFIG, {"lfbt_version": lfbt.__version__, **config, "history": dict(history)})
+    EncoderCard.create(encoder.config, history).save(folder)
 
 
 def weights_hash(encoder: LeadEncoders) -> str:
     """SHA-256 of the encoder's tensors."""
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for tensor in encoder.state_dict().values():
-        found.update(tensor.cpu().numpy().tobytes())
-    return found.hexdigest()
+        digest.update(tensor.cpu().numpy().tobytes())
+    return digest.hexdigest()
 
 
-def load_encoder(path: Path) -> LeadEncoders:
-    """The encoder at `path`, in evaluation mode on the CPU: a run folder, an encoder folder or an authors' ``.pth``.
+def load_encoder(path: str | Path) -> LeadEncoders:
+    """Load an encoder. No code that is pickled in a ``.pth`` file is executed.
 
-    Nothing that is pickled in a ``.pth`` file is executed. Raises LfbtError for anything else.
+    Parameters
+    ----------
+    path : str or Path
+        A run folder, an encoder folder, or a ``.pth`` file of the LFBT authors.
+
+    Returns
+    -------
+    LeadEncoders
+        In evaluation mode, on the CPU.
+
+    Raises
+    ------
+    LfbtError
+        For anything else, and for files that are incomplete, corrupt or do not fit each other.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from lfbt.models.encoder import EncoderConfig, random_encoder
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     encoder = random_encoder(EncoderConfig(("II", "V1"), sampling_rate=6.4, n_samples=64), seed=0)
+    ...     save_encoder(Path(folder), encoder, {"method": "random"})
+    ...     load_encoder(folder).config.leads, load_history(folder)
+    (('II', 'V1'), {'method': 'random'})
     """
+    path = Path(path)
     if path.is_file():
         return load_authors_checkpoint(path).eval()
-    folder = path / ENCODER_FOLDER if (path / ENCODER_FOLDER).is_dir() else path
+    folder = _encoder_folder(path)
     if not (folder / CONFIG).is_file():
-        raise LfbtError(f"checkpoint: {path} is none; give {CHECKPOINT_KINDS}")
-    content = read_json(folder / CONFIG)
-    encoder = random_encoder(_config(content, folder / CONFIG), seed=0)
+        raise LfbtError(f"checkpoint: {path} is not an encoder; give {CHECKPOINT_KINDS}")
+    encoder = random_encoder(EncoderCard.load(folder).config, seed=0)
     load_state(encoder, load_tensors(folder / MODEL), folder / MODEL)
     return encoder.eval()
 
 
-def load_history(path: Path) -> dict[str, Any]:
-    """How the encoder at `path` came to be, as `save_encoder` was told; empty for the authors' files."""
-    if path.is_file():
-        return {"file": path.name}
-    folder = path / ENCODER_FOLDER if (path / ENCODER_FOLDER).is_dir() else path
-    return dict(read_json(folder / CONFIG).get("history", {}))
+def load_history(path: str | Path) -> dict[str, Any]:
+    """Load how the encoder at `path` was trained, as given to `save_encoder`; of an authors' file its name."""
+    path = Path(path)
+    return {"file": path.name} if path.is_file() else EncoderCard.load(_encoder_folder(path)).history
 
 
-def _config(content: Mapping[str, Any], path: Path) -> EncoderConfig:
-    try:
-        config = EncoderConfig(
-            leads=tuple(str(lead) for lead in content["leads"]),
-            sampling_rate=float(content["sampling_rate"]),
-            n_samples=int(content["n_samples"]),
-            normalisation=content["normalisation"],
-            width=float(content["width"]),
-        )
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise LfbtError(f"{path}: does not describe an encoder ({type(error).__name__}: {error})") from error
-    check_range(f"{path}: sampling_rate", config.sampling_rate, "(0, inf)")
-    if config.normalisation not in get_args(Normalisation):
-        raise LfbtError(
-            f"{path}: normalisation {config.normalisation!r} is not one of {', '.join(get_args(Normalisation))}"
-        )
-    return config
+def _encoder_folder(path: Path) -> Path:
+    """The encoder of a run folder, or `path` itself."""
+    return path / ENCODER_FOLDER if (path / ENCODER_FOLDER).is_dir() else path
 
 
 def match(
     encoder: LeadEncoders, dataset: Dataset, leads: Sequence[str] = (), allow_mismatch: bool = False
 ) -> tuple[LeadEncoders, Dataset]:
-    """`encoder` and `dataset` of the same leads, by name, ready to be used together.
+    """Match an encoder and a data set: the same leads in the same order, sampling rate and number of samples.
 
-    `leads`, if given, are taken from both; every lead has an encoder of its own, so none is retrained. Raises
-    LfbtError, naming both sides, when leads, their order, sampling rate or samples differ, unless `allow_mismatch`;
-    the number of leads must agree even then.
+    Parameters
+    ----------
+    encoder : LeadEncoders
+        Not changed.
+    dataset : Dataset
+        Not changed.
+    leads : sequence of str
+        Leads to select from both, by name. Every lead has an encoder of its own, so nothing is retrained.
+    allow_mismatch : bool
+        Accept what differs, but for the number of leads.
+
+    Returns
+    -------
+    tuple of LeadEncoders and Dataset
+        Ready to be used together.
+
+    Raises
+    ------
+    LfbtError
+        When the two do not fit; it names what differs, on both sides.
     """
     if leads:
         encoder, dataset = encoder.select_leads(leads), dataset.select_leads(leads)
-    check_range(f"{dataset.folder}: samples", dataset.n_samples, "[32, inf)", "the encoder halves them five times")
+    check_range(
+        f"{dataset.folder}: samples", dataset.n_samples, f"[{MIN_SAMPLES}, inf)", "the encoder halves them five times"
+    )
     config = encoder.config
     differences = []
     if dataset.leads != config.leads:

@@ -1,4 +1,4 @@
-"""The per-lead projectors."""
+"""The projectors: a multilayer perceptron for each lead, used in pretraining only."""
 
 from __future__ import annotations
 
@@ -14,18 +14,49 @@ from lfbt.utils.tensors import to_full_precision
 
 
 class Projectors(nn.Module):
-    """One projector a lead: features ``[..., B, leads, F]`` → projections ``[..., B, leads, D]``.
+    """One projector a lead, weights not shared.
 
-    Linear layers without bias, batch normalisation and ReLU between them, batch normalisation without affine
-    parameters at the end, unless they are not `standardised`. Batch statistics are always those of the batch, of each
-    view by itself: projectors are used in training only. With `shared_statistics` the batch is that of all processes,
-    of which each has a part.
+    Linear layers without bias, batch normalisation and ReLU between them, and batch normalisation without affine
+    parameters at the end. Batch statistics are always those of the current batch, of each view by itself: there are no
+    running statistics.
+
+    Parameters
+    ----------
+    n_leads : int
+        Number of leads L.
+    n_features : int
+        Features of a lead that go in.
+    sizes : sequence of int
+        Output sizes of the linear layers; the last is the projection width D.
+    standardised : bool
+        Standardise the projections over the batch, as the LFBT loss needs them.
+    sync_batch_norm : bool
+        Take batch statistics over the records of all processes of PyTorch's default process group, each of which has a
+        part of the batch.
+
+    Notes
+    -----
+    The options cannot be changed afterwards, and do not affect the state dict.
+
+    Examples
+    --------
+    >>> projectors = Projectors(n_leads=2, n_features=64, sizes=(16, 8))
+    >>> projectors(torch.randn(5, 2, 64)).shape
+    torch.Size([5, 2, 8])
     """
 
-    def __init__(self, n_leads: int, n_features: int, sizes: Sequence[int], standardised: bool = True) -> None:
+    def __init__(
+        self,
+        n_leads: int,
+        n_features: int,
+        sizes: Sequence[int],
+        *,
+        standardised: bool = True,
+        sync_batch_norm: bool = False,
+    ) -> None:
         super().__init__()
-        self.shared_statistics = False
         self.standardised = standardised
+        self.sync_batch_norm = sync_batch_norm
         ins = [n_features, *sizes[:-1]]
         layers = [
             [nn.Linear(n_in, n_out, bias=False) for _ in range(n_leads)] for n_in, n_out in zip(ins, sizes, strict=True)
@@ -33,30 +64,40 @@ class Projectors(nn.Module):
         self.projectors = nn.ModuleList(Projector(linears, standardised) for linears in zip(*layers, strict=True))
 
     def forward(self, features: Tensor) -> Tensor:
-        """Projections ``[..., B, leads, D]`` in single precision at least, where ... is nothing or views."""
+        """Project features.
+
+        Parameters
+        ----------
+        features : Tensor
+            ``[records, leads, features]`` or ``[views, records, leads, features]``.
+
+        Returns
+        -------
+        Tensor
+            ``[records, leads, D]`` or ``[views, records, leads, D]``, in single precision at least.
+        """
         leads = features.unbind(-2)
-        if self.shared_statistics:
-            return self._in_step(leads)
+        if self.sync_batch_norm:
+            return self._layer_by_layer(leads)
         return torch.stack([projector(x) for projector, x in zip(self.projectors, leads, strict=True)], dim=-2)
 
-    def _in_step(self, leads: Sequence[Tensor]) -> Tensor:
-        """The projections, all leads at the same layer: what its statistics need is sent at once."""
+    def _layer_by_layer(self, leads: Sequence[Tensor]) -> Tensor:
+        """Project with all leads at the same layer, so that their statistics are reduced over processes together."""
         projectors: list[Any] = list(self.projectors)
         last = len(projectors[0].linears) - 1
         for i in range(last + 1):
-            # ..., B leads·D
-            outputs = [projector.linears[i](x) for projector, x in zip(projectors, leads, strict=True)]
+            outputs = [projector.linears[i](x) for projector, x in zip(projectors, leads, strict=True)]  # [V] B D
             if i == last and not self.standardised:
                 return to_full_precision(torch.stack(outputs, dim=-2))
             affine = [] if i == last else [[one.scales[i] for one in projectors], [one.shifts[i] for one in projectors]]
             scale, shift = map(torch.cat, affine) if affine else (None, None)
-            x = _standardise(torch.cat(outputs, dim=-1), scale, shift, shared=True)
+            x = _standardise(torch.cat(outputs, dim=-1), scale, shift, sync=True)  # [V] B L·D
             leads = (x if i == last else F.relu(x)).chunk(len(projectors), dim=-1)
         return torch.stack(list(leads), dim=-2)
 
 
 class Projector(nn.Module):
-    """The projector of one lead: features ``[..., B, F]`` → projections ``[..., B, D]``."""
+    """The projector of one lead: features ``[..., B, features]`` → projections ``[..., B, D]``."""
 
     def __init__(self, linears: Sequence[nn.Linear], standardised: bool = True) -> None:
         super().__init__()
@@ -67,7 +108,7 @@ class Projector(nn.Module):
         self.shifts = nn.ParameterList(nn.Parameter(torch.zeros(n)) for n in widths)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Projections ``[..., B, D]``."""
+        """Project the features of the lead."""
         x = features
         for linear, scale, shift in zip(self.linears, self.scales, self.shifts, strict=False):
             x = F.relu(_standardise(linear(x), scale, shift), inplace=True)
@@ -75,16 +116,16 @@ class Projector(nn.Module):
         return _standardise(x) if self.standardised else to_full_precision(x)
 
 
-def _standardise(x: Tensor, scale: Tensor | None = None, shift: Tensor | None = None, shared: bool = False) -> Tensor:
+def _standardise(x: Tensor, scale: Tensor | None = None, shift: Tensor | None = None, sync: bool = False) -> Tensor:
     """Batch normalisation of ``[..., B, D]`` with the batch's own statistics, of each view by itself.
 
-    In single precision at least: the loss is made of what comes out.
+    In single precision at least, since the loss is computed from the result.
     """
 
-    def of(view: Tensor) -> Tensor:
-        if shared:
+    def normalise(view: Tensor) -> Tensor:
+        if sync:
             return sync_batch_norm(view, None, None, scale, shift)
         return F.batch_norm(view, None, None, scale, shift, training=True)
 
     x = to_full_precision(x)
-    return of(x) if x.ndim == 2 else torch.stack([of(view) for view in x.unbind()])
+    return normalise(x) if x.ndim == 2 else torch.stack([normalise(view) for view in x.unbind()])

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from lfbt.errors import LfbtError
+from lfbt.models.config import EncoderCard
 from lfbt.runs.history import HISTORY, PretrainingEpoch, read_history
 from lfbt.runs.predictions import PREDICTIONS
 from lfbt.runs.results import RESULTS, Results
 from lfbt.runs.run_folder import ENCODER_FOLDER, TABLE, is_running
 from lfbt.runs.settings import SETTINGS, RunSettings
 from lfbt.utils.figures import ABSENT, format_figure
-from lfbt.utils.json_files import read_json
 from lfbt.utils.settings import Affects, names_affecting
 from lfbt.utils.tables import as_text
 
@@ -122,8 +122,8 @@ def _summarise_pretraining(folder: Path, run: RunSettings) -> RunSummary:
 def _epochs_saved(folder: Path) -> int | None:
     """Epochs of the encoder as it was last saved."""
     try:
-        epochs: int | None = read_json(folder / ENCODER_FOLDER / "config.json")["history"]["epochs_done"]
-    except (LfbtError, KeyError, TypeError):
+        epochs: int | None = EncoderCard.load(folder / ENCODER_FOLDER).history.get("epochs_done")
+    except LfbtError:
         return None
     return epochs
 

@@ -154,6 +154,7 @@ def create_train_state(
     seed: int = 0,
     device: torch.device | str = "cpu",
     standardised: bool = True,
+    *,
     low_memory: bool = False,
     sync_batch_norm: bool = False,
 ) -> TrainState:
@@ -179,11 +180,16 @@ def create_train_state(
         Normalise with the statistics of the batch over all processes.
     """
     with seeded(seed):
-        model = PretrainingModel(
-            LeadEncoders(config), Projectors(len(config.leads), config.n_features, projector, standardised)
-        ).to(device)  # fmt: skip
-    model.encoder.low_memory = low_memory
-    model.encoder.shared_statistics = model.projectors.shared_statistics = sync_batch_norm
+        # The encoders are drawn first, then the projectors: the same seed gives the same weights.
+        encoder = LeadEncoders(config, low_memory=low_memory, sync_batch_norm=sync_batch_norm)
+        projectors = Projectors(
+            len(config.leads),
+            config.n_features,
+            projector,
+            standardised=standardised,
+            sync_batch_norm=sync_batch_norm,
+        )
+    model = PretrainingModel(encoder, projectors).to(device)
     weights = [parameter for parameter in model.parameters() if parameter.ndim > 1]
     others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
     groups: list[dict[str, Any]] = [{"params": weights}, {"params": others, "weight_decay": 0.0}]

@@ -1,6 +1,6 @@
-"""What processes that learn together tell each other: sums, rows, and the statistics of the batch that they share.
+"""Collectives for data-parallel training: sums, rows, and batch statistics over all processes.
 
-All of them call the same functions in the same order. PyTorch's default process group must have been set up.
+All processes call the same functions in the same order, and PyTorch's default process group is set up before.
 """
 
 from __future__ import annotations
@@ -15,20 +15,25 @@ from torch import Tensor, nn
 
 
 def shard_sizes(n_records: int, n_processes: int) -> list[int]:
-    """How many of `n_records` each process has: alike to one record, the larger parts first."""
+    """Divide records among processes: sizes that differ by one at most, the larger ones first.
+
+    Examples
+    --------
+    >>> shard_sizes(7, 3)
+    [3, 2, 2]
+    """
     return [n_records // n_processes + (rank < n_records % n_processes) for rank in range(n_processes)]
 
 
 def all_reduce_sum(tensor: Tensor) -> Tensor:
-    """`tensor` with the sum over all processes in its place."""
+    """Replace `tensor` by its sum over all processes, in place."""
     dist.all_reduce(tensor)
     return tensor
 
 
 def all_gather_rows(tensor: Tensor, sizes: Sequence[int]) -> Tensor:
-    """The rows of all processes, in order of these, where each has as many as `sizes` says. No gradient passes."""
-    most = max(sizes)
-    own = tensor.new_zeros(most, *tensor.shape[1:])
+    """Gather the rows of all processes in the order of ranks, `sizes` of each. The result has no gradient."""
+    own = tensor.new_zeros(max(sizes), *tensor.shape[1:])
     own[: len(tensor)] = tensor
     parts = [torch.empty_like(own) for _ in sizes]
     dist.all_gather(parts, own)
@@ -36,13 +41,13 @@ def all_gather_rows(tensor: Tensor, sizes: Sequence[int]) -> Tensor:
 
 
 def moment_sums(n_values: int, mean: Tensor, variance: Tensor) -> Tensor:
-    """What has to be added up for the moments of a batch in several processes: ``[1 + 2 channels]``, double."""
+    """Number, sums and sums of squares of values, to be reduced over processes: ``[1 + 2 channels]``, double."""
     mean, variance = mean.double(), variance.double()
     return torch.cat([mean.new_full((1,), n_values), n_values * mean, n_values * (variance + mean.square())])
 
 
 def moments_of(sums: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Number of values, means and biased variances of the channels, from `moment_sums` that were added up."""
+    """Number of values, means and biased variances of the channels, from reduced `moment_sums`."""
     n_values, (mean, square) = sums[0], (sums[1:] / sums[0]).chunk(2)
     return n_values, mean, (square - mean.square()).clamp(min=0)
 
@@ -56,14 +61,29 @@ def sync_batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
-    """`F.batch_norm` in training, with the statistics of the records ``[records, channels, …]`` of all processes.
+    """Batch normalisation in training, as `F.batch_norm`, with statistics over the records of all processes.
 
-    A gradient of `scale` or `shift` is the part of it that the process's own records have. On a GPU it is PyTorch's
-    SyncBatchNorm, which has no form for a CPU.
+    On a GPU it is PyTorch's SyncBatchNorm, which does not run on a CPU.
+
+    Parameters
+    ----------
+    x : Tensor
+        The process's own records ``[records, channels, …]``.
+    running_mean, running_var : Tensor or None
+        ``[channels]``, updated in place.
+    scale, shift : Tensor or None
+        ``[channels]``; their gradients are those of the process's own records.
+    momentum, eps : float
+        As in `F.batch_norm`.
+
+    Returns
+    -------
+    Tensor
+        As `x`, normalised.
     """
     if x.device.type == "cuda":
         return _by_pytorch(x, running_mean, running_var, scale, shift, momentum, eps)
-    normalised, n_values, mean, variance = _SharedStandardise.apply(x, eps)  # type: ignore[no-untyped-call]
+    normalised, n_values, mean, variance = _SyncStandardise.apply(x, eps)  # type: ignore[no-untyped-call]
     if running_mean is not None and running_var is not None:
         with torch.no_grad():
             unbiased = variance * (n_values / (n_values - 1))
@@ -94,11 +114,11 @@ def _by_pytorch(
 
 @functools.cache
 def _sync_batch_norm(channels: int, eps: float, momentum: float, affine: bool, tracked: bool) -> nn.SyncBatchNorm:
-    """A module without tensors of its own."""
+    """PyTorch's module, without tensors of its own."""
     return nn.SyncBatchNorm(channels, eps, momentum, affine, tracked, device="meta").train()
 
 
-class _SharedStandardise(torch.autograd.Function):
+class _SyncStandardise(torch.autograd.Function):
     """Zero mean and unit variance of each channel over all processes; also number of values, means and variances."""
 
     @staticmethod
@@ -133,13 +153,16 @@ def _of_channels(values: Tensor, x: Tensor) -> Tensor:
 
 
 def broadcast_buffers(module: nn.Module) -> None:
-    """Give every process the main one's buffers, such as running statistics that are each process's own."""
+    """Overwrite every process's buffers, such as running statistics, with the main one's."""
     for buffer in module.buffers():
         dist.broadcast(buffer, 0)
 
 
 def gather_batch(z1: Tensor, z2: Tensor, sizes: Sequence[int] | None) -> tuple[Tensor, Tensor]:
-    """The projections of all processes, of which the process's own have a gradient."""
+    """Gather the projections ``[B, leads, D]`` of all processes; a gradient flows to the process's own rows only.
+
+    sizes: number of records of each process; None where there is one, whose projections are returned as they are.
+    """
     if sizes is None:
         return z1, z2
     own = torch.stack([z1, z2], dim=1)

@@ -1,4 +1,4 @@
-"""The device that a command computes on."""
+"""The device to compute on, and the memory used."""
 
 from __future__ import annotations
 
@@ -11,7 +11,28 @@ from lfbt.errors import LfbtError
 
 
 def resolve_device(name: str) -> torch.device:
-    """The device called `name`; ``auto`` is the GPU if there is one. Raises LfbtError for one that is not there."""
+    """Resolve the name of a device.
+
+    Parameters
+    ----------
+    name : str
+        ``auto`` (the GPU if there is one), ``cpu``, ``cuda`` or ``cuda:1``.
+
+    Returns
+    -------
+    torch.device
+        Which can be used.
+
+    Raises
+    ------
+    LfbtError
+        For a device that is absent or not supported.
+
+    Examples
+    --------
+    >>> resolve_device("cpu")
+    device(type='cpu')
+    """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -27,7 +48,7 @@ def resolve_device(name: str) -> torch.device:
 
 
 def peak_memory_gb(device: torch.device) -> float:
-    """The most memory that this process has had so far, on the device or, without a GPU, at all."""
+    """Peak memory of this process in GB: on the device if it is a GPU, resident memory otherwise."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e9
     unit = 1 if sys.platform == "darwin" else 1024

@@ -1,4 +1,4 @@
-"""How this process treats memory that it has done with."""
+"""The process's use of freed memory."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ _LARGE, _LARGE_OF_OLD = 1 << 30, 1 << 25
 
 
 def keep_freed_memory() -> None:
-    """Use freed memory again instead of giving it back to the system.
+    """Keep freed memory for the next allocation instead of returning it to the system.
 
-    For a process that runs one command: a step of training frees gigabytes that the next one needs again, and the
-    system takes as long to hand them out, zeroed page by page, as the arithmetic. Without the GNU C library it does
-    nothing.
+    For a process that runs one command: a training step frees gigabytes that the next one needs again, and getting
+    them from the system, zeroed page by page, takes as long as the arithmetic. Does nothing without the GNU C library.
     """
     try:
         set_option = ctypes.CDLL(None).mallopt

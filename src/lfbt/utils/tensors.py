@@ -1,4 +1,4 @@
-"""Tensors: their files, precision and seeded initialisation."""
+"""Tensors: safetensors files, precision and seeded initialisation."""
 
 from __future__ import annotations
 
@@ -16,24 +16,33 @@ from lfbt.utils.files import atomic_file, write_error
 
 
 def to_full_precision(x: Tensor) -> Tensor:
-    """`x` in single precision, where it is in half of it."""
+    """Convert half precision to single; other tensors are returned as they are."""
     return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
 
 
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Weights drawn inside follow from `seed`; PyTorch's own generator is left as it was."""
+    """Seed PyTorch's generator for CPU tensors inside the block, and restore its state afterwards.
+
+    Examples
+    --------
+    >>> with seeded(0):
+    ...     first = torch.rand(3)
+    >>> with seeded(0):
+    ...     print(torch.equal(first, torch.rand(3)))
+    True
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
-    """Write `tensors` as safetensors, whole or not at all. Raises LfbtError where the disk does not take them."""
+    """Write tensors as a safetensors file, complete or not at all. Raises LfbtError where the disk refuses it."""
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with atomic_file(path) as partial:
         partial.touch()
-        mode = partial.stat().st_mode  # safetensors leaves it to the owner alone
+        mode = partial.stat().st_mode  # safetensors would let only the owner read it
         try:
             save_file(contiguous, partial, None if metadata is None else dict(metadata))
         except SafetensorError as error:
@@ -42,20 +51,20 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors in a safetensors file. Raises LfbtError when there is none or it is cut short."""
+    """Read a safetensors file. Raises LfbtError when it is missing, incomplete or something else."""
     if not path.is_file():
         raise LfbtError(f"{path}: is not there")
     try:
         tensors: dict[str, Tensor] = load_file(path)
     except (SafetensorError, OSError) as error:
         raise LfbtError(
-            f"{path}: is no whole safetensors file ({error}); it was cut short or is something else"
+            f"{path}: is not a complete safetensors file ({error}); it was cut short or is something else"
         ) from error
     return tensors
 
 
 def load_state(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Load `tensors` into `module`. Raises LfbtError, naming the file, when names or shapes differ."""
+    """Load tensors into a module. Raises LfbtError, naming the file `path`, when names or shapes differ."""
     try:
         module.load_state_dict(dict(tensors))
     except RuntimeError as error:

@@ -9,7 +9,7 @@ from tests.helpers_model import layers_of, literal_encoder
 from torch import nn
 
 from lfbt.errors import LfbtError
-from lfbt.models.cpu import layer_ops as kernels
+from lfbt.models.cpu import layer_ops
 from lfbt.models.encoder import EncoderConfig, LeadEncoders, random_encoder
 
 CONFIG = EncoderConfig(("II", "V1", "V6"), sampling_rate=6.4, n_samples=64)
@@ -20,11 +20,10 @@ def random(*shape, seed=0):
 
 
 def encoder_in_training(low_memory=False, config=CONFIG):
-    encoder = random_encoder(config, 3).double().train()
+    encoder = random_encoder(config, 3, low_memory=low_memory).double().train()
     for i, parameter in enumerate(encoder.parameters()):
         if parameter.ndim == 1:
             parameter.data = 0.5 * random(*parameter.shape, seed=i) + 0.7
-    encoder.low_memory = low_memory
     return encoder
 
 
@@ -46,10 +45,10 @@ def _three_threads():
 @pytest.mark.parametrize("compiled", [True, False])
 @pytest.mark.parametrize("low_memory", [True, False])
 @pytest.mark.parametrize("n_samples", [32, 64, 77])
-def test_two_views_equal_plain_layers(n_samples, low_memory, compiled, monkeypatch):
+def test_encode_in_training_equals_plain_layers_for_two_views(n_samples, low_memory, compiled, monkeypatch):
     """Features, gradients of all parameters, and running statistics brought up to date once for each view."""
     if not compiled:
-        monkeypatch.setattr(kernels, "has_numba", lambda: False)
+        monkeypatch.setattr(layer_ops, "has_numba", lambda: False)
     encoder = encoder_in_training(low_memory)
     stacks = [literal_encoder(lead) for lead in encoder.encoders.values()]
     views, target = random(2, 5, 3, n_samples), random(2, 5, 3, 64, seed=1)
@@ -72,7 +71,7 @@ def test_two_views_equal_plain_layers(n_samples, low_memory, compiled, monkeypat
 
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("with_views", [True, False])
-def test_grouped_and_fused_agree(training, with_views):
+def test_fused_and_grouped_features_agree(training, with_views):
     """The grouped form is what a GPU uses, and what the gradient of signals or of a frozen encoder needs."""
     one, other = (encoder_in_training() for _ in range(2))
     views, target = random(2, 5, 3, 77), random(2, 5, 3, 64, seed=1)
@@ -93,12 +92,11 @@ def test_grouped_and_fused_agree(training, with_views):
     torch.testing.assert_close(features, expected, rtol=1e-9, atol=1e-11)
 
 
-def test_low_memory_gives_the_same_bits():
+def test_encode_in_training_with_low_memory_gives_the_same_bits():
     """With several threads a convolution's sums over records are split otherwise, so the last digits differ."""
     results = []
     for low_memory in (False, True):
-        encoder = random_encoder(CONFIG, 3).train()
-        encoder.low_memory = low_memory
+        encoder = random_encoder(CONFIG, 3, low_memory=low_memory).train()
         features = learn(encoder, random(2, 5, 3, 64).float(), random(2, 5, 3, 64, seed=1).float())
         results.append([features, *(p.grad for p in encoder.parameters()), *encoder.buffers()])
     for one, other in zip(*results, strict=True):
@@ -106,7 +104,7 @@ def test_low_memory_gives_the_same_bits():
 
 
 @pytest.mark.usefixtures("_three_threads")
-def test_the_number_of_threads_does_not_change_a_bit():
+def test_encode_in_training_does_not_depend_on_the_number_of_threads():
     """Each lead of each view is one thread's."""
     views, target = random(2, 5, 3, 64).float(), random(2, 5, 3, 64, seed=1).float()
     results = []
@@ -121,7 +119,7 @@ def test_the_number_of_threads_does_not_change_a_bit():
 
 
 @pytest.mark.usefixtures("_three_threads")
-def test_threads_end_and_their_number_is_left_alone():
+def test_parallel_map_ends_its_threads_and_leaves_their_number_alone():
     before = threading.active_count()
     encoder = encoder_in_training()
     learn(encoder, random(2, 5, 3, 64), random(2, 5, 3, 64, seed=1))
@@ -135,7 +133,7 @@ def test_threads_end_and_their_number_is_left_alone():
 
 
 @pytest.mark.usefixtures("_three_threads")
-def test_an_error_in_a_lead_is_raised_and_threads_end():
+def test_parallel_map_raises_the_error_of_a_lead_and_ends_its_threads():
     before = threading.active_count()
     encoder = encoder_in_training()
     with pytest.raises(RuntimeError, match="scalar type"):
@@ -144,7 +142,7 @@ def test_an_error_in_a_lead_is_raised_and_threads_end():
     assert torch.get_num_threads() == 3
 
 
-def test_without_gradient_statistics_are_brought_up_to_date_all_the_same():
+def test_encode_in_training_without_gradient_updates_statistics():
     """As the estimate of batch-norm statistics needs it."""
     encoder = encoder_in_training()
     with torch.no_grad():
@@ -162,7 +160,7 @@ def encode_node(features):
     return node
 
 
-def test_what_is_kept_for_the_backward_pass():
+def test_encode_in_training_keeps_outputs_or_with_low_memory_signals_only():
     """Each convolution's output and the signals, little else; with low memory the signals."""
     values = {}
     for low_memory in (False, True):
@@ -177,7 +175,7 @@ def test_what_is_kept_for_the_backward_pass():
     assert values == {False: signals + statistics + outputs, True: signals + statistics}
 
 
-def test_the_graph_is_freed_with_the_features():
+def test_encode_in_training_frees_its_graph_with_the_features():
     encoder = encoder_in_training()
     gc.collect()
     before = sum(issubclass(type(one), torch.Tensor) for one in gc.get_objects())
@@ -188,7 +186,7 @@ def test_the_graph_is_freed_with_the_features():
     assert sum(issubclass(type(one), torch.Tensor) for one in gc.get_objects()) == before
 
 
-def test_a_second_derivative_is_refused():
+def test_encode_in_training_refuses_a_second_derivative():
     encoder = encoder_in_training()
     features = encoder(random(5, 3, 64))
     weight = encoder.get_parameter("encoders.II.convolutions.0.weight")
@@ -197,7 +195,7 @@ def test_a_second_derivative_is_refused():
         first.sum().backward()
 
 
-def test_part_of_the_parameters_may_be_frozen():
+def test_encode_in_training_gives_frozen_parameters_no_gradient():
     encoder, whole = encoder_in_training(), encoder_in_training()
     views, target = random(2, 5, 3, 64), random(2, 5, 3, 64, seed=1)
     encoder.encoders["V1"].requires_grad_(False)
@@ -210,14 +208,14 @@ def test_part_of_the_parameters_may_be_frozen():
 
 
 @pytest.mark.usefixtures("_three_threads")
-def test_one_lead_has_all_threads():
+def test_parallel_map_of_one_lead_leaves_it_all_threads():
     encoder = LeadEncoders(EncoderConfig(("II",), 6.4, 64)).train()
     encoder(torch.zeros(4, 1, 64))
     assert torch.get_num_threads() == 3
 
 
 @pytest.mark.usefixtures("_three_threads")
-def test_fewer_threads_backward_than_forward_end():
+def test_encode_in_training_takes_other_numbers_of_threads_backward():
     """With three threads forward and one backward, and the other way round."""
     expected, target = encoder_in_training(), random(2, 5, 3, 64, seed=1)
     learn(expected, random(2, 5, 3, 64), target)
@@ -232,7 +230,7 @@ def test_fewer_threads_backward_than_forward_end():
 
 
 @pytest.mark.usefixtures("_three_threads")
-def test_a_thread_that_cannot_start_is_an_error_and_no_wait(monkeypatch):
+def test_start_pool_raises_when_a_thread_cannot_start(monkeypatch):
     before, start, started = threading.active_count(), threading.Thread.start, []
 
     def second_fails(thread):
@@ -251,7 +249,7 @@ def test_a_thread_that_cannot_start_is_an_error_and_no_wait(monkeypatch):
 @pytest.mark.filterwarnings("ignore:TF32 acceleration on top of oneDNN")
 @pytest.mark.parametrize("onednn", [True, False])
 @pytest.mark.parametrize("n_records", [1, 2, 16])
-def test_single_precision_and_other_convolutions(n_records, onednn):
+def test_encode_in_training_takes_other_implementations_of_convolutions(n_records, onednn):
     """Other implementations of the convolution return other layouts."""
     encoder, views = random_encoder(CONFIG, 3).train(), random(2, n_records, 3, 77)
     exact = random_encoder(CONFIG, 3).double().train()
@@ -263,8 +261,8 @@ def test_single_precision_and_other_convolutions(n_records, onednn):
 
 
 @pytest.mark.parametrize("width", [0.05, 0.3, 1.0])
-def test_other_widths(width):
-    """Channels that make no whole row, and more than one."""
+def test_encode_in_training_takes_other_widths(width):
+    """Channels that do not fill a row, and more than one."""
     config = EncoderConfig(("II", "V1"), 6.4, 64, width=width)
     encoder, other = (encoder_in_training(config=config) for _ in range(2))
     views, target = random(2, 3, 2, 64), random(2, 3, 2, config.n_features, seed=1)
@@ -275,7 +273,7 @@ def test_other_widths(width):
         torch.testing.assert_close(own.grad, theirs.grad, rtol=1e-7, atol=1e-8)
 
 
-def test_plain_averages_over_several_views():
+def test_running_statistics_without_momentum_are_averages_over_views():
     """Without momentum the running statistics are the mean over all batches."""
     encoder = encoder_in_training()
     norm = encoder.get_submodule("encoders.V1.norms.3")
@@ -296,6 +294,6 @@ def test_plain_averages_over_several_views():
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_too_few_samples_are_refused(training):
+def test_lead_encoders_refuse_signals_of_too_few_samples(training):
     with pytest.raises(LfbtError, match=r"signals: 31 samples are too few"), torch.no_grad():
         random_encoder(CONFIG, 0).train(training)(torch.zeros(2, 3, 31))

@@ -1,13 +1,13 @@
-"""How the compiled loops are made; what they compute is tested in test_kernels."""
+"""How the loops are compiled; what they compute is tested in test_layer_ops."""
 
 import numba
 import numpy as np
 import torch
 
-from lfbt.models.cpu import numba_ops as loops
+from lfbt.models.cpu import numba_ops
 
 
-def test_without_a_place_for_its_cache_a_loop_is_compiled_all_the_same(monkeypatch):
+def test_jit_compiles_without_a_folder_for_its_cache(monkeypatch):
     plain = numba.njit
 
     def no_locator(*args, **options):
@@ -22,15 +22,15 @@ def test_without_a_place_for_its_cache_a_loop_is_compiled_all_the_same(monkeypat
             values[i] *= 2
 
     values = np.arange(3.0)
-    loops._jit(double)(values)
+    numba_ops._jit(double)(values)
     np.testing.assert_array_equal(values, [0, 2, 4])
 
 
-def test_a_number_of_channels_is_compiled_once():
+def test_loops_are_compiled_once_for_a_number_of_channels():
     y = torch.zeros(2, 4, 8)
-    loops.moments(y)
-    before = loops._new_loops.cache_info()
-    loops.moments(y)
-    loops.activate(y, torch.ones(8), torch.zeros(8), pool=False)
-    after = loops._new_loops.cache_info()
+    numba_ops.moments(y)
+    before = numba_ops._compile_loops.cache_info()
+    numba_ops.moments(y)
+    numba_ops.activate(y, torch.ones(8), torch.zeros(8), pool=False)
+    after = numba_ops._compile_loops.cache_info()
     assert (after.misses, after.currsize) == (before.misses, before.currsize)

@@ -1,11 +1,13 @@
-"""The encoders of all leads at once on a CPU: several leads side by side, little kept, the same values and gradients.
+"""The encoders of all leads at once on a CPU: leads in parallel, few activations kept, the same values and gradients.
 
 A lead's encoder is a chain of convolutions in channels-last layout with the functions of `layer_ops` between them.
-Only what the convolutions return is kept for the backward pass; with `low_memory` nothing is, and a lead of a view is
-computed again when its turn comes, two at a time. While there are fewer threads than leads and views, each of these is
-computed by one thread, and values do not depend on the number of threads; more threads share in the convolutions.
-Where several processes share the batch, all leads are at the same layer at the same time, so that what its batch
-statistics need is added up over the processes at once.
+Only the convolutions' outputs are kept for the backward pass; with `low_memory` nothing is, and the leads of a view are
+computed again in the backward pass, two at a time. While there are fewer threads than leads and views, each of these is
+computed by one thread, and values do not depend on the number of threads; more threads share the convolutions. With
+batch statistics over several processes all leads are at the same layer at the same time, so that their sums are reduced
+together.
+
+Axes: V views, B records, L leads, T samples.
 """
 
 from __future__ import annotations
@@ -29,14 +31,14 @@ _LEADS_AT_ONCE = 2
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
-#: A computation that gives away sums over the process's own records and goes on with those over all records.
+#: A computation that yields local sums, and receives all-reduced ones.
 _Steps = Generator[Tensor, Tensor, _Result]
 
 
 class Layer(NamedTuple):
-    """A convolution's weight ``[out, in, 3]`` and bias, the batch normalisation after it, and whether to pool then.
+    """A convolution's weight ``[out, in, 3]`` and bias, the batch normalisation after it, and whether a pool follows.
 
-    Training leaves the bias out, since batch normalisation takes it away again; its gradient is zero.
+    Training leaves the bias out, since batch normalisation cancels it; its gradient is zero.
     """
 
     weight: Tensor
@@ -47,41 +49,39 @@ class Layer(NamedTuple):
     pool: bool
 
     def detached(self) -> Layer:
-        """The layer without a history."""
+        """The layer without a gradient graph."""
         return Layer(
             self.weight.detach(), self.bias.detach(), self.scale.detach(), self.shift.detach(), self.eps, self.pool
         )
 
     def parameters(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The tensors to be learned."""
+        """The trained tensors."""
         return self.weight, self.bias, self.scale, self.shift
 
 
+#: Mean and variance of every convolution's output.
 Statistics = Sequence[tuple[Tensor, Tensor]]
 
 
 def encode(signals: Tensor, leads: Sequence[Sequence[Layer]], statistics: Sequence[Statistics]) -> Tensor:
-    """Features ``[records, leads, features]`` of ``[records, leads, samples]``, without gradient.
+    """Features ``[records, leads, features]`` of ``[records, leads, samples]`` with given statistics, no gradient."""
 
-    statistics: mean and variance of every convolution's output, of each lead and layer.
-    """
-
-    def one(lead: int) -> Tensor:
+    def encode_lead(lead: int) -> Tensor:
         x = _samples(signals, lead)
         for layer, (mean, variance) in zip(leads[lead], statistics[lead], strict=True):
             scale, shift = _affine(layer, mean - layer.bias, variance)
             x = activate(_convolve(x, layer), scale, shift, layer.pool)
         return x.mean(dim=1)
 
-    with _side_by_side(_threads(signals), len(leads)) as each:
-        return torch.stack(each(one, range(len(leads))), dim=1)
+    with _parallel_map(_threads(signals), len(leads)) as parallel_map:
+        return torch.stack(parallel_map(encode_lead, range(len(leads))), dim=1)
 
 
-class InTraining(NamedTuple):
+class Encoded(NamedTuple):
     """Features ``[views, records, leads, features]``, and the batch statistics that they were computed with.
 
-    means, variances: ``[views, leads, channels of all layers]``, variances biased; n_records: how many records these
-    are of.
+    means, variances: ``[views, leads, channels of all layers]``, variances biased; n_records: number of records that
+    the statistics cover.
     """
 
     features: Tensor
@@ -91,16 +91,16 @@ class InTraining(NamedTuple):
 
 
 def encode_in_training(
-    views: Tensor, leads: Sequence[Sequence[Layer]], low_memory: bool = False, shared: bool = False
-) -> InTraining:
+    views: Tensor, leads: Sequence[Sequence[Layer]], low_memory: bool = False, sync_batch_norm: bool = False
+) -> Encoded:
     """Features of ``[views, records, leads, samples]`` with batch statistics; each view and lead has its own.
 
-    The features can be differentiated, once, with respect to the layers' parameters. `shared`: the batch is that of all
-    processes, of which each has a part; the gradients are then the parts of them that the own records have.
+    The features can be differentiated, once, with respect to the layers' parameters. With `sync_batch_norm` the
+    statistics cover the records of all processes, and the gradients are those of the process's own records.
     """
     parameters = [tensor for lead in leads for layer in lead for tensor in layer.parameters()]
-    found = _Encode.apply(views, leads, low_memory, shared, torch.is_grad_enabled(), *parameters)  # type: ignore[no-untyped-call]
-    return InTraining(*found)
+    with_gradient = torch.is_grad_enabled()
+    return Encoded(*_Encode.apply(views, leads, low_memory, sync_batch_norm, with_gradient, *parameters))  # type: ignore[no-untyped-call]
 
 
 class _Encode(torch.autograd.Function):
@@ -110,14 +110,14 @@ class _Encode(torch.autograd.Function):
         views: Tensor,
         leads: Sequence[Sequence[Layer]],
         low_memory: bool,
-        shared: bool,
+        sync_batch_norm: bool,
         with_gradient: bool,
         *_: Tensor,
     ) -> Any:
         leads = [[layer.detached() for layer in lead] for lead in leads]
         threads = min(_threads(views), _LEADS_AT_ONCE) if low_memory else _threads(views)
 
-        def one(task: tuple[int, int]) -> _Steps[tuple[list[Tensor], list[Tensor]]]:
+        def encode_task(task: tuple[int, int]) -> _Steps[tuple[list[Tensor], list[Tensor]]]:
             view, lead = task
             means: list[Tensor] = []
             variances: list[Tensor] = []
@@ -137,15 +137,17 @@ class _Encode(torch.autograd.Function):
             return [x.mean(dim=1), torch.cat(means), torch.cat(variances), n_records], outputs
 
         shape = (len(views), len(leads))
-        at_once = _LEADS_AT_ONCE if low_memory else len(views) * len(leads)
-        done = _each(one, _tasks(*shape), threads, at_once if shared else None)
+        at_once = None
+        if sync_batch_norm:
+            at_once = _LEADS_AT_ONCE if low_memory else len(views) * len(leads)
+        results = _run_tasks(encode_task, _tasks(*shape), threads, at_once)
         features, means, variances, n_records = (
-            torch.stack(of_tasks).unflatten(0, shape) for of_tasks in zip(*(found for found, _ in done), strict=True)
-        )
+            torch.stack(of_tasks).unflatten(0, shape) for of_tasks in zip(*(ends for ends, _ in results), strict=True)
+        )  # V L …
         n_records = n_records[0, 0].clone()
         if with_gradient:
-            ctx.leads, ctx.threads, ctx.at_once = leads, threads, at_once if shared else None
-            ctx.save_for_backward(views, means, variances, n_records, *(y for _, outputs in done for y in outputs))
+            ctx.leads, ctx.threads, ctx.at_once = leads, threads, at_once
+            ctx.save_for_backward(views, means, variances, n_records, *(y for _, outputs in results for y in outputs))
         biases = torch.stack([torch.cat([layer.bias for layer in lead]) for lead in leads])
         full_means = means + biases
         ctx.mark_non_differentiable(full_means, variances, n_records)
@@ -159,14 +161,14 @@ class _Encode(torch.autograd.Function):
         tasks, outputs = _tasks(len(views), len(leads)), iter(saved)
         kept = {(view, lead): list(itertools.islice(outputs, len(leads[lead]))) for view, lead in tasks}
 
-        def one(task: tuple[int, int]) -> _Steps[list[Tensor]]:
+        def differentiate(task: tuple[int, int]) -> _Steps[list[Tensor]]:
             view, lead = task
             widths = [len(layer.weight) for layer in leads[lead]]
             statistics = list(zip(means[task].split(widths), variances[task].split(widths), strict=True))
             signal, gradient = _samples(views[view], lead), d_features[view, :, lead]
             return _backward(signal, leads[lead], statistics, n_records, kept[task], gradient)
 
-        gradients = _each(one, tasks, ctx.threads, ctx.at_once)
+        gradients = _run_tasks(differentiate, tasks, ctx.threads, ctx.at_once)
         of_views = [list(itertools.chain(*gradients[i : i + len(leads)])) for i in range(0, len(gradients), len(leads))]
         return *[None] * 5, *(sum(parts[1:], parts[0]) for parts in zip(*of_views, strict=True))
 
@@ -218,18 +220,18 @@ def _affine(layer: Layer, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tenso
 
 
 def _samples(signals: Tensor, lead: int) -> Tensor:
-    """``[records, samples, 1]`` of one lead."""
+    """``[B, T, 1]`` of one lead of ``[B, L, T]``."""
     return signals[:, lead, :, None].contiguous()
 
 
 def _convolve(x: Tensor, layer: Layer) -> Tensor:
-    """The convolution along time of ``[records, samples, channels]``, without a bias."""
+    """The convolution along time of ``[B, T, channels]``, without a bias."""
     y = F.conv2d(_image(x), _kernel(layer), padding=(0, 1))
     return y.permute(0, 2, 3, 1).reshape(*x.shape[:2], -1).contiguous()
 
 
 def _convolve_backward(gradient: Tensor, x: Tensor, layer: Layer, of_input: bool) -> tuple[Tensor, Tensor]:
-    """The gradients of x, if asked for, and of the weight."""
+    """The gradients of x (with `of_input`; x itself otherwise) and of the weight."""
     stride, padding, dilation, output_padding = [1, 1], [0, 1], [1, 1], [0, 0]
     d_x, d_weight, _ = torch.ops.aten.convolution_backward(
         _image(gradient), _image(x), _kernel(layer), None, stride, padding, dilation, False, output_padding, 1,
@@ -239,7 +241,7 @@ def _convolve_backward(gradient: Tensor, x: Tensor, layer: Layer, of_input: bool
 
 
 def _image(x: Tensor) -> Tensor:
-    """``[records, samples, channels]`` as an image of height 1 in channels-last layout; no copy."""
+    """``[B, T, channels]`` as an image of height 1 in channels-last layout; no copy."""
     return x[:, None].permute(0, 3, 1, 2)
 
 
@@ -248,6 +250,7 @@ def _kernel(layer: Layer) -> Tensor:
 
 
 def _tasks(n_views: int, n_leads: int) -> list[tuple[int, int]]:
+    """All pairs of a view and a lead."""
     return list(itertools.product(range(n_views), range(n_leads)))
 
 
@@ -255,26 +258,27 @@ def _threads(signals: Tensor) -> int:
     return torch.get_num_threads() if signals.device.type == "cpu" else 1
 
 
-def _each(
+def _run_tasks(
     steps: Callable[[_Item], _Steps[_Result]], items: Sequence[_Item], threads: int, at_once: int | None
 ) -> list[_Result]:
-    """What the steps of each item come to, computed in at most `threads` threads.
+    """The results of the steps of each item, computed in at most `threads` threads.
 
-    With `at_once` the sums that they give away are added up over all processes, for so many items in step; without it
-    there is one process, in which each item goes its own way.
+    With `at_once` the sums that they yield are reduced over all processes, for that many items in lockstep; without it
+    there is one process, in which the items are independent.
     """
     if at_once is None:
-        with _side_by_side(threads, len(items)) as each:
-            return each(lambda item: _alone(steps(item)), items)
-    done: list[_Result] = []
+        with _parallel_map(threads, len(items)) as parallel_map:
+            return parallel_map(lambda item: _run_locally(steps(item)), items)
+    results: list[_Result] = []
     for start in range(0, len(items), at_once):
         group = [steps(item) for item in items[start : start + at_once]]
-        with _side_by_side(threads, len(group)) as each:
-            done += _in_step(group, each)
-    return done
+        with _parallel_map(threads, len(group)) as parallel_map:
+            results += _run_in_lockstep(group, parallel_map)
+    return results
 
 
-def _alone(steps: _Steps[_Result]) -> _Result:
+def _run_locally(steps: _Steps[_Result]) -> _Result:
+    """The result of an item whose sums are those of this process."""
     sums = next(steps)
     while True:
         try:
@@ -283,65 +287,65 @@ def _alone(steps: _Steps[_Result]) -> _Result:
             return end.value  # type: ignore[no-any-return]
 
 
-class _Ended(NamedTuple):
-    """What the steps of an item came to."""
+class _Finished(NamedTuple):
+    """The result of an item whose steps have ended."""
 
     result: Any
 
 
-def _in_step(group: Sequence[_Steps[Any]], each: Callable[..., list[Any]]) -> list[Any]:
-    """The results of items that have the same number of steps; all are at the same one."""
+def _run_in_lockstep(group: Sequence[_Steps[Any]], parallel_map: Callable[..., list[Any]]) -> list[Any]:
+    """The results of items of equally many steps; all are at the same one, and its sums are reduced together."""
 
-    def advance(place: tuple[_Steps[Any], Tensor | None]) -> Tensor | _Ended:
+    def advance(place: tuple[_Steps[Any], Tensor | None]) -> Tensor | _Finished:
         steps, sums = place
         try:
             return next(steps) if sums is None else steps.send(sums)
         except StopIteration as end:
-            return _Ended(end.value)
+            return _Finished(end.value)
 
     sums: Sequence[Tensor | None] = [None] * len(group)
     while True:
-        found = each(advance, list(zip(group, sums, strict=True)))
-        if isinstance(found[0], _Ended):
-            return [ended.result for ended in found]
-        sums = all_reduce_sum(torch.stack(found)).unbind()
+        yielded = parallel_map(advance, list(zip(group, sums, strict=True)))
+        if isinstance(yielded[0], _Finished):
+            return [finished.result for finished in yielded]
+        sums = all_reduce_sum(torch.stack(yielded)).unbind()
 
 
 @contextlib.contextmanager
-def _side_by_side(threads: int, n_items: int) -> Iterator[Callable[..., list[Any]]]:
-    """A function that maps another over items, in at most `threads` threads among which PyTorch's own are divided."""
+def _parallel_map(threads: int, n_items: int) -> Iterator[Callable[..., list[Any]]]:
+    """A ``map`` over items in at most `threads` threads, among which PyTorch's own threads are divided."""
 
-    def within(function: Callable[[_Item], _Result]) -> Callable[[_Item], _Result]:
-        def of(item: _Item) -> _Result:
-            # Switches of a thread, of which a new one has the defaults.
+    def without_grad(function: Callable[[_Item], _Result]) -> Callable[[_Item], _Result]:
+        def call(item: _Item) -> _Result:
+            # These switches belong to a thread, and a new thread has the defaults.
             with torch.no_grad(), torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False):
                 return function(item)
 
-        return of
+        return call
 
-    with _ONE_START_AT_A_TIME:
+    with _POOL_START_LOCK:
         n_threads = torch.get_num_threads()
         workers = min(threads, n_threads, n_items)
         if workers > 1:
-            pool = _started(workers, n_threads)
+            pool = _start_pool(workers, n_threads)
     if workers == 1:
-        yield lambda function, items: list(map(within(function), items))
+        yield lambda function, items: list(map(without_grad(function), items))
         return
     with pool:
-        yield lambda function, items: list(pool.map(within(function), items))
+        yield lambda function, items: list(pool.map(without_grad(function), items))
 
 
-# While threads are started, the number that new ones take over is not the process's.
-_ONE_START_AT_A_TIME = threading.Lock()
+# While a pool starts, new threads of the process would inherit its number of PyTorch threads: one start at a time.
+_POOL_START_LOCK = threading.Lock()
 
 
-def _started(workers: int, n_threads: int) -> ThreadPoolExecutor:
-    """That many threads, in each of which PyTorch uses its part of `n_threads`."""
+def _start_pool(workers: int, n_threads: int) -> ThreadPoolExecutor:
+    """A pool of threads in each of which PyTorch uses its share of `n_threads`."""
     started = threading.Barrier(workers + 1)
 
     def start() -> None:
         try:
-            torch.get_num_threads()  # the first question of a thread sets its number to the common one
+            torch.get_num_threads()  # a thread's first call sets its number to the common one
             torch.set_num_threads(n_threads // workers)  # of this thread only
             started.wait()
         except BaseException:
@@ -358,5 +362,5 @@ def _started(workers: int, n_threads: int) -> ThreadPoolExecutor:
         pool.shutdown()
         raise
     finally:
-        torch.set_num_threads(n_threads)  # what the threads have in common stays as it was
+        torch.set_num_threads(n_threads)  # the common number stays as it was
     return pool

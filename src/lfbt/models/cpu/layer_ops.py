@@ -1,7 +1,7 @@
-"""What stands between two convolutions, batch normalisation, ReLU and max-pooling, in as few passes as can be.
+"""The operations between two convolutions, batch normalisation, ReLU and max-pooling, in few passes over memory.
 
-With x = max-pool(ReLU(scale · y + shift)), where scale and shift hold the batch statistics, training needs four
-functions of a convolution's output y ``[records, samples, channels]``: `moments`, `activate` and, backward,
+With x = max-pool(ReLU(scale · y + shift)), where scale and shift include the batch statistics, training needs four
+functions of a convolution's output y ``[B, T, channels]``: `moments`, `activate` and, backward,
 `gradient_sums` and `input_gradient`. Nothing but y has to be kept for them. On a CPU with Numba each is one compiled
 loop (`lfbt.models.cpu.numba_ops`), elsewhere a few calls of PyTorch.
 """
@@ -18,7 +18,7 @@ from torch import Tensor
 def moments(y: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and biased variance of each channel, in double precision."""
     if _compiled(y):
-        return _loops().moments(y)  # type: ignore[no-any-return]
+        return _numba_ops().moments(y)  # type: ignore[no-any-return]
     mean = y.mean(dim=(0, 1), dtype=torch.float64)
     centred = y - mean.to(y.dtype)
     square = centred.square().mean(dim=(0, 1), dtype=torch.float64)
@@ -26,9 +26,9 @@ def moments(y: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def activate(y: Tensor, scale: Tensor, shift: Tensor, pool: bool) -> Tensor:
-    """``ReLU(scale · y + shift)``; with `pool` the greater of two samples each, an odd last one left out."""
+    """``ReLU(scale · y + shift)``; with `pool` the maximum of each pair of samples, an odd last one left out."""
     if _compiled(y):
-        return _loops().activate(y, scale, shift, pool)  # type: ignore[no-any-return]
+        return _numba_ops().activate(y, scale, shift, pool)  # type: ignore[no-any-return]
     out = torch.addcmul(shift, y, scale).relu_()
     return torch.maximum(*_pairs(out)) if pool else out
 
@@ -36,10 +36,10 @@ def activate(y: Tensor, scale: Tensor, shift: Tensor, pool: bool) -> Tensor:
 def gradient_sums(y: Tensor, gradient: Tensor, scale: Tensor, shift: Tensor, pool: bool) -> tuple[Tensor, Tensor]:
     """The sums of g and of g · y of each channel, in double precision, where g is the gradient before the ReLU.
 
-    gradient: that of what `activate` returns for the same arguments.
+    gradient: of the output of `activate` for the same arguments.
     """
     if _compiled(y):
-        return _loops().gradient_sums(y, gradient, scale, shift, pool)  # type: ignore[no-any-return]
+        return _numba_ops().gradient_sums(y, gradient, scale, shift, pool)  # type: ignore[no-any-return]
     g = _before_relu(y, gradient, scale, shift, pool)
     sums = g.sum(dim=(0, 1), dtype=torch.float64)
     return sums, g.mul_(y).sum(dim=(0, 1), dtype=torch.float64)
@@ -50,19 +50,19 @@ def input_gradient(
 ) -> Tensor:
     """``scale · g + factor · y + offset`` with the g of `gradient_sums`: the gradient of y.
 
-    Without pooling it may take the place of `gradient`.
+    Without pooling it may overwrite `gradient`.
     """
     if _compiled(y):
-        return _loops().input_gradient(y, gradient, scale, shift, factor, offset, pool)  # type: ignore[no-any-return]
+        return _numba_ops().input_gradient(y, gradient, scale, shift, factor, offset, pool)  # type: ignore[no-any-return]
     g = _before_relu(y, gradient, scale, shift, pool)
     return torch.addcmul(offset, y, factor).addcmul_(g, scale)
 
 
 @functools.cache
 def has_numba() -> bool:
-    """Whether the compiled loops can be had: Numba is installed, and fits the NumPy that is."""
+    """Whether the compiled loops are available: Numba is installed, and fits the installed NumPy."""
     try:
-        _loops()
+        _numba_ops()
     except ImportError:
         return False
     return True
@@ -72,19 +72,20 @@ def _compiled(y: Tensor) -> bool:
     return y.device.type == "cpu" and y.dtype in (torch.float32, torch.float64) and has_numba()
 
 
-def _loops() -> Any:
-    from lfbt.models.cpu import numba_ops as loops  # a quarter of a second to import
+def _numba_ops() -> Any:
+    from lfbt.models.cpu import numba_ops  # a quarter of a second to import
 
-    return loops
+    return numba_ops
 
 
 def _pairs(x: Tensor) -> tuple[Tensor, Tensor]:
-    """First and second samples of each pair ``[records, samples // 2, channels]``."""
+    """First and second samples of each pair ``[B, T // 2, channels]``."""
     end = x.shape[1] // 2 * 2
     return x[:, 0:end:2], x[:, 1:end:2]
 
 
 def _before_relu(y: Tensor, gradient: Tensor, scale: Tensor, shift: Tensor, pool: bool) -> Tensor:
+    """The gradient before the ReLU, of all samples of y."""
     out = torch.addcmul(shift, y, scale).relu_()
     if not pool:
         return gradient * (out > 0)
@@ -95,5 +96,5 @@ def _before_relu(y: Tensor, gradient: Tensor, scale: Tensor, shift: Tensor, pool
 
 
 def _winners(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
-    """Where the first, and where the second, of a pair is the positive maximum; the first of two alike."""
+    """Masks of the samples that are the positive maximum of their pair; of two equal ones it is the first."""
     return (first >= second) & (first > 0), (second > first) & (second > 0)

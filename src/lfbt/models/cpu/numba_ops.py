@@ -1,6 +1,6 @@
 """The functions of `lfbt.models.cpu.layer_ops` for the CPU as loops that Numba compiles, one pass over memory each.
 
-They hold no lock and use one thread, so that several leads run side by side.
+They release the interpreter's lock and use one thread, so that several leads run in parallel.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-# A row of this many numbers fills vector registers: with fewer channels, several samples make a row.
+# A row of this many numbers fills vector registers: with fewer channels, a row has several samples.
 _LANES = 64
-# Rows that are summed in the numbers' own precision before double precision takes over.
+# Rows that are summed in their own precision before the sum is added in double precision.
 _PART = 256
 
 
 def moments(y: Tensor) -> tuple[Tensor, Tensor]:
     """See `lfbt.models.cpu.layer_ops.moments`."""
     rows, repeats = _rows(y)
-    # Sums are of distances to one sample of each channel, as the squares of large numbers would lose digits: one in the
-    # middle, as at the ends a convolution sees the zeros beyond them.
+    # Distances to one sample of each channel are summed, as squares of large numbers would lose digits: a sample in the
+    # middle, as at the ends a convolution covers padding.
     middle = y[0, y.shape[1] // 2]
     centre = middle.repeat(repeats)
     sums, squares = _zeros(rows), _zeros(rows)
@@ -71,7 +71,7 @@ def input_gradient(
 
 
 def _rows(y: Tensor) -> tuple[NDArray[Any], int]:
-    """`y` as ``[rows, lanes]``, and how many samples make a row."""
+    """`y` as ``[rows, lanes]``, and the number of samples in a row."""
     records, samples, channels = y.shape
     repeats = max(1, _LANES // channels)
     if records * samples % repeats:
@@ -88,32 +88,34 @@ def _zeros(rows: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def _fold(sums: NDArray[np.float64], y: Tensor) -> Tensor:
-    """The sums of each lane as those of each channel."""
+    """The sums of each channel from those of each lane."""
     return torch.from_numpy(sums).view(-1, y.shape[2]).sum(dim=0)
 
 
 class _Loops(NamedTuple):
+    """Compiled functions that write to their last arguments."""
+
     moments: Callable[..., None]
     activate: Callable[..., None]
     gradient_sums: Callable[..., None]
     input_gradient: Callable[..., None]
 
 
-_COMPILING = threading.Lock()
+_COMPILE_LOCK = threading.Lock()
 
 
 def _loops(lanes: int, pool: bool) -> _Loops:
-    """The loops for rows of `lanes` numbers; threads that ask together get the same."""
-    with _COMPILING:
-        return _new_loops(lanes, pool)
+    """The loops for rows of `lanes` numbers, compiled once for all threads."""
+    with _COMPILE_LOCK:
+        return _compile_loops(lanes, pool)
 
 
 @functools.cache
-def _new_loops(lanes: int, pool: bool) -> _Loops:
-    """The loops for rows of `lanes` numbers, which the compiler must know to make vector instructions of them.
+def _compile_loops(lanes: int, pool: bool) -> _Loops:
+    """The loops for rows of `lanes` numbers, a constant that the compiler needs to vectorise them.
 
     Without pooling y is ``[rows, lanes]``, with it ``[records, samples, lanes]``. Values are loaded before they are
-    compared: a load behind a condition is not made a vector instruction. Comparisons let NaN through.
+    compared, as a load behind a condition is not vectorised. Comparisons let NaN through.
     """
 
     @_jit
@@ -212,7 +214,7 @@ def _new_loops(lanes: int, pool: bool) -> _Loops:
 
 
 def _jit(loop: Callable[..., None]) -> Callable[..., None]:
-    """`loop` compiled at its first call, and kept on disk for the next process where there is a place for it."""
+    """Compile `loop` at its first call, and cache it on disk where a folder for that can be written to."""
     compiled: Callable[..., None]
     try:
         compiled = numba.njit(nogil=True, fastmath={"contract"}, cache=True)(loop)

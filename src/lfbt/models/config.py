@@ -1,0 +1,149 @@
+"""Settings that encoders and classifiers are saved with: the ``config.json`` beside their weights. Free of PyTorch."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+import lfbt
+from lfbt.errors import LfbtError
+from lfbt.recording import check_leads
+from lfbt.signal import Normalisation
+from lfbt.utils import json_files
+from lfbt.utils.settings import Range, validate
+
+#: The settings of an encoder or head folder.
+CONFIG = "config.json"
+_FORMAT = 1
+
+#: VGG16 without its head: channels of each convolution at width 1, block by block. A block ends with a pool of two.
+BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
+#: The shortest record that leaves a sample after the last pool.
+MIN_SAMPLES = 2 ** len(BLOCKS)
+
+
+@dataclasses.dataclass(frozen=True)
+class EncoderConfig:
+    """Settings of an encoder: its leads, its size and the input that it expects.
+
+    Parameters
+    ----------
+    leads : tuple of str
+        Names of the leads, in the order of the signals' lead axis.
+    sampling_rate : float
+        Of the signals, in Hz.
+    n_samples : int
+        Samples of a record, 32 or more.
+    normalisation : {"record", "lead", "none"}
+        The z-score that the signals have had: over the record, per lead, or none (signals in mV).
+    width : float
+        Factor on VGG16's channels. The paper's 0.125 gives 64 features a lead.
+
+    Examples
+    --------
+    >>> EncoderConfig(("II", "V1"), sampling_rate=100.0, n_samples=1000).n_features
+    64
+    """
+
+    leads: tuple[str, ...]
+    sampling_rate: Annotated[float, Range("(0, inf)")]
+    n_samples: Annotated[int, Range(f"[{MIN_SAMPLES}, inf)", "VGG16 halves them five times")]
+    normalisation: Normalisation = "record"
+    width: Annotated[float, Range(f"[{1 / BLOCKS[0][0]}, 4]", "the paper has 0.125")] = 0.125
+
+    @property
+    def n_features(self) -> int:
+        """Features of a lead."""
+        return int(BLOCKS[-1][-1] * self.width)
+
+    def check(self) -> None:
+        """Raise LfbtError unless the leads have names that differ; for `lfbt.utils.settings.validate`."""
+        check_leads(self.leads)
+
+
+@dataclasses.dataclass(frozen=True)
+class EncoderCard:
+    """The ``config.json`` of an encoder folder: an `EncoderConfig` side by side with where the encoder came from.
+
+    Parameters
+    ----------
+    lfbt_version : str
+        Version that wrote the file.
+    leads, sampling_rate, n_samples, normalisation, width, n_features
+        As in `EncoderConfig`.
+    history : dict
+        Settings and data that the encoder was trained with; plain JSON values.
+    """
+
+    lfbt_version: str
+    leads: tuple[str, ...]
+    sampling_rate: float
+    n_samples: int
+    normalisation: str
+    width: float
+    n_features: int
+    history: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    @classmethod
+    def create(cls, config: EncoderConfig, history: Mapping[str, Any]) -> EncoderCard:
+        """Describe an encoder of this version of lfbt."""
+        settings = dataclasses.asdict(config)
+        return cls(lfbt.__version__, **settings, n_features=config.n_features, history=dict(history))
+
+    @property
+    def config(self) -> EncoderConfig:
+        """The settings of the encoder."""
+        normalisation = cast(Normalisation, self.normalisation)
+        return EncoderConfig(self.leads, self.sampling_rate, self.n_samples, normalisation, self.width)
+
+    def save(self, folder: Path) -> None:
+        """Write ``config.json`` in `folder`, complete or not at all."""
+        json_files.save(folder / CONFIG, self, _FORMAT)
+
+    @classmethod
+    def load(cls, folder: Path) -> EncoderCard:
+        """Read and check ``config.json`` in `folder`. Raises LfbtError that names the file and the field."""
+        path = folder / CONFIG
+        card = json_files.load(path, cls, _remedy("an encoder"), _FORMAT)
+        try:
+            validate(card.config)
+        except LfbtError as error:
+            raise LfbtError(f"{path}: {error}; {_remedy('an encoder')}") from error
+        return card
+
+
+@dataclasses.dataclass(frozen=True)
+class HeadCard:
+    """The ``config.json`` of a head folder.
+
+    Parameters
+    ----------
+    lfbt_version : str
+        Version that wrote the file.
+    classes : tuple of str
+        Names of the classes, in column order.
+    n_inputs : int
+        Length of an embedding, leads × features.
+    exclusive : bool
+        Whether a record has exactly one class.
+    """
+
+    lfbt_version: str
+    classes: tuple[str, ...]
+    n_inputs: int
+    exclusive: bool = True
+
+    def save(self, folder: Path) -> None:
+        """Write ``config.json`` in `folder`, complete or not at all."""
+        json_files.save(folder / CONFIG, self, _FORMAT)
+
+    @classmethod
+    def load(cls, folder: Path) -> HeadCard:
+        """Read ``config.json`` in `folder`. Raises LfbtError that names the file and the field."""
+        return json_files.load(folder / CONFIG, cls, _remedy("a classifier"), _FORMAT)
+
+
+def _remedy(what: str) -> str:
+    return f"it does not describe {what}; restore the file, or name a folder that lfbt wrote"

@@ -1,0 +1,80 @@
+"""The linear classifier: standardised embeddings, probabilities, and exact round trips."""
+
+import json
+
+import pytest
+import torch
+from tests.helpers_model import assert_same_tensors
+
+import lfbt
+from lfbt.errors import LfbtError
+from lfbt.models.heads import Head, load_head, save_head
+from lfbt.utils.tensors import seeded
+
+
+def random_embeddings(n_records=6, n_inputs=4):
+    return 3 + 2 * torch.randn(n_records, n_inputs, generator=torch.Generator().manual_seed(0))
+
+
+def some_head(exclusive=True):
+    with seeded(2):
+        head = Head(4, 3, exclusive)
+    head.standardise(random_embeddings())
+    return head
+
+
+def test_head_is_a_linear_layer_on_embeddings_as_they_are_at_first():
+    head, x = Head(4, 3), random_embeddings()
+    assert torch.equal(head.standardised(x), x)
+    assert torch.equal(head(x), head.linear(x))
+
+
+def test_head_standardise_takes_mean_and_deviation_of_the_embeddings():
+    head, x = some_head(), random_embeddings()
+    standardised = head.standardised(x)
+    torch.testing.assert_close(standardised.mean(dim=0), torch.zeros(4))
+    torch.testing.assert_close(standardised.std(dim=0, correction=0), torch.ones(4))
+    torch.testing.assert_close(head(x), head.linear(standardised))
+
+
+def test_head_standardise_only_centres_a_constant_feature():
+    head, x = Head(4, 3), random_embeddings()
+    x[:, 1] = 7
+    head.standardise(x)
+    assert head.standardised(x)[:, 1].tolist() == [0.0] * 6
+
+
+def test_head_probabilities_of_exclusive_classes_add_up_to_one():
+    logits = torch.tensor([[0.0, 0.0], [1.0, 3.0]])
+    assert Head(1, 2).probabilities(logits)[0].tolist() == [0.5, 0.5]
+    torch.testing.assert_close(torch.from_numpy(Head(1, 2).probabilities(logits)), logits.softmax(dim=1))
+    several = torch.from_numpy(Head(1, 2, exclusive=False).probabilities(logits))
+    torch.testing.assert_close(several, 1 / (1 + torch.exp(-logits)))
+
+
+@pytest.mark.parametrize("exclusive", [True, False])
+def test_save_head_and_load_head_round_trip_bit_by_bit(tmp_path, exclusive):
+    head = some_head(exclusive)
+    save_head(tmp_path / "head", head, ["a", "b", "c"])
+    loaded, classes = load_head(tmp_path / "head")
+    assert classes == ("a", "b", "c")
+    assert (loaded.exclusive, loaded.training) == (exclusive, False)
+    assert_same_tensors(loaded.state_dict(), head.state_dict())
+
+
+def test_save_head_writes_all_that_use_needs(tmp_path):
+    save_head(tmp_path, some_head(), ["a", "b", "c"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "model.safetensors"]
+    assert json.loads((tmp_path / "config.json").read_text()) == {
+        "format": 1,
+        "lfbt_version": lfbt.__version__,
+        "classes": ["a", "b", "c"],
+        "n_inputs": 4,
+        "exclusive": True,
+    }
+
+
+def test_load_head_refuses_weights_of_another_head(tmp_path):
+    save_head(tmp_path, some_head(), ["a", "b"])
+    with pytest.raises(LfbtError, match=r"model\.safetensors: does not hold the weights .*size mismatch"):
+        load_head(tmp_path)

@@ -1,0 +1,26 @@
+"""The device to compute on."""
+
+import pytest
+import torch
+
+from lfbt.errors import LfbtError
+from lfbt.utils.device import peak_memory_gb, resolve_device
+
+
+def test_resolve_device_auto_is_the_gpu_if_there_is_one():
+    assert resolve_device("cpu") == torch.device("cpu")
+    assert resolve_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@pytest.mark.parametrize("name", ["nonsense", "", "cuda:99", "meta"])
+def test_resolve_device_refuses_what_cannot_be_used(name):
+    with pytest.raises(LfbtError, match=rf"device: '{name}' cannot be used \(.+\); allowed: auto, cpu, cuda"):
+        resolve_device(name)
+
+
+def test_peak_memory_gb_does_not_fall():
+    device = torch.device("cpu")
+    before = peak_memory_gb(device)
+    tensor = torch.ones(2_000_000)
+    assert peak_memory_gb(device) >= before > 0
+    del tensor
