@@ -4,7 +4,8 @@ import argparse
 from pathlib import Path
 
 from lfbt.cli.app import is_main, reporting_errors, summary
-from lfbt.evaluation.fine_tuning import FinetuneSettings, finetune
+from lfbt.evaluation.fine_tuning import finetune
+from lfbt.evaluation.settings import FinetuneSettings
 from lfbt.utils.memory import keep_freed_memory
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
@@ -23,7 +24,7 @@ if __name__ == "__main__":
     keep_freed_memory()
     with reporting_errors():
         fraction = (given.pop("fraction"),)
-        settings = FinetuneSettings(run_dir=given.pop("model_dir"), fraction=fraction, **given)
+        settings = FinetuneSettings.create(run_dir=given.pop("model_dir"), fraction=fraction, **given)
         results = finetune(settings)
         if is_main():
-            print(summary(results, settings.run_dir))
+            print(summary(results, settings.trials.run_dir))

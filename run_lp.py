@@ -5,7 +5,8 @@ from pathlib import Path
 
 from lfbt.cli.app import reporting_errors, summary
 from lfbt.data.dataset import check_n_leads, open_dataset
-from lfbt.evaluation.probing import ProbeSettings, probe
+from lfbt.evaluation.probing import probe
+from lfbt.evaluation.settings import ProbeSettings
 from lfbt.utils.memory import keep_freed_memory
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
@@ -25,5 +26,5 @@ if __name__ == "__main__":
     with reporting_errors():
         check_n_leads(open_dataset(given["data_dir"]), given.pop("num_leads"))
         rate = (given.pop("learning_rate"),)
-        settings = ProbeSettings(run_dir=given.pop("feat_dir"), learning_rate=rate, **given)
-        print(summary(probe(settings), settings.run_dir))
+        settings = ProbeSettings.create(run_dir=given.pop("feat_dir"), learning_rate=rate, **given)
+        print(summary(probe(settings), settings.trials.run_dir))

@@ -10,7 +10,8 @@ from tests.helpers_model import KINDS, vgg16, waves, write_checkpoint, write_lab
 
 from lfbt.data.loader import epoch_batches
 from lfbt.errors import LfbtError
-from lfbt.evaluation.probing import ProbeSettings, probe
+from lfbt.evaluation.probing import probe
+from lfbt.evaluation.settings import ProbeSettings
 from lfbt.inference.embedding import EmbedSettings, embed
 from lfbt.models.encoder import EncoderConfig, estimate_batch_norm, random_encoder
 from lfbt.models.pretrained import load_encoder
@@ -22,7 +23,7 @@ from lfbt.utils.device import resolve_device
 
 def test_a_classifier_is_refused_with_its_leads_in_another_order(tmp_path):
     d, c = write_labelled(tmp_path / "d"), write_checkpoint(tmp_path / "c")
-    probe(ProbeSettings(d, tmp_path / "p", checkpoint=c, epochs=2, batch_size=8, device="cpu"))
+    probe(ProbeSettings.create(d, tmp_path / "p", checkpoint=c, epochs=2, batch_size=8, device="cpu"))
     with pytest.raises(LfbtError, match="leads"):
         embed(EmbedSettings((d,), tmp_path / "p", tmp_path / "e", leads=("V1", "II"), device="cpu"))
 
@@ -93,7 +94,7 @@ def test_schedule_is_checked(tmp_path):
 
 def test_probe_with_an_absurd_rate(tmp_path):
     d, c = write_labelled(tmp_path / "d"), write_checkpoint(tmp_path / "c")
-    settings = ProbeSettings(d, tmp_path / "p", c, epochs=2, batch_size=8, device="cpu", learning_rate=(1e38,))
+    settings = ProbeSettings.create(d, tmp_path / "p", c, epochs=2, batch_size=8, device="cpu", learning_rate=(1e38,))
     with pytest.raises(LfbtError, match="learning-rate"):
         probe(settings)
 
@@ -127,7 +128,7 @@ def test_a_random_encoders_norms_do_not_hang_on_one_record(tmp_path):
     signals[128, 0, 5] = 1
     labels = [("slow", "middle", "fast")[i % 3] for i in range(153)]
     d = write_packed(tmp_path / "d", signals, labels, ["train"] * 129 + ["val"] * 12 + ["test"] * 12)
-    probe(ProbeSettings(d, tmp_path / "p", random_encoder=True, epochs=1, device="cpu"))
+    probe(ProbeSettings.create(d, tmp_path / "p", random_encoder=True, epochs=1, device="cpu"))
     got = load_encoder(tmp_path / "p").state_dict()
     whole = random_encoder(EncoderConfig(("II", "V1"), 6.4, 64), 0)
     batches = epoch_batches(np.arange(129), 128, seed=0, epoch=0)

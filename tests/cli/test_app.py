@@ -19,8 +19,7 @@ import lfbt
 from lfbt.cli.app import COMMANDS, main
 from lfbt.data.dataset import open_dataset
 from lfbt.data.records import PrepareSettings
-from lfbt.evaluation.fine_tuning import FinetuneSettings
-from lfbt.evaluation.probing import ProbeSettings
+from lfbt.evaluation.settings import FinetuneSettings, ProbeSettings
 from lfbt.inference.embedding import EmbedSettings
 from lfbt.models.pretrained import load_encoder
 from lfbt.paper.reproduction import ReproduceSettings, quick_defaults

@@ -31,7 +31,8 @@ import lfbt.evaluation.fine_tuning as finetune_module
 from lfbt.data.dataset import open_dataset
 from lfbt.data.loader import epoch_batches, prefetch_batches
 from lfbt.errors import LfbtError
-from lfbt.evaluation.fine_tuning import FinetuneSettings, finetune
+from lfbt.evaluation.fine_tuning import finetune
+from lfbt.evaluation.settings import FinetuneSettings
 from lfbt.inference.embedding import EmbedSettings, embed
 from lfbt.models.encoder import EncoderConfig, random_encoder
 from lfbt.models.heads import Head, load_head
@@ -58,7 +59,7 @@ def checkpoint(data):
 def base(data, checkpoint):
     """A finished run with the quick settings; to be left as it is."""
     folder = data.with_name("base")
-    finetune(FinetuneSettings(data_dir=data, run_dir=folder, checkpoint=checkpoint, **QUICK))
+    finetune(FinetuneSettings.create(data_dir=data, run_dir=folder, checkpoint=checkpoint, **QUICK))
     return folder
 
 
@@ -68,7 +69,7 @@ def run(data, checkpoint, tmp_path):
 
     def go(name="run", **changes):
         settings = QUICK | {"data_dir": data, "checkpoint": checkpoint, "run_dir": tmp_path / name}
-        finetune(FinetuneSettings(**(settings | changes)))
+        finetune(FinetuneSettings.create(**(settings | changes)))
         return tmp_path / name
 
     return go

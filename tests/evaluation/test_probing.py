@@ -31,9 +31,10 @@ from lfbt.data.loader import epoch_batches
 from lfbt.errors import LfbtError
 from lfbt.evaluation.bootstrap import intervals
 from lfbt.evaluation.classification import ClassifySettings
-from lfbt.evaluation.fine_tuning import FinetuneSettings, finetune
+from lfbt.evaluation.fine_tuning import finetune
 from lfbt.evaluation.metrics import choose_thresholds, evaluate
-from lfbt.evaluation.probing import ProbeSettings, probe
+from lfbt.evaluation.probing import probe
+from lfbt.evaluation.settings import FinetuneSettings, ProbeSettings
 from lfbt.models.encoder import EncoderConfig, random_encoder
 from lfbt.models.features import compute_embeddings
 from lfbt.models.heads import Head, load_head, save_head
@@ -58,7 +59,7 @@ def checkpoint(data):
 def base(data, checkpoint):
     """A finished probe with the quick settings; to be left as it is."""
     folder = data.with_name("base")
-    probe(ProbeSettings(data_dir=data, run_dir=folder, checkpoint=checkpoint, **QUICK))
+    probe(ProbeSettings.create(data_dir=data, run_dir=folder, checkpoint=checkpoint, **QUICK))
     return folder
 
 
@@ -68,7 +69,7 @@ def run(data, checkpoint, tmp_path):
 
     def go(name="run", **changes):
         settings = QUICK | {"data_dir": data, "checkpoint": checkpoint, "run_dir": tmp_path / name}
-        probe(ProbeSettings(**(settings | changes)))
+        probe(ProbeSettings.create(**(settings | changes)))
         return tmp_path / name
 
     return go
@@ -146,7 +147,7 @@ def test_the_run_folder(base, data, checkpoint):
 
 
 def test_results_are_returned_as_they_are_written(data, checkpoint, tmp_path):
-    (results,) = probe(ProbeSettings(data_dir=data, checkpoint=checkpoint, run_dir=tmp_path / "run", **QUICK))
+    (results,) = probe(ProbeSettings.create(data_dir=data, checkpoint=checkpoint, run_dir=tmp_path / "run", **QUICK))
     assert json.loads(json.dumps(results, default=str)) == results_of(tmp_path / "run")
 
 
@@ -467,9 +468,9 @@ def command(request, data, checkpoint, tmp_path):
         rate = changes.pop("learning_rate", 1e-2)
         settings = QUICK | {"data_dir": data, "checkpoint": checkpoint, "run_dir": tmp_path / "run"} | changes
         if request.param == "probe":
-            probe(ProbeSettings(**settings | {"random_encoder": random_start, "learning_rate": (rate,)}))
+            probe(ProbeSettings.create(**settings | {"random_encoder": random_start, "learning_rate": (rate,)}))
         else:
-            finetune(FinetuneSettings(**settings | {"from_scratch": random_start, "learning_rate": rate}))
+            finetune(FinetuneSettings.create(**settings | {"from_scratch": random_start, "learning_rate": rate}))
 
     return go
 
@@ -556,7 +557,7 @@ def test_another_runs_folder_is_refused(command, tmp_path):
 
 
 def test_defaults_are_the_papers(tmp_path):
-    probing, tuning = ProbeSettings(tmp_path, tmp_path), FinetuneSettings(tmp_path, tmp_path)
+    probing, tuning = ProbeSettings.create(tmp_path, tmp_path), FinetuneSettings.create(tmp_path, tmp_path)
     assert (probing.classifier, probing.learning_rate, tuning.learning_rate) == ("adam", (1e-3,), 1e-4)
     for settings in (probing, tuning):
         assert isinstance(settings, ClassifySettings)

@@ -42,9 +42,10 @@ from lfbt.data.dataset import open_dataset
 from lfbt.data.loader import epoch_batches
 from lfbt.errors import LfbtError
 from lfbt.evaluation.bootstrap import intervals
-from lfbt.evaluation.fine_tuning import FinetuneSettings, finetune
+from lfbt.evaluation.fine_tuning import finetune
 from lfbt.evaluation.metrics import choose_thresholds, evaluate
-from lfbt.evaluation.probing import ProbeSettings, probe
+from lfbt.evaluation.probing import probe
+from lfbt.evaluation.settings import FinetuneSettings, ProbeSettings
 from lfbt.inference.embedding import EmbedSettings, embed
 from lfbt.models.pretrained import load_encoder
 from lfbt.reports.page import ReportSettings, open_runs, report
@@ -88,9 +89,9 @@ def run(data, checkpoint, tmp_path):
     def go(name="run", tune=False, **changes):
         settings = QUICK | {"data_dir": data, "checkpoint": checkpoint, "run_dir": tmp_path / name}
         if tune:
-            finetune(FinetuneSettings(**(settings | TUNE | changes)))
+            finetune(FinetuneSettings.create(**(settings | TUNE | changes)))
         else:
-            probe(ProbeSettings(**(settings | changes)))
+            probe(ProbeSettings.create(**(settings | changes)))
         return tmp_path / name
 
     return go
@@ -415,7 +416,7 @@ def test_trials_of_a_series_equal_those_run_alone(run, start):
 
 def test_the_table_of_a_series(run, data, checkpoint, tmp_path):
     settings = QUICK | SERIES | {"data_dir": data, "checkpoint": checkpoint, "run_dir": tmp_path / "run"}
-    found = probe(ProbeSettings(**settings))
+    found = probe(ProbeSettings.create(**settings))
     assert [(results["fraction"], results["seed"]) for results in found] == [(0.3, 0), (0.3, 2), (1, 0), (1, 2)]
     folders = [tmp_path / "run" / name for name in NAMES]
     assert found == [results_of(folder) for folder in folders]
@@ -778,7 +779,7 @@ def test_each_lead_and_named_subsets_are_trials(run, data, checkpoint, monkeypat
     calls = counted(monkeypatch)
     words = (("each",), ("limb",), ("chest",), ("all",), ("V1", "II"), ("II",))
     given = QUICK | {"data_dir": data, "checkpoint": checkpoint, "lead_subsets": words, "seeds": (0, 1)}
-    found = probe(ProbeSettings(run_dir=tmp_path / "run", **given))
+    found = probe(ProbeSettings.create(run_dir=tmp_path / "run", **given))
     assert len(calls) == 1
     expected = {"II": "II", "V1": "V1", "limb": "II", "chest": "V1", "all": "II,V1", "V1,II": "V1,II"}
     assert {results["lead_subset"]: ",".join(results["leads"]) for results in found} == expected
@@ -1059,11 +1060,11 @@ def test_trials_do_not_go_on_from_another_encoder(data, tmp_path):
     """The folder and what is told of it are the same, but not the weights in it."""
     settings = {"seeds": (0, 1), **QUICK}
     checkpoint = write_checkpoint(tmp_path / "encoder")
-    probe(ProbeSettings(data, tmp_path / "run", checkpoint, **settings))
+    probe(ProbeSettings.create(data, tmp_path / "run", checkpoint, **settings))
     shutil.rmtree(checkpoint)
     write_checkpoint(checkpoint, seed=2)
     with pytest.raises(LfbtError, match=r"resume: encoder is .* but was"):
-        probe(ProbeSettings(data, tmp_path / "run", checkpoint, resume=True, **settings))
+        probe(ProbeSettings.create(data, tmp_path / "run", checkpoint, resume=True, **settings))
 
 
 def test_an_encoder_is_not_scored_on_records_that_it_was_fine_tuned_on(run, tmp_path):

@@ -24,7 +24,8 @@ from tests.helpers_model import (
 import lfbt
 from lfbt.data.dataset import open_dataset
 from lfbt.errors import LfbtError
-from lfbt.evaluation.probing import ProbeSettings, probe
+from lfbt.evaluation.probing import probe
+from lfbt.evaluation.settings import ProbeSettings
 from lfbt.inference.embedding import EmbedSettings, embed
 from lfbt.models.heads import load_head
 from lfbt.models.pretrained import load_encoder
@@ -47,7 +48,7 @@ def probed(data, checkpoint):
     """A run folder with a classifier; to be left as it is."""
     folder = data.with_name("probed")
     settings = {"epochs": 3, "batch_size": 8, "learning_rate": (1e-2,), "device": "cpu", "workers": 0}
-    probe(ProbeSettings(data_dir=data, run_dir=folder, checkpoint=checkpoint, standardise=True, **settings))  # type: ignore[arg-type]
+    probe(ProbeSettings.create(data_dir=data, run_dir=folder, checkpoint=checkpoint, standardise=True, **settings))  # type: ignore[arg-type]
     return folder
 
 

@@ -9,7 +9,8 @@ import pytest
 from tests.helpers_model import waves, write_checkpoint, write_labelled, write_packed
 
 from lfbt.errors import LfbtError
-from lfbt.evaluation.probing import ProbeSettings, probe
+from lfbt.evaluation.probing import probe
+from lfbt.evaluation.settings import ProbeSettings
 from lfbt.reports.page import ReportSettings, open_run, report
 from lfbt.training.pretraining import pretrain
 from lfbt.training.settings import PretrainSettings
@@ -21,8 +22,8 @@ def runs(tmp_path_factory):
     place = tmp_path_factory.mktemp("runs")
     data, checkpoint = write_labelled(place / "data"), write_checkpoint(place / "checkpoint")
     quick: dict[str, Any] = {"epochs": 2, "batch_size": 8, "device": "cpu"}
-    probe(ProbeSettings(data, place / "probe", checkpoint=checkpoint, **quick))
-    probe(ProbeSettings(data, place / "random", random_encoder=True, **quick))
+    probe(ProbeSettings.create(data, place / "probe", checkpoint=checkpoint, **quick))
+    probe(ProbeSettings.create(data, place / "random", random_encoder=True, **quick))
     pretrain(PretrainSettings((data,), place / "pretrain", projector="8", **quick))
     return place
 
@@ -110,6 +111,6 @@ def test_a_class_without_test_records_has_no_figure(tmp_path):
         tmp_path / "data", waves([0, 1, 2, 0, 1, 0, 1]), list("abcabab"), ["train"] * 3 + ["val"] * 2 + ["test"] * 2
     )
     checkpoint = write_checkpoint(tmp_path / "checkpoint")
-    probe(ProbeSettings(data, tmp_path / "run", checkpoint=checkpoint, epochs=1, batch_size=4, device="cpu"))
+    probe(ProbeSettings.create(data, tmp_path / "run", checkpoint=checkpoint, epochs=1, batch_size=4, device="cpu"))
     page, _ = report(ReportSettings((tmp_path / "run",), tmp_path / "report"))
     assert "No test record of c: left out of the means." in page.read_text()

@@ -20,6 +20,8 @@ from lfbt.utils.memory import keep_freed_memory
 if TYPE_CHECKING:
     import tyro
 
+    from lfbt.runs.results import Results
+
 
 COMMANDS = {
     "prepare": "Make a data set from a published download or from your own records.",
@@ -121,7 +123,7 @@ def _parse(
 
     try:
         with registry:
-            config = (tyro.conf.FlagCreatePairsOff, *markers)
+            config = (tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes, *markers)
             return tyro.cli(target, prog=prog, description=what, args=list(words), config=config, **options)
     except _RefusedError as error:
         raise LfbtError(str(error)) from error
@@ -199,24 +201,26 @@ def _pretrain(words: Sequence[str]) -> None:
 
 
 def _probe(words: Sequence[str]) -> None:
-    from lfbt.evaluation.probing import ProbeSettings, probe
+    from lfbt.evaluation.probing import probe
+    from lfbt.evaluation.settings import ProbeSettings
 
     settings = _parse(ProbeSettings, "lfbt probe", COMMANDS["probe"], words)
-    print(summary(probe(settings), settings.run_dir))
+    print(summary(probe(settings), settings.trials.run_dir))
 
 
 def _finetune(words: Sequence[str]) -> None:
-    from lfbt.evaluation.fine_tuning import FinetuneSettings, finetune
+    from lfbt.evaluation.fine_tuning import finetune
+    from lfbt.evaluation.settings import FinetuneSettings
 
     settings = _parse(FinetuneSettings, "lfbt finetune", COMMANDS["finetune"], words)
     results = finetune(settings)
     if is_main():
-        print(summary(results, settings.run_dir))
+        print(summary(results, settings.trials.run_dir))
 
 
-def summary(trials: Sequence[dict[str, Any]], run_dir: Path) -> str:
+def summary(trials: Sequence[Results], run_dir: Path) -> str:
     """What a run of the probe or of fine-tuning came to, in a few lines; of several trials, the table of all."""
-    results = trials[0]
+    results = dataclasses.asdict(trials[0])
     test = results["test"]
     data = "SYNTHETIC data" if results["synthetic"] else "test split"
     if results["folds"]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import dataclasses
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,74 +11,71 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lfbt.data.loader import epoch_batches, prefetch_batches, sequential_batches
-from lfbt.evaluation.classification import ClassifySettings, Rows, Task, new_head, open_task
+from lfbt.evaluation.classification import Rows, Task, new_head, open_task
+from lfbt.evaluation.settings import FinetuneSettings
 from lfbt.evaluation.trials import (
     Fitted,
     Trial,
-    finished,
+    is_finished,
     list_trials,
-    results_of,
+    load_results,
     series_folder,
     write_results,
     write_series,
 )
 from lfbt.models.encoder import LeadEncoders
 from lfbt.models.heads import Head
-from lfbt.training.distributed import (
-    BatchNorm,
-    Launch,
-    Precision,
-    check_batch_norm,
-    check_shard_sizes,
-    init_distributed,
-    select_device,
-)
+from lfbt.runs.history import FittingStep
+from lfbt.runs.results import Results
+from lfbt.training.distributed import Launch, check_shard_sizes, init_distributed, select_device
 from lfbt.utils.collectives import all_gather_rows, all_reduce_sum, broadcast_buffers
 from lfbt.utils.progress import progress_bar
-from lfbt.utils.validation import check_range
+from lfbt.utils.settings import Affects, names_affecting, to_dict, validate
 
 
-@dataclasses.dataclass(frozen=True)
-class FinetuneSettings(ClassifySettings):
-    """How an encoder is fine-tuned. Defaults are the paper's."""
+def finetune(settings: FinetuneSettings) -> list[Results]:
+    """Train encoder and classifier together for every trial, and score and write it.
 
-    batch_size: int = 128
-    """Records of a batch over all processes, at most."""
-    learning_rate: float = 1e-4
-    """Adam's rate, constant."""
-    from_scratch: bool = False
-    """Start from random weights instead of a checkpoint: the paper's baseline."""
-    precision: Precision = "fp32"
-    """fp32, or bf16 or fp16 for the products of matrices in training; scores are computed in fp32."""
-    batch_norm: BatchNorm = "global"
-    """With several processes: statistics of the whole batch, or of each process's part of it."""
+    The epoch with the lowest validation loss is kept, and the test records are scored once, with it.
 
+    Parameters
+    ----------
+    settings
+        See `FinetuneSettings.create`.
 
-def finetune(settings: FinetuneSettings) -> list[dict[str, Any]]:
-    """Train encoder and classifier together for every trial, and write and return their results.
+    Returns
+    -------
+    list of Results
+        One a trial; where several processes share the work, only the main one writes, and the others return none.
 
-    The epoch with the lowest validation loss is kept, and the test records are scored once, with it. Where several
-    processes share the work, the main one writes, and the others return nothing. Raises LfbtError as `open_task` does,
-    and for a loss that is not finite.
+    Raises
+    ------
+    LfbtError
+        For settings out of range, as `open_task` does, and for a loss that is not finite.
     """
-    check_batch_norm(settings.batch_norm)
-    check_range("learning-rate", settings.learning_rate, "(0, 1000]")
-    kind = "scratch" if settings.from_scratch else "finetune"
-    with init_distributed(select_device(settings.device), settings.precision) as launch, contextlib.ExitStack() as held:
-        trials = launch.together(lambda: list_trials(settings))
+    device, precision = select_device(settings.compute.device), settings.training.precision
+    with init_distributed(device, precision) as launch, contextlib.ExitStack() as held:
+        launch.together(lambda: validate(settings))
+        trials = launch.together(lambda: list_trials(settings.trials))
         task = launch.together(lambda: _open(settings, launch))
         launch.check_same(
-            dataclasses.asdict(settings) | {"data_hash": task.dataset.hash, "kind of device": task.device.type}
+            _shared_settings(settings) | {"data_hash": task.dataset.hash, "kind of device": task.device.type}
         )
-        series = series_folder(kind, settings, task, trials)
+        series = series_folder(settings, task, trials)
         launch.together(lambda: held.enter_context(series) if launch.is_main else None)
-        done = launch.from_main([finished(trial) for trial in trials])
+        done = launch.from_main([is_finished(trial) for trial in trials])
         for trial, is_done in zip(trials, done, strict=True):
             if not is_done:
-                _run(kind, settings, task, trial, launch)
+                _run(settings, task, trial, launch)
         if launch.is_main:
-            write_series(settings.run_dir, trials)
-    return [results_of(trial) for trial in trials] if launch.is_main else []
+            write_series(settings.trials.run_dir, trials)
+    return load_results(trials) if launch.is_main else []
+
+
+def _shared_settings(settings: FinetuneSettings) -> dict[str, object]:
+    """The settings that must be the same in all processes."""
+    own = names_affecting(FinetuneSettings, Affects.PROCESS, Affects.LOCATION)
+    return {name: value for name, value in to_dict(settings).items() if name not in own}
 
 
 class _Classifier(nn.Module):
@@ -96,37 +91,38 @@ class _Classifier(nn.Module):
 
 
 def _open(settings: FinetuneSettings, launch: Launch) -> Task:
-    task = open_task(settings, settings.from_scratch, launch.device)
-    least = 1 if launch.n_processes == 1 or settings.batch_norm == "global" else 2
-    for fraction in settings.fraction:
-        for seed in settings.seeds:
+    """Open the task. Raises LfbtError also where a batch has too few records for each process."""
+    task = open_task(settings, launch.device)
+    least = 1 if launch.n_processes == 1 or settings.training.batch_norm == "global" else 2
+    for fraction in settings.trials.fraction:
+        for seed in settings.trials.seeds:
             for fold in range(len(task.folds)):
                 train = task.rows(fold, fraction, seed)["train"]
-                sizes = [len(batch) for batch in epoch_batches(train, settings.batch_size, seed, 0)]
+                sizes = [len(batch) for batch in epoch_batches(train, settings.training.batch_size, seed, 0)]
                 check_shard_sizes(sizes, launch.n_processes, least)
     return task
 
 
-def _run(kind: str, settings: FinetuneSettings, task: Task, trial: Trial, launch: Launch) -> None:
+def _run(settings: FinetuneSettings, task: Task, trial: Trial, launch: Launch) -> None:
     """Train and score one trial; the main process writes its folder."""
     folds = []
     for fold in range(len(task.folds)):
         encoder = task.encoder(trial.seed)
-        encoder.shared_statistics = launch.n_processes > 1 and settings.batch_norm == "global"
+        encoder.shared_statistics = launch.n_processes > 1 and settings.training.batch_norm == "global"
         rows = task.rows(fold, trial.fraction, trial.seed)
-        what = kind if len(task.folds) == 1 else f"{kind}, fold {fold + 1}/{len(task.folds)}"
+        what = settings.kind if len(task.folds) == 1 else f"{settings.kind}, fold {fold + 1}/{len(task.folds)}"
         folds.append(_fit(task, encoder, rows, settings, trial.seed, launch, what))
         launch.accelerator.free_memory()
-    launch.together(lambda: write_results(kind, settings, task, trial, folds, encoder) if launch.is_main else None)
+    launch.together(lambda: write_results(settings, task, trial, folds, encoder) if launch.is_main else None)
 
 
 def _fit(
     task: Task, encoder: LeadEncoders, rows: Rows, settings: FinetuneSettings, seed: int, launch: Launch, what: str
 ) -> Fitted:
     """Train `encoder` in place, together with a new head; it ends as in the kept epoch."""
-    config = encoder.config
+    config, training, workers = encoder.config, settings.training, settings.compute.workers
     classifier = _Classifier(encoder, new_head(task, len(config.leads) * config.n_features, seed))
-    optimizer = torch.optim.Adam(classifier.parameters(), lr=settings.learning_rate, fused=True)
+    optimizer = torch.optim.Adam(classifier.parameters(), lr=training.learning_rate, fused=True)
     model, optimizer = launch.accelerator.prepare(classifier, optimizer)
     scaler = launch.accelerator.scaler
     if scaler is not None:
@@ -134,15 +130,16 @@ def _fit(
         scaler.load_state_dict(type(scaler)().state_dict())
     targets = task.loss_targets(np.arange(len(task.dataset)))
     val_targets = task.loss_targets(rows["val"])
-    n_steps = len(epoch_batches(rows["train"], settings.batch_size, seed, 0)) * settings.epochs
-    history: list[dict[str, float]] = []
+    n_steps = len(epoch_batches(rows["train"], training.batch_size, seed, 0)) * training.epochs
+    history: list[FittingStep] = []
+    lowest = np.inf
     with progress_bar(n_steps, what, launch.is_main) as bar:
-        for epoch in range(settings.epochs):
-            batches = epoch_batches(rows["train"], settings.batch_size, seed, epoch)
+        for epoch in range(training.epochs):
+            batches = epoch_batches(rows["train"], training.batch_size, seed, epoch)
             shares = [launch.share(batch) for batch in batches]
             losses = torch.zeros((), device=task.device)
             model.train()
-            signals_of = prefetch_batches(task.dataset, shares, config.normalisation, task.device, settings.workers)
+            signals_of = prefetch_batches(task.dataset, shares, config.normalisation, task.device, workers)
             for batch, share, signals in zip(batches, shares, signals_of, strict=True):
                 loss = task.loss(model(signals), targets[torch.from_numpy(share)])
                 optimizer.zero_grad(set_to_none=True)
@@ -155,19 +152,18 @@ def _fit(
                 all_reduce_sum(losses)
                 broadcast_buffers(classifier)
             train_loss = losses.item() / len(rows["train"])
-            val_loss = task.loss(_logits(task, classifier, rows["val"], settings.workers, launch), val_targets).item()
+            val_loss = task.loss(_logits(task, classifier, rows["val"], workers, launch), val_targets).item()
             if not np.isfinite(train_loss) or not np.isfinite(val_loss):
                 raise launch.failure(f"epoch {epoch + 1}: the loss is not finite; try a lower --learning-rate")
-            if not history or val_loss < min(line["val_loss"] for line in history):
-                best, best_epoch = copy.deepcopy(classifier.state_dict()), epoch + 1
-            history.append({"epoch": epoch + 1, "train_loss": train_loss, "val_loss": val_loss})
-            bar.say(f"epoch {epoch + 1}/{settings.epochs}  train loss {train_loss:.4f}  validation loss {val_loss:.4f}")
+            if val_loss < lowest:
+                best, best_epoch, lowest = copy.deepcopy(classifier.state_dict()), epoch + 1, val_loss
+            history.append(FittingStep(train_loss, val_loss, epoch + 1))
+            bar.say(f"epoch {epoch + 1}/{training.epochs}  train loss {train_loss:.4f}  validation loss {val_loss:.4f}")
     classifier.load_state_dict(best)
     probabilities = {
-        split: classifier.head.probabilities(_logits(task, classifier, rows[split], settings.workers, launch))
+        split: classifier.head.probabilities(_logits(task, classifier, rows[split], workers, launch))
         for split in ("val", "test")
     }
-    lowest = history[best_epoch - 1]["val_loss"]
     return Fitted(rows, probabilities, history, {"epoch": best_epoch}, lowest, classifier.head)
 
 

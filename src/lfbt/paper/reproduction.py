@@ -24,8 +24,9 @@ from lfbt.data.layouts import MANIFEST
 from lfbt.data.preparation import prepare
 from lfbt.data.records import PrepareSettings
 from lfbt.errors import LfbtError
-from lfbt.evaluation.fine_tuning import FinetuneSettings, finetune
-from lfbt.evaluation.probing import ProbeSettings, probe
+from lfbt.evaluation.fine_tuning import finetune
+from lfbt.evaluation.probing import probe
+from lfbt.evaluation.settings import FinetuneSettings, ProbeSettings
 from lfbt.models.pretrained import CONFIG, load_encoder, load_history
 from lfbt.models.projector import parse_projector
 from lfbt.paper.protocol import (
@@ -39,7 +40,8 @@ from lfbt.paper.protocol import (
     shown_sizes,
     sizes_table,
 )
-from lfbt.runs.run_folder import ENCODER_FOLDER, RESULTS
+from lfbt.runs.results import RESULTS
+from lfbt.runs.run_folder import ENCODER_FOLDER
 from lfbt.sources import SOURCES, Source
 from lfbt.sources.listing import Listing
 from lfbt.training.pretraining import pretrain
@@ -400,9 +402,9 @@ def _classification(settings: ReproduceSettings, cell: Cell, seed: int) -> Stage
     }
     run: Callable[[], object]
     if cell.kind == "probe":
-        run = functools.partial(probe, ProbeSettings(**common, epochs=settings.probe_epochs))
+        run = functools.partial(probe, ProbeSettings.create(**common, epochs=settings.probe_epochs))
     else:
-        more = FinetuneSettings(
+        more = FinetuneSettings.create(
             **common,
             epochs=settings.finetune_epochs,
             learning_rate=settings.finetune_learning_rate,

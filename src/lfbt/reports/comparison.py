@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 import lfbt
 from lfbt.errors import LfbtError
-from lfbt.evaluation.bootstrap import METRICS, Array, Metric, bootstrap_metrics, draws, interval, n_counted
+from lfbt.evaluation.bootstrap import METRICS, Array, Metric, bootstrap_metrics, bootstrap_weights, interval, n_counted
 from lfbt.evaluation.significance import holm, paired_p
-from lfbt.runs.run_folder import PREDICTIONS, RESULTS
+from lfbt.runs.predictions import PREDICTIONS
+from lfbt.runs.results import RESULTS, Interval
 from lfbt.utils.files import atomic_folder, check_unoccupied
 from lfbt.utils.json_files import read_json, write_json
 from lfbt.utils.tables import as_latex, as_markdown, as_text, markdown
@@ -93,10 +94,10 @@ class Figure:
 
     mean: float | None
     sd: float | None
-    interval: list[float] | None
+    interval: Interval
     counted: int
     difference: float | None = None
-    difference_interval: list[float] | None = None
+    difference_interval: Interval = None
     p: float | None = None
     p_holm: float | None = None
 
@@ -252,7 +253,7 @@ def table_rows(
     """
     trials = _aligned(trials)
     groups = _grouped(trials)
-    weights = draws(trials[0].patients, n_draws, seed)
+    weights = bootstrap_weights(trials[0].patients, n_draws, seed)
     whole = np.ones((1, weights.shape[1]), dtype=np.int32)
     figures = [[_figures(trial, whole, metrics)[:, 0] for trial in group] for group in groups]
     # Trials of a row are averaged draw by draw.

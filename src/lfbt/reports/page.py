@@ -16,7 +16,8 @@ import numpy as np
 import lfbt
 from lfbt.errors import LfbtError
 from lfbt.runs.history import HISTORY
-from lfbt.runs.run_folder import RESULTS, SETTINGS
+from lfbt.runs.results import RESULTS
+from lfbt.runs.settings import SETTINGS
 from lfbt.utils.files import atomic_folder, check_unoccupied
 from lfbt.utils.json_files import read_json
 

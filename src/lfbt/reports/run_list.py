@@ -9,12 +9,17 @@ from typing import Any
 
 from lfbt.errors import LfbtError
 from lfbt.runs.history import PretrainingEpoch, read_history
-from lfbt.runs.run_folder import ENCODER_FOLDER, FREE_ON_RESUME, RESULTS, SETTINGS, TABLE, is_running
+from lfbt.runs.results import RESULTS, SERIES_TABLE
+from lfbt.runs.run_folder import ENCODER_FOLDER, is_running
+from lfbt.runs.settings import SETTINGS
 from lfbt.utils.json_files import read_json
 from lfbt.utils.tables import as_text
 
 # What every run has its own of, or what says nothing of how it learned.
-_NEVER_SHOWN = FREE_ON_RESUME - {"data_dir"} | {"checkpoint", "resume"}
+_NEVER_SHOWN = {
+    "lfbt_version", "run_dir", "device", "low_memory", "workers", "print_freq", "save_steps", "save_minutes", "keep",
+    "quality_data", "quality_every", "trackers", "exclude", "allow_test_records", "checkpoint", "resume",
+}  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,9 +66,9 @@ def _summary(folder: Path) -> RunSummary | None:
         return None
     if "lfbt_version" not in content:
         return None
-    if name == SETTINGS and "kind" in content:
+    if name == SETTINGS and content.get("kind", "pretrain") != "pretrain":
         # Finished trials are in folders below.
-        is_whole = (folder / TABLE).is_file()
+        is_whole = (folder / SERIES_TABLE).is_file()
         return None if is_whole else RunSummary(folder, content["kind"], _state(folder, False), "-", None, "-", {})
     return of(folder, content)
 

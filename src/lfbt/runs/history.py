@@ -75,7 +75,7 @@ class FittingStep:
     epoch: int | None = None
     learning_rate: float | None = None
     c: float | None = None
-    neighbours: float | None = None
+    neighbours: int | None = None
     fold: int | None = None
 
     def to_dict(self) -> dict[str, Any]:

@@ -33,6 +33,7 @@ from lfbt.models.pretrained import CONFIG, load_history, match, save_encoder
 from lfbt.models.projector import parse_projector
 from lfbt.runs.history import PretrainingEpoch, append_history, read_history, write_history
 from lfbt.runs.run_folder import BEST_ENCODER_FOLDER, CHECKPOINTS, ENCODER_FOLDER, acquire_run_folder
+from lfbt.runs.settings import SETTINGS, RunSettings
 from lfbt.runs.trackers import start_trackers, tell_trackers
 from lfbt.training.augmentation import draw_views, random_views
 from lfbt.training.checkpoints import last_checkpoint, save_checkpoint
@@ -51,6 +52,14 @@ STEPS_BEFORE_QUALITY = 50
 
 #: The records of the batch whose loss was not finite.
 NOT_FINITE = "not_finite.json"
+
+# None of these changes what is learned.
+_FREE_ON_RESUME = frozenset(
+    {
+        "data_dir", "run_dir", "device", "low_memory", "workers", "print_freq", "save_steps", "save_minutes", "keep",
+        "quality_data", "quality_every", "trackers", "exclude", "allow_test_records",
+    }
+)  # fmt: skip
 
 #: The loss of the projections of two views, and what else of it is told; of the whole batch, if given parts' sizes.
 LossOf = Callable[[Tensor, Tensor, Sequence[int] | None], Sequence[Tensor]]
@@ -182,7 +191,8 @@ def _hold(run: _Run, held: contextlib.ExitStack) -> bool:
     """Take the run folder for this run; says whether a run is there to go on with."""
     if not run.launch.is_main:
         return False
-    going_on = held.enter_context(acquire_run_folder(run.folder, run.content, run.settings.resume))
+    settings = RunSettings.from_dict(run.content, run.folder / SETTINGS)
+    going_on = held.enter_context(acquire_run_folder(run.folder, settings, _FREE_ON_RESUME, run.settings.resume))
     # A run that was killed before it saved anything may have been killed before it looked.
     if not (run.folder / ENCODER_FOLDER / FINGERPRINTS).is_file():
         _look_for_test_records(run)

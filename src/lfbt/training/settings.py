@@ -14,7 +14,9 @@ from lfbt.models.projector import parse_projector
 from lfbt.runs.trackers import Tracker, check_trackers
 from lfbt.signal import Normalisation
 from lfbt.training.augmentation import LONGEST_TIME_OUT, SHORTEST_CROP
-from lfbt.training.distributed import BatchNorm, Precision, check_batch_norm
+from lfbt.training.distributed import BatchNorm as BatchNorm
+from lfbt.training.distributed import Precision as Precision
+from lfbt.training.distributed import check_batch_norm
 from lfbt.utils.validation import check_range
 
 Preset = Literal["paper", "small"]
