@@ -1,6 +1,6 @@
 """Fine-tuning: a hand-written loop gives the same weights, the best epoch is what is kept, and the test stays apart."""
 
-import json
+import dataclasses
 import math
 from typing import Any
 
@@ -37,6 +37,7 @@ from lfbt.inference.embedding import EmbedSettings, embed
 from lfbt.models.encoder import EncoderConfig, random_encoder
 from lfbt.models.heads import Head, load_head
 from lfbt.models.pretrained import load_encoder, load_history, save_encoder
+from lfbt.runs.results import EncoderOrigin, Results
 from lfbt.utils.tensors import load_tensors, seeded
 
 TARGETS = np.array([CLASSES.index(label) for label in LABELS])
@@ -88,8 +89,8 @@ def learned(folder):
     return [load_tensors(folder / part / "model.safetensors") for part in ("encoder", "head")]
 
 
-def results_of(folder):
-    return json.loads((folder / "results.json").read_text())
+def results_of(folder) -> Any:
+    return Results.load(folder)
 
 
 def assert_same_learning(one, other):
@@ -97,7 +98,7 @@ def assert_same_learning(one, other):
     for mine, theirs in zip(learned(one), learned(other), strict=True):
         assert_same_tensors(mine, theirs)
     assert read_lines(one / "history.jsonl") == read_lines(other / "history.jsonl")
-    assert results_of(one)["chosen"] == results_of(other)["chosen"]
+    assert results_of(one).chosen == results_of(other).chosen
 
 
 def literal_cross_entropy(logits, rows, several):
@@ -153,7 +154,7 @@ def test_training_equals_a_hand_written_loop(data, checkpoint, run, tmp_path, mo
         # In evaluation the running mean lags behind what drifts.
         assert line["val_loss"] == pytest.approx(val_loss, rel=1e-7)
 
-    best = states[results_of(folder)["chosen"]["epoch"] - 1]
+    best = states[results_of(folder).chosen["epoch"] - 1]
     tuned = load_encoder(folder)
     for literal, stack, lead in zip(best, stacks, tuned.encoders.values(), strict=False):
         for key, mine in literal_encoder(lead).state_dict().items():
@@ -175,13 +176,13 @@ def test_the_run_folder(base, data):
     expected = ["encoder", "head", "history.jsonl", "predictions.csv", "results.json", "splits.csv"]
     assert sorted(path.name for path in base.iterdir()) == expected
     results = results_of(base)
-    assert results["kind"] == "finetune"
-    assert results["data"]["classes"] == list(CLASSES)
+    assert results.kind == "finetune"
+    assert results.data.classes == list(CLASSES)
     start = {"checkpoint": "checkpoint", "history": {"method": "test", "epochs_done": 7}}
-    assert results["encoder"] == start
+    assert dataclasses.asdict(results.encoder) == start
     assert load_history(base) == {"kind": "finetune", "start": start}
-    assert results["chosen"]["epoch"] in (1, 2)
-    assert results["test"]["records"] == results["val"]["records"] == 12
+    assert results.chosen["epoch"] in (1, 2)
+    assert results.test.records == results.val.records == 12
     assert load_encoder(base).config == EncoderConfig(("II", "V1"), 6.4, 64)
     predictions = pd.read_csv(base / "predictions.csv")
     assert predictions["id"].tolist() == [f"r{i}" for i in ROWS["test"]]
@@ -204,10 +205,10 @@ def test_the_kept_epoch_is_what_predictions_come_from(run, data, tmp_path):
     other = write_labelled(tmp_path / "moved-on", labels=MOVED_ON)
     folder = run(data_dir=other, epochs=6, learning_rate=3e-4)
     results, losses = results_of(folder), [line["val_loss"] for line in read_lines(folder / "history.jsonl")]
-    assert 1 < results["chosen"]["epoch"] == np.argmin(losses) + 1 < 6
-    assert results["val_loss"] == min(losses)
+    assert 1 < results.chosen["epoch"] == np.argmin(losses) + 1 < 6
+    assert results.val_loss == min(losses)
     # Training no further than to the kept epoch gives the same encoder and head.
-    shorter = run("shorter", data_dir=other, epochs=results["chosen"]["epoch"], learning_rate=3e-4)
+    shorter = run("shorter", data_dir=other, epochs=results.chosen["epoch"], learning_rate=3e-4)
     for mine, theirs in zip(learned(folder), learned(shorter), strict=True):
         assert_same_tensors(mine, theirs)
 
@@ -233,8 +234,8 @@ def test_test_records_have_no_influence(base, run, tmp_path):
     labels = LABELS[:36] + ["fast"] * 8 + ["slow"] * 4
     other = run(data_dir=write_labelled(tmp_path / "other", signals=changed, labels=labels))
     assert_same_learning(base, other)
-    assert results_of(base)["test"] != results_of(other)["test"]
-    assert results_of(base)["val"] == results_of(other)["val"]
+    assert results_of(base).test != results_of(other).test
+    assert results_of(base).val == results_of(other).val
 
 
 def test_validation_records_decide_on_the_epoch_only(base, run, tmp_path):
@@ -275,8 +276,8 @@ def test_from_scratch_is_fine_tuning_from_random_weights(run, tmp_path):
     scratch = run("scratch", checkpoint=None, from_scratch=True, seeds=(4,))
     assert_same_learning(scratch, run("tuned", checkpoint=tmp_path / "random", seeds=(4,)))
     results = results_of(scratch)
-    assert results["kind"] == "scratch"
-    assert results["encoder"] == {"checkpoint": None, "history": {"method": "random", "seed": 4}}
+    assert results.kind == "scratch"
+    assert dataclasses.asdict(results.encoder) == {"checkpoint": None, "history": {"method": "random", "seed": 4}}
 
 
 def test_a_fraction_is_all_that_is_learned_from(run, tmp_path):
@@ -295,13 +296,13 @@ def test_a_subset_of_leads(run, tmp_path):
     folder = run(leads=("V1",), epochs=1)
     assert load_encoder(folder).config.leads == ("V1",)
     assert load_head(folder / "head")[0].linear.in_features == 64
-    assert results_of(folder)["leads"] == ["V1"]
+    assert results_of(folder).leads == ["V1"]
 
 
 def test_a_run_can_be_started_from_a_run(base, run):
     again = run(checkpoint=base, epochs=1, learning_rate=1e-12)
     # Such steps move nothing that single precision can tell.
-    assert results_of(again)["encoder"] == {"checkpoint": "base", "history": load_history(base)}
+    assert results_of(again).encoder == EncoderOrigin("base", load_history(base))
     mine = dict(load_encoder(again).named_parameters())
     for name, tensor in load_encoder(base).named_parameters():
         torch.testing.assert_close(mine[name], tensor, rtol=0, atol=1e-8)

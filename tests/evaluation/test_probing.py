@@ -1,5 +1,6 @@
 """The linear probe, and what it shares with fine-tuning: the head, the task, the results and what is refused."""
 
+import dataclasses
 import json
 import math
 from typing import Any
@@ -30,7 +31,6 @@ from lfbt.data.dataset import open_dataset
 from lfbt.data.loader import epoch_batches
 from lfbt.errors import LfbtError
 from lfbt.evaluation.bootstrap import intervals
-from lfbt.evaluation.classification import ClassifySettings
 from lfbt.evaluation.fine_tuning import finetune
 from lfbt.evaluation.metrics import choose_thresholds, evaluate
 from lfbt.evaluation.probing import probe
@@ -39,6 +39,7 @@ from lfbt.models.encoder import EncoderConfig, random_encoder
 from lfbt.models.features import compute_embeddings
 from lfbt.models.heads import Head, load_head, save_head
 from lfbt.models.pretrained import load_encoder, load_history
+from lfbt.runs.results import Results
 from lfbt.utils.tensors import load_tensors, seeded
 
 TARGETS = np.array([CLASSES.index(label) for label in LABELS])
@@ -79,8 +80,8 @@ def head_of(folder):
     return load_tensors(folder / "head" / "model.safetensors")
 
 
-def results_of(folder):
-    return json.loads((folder / "results.json").read_text())
+def results_of(folder) -> Any:
+    return Results.load(folder)
 
 
 def features_of(folder):
@@ -101,24 +102,24 @@ def scored(probabilities, numbers, split, classes):
     if split == "test":
         patients = [f"p{i}" for i in ROWS["test"]]
         p, y = probabilities["test"], known["test"]
-        found["intervals"] = intervals(p, y, patients, True, thresholds, classes=classes)
-    return json.loads(json.dumps(found))
+        found = dataclasses.replace(found, intervals=intervals(p, y, patients, True, thresholds, classes=classes))
+    return found
 
 
 def assert_same_learning(one, other):
     """The same head, bit by bit, from the same history and the same epoch of it."""
     assert_same_tensors(head_of(one), head_of(other))
     assert read_lines(one / "history.jsonl") == read_lines(other / "history.jsonl")
-    assert results_of(one)["chosen"] == results_of(other)["chosen"]
+    assert results_of(one).chosen == results_of(other).chosen
 
 
 def test_waves_that_differ_are_told_apart(run, tmp_path):
     """Three waves, each sixteen times with a little noise, and a random encoder: no test record is mistaken."""
     noise = 0.05 * np.random.default_rng(1).standard_normal((48, 2, 64))
     data = write_labelled(tmp_path / "data", signals=waves([0, 1, 2])[KINDS] + noise)
-    test = results_of(run(data_dir=data, checkpoint=None, random_encoder=True, epochs=20))["test"]
-    assert (test["auroc"], test["auprc"], test["accuracy"]) == (1, 1, 1)
-    assert test["confusion_matrix"] == [[4, 0, 0], [0, 4, 0], [0, 0, 4]]
+    test = results_of(run(data_dir=data, checkpoint=None, random_encoder=True, epochs=20)).test
+    assert (test.auroc, test.auprc, test.accuracy) == (1, 1, 1)
+    assert test.confusion_matrix == [[4, 0, 0], [0, 4, 0], [0, 0, 4]]
 
 
 def test_the_run_folder(base, data, checkpoint):
@@ -128,17 +129,17 @@ def test_the_run_folder(base, data, checkpoint):
     # The encoder is the checkpoint's, untouched.
     assert_same_tensors(load_encoder(base).state_dict(), load_encoder(checkpoint).state_dict())
     results = results_of(base)
-    assert results["kind"] == "probe"
-    assert results["lfbt_version"] == lfbt.__version__
-    assert results["synthetic"] is False
+    assert results.kind == "probe"
+    assert results.lfbt_version == lfbt.__version__
+    assert results.synthetic is False
     counts = {split: dict.fromkeys(CLASSES, len(rows) // 3) for split, rows in ROWS.items()}
     told = {"folder": "data", "hash": open_dataset(data).hash, "classes": list(CLASSES), "counts": counts}
-    assert results["data"] | told == results["data"]
-    assert results["leads"] == ["II", "V1"]
+    assert dataclasses.replace(results.data, **told) == results.data
+    assert results.leads == ["II", "V1"]
     start = {"checkpoint": "checkpoint", "history": {"method": "test", "epochs_done": 7}}
-    assert results["encoder"] == start
+    assert dataclasses.asdict(results.encoder) == start
     assert load_history(base) == {"kind": "probe", "start": start}
-    settings = results["settings"]
+    settings = results.settings
     assert settings | json.loads(json.dumps(QUICK)) == settings
     assert settings["data_dir"] == str(data)
     assert used(base, "train") == [f"r{i}" for i in ROWS["train"]]
@@ -148,7 +149,7 @@ def test_the_run_folder(base, data, checkpoint):
 
 def test_results_are_returned_as_they_are_written(data, checkpoint, tmp_path):
     (results,) = probe(ProbeSettings.create(data_dir=data, checkpoint=checkpoint, run_dir=tmp_path / "run", **QUICK))
-    assert json.loads(json.dumps(results, default=str)) == results_of(tmp_path / "run")
+    assert results == results_of(tmp_path / "run")
 
 
 def test_features_are_the_frozen_encoders(base, checkpoint, data):
@@ -203,7 +204,7 @@ def test_the_head_equals_a_hand_written_loop(run, standardise):
     for line, (train_loss, val_loss) in zip(lines, history, strict=True):
         assert line["train_loss"] == pytest.approx(train_loss, rel=1e-4)
         assert line["val_loss"] == pytest.approx(val_loss, rel=1e-4)
-    best = results_of(folder)["chosen"]["epoch"]
+    best = results_of(folder).chosen["epoch"]
     head = head_of(folder)
     torch.testing.assert_close(head["linear.weight"], states[best - 1][0], rtol=0, atol=1e-5)
     torch.testing.assert_close(head["linear.bias"], states[best - 1][1], rtol=0, atol=1e-5)
@@ -216,8 +217,8 @@ def test_the_epoch_with_the_lowest_validation_loss_is_kept(run, tmp_path):
     labels = [LABELS[i + 1] if 24 <= i < 28 else LABELS[i] for i in range(48)]
     folder = run(data_dir=write_labelled(tmp_path / "data", labels=labels), epochs=12)
     results, losses = results_of(folder), [line["val_loss"] for line in read_lines(folder / "history.jsonl")]
-    assert 1 < results["chosen"]["epoch"] == np.argmin(losses) + 1 < 12
-    assert results["val_loss"] == min(losses)
+    assert 1 < results.chosen["epoch"] == np.argmin(losses) + 1 < 12
+    assert results.val_loss == min(losses)
     # What is kept is the head of that epoch, and validation and test are scored with it.
     head, classes = load_head(folder / "head")
     x = {split: torch.from_numpy(features) for split, features in features_of(folder).items()}
@@ -227,9 +228,9 @@ def test_the_epoch_with_the_lowest_validation_loss_is_kept(run, tmp_path):
         p = {split: head(x[split]).softmax(dim=1).numpy() for split in ("val", "test")}
     assert loss == pytest.approx(min(losses), rel=1e-5)
     for split in ("val", "test"):
-        assert results[split] == scored(p, y, split, classes)
+        assert getattr(results, split) == scored(p, y, split, classes)
     # Training no further gives the same head.
-    shorter = run("shorter", data_dir=tmp_path / "data", epochs=results["chosen"]["epoch"])
+    shorter = run("shorter", data_dir=tmp_path / "data", epochs=results.chosen["epoch"])
     assert_same_tensors(head_of(folder), head_of(shorter))
 
 
@@ -251,7 +252,7 @@ def test_predictions_name_every_test_record(base):
     with torch.no_grad():
         val = head(x).softmax(dim=1).numpy()
     y = {split: TARGETS[rows] for split, rows in ROWS.items()}
-    assert scored({"val": val, "test": expected}, y, "test", CLASSES) == results_of(base)["test"]
+    assert scored({"val": val, "test": expected}, y, "test", CLASSES) == results_of(base).test
 
 
 @pytest.mark.parametrize("random_start", [False, True])
@@ -265,8 +266,8 @@ def test_test_records_have_no_influence(run, tmp_path, random_start):
     one, two = run("one", **start), run("two", data_dir=other, **start)
     assert_same_learning(one, two)
     assert_same_tensors(load_encoder(one).state_dict(), load_encoder(two).state_dict())
-    assert results_of(one)["test"] != results_of(two)["test"]
-    assert results_of(one)["val"] == results_of(two)["val"]
+    assert results_of(one).test != results_of(two).test
+    assert results_of(one).val == results_of(two).val
 
 
 def test_validation_records_decide_on_the_epoch_only(run, tmp_path):
@@ -357,11 +358,11 @@ def test_fractions_are_stratified_nested_and_seeded(run):
     chosen = {part: used(folder, "train") for part, folder in folders.items()}
     # Eight records a class: 1, ⌈2.4⌉, 4 and 8 of each.
     for part, each in ((0.125, 1), (0.3, 3), (0.5, 4), (1.0, 8)):
-        assert results_of(folders[part])["data"]["counts"]["train"] == dict.fromkeys(CLASSES, each)
+        assert results_of(folders[part]).data.counts["train"] == dict.fromkeys(CLASSES, each)
         assert sorted(np.load(folders[part] / "y_train.npy")) == [0] * each + [1] * each + [2] * each
         assert len(features_of(folders[part])["train"]) == 3 * each
         assert [LABELS[int(name[1:])] for name in chosen[part]].count("slow") == each
-        assert results_of(folders[part])["fraction"] == part
+        assert results_of(folders[part]).fraction == part
         # Validation and test stay whole.
         assert used(folders[part], "val") == used(folders[1.0], "val")
         assert used(folders[part], "test") == used(folders[1.0], "test")
@@ -387,7 +388,7 @@ def test_a_random_encoder_has_its_norms_estimated(run, data):
     torch.testing.assert_close(state[norm + "running_mean"], entry.mean(dim=(0, 2)), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(state[norm + "running_var"], entry.transpose(0, 1).flatten(1).var(1), rtol=1e-4, atol=0)
     results = results_of(folder)
-    assert results["encoder"] == {"checkpoint": None, "history": {"method": "random", "seed": 4}}
+    assert dataclasses.asdict(results.encoder) == {"checkpoint": None, "history": {"method": "random", "seed": 4}}
     other = load_encoder(run("two", **start, seeds=(5,)))
     name = "encoders.V1.convolutions.3.weight"
     assert not torch.equal(state[name], other.state_dict()[name])
@@ -395,7 +396,7 @@ def test_a_random_encoder_has_its_norms_estimated(run, data):
 
 def test_a_subset_of_leads_gives_their_features(base, run):
     folder = run(leads=("V1",))
-    assert results_of(folder)["leads"] == ["V1"]
+    assert results_of(folder).leads == ["V1"]
     assert load_encoder(folder).config.leads == ("V1",)
     # The record is z-scored over the leads that are used: with one of two, not the same features as in both.
     data_set = open_dataset(base.with_name("data"))
@@ -421,7 +422,7 @@ def test_the_authors_folders(base, run, tmp_path):
         np.save(folder / f"r{i}.npy", signal)
     (tmp_path / "npy" / "dataset.json").write_text(json.dumps({"leads": ["II", "V1"]}))
     folder = run(data_dir=tmp_path / "npy", num_classes=3)
-    assert results_of(folder)["data"]["classes"] == list(CLASSES)
+    assert results_of(folder).data.classes == list(CLASSES)
     for split, x in features_of(folder).items():
         names = used(folder, split)
         assert all(name.startswith(f"{split}/") for name in names)
@@ -433,12 +434,12 @@ def test_the_authors_folders(base, run, tmp_path):
 def test_a_class_missing_from_the_test_is_reported(run, tmp_path):
     labels = [("fast" if split == "test" and LABELS[i] == "slow" else LABELS[i]) for i, split in enumerate(SPLIT)]
     folder = run(data_dir=write_labelled(tmp_path / "data", labels=labels))
-    test = results_of(folder)["test"]
-    assert test["absent_classes"] == ["slow"]
-    assert test["per_class"]["slow"]["auroc"] is None
-    assert test["auroc"] == pytest.approx(np.mean([test["per_class"][name]["auroc"] for name in ("fast", "middle")]))
-    assert len(test["confusion_matrix"]) == 3
-    assert results_of(folder)["val"]["absent_classes"] == []
+    test = results_of(folder).test
+    assert test.absent_classes == ["slow"]
+    assert test.per_class["slow"].auroc is None
+    assert test.auroc == pytest.approx(np.mean([test.per_class[name].auroc for name in ("fast", "middle")]))
+    assert len(test.confusion_matrix) == 3
+    assert results_of(folder).val.absent_classes == []
 
 
 def test_a_test_of_one_record_is_scored(run, tmp_path):
@@ -447,13 +448,13 @@ def test_a_test_of_one_record_is_scored(run, tmp_path):
     folder = run(
         data_dir=write_labelled(tmp_path / "d", signals=waves(KINDS)[:keep], labels=LABELS[:keep], split=split)
     )
-    assert results_of(folder)["test"]["records"] == 1
-    assert results_of(folder)["test"]["auroc"] is None
+    assert results_of(folder).test.records == 1
+    assert results_of(folder).test.auroc is None
 
 
 def test_synthetic_data_leaves_its_mark(run, tmp_path):
     folder = run(data_dir=write_labelled(tmp_path / "made", synthetic=True), epochs=1)
-    assert results_of(folder)["synthetic"] is True
+    assert results_of(folder).synthetic is True
 
 
 # What is refused, alike by the probe and by fine-tuning
@@ -532,7 +533,7 @@ def test_data_sets_that_do_not_serve_are_refused(command, tmp_path, changes, mes
 def test_whoever_insists_may_use_other_leads_and_samples(run, tmp_path):
     other = write_labelled(tmp_path / "other", signals=waves(KINDS, 2, 80), leads=("I", "V2"))
     folder = run(data_dir=other, allow_mismatch=True)
-    assert results_of(folder)["leads"] == ["II", "V1"]
+    assert results_of(folder).leads == ["II", "V1"]
     expected = literal_embeddings(load_encoder(folder), np.load(other / "signals.npy"))[ROWS["test"]]
     atol = 1e-5 * np.abs(expected).max()
     np.testing.assert_allclose(features_of(folder)["test"], expected, rtol=0, atol=atol)
@@ -558,8 +559,9 @@ def test_another_runs_folder_is_refused(command, tmp_path):
 
 def test_defaults_are_the_papers(tmp_path):
     probing, tuning = ProbeSettings.create(tmp_path, tmp_path), FinetuneSettings.create(tmp_path, tmp_path)
-    assert (probing.classifier, probing.learning_rate, tuning.learning_rate) == ("adam", (1e-3,), 1e-4)
-    for settings in (probing, tuning):
-        assert isinstance(settings, ClassifySettings)
-        assert (settings.epochs, settings.batch_size, settings.fraction, settings.seeds) == (100, 128, (1.0,), (0,))
-    assert not probing.standardise
+    fitting, training = probing.fitting, tuning.training
+    assert (fitting.classifier, fitting.learning_rate, training.learning_rate) == ("adam", (1e-3,), 1e-4)
+    assert (fitting.epochs, fitting.batch_size) == (training.epochs, training.batch_size) == (100, 128)
+    for trials in (probing.trials, tuning.trials):
+        assert (trials.fraction, trials.seeds) == ((1.0,), (0,))
+    assert not fitting.standardise

@@ -1,5 +1,6 @@
 """Tasks of several labels, classifiers to choose between, and trials: fractions, seeds, folds and subsets of leads."""
 
+import dataclasses
 import functools
 import json
 import shutil
@@ -50,6 +51,7 @@ from lfbt.inference.embedding import EmbedSettings, embed
 from lfbt.models.pretrained import load_encoder
 from lfbt.reports.page import ReportSettings, open_runs, report
 from lfbt.reports.run_list import list_runs
+from lfbt.runs.results import Results
 from lfbt.training.pretraining import pretrain
 from lfbt.training.settings import PretrainSettings
 from lfbt.utils.tensors import load_tensors, seeded
@@ -97,8 +99,8 @@ def run(data, checkpoint, tmp_path):
     return go
 
 
-def results_of(folder):
-    return json.loads((folder / "results.json").read_text())
+def results_of(folder) -> Any:
+    return Results.load(folder)
 
 
 def table_of(folder, name="predictions.csv"):
@@ -129,8 +131,7 @@ def assert_same_but_settings(one, other):
     del mine["results.json"], theirs["results.json"]
     assert mine == theirs
     assert len(mine) > 2
-    ours, others = results_of(one), results_of(other)
-    del ours["settings"], others["settings"]
+    ours, others = (dataclasses.replace(results_of(folder), settings={}) for folder in (one, other))
     assert ours == others
 
 
@@ -175,7 +176,7 @@ def test_a_probe_of_several_labels_equals_a_hand_written_loop(run, multi, standa
 def test_what_a_task_of_several_labels_leaves(run, multi):
     folder = run(data_dir=multi)
     results, predictions = results_of(folder), table_of(folder)
-    assert results["task"] == "multi-label"
+    assert results.task == "multi-label"
     assert predictions["label"].tolist() == MULTI_LABELS[36:]
     assert ";" in predictions["label"][0]
     assert np.abs(predicted(folder).sum(axis=1) - 1).max() > 0.01
@@ -183,7 +184,7 @@ def test_what_a_task_of_several_labels_leaves(run, multi):
     assert config["exclusive"] is False
     known = {split: MULTI_TARGETS[rows] for split, rows in ROWS.items()}
     for split in ROWS:
-        assert results["data"]["counts"][split] == dict(zip(CLASSES, known[split].sum(axis=0).tolist(), strict=True))
+        assert results.data.counts[split] == dict(zip(CLASSES, known[split].sum(axis=0).tolist(), strict=True))
     # Scored as several labels are, at thresholds that validation sets.
     embed(EmbedSettings((multi,), folder, folder.with_name("embed"), device="cpu", workers=0))
     p = table_of(folder.with_name("embed"), "probabilities.csv")[COLUMNS].to_numpy()
@@ -191,16 +192,16 @@ def test_what_a_task_of_several_labels_leaves(run, multi):
     thresholds = choose_thresholds(p[24:36], known["val"])
     found = evaluate(p[36:], known["test"], CLASSES, thresholds, exclusive=False)
     for name in ("auroc", "auprc", "accuracy", "f1", "sensitivity"):
-        assert results["test"][name] == pytest.approx(found[name], abs=1e-6)
-    assert results["test"]["confusion_matrix"] == found["confusion_matrix"]
+        assert getattr(results.test, name) == pytest.approx(getattr(found, name), abs=1e-6)
+    assert results.test.confusion_matrix == found.confusion_matrix
     bounds = intervals(p[36:], known["test"], PATIENTS[36:], False, thresholds)
-    assert results["test"]["intervals"]["auroc"] == pytest.approx(bounds["auroc"], abs=1e-6)
-    assert results["test"]["intervals"]["patients"] == 6
+    assert results.test.intervals.auroc == pytest.approx(bounds.auroc, abs=1e-6)
+    assert results.test.intervals.patients == 6
 
 
 def test_one_label_a_record_is_no_task_of_several(run):
     folder = run()
-    assert results_of(folder)["task"] == "single-label"
+    assert results_of(folder).task == "single-label"
     assert json.loads((folder / "head" / "config.json").read_text())["exclusive"] is True
     np.testing.assert_allclose(predicted(folder).sum(axis=1), 1, rtol=0, atol=1e-6)
 
@@ -209,14 +210,14 @@ def test_fine_tuning_with_several_labels(run, multi):
     """The written classifier gives the probabilities that were scored."""
     folder = run(data_dir=multi, tune=True)
     results = results_of(folder)
-    assert (results["task"], results["classifier"]) == ("multi-label", None)
+    assert (results.task, results.classifier) == ("multi-label", None)
     assert table_of(folder)["label"].tolist() == MULTI_LABELS[36:]
     head = load_tensors(folder / "head" / "model.safetensors")
     x = torch.from_numpy(features_of(folder, multi)[36:]).float()
     p = torch.sigmoid(x @ head["linear.weight"].T + head["linear.bias"]).numpy()
     np.testing.assert_allclose(predicted(folder), p, rtol=0, atol=1e-5)
     found = evaluate(p, MULTI_TARGETS[36:], CLASSES, exclusive=False)
-    assert results["test"]["auroc"] == pytest.approx(found["auroc"])
+    assert results.test.auroc == pytest.approx(found.auroc)
 
 
 def test_pretraining_takes_several_labels_to_tell_its_quality(multi, tmp_path, monkeypatch):
@@ -266,15 +267,13 @@ def test_logistic_regression_is_scikit_learns(run, data, checkpoint, tmp_path, l
     np.testing.assert_allclose(found, expected[12:], rtol=0, atol=1e-3)
     assert np.abs(expected - expected.mean(axis=0)).max() > 0.2
     results, (line,) = results_of(folder), read_lines(folder / "history.jsonl")
-    assert results["classifier"] == "logistic"
-    assert results["chosen"] == {"c": 0.05}
+    assert results.classifier == "logistic"
+    assert results.chosen == {"c": 0.05}
     numbers = [classes.index(name) for name in labels[24:36]]
     literal = -np.log(np.maximum(expected[np.arange(12), numbers], np.exp(-30))).mean()
     # Of a class that is missing the loss is 30 and the logarithm of how probable others are.
     assert (
-        line["val_loss"]
-        == results["val_loss"]
-        == pytest.approx(literal, rel=1e-3 if len(known) == len(classes) else 0.2)
+        line["val_loss"] == results.val_loss == pytest.approx(literal, rel=1e-3 if len(known) == len(classes) else 0.2)
     )
     # The head that is written says the same.
     embed(EmbedSettings((other,), folder, tmp_path / "embed", device="cpu", workers=0))
@@ -288,7 +287,7 @@ def test_logistic_regression_of_several_labels_is_one_of_each_class(run, multi, 
     expected = np.stack([logistic(x[:24], y[:24], 0.05)(x[24:])[:, 1] for y in MULTI_TARGETS.T], axis=1)
     np.testing.assert_allclose(predicted(folder), expected[12:], rtol=0, atol=1e-3)
     literal = -np.log(np.where(MULTI_TARGETS[24:36], expected[:12], 1 - expected[:12])).mean()
-    assert results_of(folder)["val_loss"] == pytest.approx(literal, rel=1e-3)
+    assert results_of(folder).val_loss == pytest.approx(literal, rel=1e-3)
 
 
 def test_of_several_labels_some_may_be_missing_in_training_or_always_there(run, data, checkpoint, tmp_path):
@@ -328,8 +327,8 @@ def test_neighbours_are_those_of_a_loop(run, data, multi, checkpoint, several, n
     known, p = y[24:36], expected[:12]
     literal = -np.log(np.where(known, p, 1 - p)).mean() if several else -np.log(p[known]).mean()
     results = results_of(folder)
-    assert results["val_loss"] == pytest.approx(literal, rel=1e-12)
-    assert (results["classifier"], results["chosen"]) == ("knn", {"neighbours": n})
+    assert results.val_loss == pytest.approx(literal, rel=1e-12)
+    assert (results.classifier, results.chosen) == ("knn", {"neighbours": n})
     # It is not linear: there is nothing to write but the encoder.
     assert (folder / "encoder").is_dir()
     assert not (folder / "head").exists()
@@ -339,8 +338,8 @@ def test_a_class_without_neighbours_is_hardly_possible(run, data, tmp_path):
     labels = ["slow" if i < 24 and label == "middle" else label for i, label in enumerate(LABELS)]
     other = write_labelled(tmp_path / "data", signals=np.load(data / "signals.npy"), labels=labels)
     results = results_of(run(data_dir=other, classifier="knn", neighbours=(5,)))
-    assert np.isfinite(results["val_loss"])
-    assert results["val_loss"] > 30 * labels[24:36].count("middle") / 12
+    assert np.isfinite(results.val_loss)
+    assert results.val_loss > 30 * labels[24:36].count("middle") / 12
 
 
 #: Of these, the middle one has the lowest validation loss.
@@ -358,10 +357,10 @@ def test_a_sweep_keeps_the_lowest_validation_loss(run, data, multi, classifier, 
     ((option, values),) = SWEEPS[classifier].items()
     swept = run("swept", data_dir=place, classifier=classifier, **{option: values})
     alone = [run(f"alone-{v}", data_dir=place, classifier=classifier, **{option: (v,)}) for v in values]
-    losses = [results_of(folder)["val_loss"] for folder in alone]
+    losses = [results_of(folder).val_loss for folder in alone]
     assert np.argmin(losses) == 1
-    assert results_of(swept)["val_loss"] == losses[1]
-    assert results_of(swept)["chosen"][option] == values[1]
+    assert results_of(swept).val_loss == losses[1]
+    assert results_of(swept).chosen[option] == values[1]
     assert [line[option] for line in read_lines(swept / "history.jsonl")] == [
         value for value in values for _ in range(3 if classifier == "adam" else 1)
     ]
@@ -369,7 +368,7 @@ def test_a_sweep_keeps_the_lowest_validation_loss(run, data, multi, classifier, 
     mine, theirs = contents(swept), contents(alone[1])
     del mine["history.jsonl"], theirs["history.jsonl"], mine["results.json"], theirs["results.json"]
     assert mine == theirs
-    assert results_of(swept)["test"] == results_of(alone[1])["test"]
+    assert results_of(swept).test == results_of(alone[1]).test
 
 
 @pytest.mark.parametrize("classifier", SWEEPS)
@@ -381,9 +380,9 @@ def test_test_records_have_no_say_in_a_sweep(run, data, tmp_path, classifier):
     other = write_labelled(tmp_path / "other", signals=signals, labels=labels, patients=PATIENTS)
     one, two = (run(f"run-{p.name}", data_dir=p, classifier=classifier, **SWEEPS[classifier]) for p in (data, other))
     assert read_lines(one / "history.jsonl") == read_lines(two / "history.jsonl")
-    assert results_of(one)["chosen"] == results_of(two)["chosen"]
-    assert results_of(one)["val"] == results_of(two)["val"]
-    assert results_of(one)["test"] != results_of(two)["test"]
+    assert results_of(one).chosen == results_of(two).chosen
+    assert results_of(one).val == results_of(two).val
+    assert results_of(one).test != results_of(two).test
 
 
 # --- fractions and seeds ---
@@ -408,7 +407,7 @@ def test_trials_of_a_series_equal_those_run_alone(run, start):
         for path in alone.glob("[Xy]_*.npy"):
             path.unlink()
         assert_same_but_settings(series / name, alone)
-        assert (results_of(alone)["fraction"], results_of(alone)["seed"]) == (fraction, seed)
+        assert (results_of(alone).fraction, results_of(alone).seed) == (fraction, seed)
     one, two = (load_encoder(series / name).state_dict() for name in NAMES[2:])
     weight = "encoders.V1.convolutions.3.weight"
     assert torch.equal(one[weight], two[weight]) == (start == "probe")
@@ -417,7 +416,7 @@ def test_trials_of_a_series_equal_those_run_alone(run, start):
 def test_the_table_of_a_series(run, data, checkpoint, tmp_path):
     settings = QUICK | SERIES | {"data_dir": data, "checkpoint": checkpoint, "run_dir": tmp_path / "run"}
     found = probe(ProbeSettings.create(**settings))
-    assert [(results["fraction"], results["seed"]) for results in found] == [(0.3, 0), (0.3, 2), (1, 0), (1, 2)]
+    assert [(results.fraction, results.seed) for results in found] == [(0.3, 0), (0.3, 2), (1, 0), (1, 2)]
     folders = [tmp_path / "run" / name for name in NAMES]
     assert found == [results_of(folder) for folder in folders]
     table = table_of(tmp_path / "run", "results.csv")
@@ -427,10 +426,10 @@ def test_the_table_of_a_series(run, data, checkpoint, tmp_path):
     assert table["leads"].tolist() == ["II,V1"] * 2
     assert table["fraction"].tolist() == [0.3, 1]
     assert table["seeds"].tolist() == [2, 2]
-    assert table["training records"].tolist() == [results["data"]["training_records"] for results in found[::2]]
+    assert table["training records"].tolist() == [results.data.training_records for results in found[::2]]
     for row, both in enumerate((found[:2], found[2:])):
         for name, key in (("AUROC", "auroc"), ("AUPRC", "auprc")):
-            a, b = (results["test"][key] for results in both)
+            a, b = (getattr(results.test, key) for results in both)
             assert table.loc[row, name] == pytest.approx((a + b) / 2)
             assert table.loc[row, f"{name} sd"] == pytest.approx(abs(a - b) / np.sqrt(2))
     assert (table["AUROC sd"] > 0).any()
@@ -633,12 +632,12 @@ def test_folds_are_those_of_a_hand_written_loop(run, data, multi, checkpoint, se
         assert predictions["label"].tolist() == labels
         np.testing.assert_allclose(predicted(folder), expected, rtol=0, atol=2e-3)
         found = evaluate(predicted(folder).astype(np.float32), y, CLASSES, exclusive=not several)
-        test = results_of(folder)["test"]
-        assert (test["records"], test["auroc"]) == (48, pytest.approx(found["auroc"]))
-        assert test["intervals"]["patients"] == 24
-    assert [one["c"] for one in results_of(choosing)["chosen"]] == best
-    assert results_of(without)["val"] is results_of(without)["val_loss"] is None
-    assert results_of(choosing)["val"]["records"] == 48
+        test = results_of(folder).test
+        assert (test.records, test.auroc) == (48, pytest.approx(found.auroc))
+        assert test.intervals.patients == 24
+    assert [one["c"] for one in results_of(choosing).chosen] == best
+    assert results_of(without).val is results_of(without).val_loss is None
+    assert results_of(choosing).val.records == 48
 
 
 @pytest.mark.parametrize(
@@ -670,8 +669,8 @@ def test_each_fold_is_a_plain_run_on_its_splits(run, data, multi, tmp_path, kind
         assert [{"fold": k} | line for line in read_lines(alone / "history.jsonl")] == [
             line for line in lines if line["fold"] == k
         ]
-        assert results["chosen"][k] == results_of(alone)["chosen"]
-        assert results["data"]["training_records"] == len(rows[0])
+        assert results.chosen[k] == results_of(alone).chosen
+        assert results.data.training_records == len(rows[0])
 
 
 def test_what_folds_leave(run):
@@ -680,9 +679,9 @@ def test_what_folds_leave(run):
     # No one encoder and head, and no one set of features, is that of all folds.
     assert names == {"history.jsonl", "predictions.csv", "results.json", "splits.csv"}
     results = results_of(folder)
-    assert results["folds"] == len(results["chosen"]) == 4
-    assert results["data"]["counts"] == {"test": dict.fromkeys(CLASSES, 16)}
-    assert all(row["threshold"] is None for row in results["test"]["per_class"].values())
+    assert results.folds == len(results.chosen) == 4
+    assert results.data.counts == {"test": dict.fromkeys(CLASSES, 16)}
+    assert all(row.threshold is None for row in results.test.per_class.values())
     splits = table_of(folder, "splits.csv")
     assert list(splits) == ["id", "split", "fold"]
     splits["patient"] = [PATIENTS[int(name[1:])] for name in splits["id"]]
@@ -708,7 +707,7 @@ def test_a_folds_test_records_have_no_influence_on_it(run, data, tmp_path, rando
     for k in range(3):
         lines = [[line for line in read_lines(folder / "history.jsonl") if line["fold"] == k] for folder in (one, two)]
         assert (lines[0] == lines[1]) == (k == 1)
-    assert results_of(one)["chosen"][1] == results_of(two)["chosen"][1]
+    assert results_of(one).chosen[1] == results_of(two).chosen[1]
     assert not np.allclose(predicted(one)[rows], predicted(two)[rows])
 
 
@@ -717,8 +716,8 @@ def test_fractions_and_seeds_of_folds(run):
     series = run(folds=3, classifier="logistic", c=(0.01,), fraction=(0.5, 1.0), seeds=(0, 1))
     sizes = {}
     for folder in series.glob("fraction-*"):
-        assert results_of(folder)["test"]["records"] == 48
-        sizes[folder.name] = results_of(folder)["data"]["training_records"]
+        assert results_of(folder).test.records == 48
+        sizes[folder.name] = results_of(folder).data.training_records
     assert sizes["fraction-1-seed-0"] == sizes["fraction-1-seed-1"] == 32
     assert 16 <= sizes["fraction-0.5-seed-0"] <= 20
     alone = run("alone", folds=3, classifier="logistic", c=(0.01,), fraction=(0.5,), seeds=(1,))
@@ -755,9 +754,9 @@ def test_all_leads_are_those_without_a_subset(run):
     for name in ("predictions.csv", "history.jsonl", "splits.csv", "X_test.npy"):
         assert (subset / name).read_bytes() == (plain / name).read_bytes()
     one, two = results_of(subset), results_of(plain)
-    assert one["test"] == two["test"]
-    assert (one["lead_subset"], one["leads"]) == ("all", ["II", "V1"])
-    assert (two["lead_subset"], two["leads"]) == (None, ["II", "V1"])
+    assert one.test == two.test
+    assert (one.lead_subset, one.leads) == ("all", ["II", "V1"])
+    assert (two.lead_subset, two.leads) == (None, ["II", "V1"])
     # The encoder is not that of a subset.
     assert not (subset / "encoder").exists()
     assert not (subset / "head").exists()
@@ -771,7 +770,7 @@ def test_a_subsets_features_are_the_columns_of_its_leads(run, subset):
     for split in ROWS:
         x = np.load(whole / f"X_{split}.npy")
         np.testing.assert_array_equal(np.load(part / f"X_{split}.npy"), x[:, columns])
-    assert results_of(part)["leads"] == list(subset)
+    assert results_of(part).leads == list(subset)
 
 
 def test_each_lead_and_named_subsets_are_trials(run, data, checkpoint, monkeypatch, tmp_path):
@@ -782,7 +781,7 @@ def test_each_lead_and_named_subsets_are_trials(run, data, checkpoint, monkeypat
     found = probe(ProbeSettings.create(run_dir=tmp_path / "run", **given))
     assert len(calls) == 1
     expected = {"II": "II", "V1": "V1", "limb": "II", "chest": "V1", "all": "II,V1", "V1,II": "V1,II"}
-    assert {results["lead_subset"]: ",".join(results["leads"]) for results in found} == expected
+    assert {results.lead_subset: ",".join(results.leads) for results in found} == expected
     assert len(found) == 12
     folder = tmp_path / "run"
     trials = {f"leads-{name.replace(',', '-')}-fraction-1-seed-{seed}" for name in expected for seed in (0, 1)}
@@ -808,7 +807,7 @@ def test_a_random_encoder_is_drawn_and_used_once_for_every_seed_and_fold(run, mo
 def test_subsets_of_chosen_leads_and_in_folds(run):
     folder = run(leads=("V1",), lead_subsets=(("all",), ("chest",)), folds=3)
     for name in ("all", "chest"):
-        assert results_of(folder / f"leads-{name}-fraction-1-seed-0")["leads"] == ["V1"]
+        assert results_of(folder / f"leads-{name}-fraction-1-seed-0").leads == ["V1"]
     one, two = (folder / f"leads-{name}-fraction-1-seed-0" / "predictions.csv" for name in ("all", "chest"))
     assert one.read_bytes() == two.read_bytes()
 
@@ -872,7 +871,7 @@ def test_settings_out_of_range_are_refused(run, tmp_path, changes, message):
 def test_two_folds_are_enough_where_nothing_is_chosen(run):
     for classifier in ("logistic", "knn"):
         folder = run(classifier, folds=2, classifier=classifier, c=(0.1,), neighbours=(5,))
-        assert results_of(folder)["data"]["training_records"] == 24
+        assert results_of(folder).data.training_records == 24
 
 
 # --- the commands, the report and the list of runs ---
@@ -906,9 +905,9 @@ def lfbt_says(made, checkpoint, tmp_path, capsys):
 def test_what_a_single_trial_says(lfbt_says, words, kept):
     said, folder = lfbt_says("probe", *words)
     results = results_of(folder)
-    kept = kept.format(**results["chosen"])
-    assert said[0] == f"{folder}: probe, {kept} (validation loss {results['val_loss']:.4f})"
-    auroc, (low, high) = results["test"]["auroc"], results["test"]["intervals"]["auroc"]
+    kept = kept.format(**results.chosen)
+    assert said[0] == f"{folder}: probe, {kept} (validation loss {results.val_loss:.4f})"
+    auroc, (low, high) = results.test.auroc, results.test.intervals.auroc
     figure = f"macro AUROC {auroc:.4f} [{low:.3f}, {high:.3f}], macro AUPRC "
     assert said[1].startswith(f"  SYNTHETIC data, 12 test records: {figure}")
 
@@ -917,7 +916,7 @@ def test_what_a_single_trial_says(lfbt_says, words, kept):
 def test_what_folds_say(lfbt_says, command):
     said, folder = lfbt_says(command, "--folds", "3")
     assert said[0] == f"{folder}: {command}"
-    auroc = results_of(folder)["test"]["auroc"]
+    auroc = results_of(folder).test.auroc
     assert said[1].startswith(f"  3 folds of SYNTHETIC data, 48 test records: macro AUROC {auroc:.4f} [")
 
 
@@ -970,8 +969,8 @@ def test_records_of_several_labels_from_a_download_to_probabilities(tmp_path, ca
     probing = ("probe", *words, "--random-encoder", "--run-dir", tmp_path / "run", "--classifier", "logistic")
     assert "SYNTHETIC data, " in say(*probing)
     results = results_of(tmp_path / "run")
-    assert results["task"] == "multi-label"
-    assert results["chosen"]["c"] in (0.001, 0.01, 0.1, 1.0)
+    assert results.task == "multi-label"
+    assert results.chosen["c"] in (0.001, 0.01, 0.1, 1.0)
     say("embed", *words, "--checkpoint", tmp_path / "run", "--out", tmp_path / "embed")
     p = table_of(tmp_path / "embed", "probabilities.csv").set_index("id")
     predictions = table_of(tmp_path / "run").set_index("id")
@@ -995,8 +994,8 @@ def test_the_report_takes_the_trials_of_a_series(place):
     page, table = report(ReportSettings((folder, place / "all" / "plain"), place / "report"))
     assert table["run"].tolist() == [*(f"series/{name}" for name in NAMES), "plain"]
     assert table["kind"].tolist() == ["linear probe"] * 4 + ["nearest neighbours"]
-    assert table["AUROC"].tolist() == [results_of(run.folder)["test"]["auroc"] for run in open_runs(folder)] + [
-        results_of(place / "all" / "plain")["test"]["auroc"]
+    assert table["AUROC"].tolist() == [results_of(run.folder).test.auroc for run in open_runs(folder)] + [
+        results_of(place / "all" / "plain").test.auroc
     ]
     text = page.read_text()
     assert all(f"series/{name}" in text for name in NAMES)
@@ -1009,7 +1008,7 @@ def test_the_report_takes_the_trials_of_a_series(place):
 def test_the_report_of_several_labels(run, multi, tmp_path):
     folder = run(data_dir=multi)
     page, table = report(ReportSettings((folder,), tmp_path / "report"))
-    assert table["AUROC"].tolist() == [results_of(folder)["test"]["auroc"]]
+    assert table["AUROC"].tolist() == [results_of(folder).test.auroc]
     # The overview, and no confusion matrix of exclusive classes.
     assert page.read_text().count("data:image/png;base64,") == 1
 
@@ -1023,8 +1022,8 @@ def test_the_list_shows_trials_and_not_the_folder_they_are_in(place):
     assert ["seeds=2" in run.differs for run in series] == [False, True] * 2
     for run in (*series, runs["all/plain"]):
         results = results_of(run.folder)
-        assert (run.loss, run.quality) == (results["val_loss"], f"val AUROC {results['val']['auroc']:.4f}")
-    chosen = results_of(series[0].folder)["chosen"]
+        assert (run.loss, run.quality) == (results.val_loss, f"val AUROC {results.val.auroc:.4f}")
+    chosen = results_of(series[0].folder).chosen
     assert (series[0].epoch, runs["all/plain"].epoch, runs["folds/folds"].epoch) == (f"{chosen['epoch']}/3", "-", "-")
 
 
@@ -1049,9 +1048,9 @@ def test_a_rate_that_diverges_is_passed_over(run, monkeypatch):
 
     monkeypatch.setattr(probe_module, "_fit_adam", fit)
     folder, alone = run("sweep", learning_rate=(100.0, 1e-2)), run("alone", learning_rate=(1e-2,))
-    assert results_of(folder)["chosen"]["learning_rate"] == 1e-2
+    assert results_of(folder).chosen["learning_rate"] == 1e-2
     assert {line["learning_rate"] for line in read_lines(folder / "history.jsonl")} == {1e-2}
-    assert results_of(folder)["test"] == results_of(alone)["test"]
+    assert results_of(folder).test == results_of(alone).test
     with pytest.raises(LfbtError, match="epoch 1: the loss is not finite; try a lower --learning-rate"):
         run("none", learning_rate=(100.0, 1000.0))
 

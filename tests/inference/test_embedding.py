@@ -48,7 +48,7 @@ def probed(data, checkpoint):
     """A run folder with a classifier; to be left as it is."""
     folder = data.with_name("probed")
     settings = {"epochs": 3, "batch_size": 8, "learning_rate": (1e-2,), "device": "cpu", "workers": 0}
-    probe(ProbeSettings.create(data_dir=data, run_dir=folder, checkpoint=checkpoint, standardise=True, **settings))  # type: ignore[arg-type]
+    probe(ProbeSettings.create(data_dir=data, run_dir=folder, checkpoint=checkpoint, standardise=True, **settings))
     return folder
 
 

@@ -12,6 +12,7 @@ from lfbt.evaluation.probing import probe
 from lfbt.evaluation.settings import ProbeSettings
 from lfbt.reports.run_list import list_runs, runs_table
 from lfbt.runs.run_folder import acquire_run_folder
+from lfbt.runs.settings import RunSettings
 from lfbt.training.pretraining import pretrain
 from lfbt.training.settings import PretrainSettings
 
@@ -65,14 +66,14 @@ def test_a_run_that_goes_on_and_its_quality(place, tmp_path):
         (tmp_path / "x" / "history.jsonl").write_text(text)
         assert list_runs(tmp_path)[0].quality == quality
     assert list_runs(tmp_path)[0].state == "stopped"
-    with acquire_run_folder(tmp_path / "x", settings | {"epochs": 4}, resume=True):
+    with acquire_run_folder(tmp_path / "x", RunSettings.load(tmp_path / "x"), frozenset(), resume=True):
         assert [(run.state, run.epoch) for run in list_runs(tmp_path / "x")] == [("running", "3/4")]
 
 
 def test_several_trials_are_listed_themselves_while_some_are_to_come(place, tmp_path):
     series = tmp_path / "series"
-    content = {"lfbt_version": "0", "kind": "probe", "epochs": 9}
-    with acquire_run_folder(series, content, resume=False):
+    settings = RunSettings("0", {"epochs": 9}, kind="probe")
+    with acquire_run_folder(series, settings, frozenset(), resume=False):
         assert [(run.kind, run.state, run.differs) for run in list_runs(tmp_path)] == [("probe", "running", "")]
         shutil.copytree(place / "probe", series / "fraction-1-seed-0")
     assert [(run.folder.name, run.state, run.differs) for run in list_runs(tmp_path)] == [

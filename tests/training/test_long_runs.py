@@ -31,6 +31,7 @@ import lfbt.training.pretraining as pretrain_module
 from lfbt.cli.app import main
 from lfbt.errors import LfbtError
 from lfbt.runs.run_folder import acquire_run_folder, is_running
+from lfbt.runs.settings import RunSettings
 from lfbt.training.checkpoints import last_checkpoint, save_checkpoint
 from lfbt.training.pretraining import pretrain
 from lfbt.training.settings import PretrainSettings
@@ -360,8 +361,7 @@ def test_only_the_last_checkpoints_are_kept(tmp_path):
 
 
 def test_two_runs_cannot_share_a_folder(stopped):
-    content = json.loads((stopped.run_dir / "settings.json").read_text())
-    with acquire_run_folder(stopped.run_dir, content, resume=True):
+    with acquire_run_folder(stopped.run_dir, RunSettings.load(stopped.run_dir), frozenset(), resume=True):
         assert is_running(stopped.run_dir)
         with pytest.raises(LfbtError, match="another run is going on there"):
             resume(stopped)

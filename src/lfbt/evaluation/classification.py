@@ -16,7 +16,7 @@ from lfbt.audit.leakage import check_leakage
 from lfbt.data.dataset import Dataset, open_dataset
 from lfbt.data.splits import patient_folds, stratified_fraction
 from lfbt.errors import LfbtError
-from lfbt.evaluation.settings import ClassifySettings, TaskSettings
+from lfbt.evaluation.settings import ClassifySettings
 from lfbt.models.encoder import EncoderConfig, LeadEncoders, random_encoder
 from lfbt.models.heads import Head
 from lfbt.models.pretrained import load_encoder, match
@@ -109,7 +109,7 @@ def open_task(settings: ClassifySettings, device: torch.device) -> Task:
         For a folder that is not a data set or not a checkpoint, labels that do not fit, an empty split, and test
         records that the encoder was pretrained on, unless these are allowed.
     """
-    data = settings.task
+    data, n_folds = settings.task, settings.trials.folds
     dataset = open_dataset(data.data_dir, data.split_seed)
     targets = dataset.targets()
     if data.num_classes is not None and data.num_classes != len(dataset.classes):
@@ -122,11 +122,15 @@ def open_task(settings: ClassifySettings, device: torch.device) -> Task:
         dataset = dataset.select_leads(data.leads) if data.leads else dataset
         config = EncoderConfig(dataset.leads, dataset.sampling_rate, dataset.n_samples)
     else:
-        tested = np.arange(len(dataset)) if data.folds else dataset.rows("test")
+        tested = np.arange(len(dataset)) if n_folds else dataset.rows("test")
         check_leakage(data.checkpoint, dataset, tested, data.allow_test_records)
         loaded, dataset = match(load_encoder(data.checkpoint), dataset, data.leads, data.allow_mismatch)
         config = loaded.config
-    folds = _folds(dataset, targets, data, settings.needs_val) if data.folds else (_own_splits(dataset),)
+    if n_folds:
+        fold_of = patient_folds(dataset.patients, targets, n_folds, data.split_seed)
+        folds = tuple(_fold(fold_of, fold, n_folds, settings.needs_val) for fold in range(n_folds))
+    else:
+        folds = (_own_splits(dataset),)
     return Task(dataset, targets, config, loaded, folds, device)
 
 
@@ -141,14 +145,11 @@ def _own_splits(dataset: Dataset) -> Rows:
     return rows
 
 
-def _folds(dataset: Dataset, targets: NDArray[np.bool_], data: TaskSettings, needs_val: bool) -> tuple[Rows, ...]:
-    fold_of = patient_folds(dataset.patients, targets, data.folds, data.split_seed)
-    folds = []
-    for fold in range(data.folds):
-        val = (fold + 1) % data.folds if needs_val else -1
-        where = {"train": (fold_of != fold) & (fold_of != val), "val": fold_of == val, "test": fold_of == fold}
-        folds.append({split: np.flatnonzero(chosen) for split, chosen in where.items()})
-    return tuple(folds)
+def _fold(fold_of: NDArray[np.int64], fold: int, n_folds: int, needs_val: bool) -> Rows:
+    """The rows of one fold: those dealt to it are the test."""
+    val = (fold + 1) % n_folds if needs_val else -1
+    where = {"train": (fold_of != fold) & (fold_of != val), "val": fold_of == val, "test": fold_of == fold}
+    return {split: np.flatnonzero(chosen) for split, chosen in where.items()}
 
 
 def new_head(task: Task, n_inputs: int, seed: int) -> Head:

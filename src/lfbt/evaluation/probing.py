@@ -71,7 +71,7 @@ def probe(settings: ProbeSettings) -> list[Results]:
     task = open_task(settings, resolve_device(settings.compute.device))
     trials = list_trials(settings.trials, _subsets(settings.lead_subsets, task.config.leads))
     # A checkpoint gives the same features for all seeds and folds; a random encoder does not.
-    cache = functools.lru_cache(maxsize=max(1, settings.task.folds))
+    cache = functools.lru_cache(maxsize=max(1, settings.trials.folds))
     frozen = cache(functools.partial(_frozen, task, settings.compute.workers))
     with series_folder(settings, task, trials):
         # Trials that share a random encoder follow each other.

@@ -17,7 +17,7 @@ Classifier = Literal["adam", "logistic", "knn"]
 
 @dataclasses.dataclass(frozen=True)
 class TaskSettings:
-    """Which records are classified, how they are split, and the encoder to start from."""
+    """Which records are classified, and the encoder to start from."""
 
     data_dir: Annotated[Path, Affects.LOCATION]
     """Labelled data set: a packed one, or class folders of .npy files."""
@@ -31,15 +31,13 @@ class TaskSettings:
     """Score an encoder on test records that it was pretrained on."""
     num_classes: int | None = None
     """How many classes the data set must have, if it is to be checked."""
-    folds: int = 0
-    """Cross-validate all records in so many patient-disjoint folds instead of the data set's splits; 0 does not."""
     split_seed: Seed = 0
     """Seed of the folds, and of the split of class folders without split folders."""
 
 
 @dataclasses.dataclass(frozen=True)
 class TrialSettings:
-    """Which trials there are, and where their results go."""
+    """Which trials there are, what each trains and is scored on, and where their results go."""
 
     run_dir: Annotated[Path, Affects.LOCATION]
     """New folder for the results; with several fractions, seeds or lead subsets each has a folder in it."""
@@ -47,6 +45,8 @@ class TrialSettings:
     """Parts of the training patients whose labels are used, stratified, seeded, a smaller one within a larger."""
     seeds: Annotated[tuple[Seed, ...], Affects.TRIAL] = (0,)
     """Seeds of weights, order and fraction: each is a trial of its own."""
+    folds: int = 0
+    """Cross-validate all records in so many patient-disjoint folds instead of the data set's splits; 0 does not."""
     resume: Annotated[bool, Affects.RUNTIME] = False
     """Go on with several trials in the run folder: those that are there already stay as they are."""
 
@@ -71,13 +71,13 @@ class ComputeSettings:
 class FittingSettings:
     """The classifier on frozen features, and what is chosen between on validation."""
 
-    classifier: Classifier = "adam"
-    """adam: a linear layer trained by Adam, as the paper has it. logistic: scikit-learn's logistic regression. knn: the
-    nearest training records by cosine."""
     epochs: Annotated[int, Range("[1, inf)")] = 100
     """Passes over the training records; the one with the lowest validation loss is kept."""
     batch_size: Annotated[int, Range("[2, inf)")] = 128
     """Records of a batch, at most."""
+    classifier: Classifier = "adam"
+    """adam: a linear layer trained by Adam, as the paper has it. logistic: scikit-learn's logistic regression. knn: the
+    nearest training records by cosine."""
     learning_rate: Annotated[tuple[float, ...], Range("(0, 1000]")] = (1e-3,)
     """For adam: its rate, constant; of several the one with the lowest validation loss is kept."""
     c: Annotated[tuple[float, ...], Range("(0, inf)")] = (0.001, 0.01, 0.1, 1.0)
@@ -155,7 +155,7 @@ class ProbeSettings:
     def check(self) -> None:
         """Raise LfbtError unless there is one encoder to start from, and for too few folds."""
         _check_start(self.task, self.random_encoder)
-        _check_folds(self.task, self.needs_val)
+        _check_folds(self.trials, self.needs_val)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -193,7 +193,7 @@ class FinetuneSettings:
     def check(self) -> None:
         """Raise LfbtError unless there is one encoder to start from, and for too few folds."""
         _check_start(self.task, self.from_scratch)
-        _check_folds(self.task, self.needs_val)
+        _check_folds(self.trials, self.needs_val)
 
 
 ClassifySettings = ProbeSettings | FinetuneSettings
@@ -206,6 +206,6 @@ def _check_start(task: TaskSettings, random_start: bool) -> None:
         )
 
 
-def _check_folds(task: TaskSettings, needs_val: bool) -> None:
-    if task.folds:
-        check_range("folds", task.folds, "[3, inf)" if needs_val else "[2, inf)", "one is the test, one validation")
+def _check_folds(trials: TrialSettings, needs_val: bool) -> None:
+    if trials.folds:
+        check_range("folds", trials.folds, "[3, inf)" if needs_val else "[2, inf)", "one is the test, one validation")

@@ -267,7 +267,7 @@ def _results(settings: ClassifySettings, task: Task, trial: Trial, folds: Sequen
         classifier=settings.fitting.classifier if isinstance(settings, ProbeSettings) else None,
         fraction=trial.fraction,
         seed=trial.seed,
-        folds=settings.task.folds or None,
+        folds=settings.trials.folds or None,
         settings=to_dict(settings),
         chosen=folds[0].chosen if len(folds) == 1 else [fold.chosen for fold in folds],
         val_loss=_mean_loss(folds),
