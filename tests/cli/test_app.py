@@ -9,6 +9,7 @@ import math
 import re
 import subprocess
 import sys
+import typing
 
 import numpy as np
 import pytest
@@ -271,6 +272,10 @@ def assert_defaults_shown(text, settings):
     """Every field of `settings` is an option of the help `text`, with its meaning and default."""
     options = options_of(text)
     for field in dataclasses.fields(settings):
+        nested = typing.get_type_hints(settings)[field.name]
+        if dataclasses.is_dataclass(nested):
+            assert_defaults_shown(text, nested)
+            continue
         said = options["--" + field.name.replace("_", "-")].replace("''", "")
         if field.default is not dataclasses.MISSING:
             assert f"(default:{shown(field.default)})" in said

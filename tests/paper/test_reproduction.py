@@ -23,6 +23,7 @@ from lfbt.runs.history import append_history
 from lfbt.sources import Chapman
 from lfbt.sources.listing import Entry, Listing
 from lfbt.sources.synthetic_downloads import write_challenge, write_downloads
+from lfbt.utils.settings import to_dict
 
 LABELLED = ("ptbxl", "cpsc2018", "chapman")
 TINY = (
@@ -84,8 +85,8 @@ def place(tmp_path_factory, given):
     with pytest.MonkeyPatch.context() as patch:
 
         def finetune_or_die(settings):
-            if settings.run_dir.name == "cpsc2018-gamma-0.8-fraction-0.2-seed-0":
-                (settings.run_dir.parent / f".{settings.run_dir.name}.partial-1").mkdir(parents=True)
+            if settings.trials.run_dir.name == "cpsc2018-gamma-0.8-fraction-0.2-seed-0":
+                (settings.trials.run_dir.parent / f".{settings.trials.run_dir.name}.partial-1").mkdir(parents=True)
                 raise KeyboardInterrupt
             return finetune(settings)
 
@@ -407,11 +408,12 @@ def test_defaults_are_the_papers(tmp_path):
     assert pretraining.folder == "pretrain/gamma-0.8"
     assert (learned.gamma, learned.epochs, learned.batch_size, learned.learning_rate) == (0.6, 200, 128, 1e-3)
     assert (learned.projector, learned.schedule, learned.warmup_epochs) == ("2048-2048-2048", "constant", 0)
-    probed, tuned, from_scratch = (settings_of(stage) for stage in (probing, tuning, scratch))
-    assert (probed.epochs, probed.batch_size, probed.learning_rate, probed.fraction) == (100, 128, (1e-3,), (1.0,))
-    assert probed.checkpoint == tmp_path / "pretrain/gamma-0.6"
-    assert (tuned.epochs, tuned.batch_size, tuned.learning_rate, tuned.fraction) == (100, 128, 1e-4, (0.1,))
-    assert (tuned.checkpoint, tuned.from_scratch) == (tmp_path / "pretrain/gamma-0.6", False)
-    assert (from_scratch.checkpoint, from_scratch.from_scratch) == (None, True)
+    probed, tuned, from_scratch = (to_dict(settings_of(stage)) for stage in (probing, tuning, scratch))
+    paper = {"epochs": 100, "batch_size": 128}
+    start = tmp_path / "pretrain/gamma-0.6"
+    assert probed | paper | {"learning_rate": (1e-3,), "fraction": (1.0,), "checkpoint": start} == probed
+    tuning_rate = {"learning_rate": 1e-4, "fraction": (0.1,)}
+    assert tuned | paper | tuning_rate | {"checkpoint": start, "from_scratch": False} == tuned
+    assert from_scratch | {"checkpoint": None, "from_scratch": True} == from_scratch
     assert _departures(settings) == []
     assert "pretrain-epochs 8" in _departures(quick_defaults(settings))

@@ -64,7 +64,7 @@ def write_trial(
         "classifier": "adam",
         "test": evaluate(probabilities, targets, CLASSES, thresholds, exclusive),
     }
-    (folder / "results.json").write_text(json.dumps(results | changes))
+    (folder / "results.json").write_text(json.dumps(results | changes, default=dataclasses.asdict))
     return folder
 
 
@@ -168,7 +168,7 @@ def test_a_copy_does_not_differ(tmp_path):
     one, two = rows_of(tmp_path / "one", tmp_path / "two", metrics=METRICS, n_draws=50)
     for name in METRICS:
         figure = two.figures[name]
-        assert (figure.difference, figure.difference_interval, figure.p) == (0, [0, 0], 1)
+        assert (figure.difference, figure.difference_interval, figure.p) == (0, (0, 0), 1)
         assert (figure.mean, figure.sd) == (one.figures[name].mean, one.figures[name].sd)
         assert figure.interval == one.figures[name].interval
 
@@ -459,7 +459,7 @@ def test_every_form_has_every_row(tmp_path):
     table = list(csv.DictReader(io.StringIO(as_csv(rows))))
     assert [line["run"] for line in table] == ["base", "o_t&h|er", "third"]
     assert float(table[1]["auroc"]) == figure.mean
-    assert [float(table[1][f"auroc_{end}"]) for end in ("low", "high")] == figure.interval
+    assert [float(table[1][f"auroc_{end}"]) for end in ("low", "high")] == list(figure.interval)
     assert float(table[1]["auroc_p_holm"]) == figure.p_holm
     assert (table[0]["auroc_p"], table[1]["seeds"]) == ("", "0 1 2")
 
