@@ -66,7 +66,7 @@ def as_nan(value):
     return np.nan if value is None else value
 
 
-def test_draws_are_of_whole_patients():
+def test_bootstrap_weights_are_of_complete_patients():
     patients = ["b", "a", "b", "c", "a", "b"]
     weights = bootstrap_weights(patients, 200, seed=3)
     assert weights.shape == (200, 6)
@@ -82,7 +82,7 @@ def test_draws_are_of_whole_patients():
     np.testing.assert_allclose(weights.mean(axis=0), 1, atol=0.25)
 
 
-def test_draws_follow_from_the_seed_and_the_patients():
+def test_bootstrap_weights_follow_from_the_seed_and_the_patients():
     patients = ["b", "a", "b", "c", "a", "b"]
     weights = bootstrap_weights(patients, 50, seed=3)
     np.testing.assert_array_equal(weights, bootstrap_weights(patients, 50, seed=3))
@@ -95,7 +95,7 @@ def test_draws_follow_from_the_seed_and_the_patients():
 
 @settings(max_examples=40)
 @given(st.integers(0, 500), st.booleans(), st.booleans(), st.sampled_from([np.float32, np.float64]))
-def test_equals_a_loop_over_draws_of_records(seed, exclusive, with_thresholds, dtype):
+def test_bootstrap_metrics_equal_a_loop_over_draws_of_records(seed, exclusive, with_thresholds, dtype):
     """Records drawn one by one, as often as they are, and scored by `evaluate`, which is scikit-learn's."""
     case = some_case(seed, exclusive=exclusive, with_thresholds=with_thresholds, dtype=dtype)
     classes = ("a", "b", "c")
@@ -111,7 +111,7 @@ def test_equals_a_loop_over_draws_of_records(seed, exclusive, with_thresholds, d
             assert of_classes[name][draw].tolist() == pytest.approx(of_draw, abs=1e-12, nan_ok=True), name
 
 
-def test_areas_equal_scikit_learns_with_sample_weights():
+def test_class_areas_equal_scikit_learns_with_sample_weights():
     """Also of weights that are no draws, and with every score the same."""
     rng = np.random.default_rng(1)
     for levels in (1, 2, 10, 1000):
@@ -131,7 +131,7 @@ def test_areas_equal_scikit_learns_with_sample_weights():
 
 
 @pytest.mark.parametrize("exclusive", [True, False])
-def test_with_every_record_once_it_is_evaluate(exclusive):
+def test_bootstrap_metrics_of_every_record_once_equal_evaluate(exclusive):
     case = some_case(4, n_records=200, n_classes=5, exclusive=exclusive)
     once = np.ones((1, 200), dtype=np.int32)
     means, of_classes = bootstrap_metrics(case.probabilities, case.targets, once, exclusive, case.thresholds)
@@ -142,7 +142,7 @@ def test_with_every_record_once_it_is_evaluate(exclusive):
         assert of_classes[name][0] == pytest.approx([getattr(expected.per_class[k], name) for k in "abcde"])
 
 
-def test_blocks_change_nothing(monkeypatch):
+def test_intervals_do_not_depend_on_blocks(monkeypatch):
     case = some_case(5, n_records=40)
     whole = case.intervals(n_draws=30)
     monkeypatch.setattr(bootstrap, "_BLOCK", 40 * 7)
@@ -170,7 +170,7 @@ def test_intervals_are_percentiles_of_the_draws():
     json.dumps(dataclasses.asdict(found), allow_nan=False)
 
 
-def test_a_class_is_left_out_of_draws_without_it():
+def test_bootstrap_metrics_leave_a_class_out_of_draws_without_it():
     """Class 0 is one patient's: where they are not drawn, the mean is that of the other two classes."""
     p = np.random.default_rng(0).dirichlet(np.ones(3), 12)
     targets = np.eye(3, dtype=bool)[[0, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1]]
@@ -187,7 +187,7 @@ def test_a_class_is_left_out_of_draws_without_it():
     assert found.counted["auroc"] == 300
 
 
-def test_draws_of_one_class_are_not_counted():
+def test_intervals_do_not_count_draws_of_one_class():
     """Two patients, each of a class: in half of the draws there is nothing to tell apart."""
     p, targets = np.array([[0.9, 0.1], [0.2, 0.8]]), np.eye(2, dtype=bool)
     found: Any = intervals(p, targets, ["x", "y"], True, n_draws=400)
@@ -205,7 +205,7 @@ def test_draws_of_one_class_are_not_counted():
     assert one.counted["auroc"] == 0
 
 
-def test_records_of_one_patient_are_worth_less():
+def test_intervals_are_wider_for_records_of_the_same_patients():
     """The same records, once ten a patient and once each a patient's own, agreeing within patients."""
     rng = np.random.default_rng(3)
     of_patient = np.repeat(np.arange(30), 10)
@@ -222,7 +222,7 @@ def test_records_of_one_patient_are_worth_less():
     assert width([f"p{i}" for i in of_patient]) > 2 * width([f"r{i}" for i in range(300)])
 
 
-def test_the_order_of_records_is_nothing():
+def test_intervals_do_not_depend_on_the_order_of_records():
     case, order = some_case(8, n_records=50), np.random.default_rng(8).permutation(50)
     moved = dataclasses.replace(
         case,
@@ -236,7 +236,7 @@ def test_the_order_of_records_is_nothing():
         assert getattr(one, name) == pytest.approx(getattr(other, name), abs=1e-12)
 
 
-def test_the_interval_covers_what_it_should():
+def test_intervals_cover_at_their_level():
     """Of 120 samples of 150 records, whose AUROC is known, about 95 % of the intervals hold it."""
     rng = np.random.default_rng(9)
     # Two normal distributions one standard deviation apart: Φ(1/√2).

@@ -88,7 +88,7 @@ def known_mean(figures):
     return pytest.approx(np.mean(known)) if known else None
 
 
-def test_by_hand():
+def test_evaluate_by_hand():
     """The four records of scikit-learn's manual: AUROC 3/4, average precision 5/6 = (1 + 2/3) / 2."""
     p = np.array([0.1, 0.4, 0.35, 0.8])
     targets = of_numbers([0, 0, 1, 1], 2)
@@ -119,7 +119,7 @@ def test_by_hand():
     }
 
 
-def test_several_classes_a_record_by_hand():
+def test_evaluate_of_several_classes_a_record_by_hand():
     """Four records of classes a and b, each called at 0.5 but for b, which is called at 0.2."""
     p = np.array([[0.9, 0.3], [0.6, 0.1], [0.4, 0.25], [0.2, 0.05]])
     targets = np.array([[1, 1], [1, 1], [0, 0], [1, 0]], dtype=bool)
@@ -140,7 +140,7 @@ def test_several_classes_a_record_by_hand():
     assert result.ece == pytest.approx((a + b) / 2)
 
 
-def test_a_perfect_and_a_useless_classifier():
+def test_evaluate_of_a_perfect_and_a_useless_classifier():
     numbers = [0, 1, 2, 0]
     targets = of_numbers(numbers, 3)
     perfect = evaluate(np.eye(3)[numbers], targets, ("a", "b", "c"), np.full(3, 0.5))
@@ -163,7 +163,7 @@ def test_a_perfect_and_a_useless_classifier():
 
 @settings(max_examples=50)
 @given(st.integers(2, 4), st.integers(4, 25), st.integers(0, 50), st.booleans(), st.booleans())
-def test_equals_literal_counts(n_classes, n_records, seed, single_precision, with_thresholds):
+def test_evaluate_equals_literal_counts(n_classes, n_records, seed, single_precision, with_thresholds):
     classes = [f"c{k}" for k in range(n_classes)]
     numbers = np.random.default_rng(seed).integers(0, n_classes, n_records)
     targets = of_numbers(numbers, n_classes)
@@ -208,7 +208,7 @@ def test_equals_literal_counts(n_classes, n_records, seed, single_precision, wit
 
 @settings(max_examples=50)
 @given(st.integers(1, 4), st.integers(3, 25), st.integers(0, 50), st.booleans())
-def test_equals_literal_counts_of_several_classes_a_record(n_classes, n_records, seed, with_thresholds):
+def test_evaluate_of_several_classes_a_record_equals_literal_counts(n_classes, n_records, seed, with_thresholds):
     """Among them classes that no record has, or all, and thresholds that are not there."""
     classes = [f"c{k}" for k in range(n_classes)]
     rng = np.random.default_rng(seed)
@@ -240,7 +240,7 @@ def test_equals_literal_counts_of_several_classes_a_record(n_classes, n_records,
     json.dumps(dataclasses.asdict(result), allow_nan=False)
 
 
-def test_equals_scikit_learns_macro_means():
+def test_evaluate_equals_scikit_learns_macro_means():
     numbers = np.arange(40) % 4
     targets = of_numbers(numbers, 4)
     p = some_probabilities(40, 4, 3)
@@ -260,7 +260,7 @@ def test_equals_scikit_learns_macro_means():
 
 @settings(max_examples=50)
 @given(st.integers(0, 200), st.integers(1, 60), st.booleans())
-def test_calibration_error_equals_bin_by_bin(seed, n_records, exclusive):
+def test_evaluate_calibration_error_equals_bin_by_bin(seed, n_records, exclusive):
     rng = np.random.default_rng(seed)
     if exclusive:
         p = rng.dirichlet(np.ones(4), n_records)
@@ -274,7 +274,7 @@ def test_calibration_error_equals_bin_by_bin(seed, n_records, exclusive):
     assert found == pytest.approx(expected, abs=1e-12)
 
 
-def test_calibration_error_of_one_who_is_always_as_sure():
+def test_evaluate_calibration_error_of_constant_confidence():
     """80 % sure and right in half of the records: 0.3 too sure. Right in 80 %: none."""
     p = np.tile([0.8, 0.2], (10, 1))
     assert evaluate(p, of_numbers([0] * 5 + [1] * 5, 2), "ab").ece == pytest.approx(0.3)
@@ -285,7 +285,7 @@ def test_calibration_error_of_one_who_is_always_as_sure():
     assert evaluate(ends, np.array([[1], [1], [1], [0]], dtype=bool), "a", exclusive=False).ece == 0.25
 
 
-def test_the_order_of_records_is_nothing():
+def test_evaluate_does_not_depend_on_the_order_of_records():
     p, numbers = some_probabilities(60, 4, 5), np.random.default_rng(5).integers(0, 4, 60)
     targets, order = of_numbers(numbers, 4), np.random.default_rng(6).permutation(60)
     thresholds = choose_thresholds(p, targets)
@@ -300,7 +300,7 @@ def test_the_order_of_records_is_nothing():
 # --- classes that are not there ---
 
 
-def test_a_class_without_records_is_named_and_left_out():
+def test_evaluate_names_a_class_without_records_and_leaves_it_out():
     """Class b has no record, though it is called once: the means are those of a and c."""
     p = np.array([[0.8, 0.1, 0.1], [0.2, 0.6, 0.2], [0.1, 0.2, 0.7], [0.3, 0.1, 0.6]])
     result = evaluate(p, of_numbers([0, 0, 2, 2], 3), ("a", "b", "c"), np.full(3, 0.5))
@@ -319,7 +319,7 @@ def test_a_class_without_records_is_named_and_left_out():
     assert result.confusion_matrix == [[1, 1, 0], [0, 0, 0], [0, 0, 2]]
 
 
-def test_records_of_one_class_only():
+def test_evaluate_of_one_class_has_no_means():
     """There is nothing to tell apart: no mean over classes, and (as everywhere here) no warning."""
     result = evaluate(np.array([[0.8, 0.2], [0.3, 0.7]]), of_numbers([0, 0], 2), ("a", "b"))
     means = ("auroc", "auprc", "prior", "f1", "balanced_accuracy", "sensitivity", "specificity")
@@ -332,7 +332,7 @@ def test_records_of_one_class_only():
     json.dumps(dataclasses.asdict(result), allow_nan=False)
 
 
-def test_a_class_without_a_threshold_is_never_called():
+def test_evaluate_never_predicts_a_class_without_a_threshold():
     """The second record has b, and so no record with b can be right in every class."""
     p = np.array([[0.9, 0.9], [0.9, 0.9], [0.1, 0.9]])
     targets = np.array([[1, 0], [1, 1], [0, 0]], dtype=bool)
@@ -348,7 +348,7 @@ def test_a_class_without_a_threshold_is_never_called():
 # --- thresholds ---
 
 
-def test_thresholds_by_hand():
+def test_choose_thresholds_by_hand():
     """Between the probabilities that are called and those that are not."""
     p = np.array([[0.9], [0.7], [0.6], [0.3], [0.1]])
     # At 0.6: sensitivity 1 and specificity 2/3; at 0.9 1/2 and 1.
@@ -364,7 +364,7 @@ def test_thresholds_by_hand():
 
 @settings(max_examples=100)
 @given(st.integers(2, 30), st.integers(0, 500), st.sampled_from([np.float32, np.float64]))
-def test_thresholds_have_the_greatest_youdens_j(n_records, seed, dtype):
+def test_choose_thresholds_have_the_greatest_youdens_j(n_records, seed, dtype):
     rng = np.random.default_rng(seed)
     p = (rng.integers(0, 9, (n_records, 3)) / 8.7).astype(dtype)
     targets = rng.random((n_records, 3)) < 0.4
@@ -386,7 +386,7 @@ def test_thresholds_have_the_greatest_youdens_j(n_records, seed, dtype):
         assert best == pytest.approx((tpr - fpr)[1:].max())
 
 
-def test_a_threshold_keeps_apart_what_has_hardly_a_difference():
+def test_choose_thresholds_separates_neighbouring_numbers():
     """Half-way between two neighbouring numbers is one of them, and it must be the right one."""
     for low in (0.1, 0.3, 0.7, np.nextafter(1, 0)):
         high = np.nextafter(low, 2)

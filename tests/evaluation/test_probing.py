@@ -1,8 +1,7 @@
-"""The linear probe, and what it shares with fine-tuning: the head, the task, the results and what is refused."""
+"""The linear probe: features, the head by Adam, and what is written."""
 
 import dataclasses
 import json
-import math
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,6 @@ from tests.helpers_model import (
     waves,
     write_checkpoint,
     write_labelled,
-    write_packed,
 )
 
 import lfbt
@@ -31,10 +29,9 @@ from lfbt.data.dataset import open_dataset
 from lfbt.data.loader import epoch_batches
 from lfbt.errors import LfbtError
 from lfbt.evaluation.bootstrap import intervals
-from lfbt.evaluation.fine_tuning import finetune
 from lfbt.evaluation.metrics import choose_thresholds, evaluate
 from lfbt.evaluation.probing import probe
-from lfbt.evaluation.settings import FinetuneSettings, ProbeSettings
+from lfbt.evaluation.settings import ProbeSettings
 from lfbt.models.encoder import EncoderConfig, random_encoder
 from lfbt.models.features import compute_embeddings
 from lfbt.models.heads import Head, load_head, save_head
@@ -43,6 +40,8 @@ from lfbt.runs.results import Results
 from lfbt.utils.tensors import load_tensors, seeded
 
 TARGETS = np.array([CLASSES.index(label) for label in LABELS])
+
+
 QUICK: dict[str, Any] = {"epochs": 4, "batch_size": 8, "learning_rate": (1e-2,), "device": "cpu", "workers": 0}
 
 
@@ -113,7 +112,7 @@ def assert_same_learning(one, other):
     assert results_of(one).chosen == results_of(other).chosen
 
 
-def test_waves_that_differ_are_told_apart(run, tmp_path):
+def test_probe_separates_waves_that_differ(run, tmp_path):
     """Three waves, each sixteen times with a little noise, and a random encoder: no test record is mistaken."""
     noise = 0.05 * np.random.default_rng(1).standard_normal((48, 2, 64))
     data = write_labelled(tmp_path / "data", signals=waves([0, 1, 2])[KINDS] + noise)
@@ -122,7 +121,7 @@ def test_waves_that_differ_are_told_apart(run, tmp_path):
     assert test.confusion_matrix == [[4, 0, 0], [0, 4, 0], [0, 0, 4]]
 
 
-def test_the_run_folder(base, data, checkpoint):
+def test_probe_writes_a_run_folder(base, data, checkpoint):
     names = [f"{x}_{split}.npy" for x in "Xy" for split in ("test", "train", "val")]
     expected = sorted([*names, "encoder", "head", "history.jsonl", "predictions.csv", "results.json", "splits.csv"])
     assert sorted(path.name for path in base.iterdir()) == expected
@@ -147,12 +146,12 @@ def test_the_run_folder(base, data, checkpoint):
     assert used(base, "test") == [f"r{i}" for i in ROWS["test"]]
 
 
-def test_results_are_returned_as_they_are_written(data, checkpoint, tmp_path):
+def test_probe_returns_results_as_written(data, checkpoint, tmp_path):
     (results,) = probe(ProbeSettings.create(data_dir=data, checkpoint=checkpoint, run_dir=tmp_path / "run", **QUICK))
     assert results == results_of(tmp_path / "run")
 
 
-def test_features_are_the_frozen_encoders(base, checkpoint, data):
+def test_probe_writes_the_features_of_the_frozen_encoder(base, checkpoint, data):
     """Those of plain layers in double precision, to five digits of the largest; rows in the data set's order."""
     expected = literal_embeddings(load_encoder(checkpoint), np.load(data / "signals.npy"))
     for split, x in features_of(base).items():
@@ -164,7 +163,7 @@ def test_features_are_the_frozen_encoders(base, checkpoint, data):
         np.testing.assert_array_equal(y, TARGETS[ROWS[split]])
 
 
-def test_features_are_computed_in_evaluation_mode(data, checkpoint):
+def test_compute_embeddings_sets_evaluation_mode(data, checkpoint):
     """Whatever mode the encoder was left in: its running statistics are used, and stay as they are."""
     encoder = load_encoder(checkpoint)
     before = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
@@ -175,7 +174,7 @@ def test_features_are_computed_in_evaluation_mode(data, checkpoint):
 
 
 @pytest.mark.parametrize("standardise", [False, True])
-def test_the_head_equals_a_hand_written_loop(run, standardise):
+def test_fit_adam_equals_a_hand_written_loop(run, standardise):
     """Adam on the written features from the seed's weights; single precision keeps four digits over 16 steps."""
     folder = run(standardise=standardise, seeds=(3,), epochs=5)
     x = {split: torch.from_numpy(features) for split, features in features_of(folder).items()}
@@ -212,7 +211,7 @@ def test_the_head_equals_a_hand_written_loop(run, standardise):
     torch.testing.assert_close(head["std"], std, rtol=0, atol=1e-6)
 
 
-def test_the_epoch_with_the_lowest_validation_loss_is_kept(run, tmp_path):
+def test_fit_adam_keeps_the_epoch_with_the_lowest_validation_loss(run, tmp_path):
     """Four of the twelve validation labels are moved on by one class: after some epochs, validation suffers."""
     labels = [LABELS[i + 1] if 24 <= i < 28 else LABELS[i] for i in range(48)]
     folder = run(data_dir=write_labelled(tmp_path / "data", labels=labels), epochs=12)
@@ -234,7 +233,7 @@ def test_the_epoch_with_the_lowest_validation_loss_is_kept(run, tmp_path):
     assert_same_tensors(head_of(folder), head_of(shorter))
 
 
-def test_predictions_name_every_test_record(base):
+def test_probe_writes_predictions_of_every_test_record(base):
     """Probabilities of the kept head in the order of the classes, from which the test's figures follow."""
     predictions = pd.read_csv(base / "predictions.csv")
     assert list(predictions) == ["id", "patient", "label", "p_fast", "p_middle", "p_slow"]
@@ -256,7 +255,7 @@ def test_predictions_name_every_test_record(base):
 
 
 @pytest.mark.parametrize("random_start", [False, True])
-def test_test_records_have_no_influence(run, tmp_path, random_start):
+def test_probe_learns_nothing_of_test_records(run, tmp_path, random_start):
     """Other test signals and labels: the same head, history and kept epoch, and the same encoder."""
     changed = waves(KINDS)
     changed[36:] = waves([0] * 12, seed=8)
@@ -270,7 +269,7 @@ def test_test_records_have_no_influence(run, tmp_path, random_start):
     assert results_of(one).val == results_of(two).val
 
 
-def test_validation_records_decide_on_the_epoch_only(run, tmp_path):
+def test_probe_uses_validation_records_for_the_epoch_only(run, tmp_path):
     """The encoder of a random start and every epoch's training loss are those of the training records."""
     changed = waves(KINDS)
     changed[24:36] = waves([0] * 12, seed=8)
@@ -282,7 +281,7 @@ def test_validation_records_decide_on_the_epoch_only(run, tmp_path):
     assert losses[0] == losses[1]
 
 
-def test_the_same_command_gives_the_same_results(base, run):
+def test_probe_is_repeatable(base, run):
     torch.manual_seed(9)
     again = run(workers=2)
     assert_same_learning(base, again)
@@ -303,11 +302,11 @@ def test_the_same_command_gives_the_same_results(base, run):
     ],
     ids=lambda change: next(iter(change)),
 )
-def test_no_setting_is_ignored(base, run, change):
+def test_probe_ignores_no_setting(base, run, change):
     assert not torch.equal(head_of(base)["linear.weight"], head_of(run(**change))["linear.weight"])
 
 
-def test_standardised_features_have_the_training_records_mean_and_deviation(run):
+def test_fit_adam_standardises_by_the_training_records(run):
     folder = run(standardise=True)
     x, head = features_of(folder)["train"].astype(float), head_of(folder)
     np.testing.assert_allclose(head["mean"], x.mean(axis=0), rtol=1e-5, atol=1e-6)
@@ -353,7 +352,7 @@ def test_a_head_that_is_not_whole_is_refused(tmp_path, changes, message):
         load_head(tmp_path / "head")
 
 
-def test_fractions_are_stratified_nested_and_seeded(run):
+def test_probe_fractions_are_stratified_nested_and_seeded(run):
     folders = {part: run(f"part-{part}", fraction=(part,), epochs=1) for part in (0.125, 0.3, 0.5, 1.0)}
     chosen = {part: used(folder, "train") for part, folder in folders.items()}
     # Eight records a class: 1, ⌈2.4⌉, 4 and 8 of each.
@@ -371,7 +370,7 @@ def test_fractions_are_stratified_nested_and_seeded(run):
     assert used(run("other", fraction=(0.5,), epochs=1, seeds=(1,)), "train") != chosen[0.5]
 
 
-def test_a_random_encoder_has_its_norms_estimated(run, data):
+def test_probe_of_a_random_encoder_estimates_its_norms(run, data):
     """On the training records alone, and drawn from the seed."""
     start = {"random_encoder": True, "checkpoint": None, "epochs": 1}
     folder = run("one", **start, seeds=(4,))
@@ -394,7 +393,7 @@ def test_a_random_encoder_has_its_norms_estimated(run, data):
     assert not torch.equal(state[name], other.state_dict()[name])
 
 
-def test_a_subset_of_leads_gives_their_features(base, run):
+def test_probe_of_some_leads_gives_their_features(base, run):
     folder = run(leads=("V1",))
     assert results_of(folder).leads == ["V1"]
     assert load_encoder(folder).config.leads == ("V1",)
@@ -406,7 +405,7 @@ def test_a_subset_of_leads_gives_their_features(base, run):
         np.testing.assert_allclose(x, literal, rtol=0, atol=1e-5 * np.abs(literal).max())
 
 
-def test_leads_are_put_in_the_order_asked_for(base, run):
+def test_probe_takes_leads_in_the_order_asked_for(base, run):
     swapped = run(leads=("V1", "II"))
     for split, x in features_of(base).items():
         both = features_of(swapped)[split]
@@ -414,7 +413,7 @@ def test_leads_are_put_in_the_order_asked_for(base, run):
         np.testing.assert_allclose(both, np.hstack([x[:, 64:], x[:, :64]]), rtol=0, atol=1e-5 * largest)
 
 
-def test_the_authors_folders(base, run, tmp_path):
+def test_probe_of_the_authors_folders_equals_the_packed_set(base, run, tmp_path):
     """DIR/{train,val,test}/CLASS/*.npy: the same features as the packed set's, record by record."""
     for i, signal in enumerate(waves(KINDS)):
         folder = tmp_path / "npy" / SPLIT[i] / LABELS[i]
@@ -431,7 +430,7 @@ def test_the_authors_folders(base, run, tmp_path):
         np.testing.assert_array_equal(np.load(folder / f"y_{split}.npy"), np.load(base / f"y_{split}.npy")[rows])
 
 
-def test_a_class_missing_from_the_test_is_reported(run, tmp_path):
+def test_probe_reports_a_class_without_test_records(run, tmp_path):
     labels = [("fast" if split == "test" and LABELS[i] == "slow" else LABELS[i]) for i, split in enumerate(SPLIT)]
     folder = run(data_dir=write_labelled(tmp_path / "data", labels=labels))
     test = results_of(folder).test
@@ -442,7 +441,7 @@ def test_a_class_missing_from_the_test_is_reported(run, tmp_path):
     assert results_of(folder).val.absent_classes == []
 
 
-def test_a_test_of_one_record_is_scored(run, tmp_path):
+def test_probe_scores_a_test_of_one_record(run, tmp_path):
     keep = 37
     split = SPLIT[:keep]
     folder = run(
@@ -452,116 +451,15 @@ def test_a_test_of_one_record_is_scored(run, tmp_path):
     assert results_of(folder).test.auroc is None
 
 
-def test_synthetic_data_leaves_its_mark(run, tmp_path):
+def test_probe_marks_synthetic_data(run, tmp_path):
     folder = run(data_dir=write_labelled(tmp_path / "made", synthetic=True), epochs=1)
     assert results_of(folder).synthetic is True
 
 
-# What is refused, alike by the probe and by fine-tuning
-
-
-@pytest.fixture(params=["probe", "finetune"])
-def command(request, data, checkpoint, tmp_path):
-    """Probe or fine-tune into a folder that must not be there afterwards."""
-
-    def go(**changes):
-        random_start = changes.pop("random_start", False)
-        rate = changes.pop("learning_rate", 1e-2)
-        settings = QUICK | {"data_dir": data, "checkpoint": checkpoint, "run_dir": tmp_path / "run"} | changes
-        if request.param == "probe":
-            probe(ProbeSettings.create(**settings | {"random_encoder": random_start, "learning_rate": (rate,)}))
-        else:
-            finetune(FinetuneSettings.create(**settings | {"from_scratch": random_start, "learning_rate": rate}))
-
-    return go
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"epochs": 0}, "epochs: 0 "),
-        ({"batch_size": 1}, "batch-size: 1 "),
-        ({"learning_rate": 0.0}, r"learning-rate: 0\.0 "),
-        ({"learning_rate": math.inf}, "learning-rate: inf "),
-        ({"seeds": (-1,)}, "seeds: -1 "),
-        ({"workers": -1}, "workers: -1 "),
-        ({"fraction": (0.0,)}, r"fraction: 0\.0 is outside \(0, 1\]"),
-        ({"fraction": (1.5,)}, r"fraction: 1\.5 is outside \(0, 1\]"),
-        ({"num_classes": 4}, "num-classes: 4 contradicts the 3 classes of .*: fast, middle, slow"),
-        ({"checkpoint": None}, "checkpoint: give either --checkpoint, or --random-encoder"),
-        ({"random_start": True}, "checkpoint: give either --checkpoint, or --random-encoder"),
-        ({"device": "abacus"}, "device: 'abacus' cannot be used"),
-        ({"leads": ("V9",)}, "lead V9: the encoder has none of that name; it has II,V1"),
-        ({"checkpoint": None, "random_start": True, "leads": ("V9",)}, "lead V9: not in the data set"),
-    ],
-    ids=lambda value: "-".join(f"{k}-{v}" for k, v in value.items()) if isinstance(value, dict) else "",
-)
-def test_settings_out_of_range_are_refused(command, tmp_path, changes, message):
-    with pytest.raises(LfbtError, match=message):
-        command(**changes)
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("missing", ["train", "val", "test"])
-def test_a_data_set_without_a_split_is_refused(command, tmp_path, missing):
-    split = ["train" if name == missing != "train" else "val" if name == missing else name for name in SPLIT]
-    write_labelled(tmp_path / "data", split=split)
-    with pytest.raises(LfbtError, match=f"data: split {missing} has no records"):
-        command(data_dir=tmp_path / "data")
-    assert [path.name for path in tmp_path.iterdir()] == ["data"]
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"labels": ["slow"] * 48}, r"1 class\(es\) \(slow\); a classifier needs two or more"),
-        ({"labels": [""] * 48}, r"0 class\(es\) \(no labels\); a classifier needs two or more"),
-        ({"labels": ["", *LABELS[1:]]}, "record r0 has no label"),
-        ({"labels": ["slow"] * 24 + LABELS[24:]}, "the training records are all of class slow"),
-        ({"leads": ("II", "V2")}, "does not fit the encoder: leads II,V2 against the encoder's II,V1"),
-        ({"sampling_rate": 50.0}, "50 Hz against the encoder's 6.4 Hz"),
-        ({"signals": waves(KINDS, 2, 80)}, "8 Hz against the encoder's 6.4 Hz; 80 samples against the encoder's 64"),
-    ],
-)
-def test_data_sets_that_do_not_serve_are_refused(command, tmp_path, changes, message):
-    write_labelled(tmp_path / "data", **changes)
-    with pytest.raises(LfbtError, match=message):
-        command(data_dir=tmp_path / "data")
-    assert [path.name for path in tmp_path.iterdir()] == ["data"]
-
-
-def test_whoever_insists_may_use_other_leads_and_samples(run, tmp_path):
+def test_probe_allows_a_mismatch_if_asked_to(run, tmp_path):
     other = write_labelled(tmp_path / "other", signals=waves(KINDS, 2, 80), leads=("I", "V2"))
     folder = run(data_dir=other, allow_mismatch=True)
     assert results_of(folder).leads == ["II", "V1"]
     expected = literal_embeddings(load_encoder(folder), np.load(other / "signals.npy"))[ROWS["test"]]
     atol = 1e-5 * np.abs(expected).max()
     np.testing.assert_allclose(features_of(folder)["test"], expected, rtol=0, atol=atol)
-
-
-def test_nothing_is_left_of_a_run_that_fails(command, tmp_path):
-    """A record that cannot be used comes up only when it is read."""
-    signals = waves(KINDS)
-    signals[40, 1, 5] = np.nan
-    write_packed(tmp_path / "data", signals, LABELS, SPLIT, hash="x")
-    with pytest.raises(LfbtError, match="record r40 holds NaN or infinity"):
-        command(data_dir=tmp_path / "data")
-    assert [path.name for path in tmp_path.iterdir()] == ["data"]
-
-
-def test_another_runs_folder_is_refused(command, tmp_path):
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "results.json").write_text("{}")
-    with pytest.raises(LfbtError, match="run: holds other results already"):
-        command()
-    assert contents(tmp_path / "run") == {"results.json": b"{}"}
-
-
-def test_defaults_are_the_papers(tmp_path):
-    probing, tuning = ProbeSettings.create(tmp_path, tmp_path), FinetuneSettings.create(tmp_path, tmp_path)
-    fitting, training = probing.fitting, tuning.training
-    assert (fitting.classifier, fitting.learning_rate, training.learning_rate) == ("adam", (1e-3,), 1e-4)
-    assert (fitting.epochs, fitting.batch_size) == (training.epochs, training.batch_size) == (100, 128)
-    for trials in (probing.trials, tuning.trials):
-        assert (trials.fraction, trials.seeds) == ((1.0,), (0,))
-    assert not fitting.standardise

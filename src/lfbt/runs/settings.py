@@ -26,10 +26,10 @@ class RunSettings:
         Every setting by its name.
     kind
         ``pretrain``, or that of the trials of a series: ``probe``, ``finetune`` or ``scratch``.
-    data_hash, records_hash, quality_hash
-        Hashes of the data set, of the records chosen from it, and of the quality data.
     records
         Number of records that are learned from.
+    data_hash, records_hash, quality_hash
+        Hashes of the data set, of the records chosen from it, and of the quality data.
     encoder
         Hash of the weights of the encoder that a series starts from; None for random encoders.
     processes
@@ -41,8 +41,8 @@ class RunSettings:
     lfbt_version: str
     settings: dict[str, Any]
     kind: str = "pretrain"
-    data_hash: str | None = None
     records: int | None = None
+    data_hash: str | None = None
     records_hash: str | None = None
     quality_hash: str | None = None
     encoder: str | None = None
