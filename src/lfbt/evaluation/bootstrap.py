@@ -245,9 +245,9 @@ def _blocks(weights: NDArray[np.int32]) -> list[slice]:
     return [slice(start, start + size) for start in range(0, n_draws, size)]
 
 
-def _ratio(part: Array, whole: Array) -> Array:
-    ratio = np.full(whole.shape, np.nan)
-    np.divide(part, whole, out=ratio, where=whole > 0)
+def _ratio(part: Array, total: Array) -> Array:
+    ratio = np.full(total.shape, np.nan)
+    np.divide(part, total, out=ratio, where=total > 0)
     return ratio
 
 

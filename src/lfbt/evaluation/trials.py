@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-#: The figure of a series, besides its table.
+#: The plot of a series, besides its table.
 CURVE = "curve.png"
 
 
