@@ -5,9 +5,8 @@ from pathlib import Path
 
 from lfbt.cli.errors import is_main, reporting_errors
 from lfbt.cli.trials import summary
-from lfbt.evaluation.fine_tuning import FinetuneSettings, finetune
-from lfbt.runs.results import Results
-from lfbt.utils.json_files import parse
+from lfbt.evaluation.fine_tuning import finetune
+from lfbt.evaluation.settings import FinetuneSettings
 from lfbt.utils.memory import keep_freed_memory
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
@@ -26,7 +25,7 @@ if __name__ == "__main__":
     keep_freed_memory()
     with reporting_errors():
         fraction = (given.pop("fraction"),)
-        settings = FinetuneSettings(run_dir=given.pop("model_dir"), fraction=fraction, **given)
-        trials = [parse(trial, Results, settings.run_dir, "") for trial in finetune(settings)]  # MERGE: as in run_lp.py
+        settings = FinetuneSettings.create(run_dir=given.pop("model_dir"), fraction=fraction, **given)
+        trials = finetune(settings)
         if is_main():
-            print(summary(trials, settings.run_dir))
+            print(summary(trials, settings.trials.run_dir))

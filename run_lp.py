@@ -6,9 +6,8 @@ from pathlib import Path
 from lfbt.cli.errors import reporting_errors
 from lfbt.cli.trials import summary
 from lfbt.data.dataset import check_n_leads, open_dataset
-from lfbt.evaluation.probing import ProbeSettings, probe
-from lfbt.runs.results import Results
-from lfbt.utils.json_files import parse
+from lfbt.evaluation.probing import probe
+from lfbt.evaluation.settings import ProbeSettings
 from lfbt.utils.memory import keep_freed_memory
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
@@ -28,6 +27,5 @@ if __name__ == "__main__":
     with reporting_errors():
         check_n_leads(open_dataset(given["data_dir"]), given.pop("num_leads"))
         rate = (given.pop("learning_rate"),)
-        settings = ProbeSettings(run_dir=given.pop("feat_dir"), learning_rate=rate, **given)
-        trials = [parse(trial, Results, settings.run_dir, "") for trial in probe(settings)]  # MERGE: = probe(settings)
-        print(summary(trials, settings.run_dir))
+        settings = ProbeSettings.create(run_dir=given.pop("feat_dir"), learning_rate=rate, **given)
+        print(summary(probe(settings), settings.trials.run_dir))

@@ -318,7 +318,8 @@ def linear_probe(sizes: Sizes) -> list[Row]:
             lambda: ours.probed(folder / "packed", folder / "encoder", folder / "run", sizes.probe_epochs, seed)
         )
     literal_auroc = float(roc_auc_score(targets["test"], literal.test, multi_class="ovr"))
-    auroc, epoch = results["test"]["auroc"], results["chosen"]["epoch"]
+    auroc, chosen = results.test.auroc or 0.0, results.chosen
+    epoch = chosen["epoch"] if isinstance(chosen, dict) else None
     agree = epoch == literal.best_epoch and abs(auroc - literal_auroc) <= 1e-3
     what = f"linear probe, {sizes.probe_records:,} records, {sizes.probe_epochs} epochs, same result"
     note = (

@@ -16,10 +16,11 @@ from typing import Any
 
 from lfbt.data.preparation import prepare
 from lfbt.data.records import PrepareSettings
-from lfbt.evaluation.fine_tuning import FinetuneSettings, finetune
-from lfbt.evaluation.probing import ProbeSettings, probe
+from lfbt.evaluation.fine_tuning import finetune
+from lfbt.evaluation.probing import probe
+from lfbt.evaluation.settings import FinetuneSettings, ProbeSettings
 from lfbt.reports.comparison import CompareSettings, compare
-from lfbt.runs.run_folder import RESULTS
+from lfbt.runs.results import RESULTS
 from lfbt.sources import Challenge, Folder, PtbXl
 from lfbt.training.pretraining import Pretrainer
 from lfbt.training.settings import PretrainSettings
@@ -81,9 +82,9 @@ def scored(out: Path, name: str, seed: int, arguments: argparse.Namespace, **sta
         }
         if start.get("from_scratch"):
             settings = {"epochs": arguments.scratch_epochs, "batch_size": 64, "learning_rate": 1e-3}
-            finetune(FinetuneSettings(**common, **settings, from_scratch=True))
+            finetune(FinetuneSettings.create(**common, **settings, from_scratch=True))
         else:
-            probe(ProbeSettings(**common, **start, classifier="logistic", c=(0.01,)))
+            probe(ProbeSettings.create(**common, **start, classifier="logistic", c=(0.01,)))
 
 
 def main() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,12 +15,14 @@ from lfbt.data.dataset import Dataset, open_dataset
 from lfbt.data.loader import epoch_batches, prefetch_batches
 from lfbt.data.preparation import prepare
 from lfbt.data.records import PrepareSettings
-from lfbt.evaluation.probing import ProbeSettings, probe
+from lfbt.evaluation.probing import probe
+from lfbt.evaluation.settings import ProbeSettings
 from lfbt.losses.lfbt import lfbt_loss
 from lfbt.models.encoder import EncoderConfig, LeadEncoders, estimate_batch_norm, random_encoder
 from lfbt.models.heads import Head
 from lfbt.models.pretrained import save_encoder
 from lfbt.models.projector import Projectors
+from lfbt.runs.results import Results
 from lfbt.signal import Normalisation
 from lfbt.sources import PtbXl
 from lfbt.sources.synthesis import write_ptbxl
@@ -117,9 +118,9 @@ def new_head(n_inputs: int, n_classes: int, seed: int) -> nn.Linear:
         return Head(n_inputs, n_classes).linear
 
 
-def probed(data: Path, encoder: Path, run_folder: Path, epochs: int, seed: int) -> dict[str, Any]:
+def probed(data: Path, encoder: Path, run_folder: Path, epochs: int, seed: int) -> Results:
     """The results of the linear probe."""
-    return probe(ProbeSettings(data, run_folder, encoder, epochs=epochs, seeds=(seed,), device="cpu"))[0]
+    return probe(ProbeSettings.create(data, run_folder, encoder, epochs=epochs, seeds=(seed,), device="cpu"))[0]
 
 
 def prepared(download: Path, target: Path, workers: int) -> int:

@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from lfbt.evaluation import bootstrap
-from lfbt.evaluation.bootstrap import CLASS_METRICS, METRICS, bootstrap_metrics, class_areas, draws, interval, intervals
+from lfbt.evaluation.bootstrap import (
+    CLASS_METRICS,
+    METRICS,
+    bootstrap_metrics,
+    bootstrap_weights,
+    class_areas,
+    interval,
+    intervals,
+)
 from lfbt.evaluation.metrics import evaluate
 
 
@@ -58,9 +66,9 @@ def as_nan(value):
     return np.nan if value is None else value
 
 
-def test_draws_are_of_whole_patients():
+def test_bootstrap_weights_are_of_complete_patients():
     patients = ["b", "a", "b", "c", "a", "b"]
-    weights = draws(patients, 200, seed=3)
+    weights = bootstrap_weights(patients, 200, seed=3)
     assert weights.shape == (200, 6)
     # All records of a patient are in a draw equally often.
     assert (weights[:, 0] == weights[:, 2]).all()
@@ -74,36 +82,36 @@ def test_draws_are_of_whole_patients():
     np.testing.assert_allclose(weights.mean(axis=0), 1, atol=0.25)
 
 
-def test_draws_follow_from_the_seed_and_the_patients():
+def test_bootstrap_weights_follow_from_the_seed_and_the_patients():
     patients = ["b", "a", "b", "c", "a", "b"]
-    weights = draws(patients, 50, seed=3)
-    np.testing.assert_array_equal(weights, draws(patients, 50, seed=3))
-    assert (weights != draws(patients, 50, seed=4)).any()
+    weights = bootstrap_weights(patients, 50, seed=3)
+    np.testing.assert_array_equal(weights, bootstrap_weights(patients, 50, seed=3))
+    assert (weights != bootstrap_weights(patients, 50, seed=4)).any()
     # The first draws of many are those of few.
-    np.testing.assert_array_equal(weights[:10], draws(patients, 10, seed=3))
+    np.testing.assert_array_equal(weights[:10], bootstrap_weights(patients, 10, seed=3))
     order = [5, 3, 0, 1, 4, 2]
-    np.testing.assert_array_equal(weights[:, order], draws([patients[i] for i in order], 50, seed=3))
+    np.testing.assert_array_equal(weights[:, order], bootstrap_weights([patients[i] for i in order], 50, seed=3))
 
 
 @settings(max_examples=40)
 @given(st.integers(0, 500), st.booleans(), st.booleans(), st.sampled_from([np.float32, np.float64]))
-def test_equals_a_loop_over_draws_of_records(seed, exclusive, with_thresholds, dtype):
+def test_bootstrap_metrics_equal_a_loop_over_draws_of_records(seed, exclusive, with_thresholds, dtype):
     """Records drawn one by one, as often as they are, and scored by `evaluate`, which is scikit-learn's."""
     case = some_case(seed, exclusive=exclusive, with_thresholds=with_thresholds, dtype=dtype)
     classes = ("a", "b", "c")
-    weights = draws(case.patients, 8, seed)
+    weights = bootstrap_weights(case.patients, 8, seed)
     means, of_classes = bootstrap_metrics(case.probabilities, case.targets, weights, exclusive, case.thresholds)
     assert list(means) == list(CLASS_METRICS) + [name for name in METRICS if name not in CLASS_METRICS]
     for draw, rows in enumerate(literal_draws(case.patients, 8, seed)):
         expected = evaluate(case.probabilities[rows], case.targets[rows], classes, case.thresholds, exclusive)
         for name in METRICS:
-            assert means[name][draw] == pytest.approx(as_nan(expected[name]), abs=1e-12, nan_ok=True), name
+            assert means[name][draw] == pytest.approx(as_nan(getattr(expected, name)), abs=1e-12, nan_ok=True), name
         for name in CLASS_METRICS:
-            of_draw = [as_nan(expected["per_class"][k][name]) for k in classes]
+            of_draw = [as_nan(getattr(expected.per_class[k], name)) for k in classes]
             assert of_classes[name][draw].tolist() == pytest.approx(of_draw, abs=1e-12, nan_ok=True), name
 
 
-def test_areas_equal_scikit_learns_with_sample_weights():
+def test_class_areas_equal_scikit_learns_with_sample_weights():
     """Also of weights that are no draws, and with every score the same."""
     rng = np.random.default_rng(1)
     for levels in (1, 2, 10, 1000):
@@ -123,17 +131,18 @@ def test_areas_equal_scikit_learns_with_sample_weights():
 
 
 @pytest.mark.parametrize("exclusive", [True, False])
-def test_with_every_record_once_it_is_evaluate(exclusive):
+def test_bootstrap_metrics_of_every_record_once_equal_evaluate(exclusive):
     case = some_case(4, n_records=200, n_classes=5, exclusive=exclusive)
     once = np.ones((1, 200), dtype=np.int32)
     means, of_classes = bootstrap_metrics(case.probabilities, case.targets, once, exclusive, case.thresholds)
     expected = evaluate(case.probabilities, case.targets, "abcde", case.thresholds, exclusive)
-    assert {name: means[name][0] for name in METRICS} == pytest.approx({name: expected[name] for name in METRICS})
+    for name in METRICS:
+        assert means[name][0] == pytest.approx(getattr(expected, name))
     for name in CLASS_METRICS:
-        assert of_classes[name][0] == pytest.approx([expected["per_class"][k][name] for k in "abcde"])
+        assert of_classes[name][0] == pytest.approx([getattr(expected.per_class[k], name) for k in "abcde"])
 
 
-def test_blocks_change_nothing(monkeypatch):
+def test_intervals_do_not_depend_on_blocks(monkeypatch):
     case = some_case(5, n_records=40)
     whole = case.intervals(n_draws=30)
     monkeypatch.setattr(bootstrap, "_BLOCK", 40 * 7)
@@ -146,27 +155,27 @@ def test_intervals_are_percentiles_of_the_draws():
     case = some_case(7, n_records=60, exclusive=False)
     found = case.intervals(n_draws=80, seed=2, level=0.9, classes=("a", "b", "c"))
     n_patients = len(set(case.patients))
-    assert (found["level"], found["n_draws"], found["seed"], found["patients"]) == (0.9, 80, 2, n_patients)
+    assert (found.level, found.n_draws, found.seed, found.patients) == (0.9, 80, 2, n_patients)
     rows_of = list(literal_draws(case.patients, 80, 2))
     results = [evaluate(case.probabilities[r], case.targets[r], "abc", case.thresholds, False) for r in rows_of]
     for name in METRICS:
-        values = [result[name] for result in results if result[name] is not None]
-        assert found[name] == pytest.approx(np.percentile(values, [5, 95]))
-        assert found["counted"][name] == len(values)
+        values = [value for result in results if (value := getattr(result, name)) is not None]
+        assert getattr(found, name) == pytest.approx(np.percentile(values, [5, 95]))
+        assert found.counted[name] == len(values)
     for k in "abc":
         for name in CLASS_METRICS:
-            values = [row for result in results if (row := result["per_class"][k][name]) is not None]
-            assert found["per_class"][k][name] == pytest.approx(np.percentile(values, [5, 95]))
-            assert found["per_class"][k]["counted"] == len(values)
-    assert json.loads(json.dumps(found, allow_nan=False)) == found
+            values = [row for result in results if (row := getattr(result.per_class[k], name)) is not None]
+            assert getattr(found.per_class[k], name) == pytest.approx(np.percentile(values, [5, 95]))
+            assert found.per_class[k].counted == len(values)
+    json.dumps(dataclasses.asdict(found), allow_nan=False)
 
 
-def test_a_class_is_left_out_of_draws_without_it():
+def test_bootstrap_metrics_leave_a_class_out_of_draws_without_it():
     """Class 0 is one patient's: where they are not drawn, the mean is that of the other two classes."""
     p = np.random.default_rng(0).dirichlet(np.ones(3), 12)
     targets = np.eye(3, dtype=bool)[[0, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1]]
     patients = [f"p{i:02}" for i in range(12)]
-    weights = draws(patients, 300, 0)
+    weights = bootstrap_weights(patients, 300, 0)
     means, of_classes = bootstrap_metrics(p, targets, weights, True)
     without = weights[:, 0] == 0
     assert 60 < without.sum() < 160
@@ -174,29 +183,29 @@ def test_a_class_is_left_out_of_draws_without_it():
     np.testing.assert_allclose(means["auroc"][without], of_classes["auroc"][without, 1:].mean(axis=1))
     np.testing.assert_allclose(means["auroc"][~without], of_classes["auroc"][~without].mean(axis=1))
     found = intervals(p, targets, patients, True, n_draws=300)
-    assert found["per_class"]["0"]["counted"] == 300 - without.sum()
-    assert found["counted"]["auroc"] == 300
+    assert found.per_class["0"].counted == 300 - without.sum()
+    assert found.counted["auroc"] == 300
 
 
-def test_draws_of_one_class_are_not_counted():
+def test_intervals_do_not_count_draws_of_one_class():
     """Two patients, each of a class: in half of the draws there is nothing to tell apart."""
     p, targets = np.array([[0.9, 0.1], [0.2, 0.8]]), np.eye(2, dtype=bool)
-    found = intervals(p, targets, ["x", "y"], True, n_draws=400)
-    both = int((draws(["x", "y"], 400) == 1).all(axis=1).sum())
+    found: Any = intervals(p, targets, ["x", "y"], True, n_draws=400)
+    both = int((bootstrap_weights(["x", "y"], 400) == 1).all(axis=1).sum())
     assert 150 < both < 250
-    assert found["counted"] == dict.fromkeys(METRICS, both) | {"accuracy": 400, "sensitivity": 0, "specificity": 0}
-    assert found["auroc"] == [1, 1]
+    assert found.counted == dict.fromkeys(METRICS, both) | {"accuracy": 400, "sensitivity": 0, "specificity": 0}
+    assert found.auroc == (1, 1)
     # Without thresholds there is no sensitivity.
-    assert found["sensitivity"] is found["specificity"] is None
+    assert found.sensitivity is found.specificity is None
     # One patient only: there is one draw, and of one class no figure.
-    alone = intervals(p, targets, ["x", "x"], True, n_draws=10)
-    assert alone["auroc"] == alone["accuracy"] == [1, 1]
+    alone: Any = intervals(p, targets, ["x", "x"], True, n_draws=10)
+    assert alone.auroc == alone.accuracy == (1, 1)
     one = intervals(p, np.array([[True, False]] * 2), ["x", "y"], True, n_draws=10)
-    assert one["auroc"] is one["per_class"]["0"]["auprc"] is None
-    assert one["counted"]["auroc"] == 0
+    assert one.auroc is one.per_class["0"].auprc is None
+    assert one.counted["auroc"] == 0
 
 
-def test_records_of_one_patient_are_worth_less():
+def test_intervals_are_wider_for_records_of_the_same_patients():
     """The same records, once ten a patient and once each a patient's own, agreeing within patients."""
     rng = np.random.default_rng(3)
     of_patient = np.repeat(np.arange(30), 10)
@@ -205,14 +214,15 @@ def test_records_of_one_patient_are_worth_less():
     p, targets = np.column_stack([1 - score, score]), np.eye(2, dtype=bool)[numbers]
 
     def width(patients):
-        low, high = intervals(p, targets, patients, True)["auroc"]
-        return high - low
+        bounds = intervals(p, targets, patients, True).auroc
+        assert bounds is not None
+        return bounds[1] - bounds[0]
 
     # Thirty independent records against three hundred: about the root of ten.
     assert width([f"p{i}" for i in of_patient]) > 2 * width([f"r{i}" for i in range(300)])
 
 
-def test_the_order_of_records_is_nothing():
+def test_intervals_do_not_depend_on_the_order_of_records():
     case, order = some_case(8, n_records=50), np.random.default_rng(8).permutation(50)
     moved = dataclasses.replace(
         case,
@@ -221,12 +231,12 @@ def test_the_order_of_records_is_nothing():
         patients=[case.patients[i] for i in order],
     )
     one, other = (of.intervals(n_draws=100) for of in (case, moved))
-    assert one["counted"] == other["counted"]
+    assert one.counted == other.counted
     for name in METRICS:
-        assert one[name] == pytest.approx(other[name], abs=1e-12)
+        assert getattr(one, name) == pytest.approx(getattr(other, name), abs=1e-12)
 
 
-def test_the_interval_covers_what_it_should():
+def test_intervals_cover_at_their_level():
     """Of 120 samples of 150 records, whose AUROC is known, about 95 % of the intervals hold it."""
     rng = np.random.default_rng(9)
     # Two normal distributions one standard deviation apart: Φ(1/√2).
@@ -235,14 +245,15 @@ def test_the_interval_covers_what_it_should():
         numbers = np.arange(150) % 2
         score = numbers + rng.standard_normal(150)
         p, targets = np.column_stack([-score, score]), np.eye(2, dtype=bool)[numbers]
-        low, high = intervals(p, targets, [str(i) for i in range(150)], True, n_draws=200, seed=seed)["auroc"]
-        inside += low <= truth <= high
+        bounds = intervals(p, targets, [str(i) for i in range(150)], True, n_draws=200, seed=seed).auroc
+        assert bounds is not None
+        inside += bounds[0] <= truth <= bounds[1]
     # Binomial: 114 expected, standard deviation 2.4.
     assert 105 <= inside <= 120
 
 
 def test_interval_by_hand():
     values = np.array([3.0, 1, np.nan, 2, 5, 4])
-    assert interval(values, 0.5) == [2, 4]
-    assert interval(values, 1) == [1, 5]
+    assert interval(values, 0.5) == (2, 4)
+    assert interval(values, 1) == (1, 5)
     assert interval(np.array([np.nan])) is None

@@ -1,6 +1,6 @@
 """Fine-tuning: a hand-written loop gives the same weights, the best epoch is what is kept, and the test stays apart."""
 
-import json
+import dataclasses
 import math
 from typing import Any
 
@@ -31,11 +31,13 @@ import lfbt.evaluation.fine_tuning as finetune_module
 from lfbt.data.dataset import open_dataset
 from lfbt.data.loader import epoch_batches, prefetch_batches
 from lfbt.errors import LfbtError
-from lfbt.evaluation.fine_tuning import FinetuneSettings, finetune
+from lfbt.evaluation.fine_tuning import finetune
+from lfbt.evaluation.settings import FinetuneSettings
 from lfbt.inference.embedding import EmbedSettings, embed
 from lfbt.models.encoder import EncoderConfig, random_encoder
 from lfbt.models.heads import Head, load_head
 from lfbt.models.pretrained import load_encoder, load_history, save_encoder
+from lfbt.runs.results import EncoderOrigin, Results
 from lfbt.utils.tensors import load_tensors, seeded
 
 TARGETS = np.array([CLASSES.index(label) for label in LABELS])
@@ -58,7 +60,7 @@ def checkpoint(data):
 def base(data, checkpoint):
     """A finished run with the quick settings; to be left as it is."""
     folder = data.with_name("base")
-    finetune(FinetuneSettings(data_dir=data, run_dir=folder, checkpoint=checkpoint, **QUICK))
+    finetune(FinetuneSettings.create(data_dir=data, run_dir=folder, checkpoint=checkpoint, **QUICK))
     return folder
 
 
@@ -68,7 +70,7 @@ def run(data, checkpoint, tmp_path):
 
     def go(name="run", **changes):
         settings = QUICK | {"data_dir": data, "checkpoint": checkpoint, "run_dir": tmp_path / name}
-        finetune(FinetuneSettings(**(settings | changes)))
+        finetune(FinetuneSettings.create(**(settings | changes)))
         return tmp_path / name
 
     return go
@@ -87,8 +89,8 @@ def learned(folder):
     return [load_tensors(folder / part / "model.safetensors") for part in ("encoder", "head")]
 
 
-def results_of(folder):
-    return json.loads((folder / "results.json").read_text())
+def results_of(folder) -> Any:
+    return Results.load(folder)
 
 
 def assert_same_learning(one, other):
@@ -96,7 +98,7 @@ def assert_same_learning(one, other):
     for mine, theirs in zip(learned(one), learned(other), strict=True):
         assert_same_tensors(mine, theirs)
     assert read_lines(one / "history.jsonl") == read_lines(other / "history.jsonl")
-    assert results_of(one)["chosen"] == results_of(other)["chosen"]
+    assert results_of(one).chosen == results_of(other).chosen
 
 
 def literal_cross_entropy(logits, rows, several):
@@ -108,7 +110,7 @@ def literal_cross_entropy(logits, rows, several):
 
 
 @pytest.mark.parametrize("several", [False, True], ids=["one label", "several labels"])
-def test_training_equals_a_hand_written_loop(data, checkpoint, run, tmp_path, monkeypatch, double_precision, several):
+def test_finetune_equals_a_hand_written_loop(data, checkpoint, run, tmp_path, monkeypatch, double_precision, several):
     """Two epochs of three batches with plain layers and PyTorch's plain Adam, on the data set's signals.
 
     In double precision both differ by 1e-12 or so, but for what only rounding moves: a bias before a norm, and the mean
@@ -152,7 +154,7 @@ def test_training_equals_a_hand_written_loop(data, checkpoint, run, tmp_path, mo
         # In evaluation the running mean lags behind what drifts.
         assert line["val_loss"] == pytest.approx(val_loss, rel=1e-7)
 
-    best = states[results_of(folder)["chosen"]["epoch"] - 1]
+    best = states[results_of(folder).chosen["epoch"] - 1]
     tuned = load_encoder(folder)
     for literal, stack, lead in zip(best, stacks, tuned.encoders.values(), strict=False):
         for key, mine in literal_encoder(lead).state_dict().items():
@@ -165,29 +167,29 @@ def test_training_equals_a_hand_written_loop(data, checkpoint, run, tmp_path, mo
     assert head.exclusive is not several
 
 
-def test_the_training_loss_falls(run):
+def test_finetune_lowers_the_training_loss(run):
     losses = [line["train_loss"] for line in read_lines(run(epochs=6) / "history.jsonl")]
     assert losses[-1] < 0.7 * losses[0]
 
 
-def test_the_run_folder(base, data):
+def test_finetune_writes_a_run_folder(base, data):
     expected = ["encoder", "head", "history.jsonl", "predictions.csv", "results.json", "splits.csv"]
     assert sorted(path.name for path in base.iterdir()) == expected
     results = results_of(base)
-    assert results["kind"] == "finetune"
-    assert results["data"]["classes"] == list(CLASSES)
+    assert results.kind == "finetune"
+    assert results.data.classes == list(CLASSES)
     start = {"checkpoint": "checkpoint", "history": {"method": "test", "epochs_done": 7}}
-    assert results["encoder"] == start
+    assert dataclasses.asdict(results.encoder) == start
     assert load_history(base) == {"kind": "finetune", "start": start}
-    assert results["chosen"]["epoch"] in (1, 2)
-    assert results["test"]["records"] == results["val"]["records"] == 12
+    assert results.chosen["epoch"] in (1, 2)
+    assert results.test.records == results.val.records == 12
     assert load_encoder(base).config == EncoderConfig(("II", "V1"), 6.4, 64)
     predictions = pd.read_csv(base / "predictions.csv")
     assert predictions["id"].tolist() == [f"r{i}" for i in ROWS["test"]]
     assert predictions["label"].tolist() == [LABELS[i] for i in ROWS["test"]]
 
 
-def test_the_encoder_is_trained_and_the_checkpoint_left_alone(base, checkpoint, run):
+def test_finetune_trains_the_encoder_and_leaves_the_checkpoint_alone(base, checkpoint, run):
     before = contents(checkpoint)
     run("again", epochs=1)
     assert contents(checkpoint) == before
@@ -198,15 +200,15 @@ def test_the_encoder_is_trained_and_the_checkpoint_left_alone(base, checkpoint, 
             assert not torch.equal(tensor, start[name]), name
 
 
-def test_the_kept_epoch_is_what_predictions_come_from(run, data, tmp_path):
+def test_finetune_predicts_with_the_kept_epoch(run, data, tmp_path):
     """Embedding with the run folder gives the predictions; so do plain layers in double precision, to four digits."""
     other = write_labelled(tmp_path / "moved-on", labels=MOVED_ON)
     folder = run(data_dir=other, epochs=6, learning_rate=3e-4)
     results, losses = results_of(folder), [line["val_loss"] for line in read_lines(folder / "history.jsonl")]
-    assert 1 < results["chosen"]["epoch"] == np.argmin(losses) + 1 < 6
-    assert results["val_loss"] == min(losses)
+    assert 1 < results.chosen["epoch"] == np.argmin(losses) + 1 < 6
+    assert results.val_loss == min(losses)
     # Training no further than to the kept epoch gives the same encoder and head.
-    shorter = run("shorter", data_dir=other, epochs=results["chosen"]["epoch"], learning_rate=3e-4)
+    shorter = run("shorter", data_dir=other, epochs=results.chosen["epoch"], learning_rate=3e-4)
     for mine, theirs in zip(learned(folder), learned(shorter), strict=True):
         assert_same_tensors(mine, theirs)
 
@@ -226,17 +228,17 @@ def test_the_kept_epoch_is_what_predictions_come_from(run, data, tmp_path):
     np.testing.assert_allclose(predictions[columns], literal, rtol=1e-4)
 
 
-def test_test_records_have_no_influence(base, run, tmp_path):
+def test_finetune_learns_nothing_of_test_records(base, run, tmp_path):
     changed = waves(KINDS)
     changed[36:] = waves([0] * 12, seed=8)
     labels = LABELS[:36] + ["fast"] * 8 + ["slow"] * 4
     other = run(data_dir=write_labelled(tmp_path / "other", signals=changed, labels=labels))
     assert_same_learning(base, other)
-    assert results_of(base)["test"] != results_of(other)["test"]
-    assert results_of(base)["val"] == results_of(other)["val"]
+    assert results_of(base).test != results_of(other).test
+    assert results_of(base).val == results_of(other).val
 
 
-def test_validation_records_decide_on_the_epoch_only(base, run, tmp_path):
+def test_finetune_uses_validation_records_for_the_epoch_only(base, run, tmp_path):
     changed = waves(KINDS)
     changed[24:36] = waves([0] * 12, seed=8)
     other = run(data_dir=write_labelled(tmp_path / "other", signals=changed))
@@ -244,7 +246,7 @@ def test_validation_records_decide_on_the_epoch_only(base, run, tmp_path):
     assert losses[0] == losses[1]
 
 
-def test_the_same_command_gives_the_same_results(base, run):
+def test_finetune_is_repeatable(base, run):
     torch.manual_seed(9)
     assert_same_learning(base, run(workers=2))
 
@@ -261,24 +263,24 @@ def test_the_same_command_gives_the_same_results(base, run):
     ],
     ids=lambda change: next(iter(change)),
 )
-def test_no_setting_is_ignored(base, run, change):
+def test_finetune_ignores_no_setting(base, run, change):
     if "from_scratch" in change:
         change = change | {"checkpoint": None}
     lines = [read_lines(folder / "history.jsonl") for folder in (base, run(**change))]
     assert lines[0] != lines[1]
 
 
-def test_from_scratch_is_fine_tuning_from_random_weights(run, tmp_path):
+def test_finetune_from_scratch_equals_one_from_random_weights(run, tmp_path):
     """Bit by bit what a checkpoint with the seed's random encoder gives."""
     save_encoder(tmp_path / "random", random_encoder(EncoderConfig(("II", "V1"), 6.4, 64), 4), {})
     scratch = run("scratch", checkpoint=None, from_scratch=True, seeds=(4,))
     assert_same_learning(scratch, run("tuned", checkpoint=tmp_path / "random", seeds=(4,)))
     results = results_of(scratch)
-    assert results["kind"] == "scratch"
-    assert results["encoder"] == {"checkpoint": None, "history": {"method": "random", "seed": 4}}
+    assert results.kind == "scratch"
+    assert dataclasses.asdict(results.encoder) == {"checkpoint": None, "history": {"method": "random", "seed": 4}}
 
 
-def test_a_fraction_is_all_that_is_learned_from(run, tmp_path):
+def test_finetune_learns_from_its_fraction_only(run, tmp_path):
     """The other training records may be anything."""
     part = run("part", fraction=(0.5,))
     table = pd.read_csv(part / "splits.csv")
@@ -290,23 +292,23 @@ def test_a_fraction_is_all_that_is_learned_from(run, tmp_path):
     assert_same_learning(part, run("other-part", data_dir=other, fraction=(0.5,)))
 
 
-def test_a_subset_of_leads(run, tmp_path):
+def test_finetune_takes_some_leads(run, tmp_path):
     folder = run(leads=("V1",), epochs=1)
     assert load_encoder(folder).config.leads == ("V1",)
     assert load_head(folder / "head")[0].linear.in_features == 64
-    assert results_of(folder)["leads"] == ["V1"]
+    assert results_of(folder).leads == ["V1"]
 
 
-def test_a_run_can_be_started_from_a_run(base, run):
+def test_finetune_starts_from_a_run(base, run):
     again = run(checkpoint=base, epochs=1, learning_rate=1e-12)
     # Such steps move nothing that single precision can tell.
-    assert results_of(again)["encoder"] == {"checkpoint": "base", "history": load_history(base)}
+    assert results_of(again).encoder == EncoderOrigin("base", load_history(base))
     mine = dict(load_encoder(again).named_parameters())
     for name, tensor in load_encoder(base).named_parameters():
         torch.testing.assert_close(mine[name], tensor, rtol=0, atol=1e-8)
 
 
-def test_a_batch_of_one_record_left_over_is_learned_from(run, tmp_path):
+def test_finetune_learns_from_a_last_batch_of_one_record(run, tmp_path):
     """Five records in batches of two: two, two and one."""
     keep = [*range(5), *range(24, 48)]
     split = [SPLIT[i] for i in keep]
@@ -317,7 +319,7 @@ def test_a_batch_of_one_record_left_over_is_learned_from(run, tmp_path):
 
 
 @pytest.mark.parametrize("part", ["train", "val"])
-def test_a_loss_that_is_not_finite_is_refused(run, monkeypatch, tmp_path, part):
+def test_finetune_refuses_a_loss_that_is_not_finite(run, monkeypatch, tmp_path, part):
     """In training or in validation; nothing is written."""
     forward, calls = Head.forward, iter(range(100))
 

@@ -29,7 +29,8 @@ import lfbt
 import lfbt.inference.embedding as module
 from lfbt.data.dataset import from_arrays, open_dataset
 from lfbt.errors import LfbtError
-from lfbt.evaluation.probing import ProbeSettings, probe
+from lfbt.evaluation.probing import probe
+from lfbt.evaluation.settings import ProbeSettings
 from lfbt.inference.embedding import EmbedSettings, EmbedSummary, embed, embed_arrays, embed_dataset
 from lfbt.models.encoder import EncoderConfig, estimate_batch_norm, random_encoder
 from lfbt.models.heads import load_head
@@ -56,7 +57,7 @@ def probed(data, checkpoint):
     """A run folder with a classifier, which no test may change."""
     folder = data.with_name("probed")
     settings = {"epochs": 3, "batch_size": 8, "learning_rate": (1e-2,), "device": "cpu", "workers": 0}
-    probe(ProbeSettings(data_dir=data, run_dir=folder, checkpoint=checkpoint, standardise=True, **settings))  # type: ignore[arg-type]
+    probe(ProbeSettings.create(data_dir=data, run_dir=folder, checkpoint=checkpoint, standardise=True, **settings))
     return folder
 
 
@@ -461,7 +462,7 @@ def test_examples_run():
 
 def test_embed_refuses_a_classifier_with_its_leads_in_another_order(tmp_path):
     d, c = write_labelled(tmp_path / "d"), write_checkpoint(tmp_path / "c")
-    probe(ProbeSettings(d, tmp_path / "p", checkpoint=c, epochs=2, batch_size=8, device="cpu"))
+    probe(ProbeSettings.create(d, tmp_path / "p", checkpoint=c, epochs=2, batch_size=8, device="cpu"))
     with pytest.raises(LfbtError, match="leads"):
         embed(EmbedSettings((d,), tmp_path / "p", tmp_path / "e", leads=("V1", "II"), device="cpu"))
 

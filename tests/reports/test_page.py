@@ -11,7 +11,8 @@ import pytest
 from tests.helpers_model import waves, write_checkpoint, write_labelled, write_packed
 
 from lfbt.errors import LfbtError
-from lfbt.evaluation.probing import ProbeSettings, probe
+from lfbt.evaluation.probing import probe
+from lfbt.evaluation.settings import ProbeSettings
 from lfbt.reports.page import PretrainingRun, ReportSettings, open_run, report
 from lfbt.runs.results import EncoderOrigin, Results
 from lfbt.runs.settings import RunSettings
@@ -25,8 +26,8 @@ def runs(tmp_path_factory):
     place = tmp_path_factory.mktemp("runs")
     data, checkpoint = write_labelled(place / "data"), write_checkpoint(place / "checkpoint")
     quick: dict[str, Any] = {"epochs": 2, "batch_size": 8, "device": "cpu"}
-    probe(ProbeSettings(data, place / "probe", checkpoint=checkpoint, **quick))
-    probe(ProbeSettings(data, place / "random", random_encoder=True, **quick))
+    probe(ProbeSettings.create(data, place / "probe", checkpoint=checkpoint, **quick))
+    probe(ProbeSettings.create(data, place / "random", random_encoder=True, **quick))
     Pretrainer(PretrainSettings.create((data,), place / "pretrain", projector="8", **quick)).run()
     return place
 
@@ -190,6 +191,6 @@ def test_report_names_a_class_without_test_records(tmp_path):
         tmp_path / "data", waves([0, 1, 2, 0, 1, 0, 1]), list("abcabab"), ["train"] * 3 + ["val"] * 2 + ["test"] * 2
     )
     checkpoint = write_checkpoint(tmp_path / "checkpoint")
-    probe(ProbeSettings(data, tmp_path / "run", checkpoint=checkpoint, epochs=1, batch_size=4, device="cpu"))
+    probe(ProbeSettings.create(data, tmp_path / "run", checkpoint=checkpoint, epochs=1, batch_size=4, device="cpu"))
     page, _ = report(ReportSettings((tmp_path / "run",), tmp_path / "report"))
     assert "No test record of c: left out of the means." in page.read_text()

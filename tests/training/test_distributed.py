@@ -1,6 +1,5 @@
 """Pretraining and fine-tuning by several processes: the same weights as by one, and errors and signals for all."""
 
-import dataclasses
 import json
 import os
 import shutil
@@ -19,7 +18,8 @@ import lfbt.evaluation.fine_tuning as finetune_module
 import lfbt.training.pretraining as pretrain_module
 from lfbt.data.dataset import Dataset
 from lfbt.errors import LfbtError
-from lfbt.evaluation.fine_tuning import FinetuneSettings, finetune
+from lfbt.evaluation.fine_tuning import finetune
+from lfbt.evaluation.settings import FinetuneSettings
 from lfbt.training.augmentation import random_views
 from lfbt.training.checkpoints import last_checkpoint
 from lfbt.training.pretraining import Pretrainer
@@ -112,16 +112,17 @@ def runs(folder):
     for objective in OTHER_OBJECTIVES:
         Pretrainer(settings_of(place, objective, objective=objective)).run()
     tuned: dict[str, Any] = {"epochs": 2, "batch_size": 7, "device": "cpu", "workers": 0, "learning_rate": 1e-2}
-    trials = finetune(FinetuneSettings(place / "labelled", place / "tuned", place / "start", **tuned))
+    trials = finetune(FinetuneSettings.create(place / "labelled", place / "tuned", place / "start", **tuned))
     # Of several labels, two trials, and the second of them once more: what is there, the main process tells.
-    series = FinetuneSettings(place / "multi", place / "series", place / "start", seeds=(0, 1), **tuned | {"epochs": 1})
+    once = tuned | {"epochs": 1}
+    series = FinetuneSettings.create(place / "multi", place / "series", place / "start", seeds=(0, 1), **once)
     finetune(series)
     if trials:
         shutil.rmtree(place / "series" / "fraction-1-seed-1")
-    finetune(dataclasses.replace(series, resume=True))
+    finetune(replace(series, resume=True))
     said, at = stopped_and_resumed(place, "stopped")
     failures = failing_alike(place) if dist.is_initialized() else []
-    return {"stopped": said, "at": at, "failures": failures, "val_loss": trials[0]["val_loss"] if trials else -1.0}
+    return {"stopped": said, "at": at, "failures": failures, "val_loss": trials[0].val_loss if trials else -1.0}
 
 
 @pytest.fixture(scope="module", params=[2, 3])

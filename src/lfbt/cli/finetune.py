@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from lfbt.cli.errors import is_main
 from lfbt.cli.parsing import parse_settings
 from lfbt.cli.trials import summary
-from lfbt.evaluation.fine_tuning import FinetuneSettings, finetune
-from lfbt.runs.results import Results
-from lfbt.utils.json_files import parse as parse_json
+from lfbt.evaluation.fine_tuning import finetune
+from lfbt.evaluation.settings import FinetuneSettings
 
 EXAMPLES = (
     "lfbt finetune --data-dir data/ptbxl --checkpoint runs/pretrain --run-dir runs/finetune",
@@ -27,6 +26,6 @@ def parse(words: Sequence[str]) -> FinetuneSettings:
 def run(words: Sequence[str]) -> None:
     """Train a classifier and print its scores."""
     settings = parse(words)
-    trials = [parse_json(trial, Results, settings.run_dir, "") for trial in finetune(settings)]  # MERGE: as in probe.py
+    trials = finetune(settings)
     if is_main():
-        print(summary(trials, settings.run_dir))
+        print(summary(trials, settings.trials.run_dir))

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 from lfbt.cli.parsing import parse_settings
 from lfbt.cli.trials import summary
-from lfbt.evaluation.probing import ProbeSettings, probe
-from lfbt.runs.results import Results
-from lfbt.utils.json_files import parse as parse_json
+from lfbt.evaluation.probing import probe
+from lfbt.evaluation.settings import ProbeSettings
 
 EXAMPLES = (
     "lfbt probe --data-dir data/ptbxl --checkpoint runs/pretrain --run-dir runs/probe",
@@ -28,5 +27,5 @@ def parse(words: Sequence[str]) -> ProbeSettings:
 def run(words: Sequence[str]) -> None:
     """Probe an encoder and print the scores."""
     settings = parse(words)
-    trials = [parse_json(trial, Results, settings.run_dir, "") for trial in probe(settings)]  # MERGE: = probe(settings)
-    print(summary(trials, settings.run_dir))
+    trials = probe(settings)
+    print(summary(trials, settings.trials.run_dir))

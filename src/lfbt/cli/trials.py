@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -18,7 +17,7 @@ def summary(trials: Sequence[Results], run_dir: Path) -> str:
     """Summarise the trials of one run: the scores of a single one, the means over seeds of several."""
     first = trials[0]
     if len(trials) > 1:
-        table = series_table([dataclasses.asdict(trial) for trial in trials])  # MERGE: series_table(trials)
+        table = series_table(trials)
         text = table.to_string(index=False, float_format=format_figure, na_rep=ABSENT)
         head = f"{run_dir}: {first.kind}, {len(trials)} trials, {_data(first)}, {first.test.records} test records"
         return f"{head}\n{text}"

@@ -12,7 +12,7 @@ from lfbt.runs.results import Results
 
 @dataclasses.dataclass(frozen=True)
 class MeanOverSeeds:
-    """Mean and standard deviation (n − 1) over seeds; None where a seed has no figure, and no deviation of one seed."""
+    """Mean and standard deviation (n − 1) over seeds; None where a seed has no value, and no deviation of one seed."""
 
     mean: float | None
     sd: float | None
@@ -20,7 +20,7 @@ class MeanOverSeeds:
 
 
 def mean_over_seeds(values: Sequence[float | None]) -> MeanOverSeeds:
-    """Average a figure over seeds.
+    """Average a metric over seeds.
 
     >>> mean_over_seeds([1, 3])
     MeanOverSeeds(mean=2.0, sd=1.4142135623730951, n_seeds=2)

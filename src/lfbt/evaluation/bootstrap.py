@@ -1,14 +1,15 @@
-"""Intervals of test figures: a bootstrap over patients, all draws at once."""
+"""Intervals of test metrics: a bootstrap over patients, all draws at once."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lfbt.evaluation.metrics import Probabilities, above_threshold, has_threshold, predict_most_probable
+from lfbt.runs.results import ClassIntervals, Interval, Intervals
 
 Array = NDArray[np.float64]
 
@@ -18,15 +19,33 @@ METRICS: tuple[str, ...] = get_args(Metric)
 #: Those of each class by itself, too.
 CLASS_METRICS = ("auroc", "auprc")
 
-# Weights that are looked at together: a few MB, whatever the number of records.
+# Weights per block: a few MB, whatever the number of records.
 _BLOCK = 2**20
 
 
-def draws(patients: Sequence[str], n_draws: int = 1000, seed: int = 0) -> NDArray[np.int32]:
-    """How often each record is in each draw ``[n_draws, records]``, given the `patients` ``[records]``.
+def bootstrap_weights(patients: Sequence[str], n_draws: int = 1000, seed: int = 0) -> NDArray[np.int32]:
+    """Draw patients with replacement, and count how often each record is in each draw.
 
-    A draw takes as many patients as there are, with replacement, each with all their records. What a patient's records
-    weigh follows from the set of patients and the seed, whatever the order of the records.
+    A draw takes as many patients as there are, each with all their records. The weights of a patient's records follow
+    from the set of patients and the seed, whatever the order of the records.
+
+    Parameters
+    ----------
+    patients
+        The patient of each record.
+    n_draws, seed
+        Number of draws, and their seed.
+
+    Returns
+    -------
+    ndarray
+        ``[draws, records]``.
+
+    Examples
+    --------
+    >>> bootstrap_weights(["a", "b", "a"], n_draws=2)
+    array([[0, 2, 0],
+           [1, 1, 1]], dtype=int32)
     """
     names, of_record = np.unique(np.asarray(patients, dtype=str), return_inverse=True)
     rng = np.random.default_rng(seed)
@@ -43,26 +62,37 @@ def bootstrap_metrics(
     exclusive: bool,
     thresholds: Array | None = None,
 ) -> tuple[dict[str, Array], dict[str, Array]]:
-    """What `evaluate` gives of each draw's records, each as often as `weights` ``[draws, records]`` say.
+    """Compute the metrics of every draw, as `evaluate` would of its records.
 
-    Returns the means over classes of `METRICS` ``[draws]``, and of each class the `CLASS_METRICS` ``[draws, classes]``.
-    NaN stands for a class without records on either side in that draw, which that draw's mean leaves out, and for a
-    mean over no class.
+    Parameters
+    ----------
+    probabilities, targets, exclusive, thresholds
+        As in `evaluate`.
+    weights
+        How often each record is in each draw ``[draws, records]``.
+
+    Returns
+    -------
+    means
+        The means over classes of `METRICS` ``[draws]``; NaN for a mean over no class.
+    of_classes
+        The `CLASS_METRICS` of each class ``[draws, classes]``; NaN where a class has no records on either side in a
+        draw, which that draw's mean leaves out.
     """
     if not exclusive and thresholds is None:
         thresholds = np.full(targets.shape[1], 0.5)
     areas = class_areas(probabilities, targets, weights)
     means = {name: _mean(values) for name, values in areas.items()}
-    return means | _figures_of_calls(probabilities, targets, weights, exclusive, thresholds), areas
+    return means | _prediction_metrics(probabilities, targets, weights, exclusive, thresholds), areas
 
 
 def class_areas(
     probabilities: Probabilities, targets: NDArray[np.bool_], weights: NDArray[np.int32]
 ) -> dict[str, Array]:
-    """AUROC and AUPRC of each class against the rest ``[draws, classes]`` under `weights` ``[draws, records]``.
+    """Compute AUROC and AUPRC of each class against the rest ``[draws, classes]``.
 
-    Those of scikit-learn's ``roc_auc_score`` and ``average_precision_score`` with these sample weights; NaN without
-    weight on either side.
+    Those of scikit-learn's ``roc_auc_score`` and ``average_precision_score`` with `weights` ``[draws, records]`` as
+    sample weights; NaN without weight on either side.
     """
     areas = {name: np.full((len(weights), targets.shape[1]), np.nan) for name in CLASS_METRICS}
     ranks = [_Ranks(scores, positive) for scores, positive in zip(probabilities.T, targets.T, strict=True)]
@@ -114,29 +144,29 @@ def _running_sums(weights: NDArray[np.int32]) -> NDArray[np.int64]:
     return sums
 
 
-def _figures_of_calls(
+def _prediction_metrics(
     probabilities: Probabilities,
     targets: NDArray[np.bool_],
     weights: NDArray[np.int32],
     exclusive: bool,
     thresholds: Array | None,
 ) -> dict[str, Array]:
-    at_least = above_threshold(probabilities, thresholds)
-    called = predict_most_probable(probabilities) if exclusive else at_least
-    right = (called == targets).all(axis=1, keepdims=True)
+    above = above_threshold(probabilities, thresholds)
+    predicted = predict_most_probable(probabilities) if exclusive else above
+    right = (predicted == targets).all(axis=1, keepdims=True)
     n_classes = targets.shape[1]
     everything = np.ones((len(targets), 1), dtype=bool)
-    counted = [everything, right, targets, called, called & targets, at_least, at_least & targets]
+    counted = [everything, right, targets, predicted, predicted & targets, above, above & targets]
     columns = np.concatenate(counted, axis=1, dtype=np.float64)
     sums = np.concatenate([weights[block].astype(np.float64) @ columns for block in _blocks(weights)])
     total, n_right = sums[:, :1], sums[:, 1]
-    positives, n_called, hits, n_reached, hits_reached = np.split(sums[:, 2:], 5, axis=1)
+    positives, n_predicted, hits, n_above, hits_above = np.split(sums[:, 2:], 5, axis=1)
     negatives = total - positives
     scored = (positives > 0) & (negatives > 0)
     decided = scored & has_threshold(thresholds, n_classes)
-    sensitivity = np.where(decided, _ratio(hits_reached, positives), np.nan)
-    specificity = np.where(decided, _ratio(negatives - n_reached + hits_reached, negatives), np.nan)
-    f1 = np.where(scored if exclusive else decided, _ratio(2 * hits, positives + n_called), np.nan)
+    sensitivity = np.where(decided, _ratio(hits_above, positives), np.nan)
+    specificity = np.where(decided, _ratio(negatives - n_above + hits_above, negatives), np.nan)
+    f1 = np.where(scored if exclusive else decided, _ratio(2 * hits, positives + n_predicted), np.nan)
     recall = np.where(scored, _ratio(hits, positives), np.nan)
     return {
         "accuracy": n_right / total[:, 0],
@@ -157,42 +187,55 @@ def intervals(
     seed: int = 0,
     level: float = 0.95,
     classes: Sequence[str] | None = None,
-) -> dict[str, Any]:
-    """``[low, high]`` of each of `METRICS` over draws of patients, and ``per_class`` of the `CLASS_METRICS`.
+) -> Intervals:
+    """Compute percentile intervals of the `METRICS`, and of each class's `CLASS_METRICS`, over draws of patients.
 
-    Percentiles. ``counted`` says in how many of the draws a figure exists; where in none, its interval is None. Classes
-    are named by their number unless `classes` are given. Arguments are as in `evaluate`.
+    Parameters
+    ----------
+    probabilities, targets, exclusive, thresholds
+        As in `evaluate`.
+    patients
+        The patient of each record.
+    n_draws, seed
+        Number of draws, and their seed.
+    level
+        Share of the draws that an interval holds.
+    classes
+        Names of the classes; their numbers by default.
     """
-    weights = draws(patients, n_draws, seed)
+    weights = bootstrap_weights(patients, n_draws, seed)
     means, of_classes = bootstrap_metrics(probabilities, targets, weights, exclusive, thresholds)
     names = [str(k) for k in range(targets.shape[1])] if classes is None else classes
-    per_class = {
-        name: {metric: interval(values[:, k], level) for metric, values in of_classes.items()}
-        | {"counted": n_counted(of_classes["auroc"][:, k])}
-        for k, name in enumerate(names)
-    }
-    return {
-        "level": level,
-        "n_draws": n_draws,
-        "seed": seed,
-        "patients": len(set(patients)),
+    auroc, auprc = of_classes["auroc"], of_classes["auprc"]
+    return Intervals(
+        level=level,
+        n_draws=n_draws,
+        seed=seed,
+        patients=len(set(patients)),
         **{metric: interval(means[metric], level) for metric in METRICS},
-        "counted": {metric: n_counted(means[metric]) for metric in METRICS},
-        "per_class": per_class,
-    }
+        counted={metric: n_counted(means[metric]) for metric in METRICS},
+        per_class={
+            name: ClassIntervals(interval(auroc[:, k], level), interval(auprc[:, k], level), n_counted(auroc[:, k]))
+            for k, name in enumerate(names)
+        },
+    )
 
 
-def interval(values: Array, level: float = 0.95) -> list[float] | None:
-    """The percentiles ``[low, high]`` that hold `level` of the `values` ``[draws]``; NaN is not counted."""
+def interval(values: Array, level: float = 0.95) -> Interval:
+    """Return the percentiles ``(low, high)`` that hold `level` of the `values` ``[draws]``, NaN left out.
+
+    >>> interval(np.array([1.0, 2.0, 3.0, np.nan]), level=1)
+    (1.0, 3.0)
+    """
     known = values[~np.isnan(values)]
     if not len(known):
         return None
     low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
-    return [float(low), float(high)]
+    return float(low), float(high)
 
 
 def n_counted(values: Array) -> int:
-    """In how many draws there is a figure."""
+    """Return in how many draws a metric exists."""
     return int((~np.isnan(values)).sum())
 
 
@@ -202,9 +245,9 @@ def _blocks(weights: NDArray[np.int32]) -> list[slice]:
     return [slice(start, start + size) for start in range(0, n_draws, size)]
 
 
-def _ratio(part: Array, whole: Array) -> Array:
-    ratio = np.full(whole.shape, np.nan)
-    np.divide(part, whole, out=ratio, where=whole > 0)
+def _ratio(part: Array, total: Array) -> Array:
+    ratio = np.full(total.shape, np.nan)
+    np.divide(part, total, out=ratio, where=total > 0)
     return ratio
 
 

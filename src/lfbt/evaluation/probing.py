@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
-from collections.abc import Sequence
-from typing import Any, Literal, get_args
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,14 +15,15 @@ from torch import Tensor
 
 from lfbt.data.loader import INFERENCE_BATCH, epoch_batches, prefetch_batches
 from lfbt.errors import LfbtError
-from lfbt.evaluation.classification import ClassifySettings, Rows, Task, new_head, open_task
+from lfbt.evaluation.classification import Rows, Task, new_head, open_task
+from lfbt.evaluation.settings import FittingSettings, ProbeSettings
 from lfbt.evaluation.trials import (
     Fitted,
     Subset,
     Trial,
-    finished,
+    is_finished,
     list_trials,
-    results_of,
+    load_results,
     series_folder,
     write_results,
     write_series,
@@ -31,101 +32,96 @@ from lfbt.models.encoder import LeadEncoders, estimate_batch_norm
 from lfbt.models.features import compute_embeddings
 from lfbt.models.heads import Head
 from lfbt.recording import STANDARD_LEADS
+from lfbt.runs.history import FittingStep
+from lfbt.runs.results import Results
 from lfbt.sources.listing import SPLITS
 from lfbt.utils.device import resolve_device
-from lfbt.utils.validation import check_range
+from lfbt.utils.settings import validate
 
-Classifier = Literal["adam", "logistic", "knn"]
-
-#: Leads by one name, of which a subset has those that the encoder has; besides there is "all".
+#: Names for several leads; a subset has those of them that the encoder has. There are "all" and "each", too.
 NAMED_SUBSETS = {"limb": STANDARD_LEADS[:6], "chest": STANDARD_LEADS[6:]}
 
 # The logit, or its negative, of a class that all training records lack, or have.
 _NEVER = -30.0
 
 
-@dataclasses.dataclass(frozen=True)
-class ProbeSettings(ClassifySettings):
-    """How a frozen encoder is probed. Defaults are the paper's."""
+def probe(settings: ProbeSettings) -> list[Results]:
+    """Compute features once, and fit, score and write a classifier for every trial.
 
-    classifier: Classifier = "adam"
-    """adam: a linear layer trained by Adam, as the paper has it. logistic: scikit-learn's logistic regression. knn: the
-    nearest training records by cosine."""
-    learning_rate: tuple[float, ...] = (1e-3,)
-    """For adam: its rate, constant; of several the one with the lowest validation loss is kept."""
-    c: tuple[float, ...] = (0.001, 0.01, 0.1, 1.0)
-    """For logistic: the inverse of the L2 penalty; of several the one with the lowest validation loss is kept."""
-    neighbours: tuple[int, ...] = (5, 10, 20, 50)
-    """For knn: how many neighbours; of several numbers the one with the lowest validation loss is kept."""
-    standardise: bool = False
-    """For adam: standardise every feature by mean and standard deviation over the training records. The others do."""
-    lead_subsets: tuple[tuple[str, ...], ...] = ()
-    """Probe subsets of the encoder's leads, each a trial, from the same features: II,V1 or each (every lead alone),
-    limb, chest, all. The z-score stays that of all leads."""
-    random_encoder: bool = False
-    """Probe a random encoder, its batch-norm statistics estimated on the training records: the baseline."""
+    The candidate with the lowest validation loss is kept, and the test records are scored once, with it. The folder of
+    a single trial without folds holds the features ``X_{train,val,test}.npy`` ``[records, leads × 64]`` and the classes
+    ``y_*.npy`` (class numbers; multi-label: ``[records, classes]``) besides the files of `write_results`.
 
+    Parameters
+    ----------
+    settings
+        See `ProbeSettings.create`.
 
-def probe(settings: ProbeSettings) -> list[dict[str, Any]]:
-    """Compute features once, fit a classifier for every trial, and write and return their results.
+    Returns
+    -------
+    list of Results
+        One a trial.
 
-    What has the lowest validation loss is kept, and the test records are scored once, with it. The folder of a single
-    trial without folds holds the features ``X_{train,val,test}.npy`` ``[records, leads × 64]`` and the classes
-    ``y_*.npy`` (class numbers; multi-label: ``[records, classes]``) besides what `write_results` writes.
-
-    Raises LfbtError as `open_task` does, and for a loss that is not finite.
+    Raises
+    ------
+    LfbtError
+        For settings out of range, as `open_task` does, and for a loss that is not finite.
     """
-    candidates = _candidates(settings)
-    needs_val = settings.classifier == "adam" or len(candidates) > 1
-    task = open_task(settings, settings.random_encoder, resolve_device(settings.device), needs_val)
-    trials = list_trials(settings, _subsets(settings.lead_subsets, task.config.leads))
-    frozen = functools.lru_cache(maxsize=max(1, settings.folds))(functools.partial(_frozen, task, settings))
-    with series_folder("probe", settings, task, trials):
+    validate(settings)
+    task = open_task(settings, resolve_device(settings.compute.device))
+    trials = list_trials(settings.trials, _subsets(settings.lead_subsets, task.config.leads))
+    # A checkpoint gives the same features for all seeds and folds; a random encoder does not.
+    cache = functools.lru_cache(maxsize=max(1, settings.trials.folds))
+    frozen = cache(functools.partial(_frozen, task, settings.compute.workers))
+    with series_folder(settings, task, trials):
         # Trials that share a random encoder follow each other.
         for trial in sorted(trials, key=lambda trial: trial.seed):
-            if not finished(trial):
-                _run(task, settings, trial, frozen, len(trials))
-        write_series(settings.run_dir, trials)
-    return [results_of(trial) for trial in trials]
+            if not is_finished(trial):
+                _run(task, settings, trial, frozen, with_features=len(trials) == 1)
+        write_series(settings.trials.run_dir, trials)
+    return load_results(trials)
 
 
-def _run(task: Task, settings: ProbeSettings, trial: Trial, frozen: Any, n_trials: int) -> None:
-    """Fit and score one trial, and write its folder."""
+def _run(
+    task: Task,
+    settings: ProbeSettings,
+    trial: Trial,
+    frozen: Callable[[int, int], tuple[LeadEncoders, Tensor]],
+    with_features: bool,
+) -> None:
+    """Fit and score one trial, and write its folder; of a single fold also the features, if these are wanted."""
     folds = []
     for fold in range(len(task.folds)):
         rows = task.rows(fold, trial.fraction, trial.seed)
-        # A checkpoint gives the same features for all seeds and folds; a random encoder does not.
         encoder, embeddings = frozen(*((trial.seed, fold) if settings.random_encoder else (0, 0)))
-        chosen = embeddings if trial.subset is None else embeddings[:, _columns(task, trial.subset)]
-        inputs = {split: chosen[torch.from_numpy(where)] for split, where in rows.items()}
-        folds.append(fit(task, rows, inputs, settings, trial.seed))
+        columns = embeddings if trial.subset is None else embeddings[:, _columns(task, trial.subset)]
+        inputs = {split: columns[torch.from_numpy(where)] for split, where in rows.items()}
+        folds.append(fit(task, rows, inputs, settings.fitting, trial.seed))
     arrays = {}
-    if n_trials == len(folds) == 1:
+    if with_features and len(folds) == 1:
         arrays = {f"X_{split}": x.cpu().numpy() for split, x in inputs.items()}
         arrays |= {f"y_{split}": _known(task, where) for split, where in rows.items()}
-    write_results("probe", settings, task, trial, folds, encoder, arrays)
+    write_results(settings, task, trial, folds, encoder, arrays)
 
 
 def _known(task: Task, rows: NDArray[np.int64]) -> NDArray[Any]:
     return task.targets[rows].argmax(axis=1) if task.exclusive else task.targets[rows]
 
 
-def _frozen(task: Task, settings: ProbeSettings, seed: int, fold: int) -> tuple[LeadEncoders, Tensor]:
+def _frozen(task: Task, workers: int, seed: int, fold: int) -> tuple[LeadEncoders, Tensor]:
     """The encoder, and the embeddings ``[records, leads × 64]`` of all records of the data set."""
     encoder = task.encoder(seed)
-    if settings.random_encoder:
-        # In an order by chance: in class folders a batch would be of one class.
+    if task.loaded is None:
+        # In random order: in class folders a batch would be of one class.
         batches = epoch_batches(task.folds[fold]["train"], INFERENCE_BATCH, seed, 0)
         normalisation = encoder.config.normalisation
-        estimate_batch_norm(
-            encoder, prefetch_batches(task.dataset, batches, normalisation, task.device, settings.workers)
-        )
+        estimate_batch_norm(encoder, prefetch_batches(task.dataset, batches, normalisation, task.device, workers))
     rows = np.arange(len(task.dataset))
-    return encoder, compute_embeddings(encoder, task.dataset, rows, task.device, settings.workers, "features")
+    return encoder, compute_embeddings(encoder, task.dataset, rows, task.device, workers, "features")
 
 
 def _subsets(wanted: Sequence[Sequence[str]], leads: Sequence[str]) -> list[Subset]:
-    """The subsets of `leads` that the words stand for. Raises LfbtError for leads that are not there."""
+    """The subsets of `leads` that are `wanted` by name. Raises LfbtError for leads that the encoder does not have."""
     found: dict[str, Subset] = {}
     named = NAMED_SUBSETS | {"all": tuple(leads)}
     for names in wanted:
@@ -151,51 +147,48 @@ def _columns(task: Task, subset: Subset) -> Tensor:
     return torch.cat([torch.arange(start, start + n) for start in starts])
 
 
-def _candidates(settings: ProbeSettings) -> tuple[float, ...]:
-    """What is chosen between on validation: rates, penalties or numbers of neighbours.
+def fit(task: Task, rows: Rows, inputs: dict[str, Tensor], settings: FittingSettings, seed: int) -> Fitted:
+    """Fit every candidate on training embeddings, and keep the one with the lowest validation loss.
 
-    Raises LfbtError for one out of range.
+    Of several rates those whose loss is not finite are skipped.
+
+    Parameters
+    ----------
+    task
+        The classes and the loss.
+    rows
+        The records of each split.
+    inputs
+        Their embeddings ``[records, columns]``.
+    settings
+        The classifier and its candidates.
+    seed
+        Seed of weights and order.
+
+    Raises
+    ------
+    LfbtError
+        Where no candidate's loss is finite.
     """
-    if settings.classifier not in get_args(Classifier):
-        raise LfbtError(f"classifier: {settings.classifier!r} is not one of {', '.join(get_args(Classifier))}")
-    name, values, allowed = {
-        "adam": ("learning-rate", settings.learning_rate, "(0, 1000]"),
-        "logistic": ("c", settings.c, "(0, inf)"),
-        "knn": ("neighbours", settings.neighbours, "[1, inf)"),
-    }[settings.classifier]
-    if not values:
-        raise LfbtError(f"{name}: none given; give one or more")
-    for value in values:
-        check_range(name, value, allowed)
-    return values
-
-
-def fit(task: Task, rows: Rows, inputs: dict[str, Tensor], settings: ProbeSettings, seed: int) -> Fitted:
-    """Fit a classifier on the training embeddings of `inputs`, ``[records, columns]`` a split.
-
-    Of several rates those whose loss is not finite are passed over. Raises LfbtError where all are such.
-    """
-
-    def fitted(value: float) -> Fitted:
-        if settings.classifier == "adam":
-            return _fit_adam(task, rows, inputs, settings, seed, value)
-        fit_one = _fit_logistic if settings.classifier == "logistic" else _fit_neighbours
-        return fit_one(task, rows, inputs, value)
-
-    found = []
-    for value in _candidates(settings):
-        try:
-            found.append(fitted(value))
-        except FloatingPointError as error:
-            failure = error
-    if not found:
-        raise LfbtError(f"{failure}: the loss is not finite; try a lower --learning-rate")
-    best = min(found, key=lambda one: 0.0 if one.val_loss is None else one.val_loss)
-    return dataclasses.replace(best, history=[line for one in found for line in one.history])
+    if settings.classifier == "logistic":
+        fitted = [_fit_logistic(task, rows, inputs, c) for c in settings.c]
+    elif settings.classifier == "knn":
+        fitted = [_fit_neighbours(task, rows, inputs, n) for n in settings.neighbours]
+    else:
+        fitted = []
+        for learning_rate in settings.learning_rate:
+            try:
+                fitted.append(_fit_adam(task, rows, inputs, settings, seed, learning_rate))
+            except FloatingPointError as error:
+                failure = error
+        if not fitted:
+            raise LfbtError(f"{failure}: the loss is not finite; try a lower --learning-rate")
+    best = min(fitted, key=lambda one: 0.0 if one.val_loss is None else one.val_loss)
+    return dataclasses.replace(best, history=[step for one in fitted for step in one.history])
 
 
 def _fit_adam(
-    task: Task, rows: Rows, inputs: dict[str, Tensor], settings: ProbeSettings, seed: int, learning_rate: float
+    task: Task, rows: Rows, inputs: dict[str, Tensor], settings: FittingSettings, seed: int, learning_rate: float
 ) -> Fitted:
     """A linear head, by Adam; the epoch with the lowest validation loss is kept.
 
@@ -208,13 +201,13 @@ def _fit_adam(
     x = {split: head.standardised(inputs[split]) for split in ("train", "val")}
     y = {split: task.loss_targets(rows[split]) for split in ("train", "val")}
     positions = np.arange(len(rows["train"]))
-    history: list[dict[str, float]] = []
+    history: list[FittingStep] = []
     best, lowest = head, np.inf
     for epoch in range(settings.epochs):
         losses = torch.zeros((), device=task.device)
         for batch in epoch_batches(positions, settings.batch_size, seed, epoch):
-            chosen = torch.from_numpy(batch).to(task.device)
-            loss = task.loss(head.linear(x["train"][chosen]), y["train"][chosen])
+            picked = torch.from_numpy(batch).to(task.device)
+            loss = task.loss(head.linear(x["train"][picked]), y["train"][picked])
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
@@ -225,11 +218,10 @@ def _fit_adam(
             raise FloatingPointError(f"epoch {epoch + 1}")
         if val_loss < lowest:
             best, lowest, best_epoch = copy.deepcopy(head), val_loss, epoch + 1
-        known = {} if len(settings.learning_rate) == 1 else {"learning_rate": learning_rate}
-        train_loss = losses.item() / len(positions)
-        history.append({**known, "epoch": epoch + 1, "train_loss": train_loss, "val_loss": val_loss})
-    chosen_here = {"epoch": best_epoch, "learning_rate": learning_rate}
-    return Fitted(rows, _probabilities(best, inputs), history, chosen_here, lowest, best)
+        rate = None if len(settings.learning_rate) == 1 else learning_rate
+        history.append(FittingStep(losses.item() / len(positions), val_loss, epoch + 1, learning_rate=rate))
+    chosen = {"epoch": best_epoch, "learning_rate": learning_rate}
+    return Fitted(rows, _probabilities(best, inputs), history, chosen, lowest, best)
 
 
 def _fit_logistic(task: Task, rows: Rows, inputs: dict[str, Tensor], c: float) -> Fitted:
@@ -245,8 +237,8 @@ def _fit_logistic(task: Task, rows: Rows, inputs: dict[str, Tensor], c: float) -
         train_loss = task.loss(head(inputs["train"]), task.loss_targets(rows["train"])).item()
         has_val = len(rows["val"]) > 0
         val_loss = task.loss(head(inputs["val"]), task.loss_targets(rows["val"])).item() if has_val else None
-    line = {"c": c, "train_loss": train_loss} | ({} if val_loss is None else {"val_loss": val_loss})
-    return Fitted(rows, _probabilities(head, inputs), [line], {"c": c}, val_loss, head)
+    step = FittingStep(train_loss, val_loss, c=c)
+    return Fitted(rows, _probabilities(head, inputs), [step], {"c": c}, val_loss, head)
 
 
 def _logistic(x: NDArray[np.float32], known: NDArray[np.bool_], c: float) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -277,11 +269,11 @@ def _logistic_each(x: NDArray[np.float32], known: NDArray[np.bool_], c: float) -
     return weights, biases
 
 
-def _fit_neighbours(task: Task, rows: Rows, inputs: dict[str, Tensor], neighbours: float) -> Fitted:
-    """How many of the nearest training records have a class, with one more that has the training records' shares."""
+def _fit_neighbours(task: Task, rows: Rows, inputs: dict[str, Tensor], neighbours: int) -> Fitted:
+    """Shares of the classes among the nearest training records, and one more record that has those of all of them."""
     from sklearn.neighbors import NearestNeighbors
 
-    n = min(int(neighbours), len(rows["train"]))
+    n = min(neighbours, len(rows["train"]))
     scale = new_head(task, inputs["train"].shape[1], seed=0)
     scale.standardise(inputs["train"])
     x = {split: scale.standardised(inputs[split]).cpu().numpy() for split in SPLITS}
@@ -293,15 +285,12 @@ def _fit_neighbours(task: Task, rows: Rows, inputs: dict[str, Tensor], neighbour
             nearest = index.kneighbors(x[split], return_distance=False)
             probabilities[split] = (known[nearest].sum(axis=1) + known.mean(axis=0)) / (n + 1)
     val_loss = _log_loss(task, probabilities["val"], rows["val"]) if len(rows["val"]) else None
-    line = {"neighbours": neighbours} | ({} if val_loss is None else {"val_loss": val_loss})
-    return Fitted(rows, probabilities, [line], {"neighbours": neighbours}, val_loss)
+    step = FittingStep(val_loss=val_loss, neighbours=neighbours)
+    return Fitted(rows, probabilities, [step], {"neighbours": neighbours}, val_loss)
 
 
 def _log_loss(task: Task, probabilities: NDArray[np.floating[Any]], rows: NDArray[np.int64]) -> float:
-    """The cross-entropy that `Task.loss` has of logits, of probabilities.
-
-    A class without training records counts as hardly possible, not as impossible.
-    """
+    """`Task.loss` of probabilities; those of a class without training records are clipped to more than zero."""
     known = task.targets[rows]
     p = np.clip(probabilities, np.exp(_NEVER), 1 - np.exp(_NEVER))
     if task.exclusive:

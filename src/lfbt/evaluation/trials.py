@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,31 +14,35 @@ from numpy.typing import NDArray
 
 import lfbt
 from lfbt.audit.leakage import write_fingerprints
+from lfbt.evaluation.aggregation import MeanOverSeeds, group_by_seed, mean_over_seeds
 from lfbt.evaluation.bootstrap import intervals
-from lfbt.evaluation.classification import ClassifySettings, Rows, Task
+from lfbt.evaluation.classification import Rows, Task
 from lfbt.evaluation.metrics import choose_thresholds, evaluate
+from lfbt.evaluation.settings import ClassifySettings, ProbeSettings, TrialSettings
 from lfbt.models.encoder import LeadEncoders
 from lfbt.models.heads import HEAD, Head, save_head
 from lfbt.models.pretrained import load_history, save_encoder, weights_hash
-from lfbt.runs.history import HISTORY
-from lfbt.runs.run_folder import ENCODER_FOLDER, PREDICTIONS, RESULTS, TABLE, acquire_run_folder
+from lfbt.runs.history import FittingStep, write_history
+from lfbt.runs.predictions import Predictions
+from lfbt.runs.results import RESULTS, SERIES_TABLE, EncoderOrigin, LabelledData, Results, Scores
+from lfbt.runs.run_folder import ENCODER_FOLDER, acquire_run_folder
 from lfbt.runs.settings import RunSettings
 from lfbt.sources.listing import SPLITS
 from lfbt.utils.files import PARTIAL, atomic_file, atomic_folder, check_unoccupied
-from lfbt.utils.json_files import read_json, write_json
+from lfbt.utils.settings import Affects, names_affecting, to_dict
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
 
-#: What a run folder with several trials has besides their folders.
+#: The plot of a series, besides its table.
 CURVE = "curve.png"
 
 
 @dataclasses.dataclass(frozen=True)
 class Subset:
-    """Some of the encoder's leads, and what they are called together."""
+    """Some of the encoder's leads, and the name of these."""
 
     name: str
     leads: tuple[str, ...]
@@ -47,7 +50,7 @@ class Subset:
 
 @dataclasses.dataclass(frozen=True)
 class Trial:
-    """One training of a classifier. subset: None for all of the encoder's leads, without being asked for them."""
+    """One training of a classifier. subset: None for all of the encoder's leads where no subset was asked for."""
 
     folder: Path
     fraction: float
@@ -57,116 +60,132 @@ class Trial:
 
 @dataclasses.dataclass(frozen=True)
 class Fitted:
-    """A trained classifier of one fold, and how it came to be.
+    """A trained classifier of one fold.
 
-    probabilities: ``[records, classes]`` of the rows of validation, if there are any, and of the test; chosen: what was
-    chosen on validation; head: None where the classifier is not linear.
+    Parameters
+    ----------
+    rows
+        The records of the fold.
+    probabilities
+        ``[records, classes]`` of the rows of validation, if there are any, and of the test.
+    history
+        One step an epoch, or a candidate.
+    chosen
+        What was chosen on validation, by name.
+    val_loss
+        The validation loss of that; None without validation records.
+    head
+        None where the classifier is not linear.
     """
 
     rows: Rows
     probabilities: dict[str, NDArray[np.floating[Any]]]
-    history: list[dict[str, float]]
-    chosen: dict[str, float]
+    history: list[FittingStep]
+    chosen: dict[str, int | float]
     val_loss: float | None
     head: Head | None = None
 
 
-def list_trials(settings: ClassifySettings, subsets: Sequence[Subset] = ()) -> list[Trial]:
-    """All trials that `settings` ask for: one has the run folder itself, several have folders in it.
+def list_trials(settings: TrialSettings, subsets: Sequence[Subset] = ()) -> list[Trial]:
+    """List the trials of `settings`: a single one has the run folder itself, several have folders in it.
 
-    Raises LfbtError when the run folder holds other results.
+    Raises LfbtError for a single trial whose run folder holds other results.
     """
-    found = []
+    trials = []
     for subset in subsets or (None,):
         for fraction in settings.fraction:
             for seed in settings.seeds:
                 name = f"fraction-{np.format_float_positional(fraction, trim='-')}-seed-{seed}"
                 if subset is not None:
                     name = f"leads-{subset.name.replace(',', '-')}-{name}"
-                found.append(Trial(settings.run_dir / name, fraction, seed, subset))
-    if len(found) == 1:
+                trials.append(Trial(settings.run_dir / name, fraction, seed, subset))
+    if len(trials) == 1:
         check_unoccupied(settings.run_dir)
-        found = [dataclasses.replace(found[0], folder=settings.run_dir)]
-    return found
+        trials = [dataclasses.replace(trials[0], folder=settings.run_dir)]
+    return trials
 
 
 @contextlib.contextmanager
-def series_folder(kind: str, settings: ClassifySettings, task: Task, trials: Sequence[Trial]) -> Iterator[None]:
-    """Hold the run folder while several trials write into it. A single one writes all of it at once, at its end.
+def series_folder(settings: ClassifySettings, task: Task, trials: Sequence[Trial]) -> Iterator[None]:
+    """Hold the run folder while several trials are written into it. A single one writes its folder at its end.
 
-    Raises LfbtError as `run_folder` does.
+    Raises LfbtError as `acquire_run_folder` does.
     """
     if len(trials) == 1:
         yield
         return
-    content = dataclasses.asdict(settings)
-    del content["resume"]
-    encoder = None if task.loaded is None else weights_hash(task.loaded)
-    known = RunSettings(lfbt.__version__, content, kind, data_hash=task.dataset.hash, encoder=encoder)
-    free = frozenset({"data_dir", "run_dir", "checkpoint", "device", "workers", "allow_test_records"})
-    with acquire_run_folder(settings.run_dir, known, free, settings.resume):
-        # A trial that a kill interrupted while it was written.
-        for half in settings.run_dir.glob(PARTIAL):
-            shutil.rmtree(half)
+    values = to_dict(settings)
+    del values["resume"]
+    run_settings = RunSettings(
+        lfbt_version=lfbt.__version__,
+        settings=values,
+        kind=settings.kind,
+        data_hash=task.dataset.hash,
+        encoder=None if task.loaded is None else weights_hash(task.loaded),
+        synthetic=task.dataset.synthetic,
+        names_assumed=task.dataset.names_assumed,
+    )
+    free = names_affecting(type(settings), Affects.RUNTIME, Affects.PROCESS, Affects.LOCATION)
+    run_dir = settings.trials.run_dir
+    with acquire_run_folder(run_dir, run_settings, free, settings.trials.resume):
+        # Trials that were being written when the run was killed.
+        for partial in run_dir.glob(PARTIAL):
+            shutil.rmtree(partial)
         yield
 
 
-def finished(trial: Trial) -> bool:
-    """Whether the trial's folder is there: it is written whole or not at all."""
+def is_finished(trial: Trial) -> bool:
+    """Whether the trial's folder is there: it is written completely or not at all."""
     return (trial.folder / RESULTS).is_file()
 
 
-def results_of(trial: Trial) -> dict[str, Any]:
-    """The results of a finished trial."""
-    return read_json(trial.folder / RESULTS)
+def load_results(trials: Sequence[Trial]) -> list[Results]:
+    """Read the results of finished trials."""
+    return [Results.load(trial.folder) for trial in trials]
 
 
-def series_table(all_results: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """One row a lead subset and fraction: how many trials, and mean and standard deviation over their seeds.
+def series_table(all_results: Sequence[Results]) -> pd.DataFrame:
+    """Tabulate a row a lead subset and fraction: number of seeds, and mean and standard deviation over them.
 
     The deviation is that of a sample (n − 1), and missing with one seed.
     """
     import pandas as pd
 
-    rows = [
-        {
-            "leads": results["lead_subset"] or ",".join(results["leads"]),
-            "fraction": results["fraction"],
-            "training records": results["data"]["training_records"],
-            "AUROC": results["test"]["auroc"],
-            "AUPRC": results["test"]["auprc"],
-        }
-        for results in all_results
-    ]
-    # Without a class to score there are no figures.
-    scored = pd.DataFrame(rows).astype({"AUROC": float, "AUPRC": float})
-    groups = scored.groupby(["leads", "fraction"], sort=False)
-    table = groups.agg(
-        **{
-            "training records": ("training records", lambda counts: round(counts.mean())),
-            "seeds": ("AUROC", "size"),
-            "AUROC": ("AUROC", "mean"),
-            "AUROC sd": ("AUROC", "std"),
-            "AUPRC": ("AUPRC", "mean"),
-            "AUPRC sd": ("AUPRC", "std"),
-        }
-    )
-    return table.reset_index()
+    rows: list[dict[str, Any]] = []
+    for group in group_by_seed(all_results):
+        auroc = mean_over_seeds([results.test.auroc for results in group])
+        auprc = mean_over_seeds([results.test.auprc for results in group])
+        rows.append(
+            {
+                "leads": group[0].lead_subset or ",".join(group[0].leads),
+                "fraction": group[0].fraction,
+                "training records": round(float(np.mean([results.data.training_records for results in group]))),
+                "seeds": len(group),
+                **_columns("AUROC", auroc),
+                **_columns("AUPRC", auprc),
+            }
+        )
+    # None where there is no class to score becomes NaN.
+    return pd.DataFrame(rows).astype(dict.fromkeys(("AUROC", "AUROC sd", "AUPRC", "AUPRC sd"), float))
+
+
+def _columns(name: str, over_seeds: MeanOverSeeds) -> dict[str, float | None]:
+    return {name: over_seeds.mean, f"{name} sd": over_seeds.sd}
 
 
 def write_series(run_dir: Path, trials: Sequence[Trial]) -> None:
-    """Write what several trials came to: ``results.csv``, and ``curve.png`` over fractions or lead subsets."""
+    """Summarise several finished trials: ``results.csv``, and ``curve.png`` over fractions or lead subsets."""
     if len(trials) == 1:
         return
-    all_results = [results_of(trial) for trial in trials]
+    all_results = load_results(trials)
     table = series_table(all_results)
-    with atomic_file(run_dir / TABLE) as partial:
+    with atomic_file(run_dir / SERIES_TABLE) as partial:
         table.to_csv(partial, index=False)
     with atomic_file(run_dir / CURVE) as partial:
         _curve(table, all_results[0]).savefig(partial, format="png", dpi=110)
 
 
-def _curve(table: pd.DataFrame, results: Mapping[str, Any]) -> Figure:
+def _curve(table: pd.DataFrame, results: Results) -> Figure:
     """Test AUROC and AUPRC, with the standard deviation over seeds: over fractions, or of each lead subset."""
     from matplotlib.figure import Figure
 
@@ -187,20 +206,12 @@ def _curve(table: pd.DataFrame, results: Mapping[str, Any]) -> Figure:
             axes.set(xlabel=f"macro {name}")
     if by_fraction and table["leads"].nunique() > 1:
         panels[0].legend(frameon=False)
-    title = f"{results['kind']}, {results['test']['records']} test records"
-    figure.suptitle(title + (", SYNTHETIC data" if results["synthetic"] else ""))
+    title = f"{results.kind}, {results.test.records} test records"
+    figure.suptitle(title + (", SYNTHETIC data" if results.synthetic else ""))
     return figure
 
 
-def encoder_start(checkpoint: Path | None, seed: int) -> dict[str, Any]:
-    """Where an encoder came from: the checkpoint's name and history, or the seed of random weights."""
-    if checkpoint is None:
-        return {"checkpoint": None, "history": {"method": "random", "seed": seed}}
-    return {"checkpoint": checkpoint.resolve().name, "history": load_history(checkpoint)}
-
-
 def write_results(
-    kind: str,
     settings: ClassifySettings,
     task: Task,
     trial: Trial,
@@ -208,7 +219,7 @@ def write_results(
     encoder: LeadEncoders,
     arrays: Mapping[str, NDArray[Any]] | None = None,
 ) -> None:
-    """Score validation and test once each and write the trial's folder, whole or not at all.
+    """Score validation and test once each and write the trial's folder, completely or not at all.
 
     Thresholds are chosen on validation. Of several folds the probabilities of all test records are pooled and scored
     together, without thresholds.
@@ -216,65 +227,94 @@ def write_results(
     The folder holds ``results.json``, ``predictions.csv`` (test records), ``history.jsonl``, ``splits.csv`` and each of
     `arrays` as ``.npy``; and the encoder and the head where there is one of each: not of folds or of lead subsets.
     """
-    import pandas as pd
-
-    dataset, classes, exclusive = task.dataset, task.dataset.classes, task.exclusive
-    rows, pooled = _pooled(folds, "test")
-    targets = task.targets[rows]
-    val_rows, val = _pooled(folds, "val")
-    thresholds = choose_thresholds(val, task.targets[val_rows]) if len(folds) == 1 and len(val_rows) else None
-    scores: dict[str, Any] = {"test": evaluate(pooled, targets, classes, thresholds, exclusive), "val": None}
-    if len(val_rows):
-        scores["val"] = evaluate(val, task.targets[val_rows], classes, thresholds, exclusive)
-    patients = [dataset.patients[row] for row in rows]
-    scores["test"]["intervals"] = intervals(pooled, targets, patients, exclusive, thresholds, classes=classes)
-    start = encoder_start(settings.checkpoint, trial.seed)
-    subset = trial.subset
-    results = {
-        "kind": kind,
-        "lfbt_version": lfbt.__version__,
-        "synthetic": dataset.synthetic,
-        "data": {
-            "folder": dataset.folder.name,
-            "hash": dataset.hash,
-            "names_assumed": dataset.names_assumed,
-            "classes": list(classes),
-            "training_records": round(float(np.mean([len(fold.rows["train"]) for fold in folds]))),
-            "counts": _counts(task, folds),
-        },
-        "task": "single-label" if exclusive else "multi-label",
-        "leads": list(task.config.leads if subset is None else subset.leads),
-        "lead_subset": None if subset is None else subset.name,
-        "encoder": start,
-        "classifier": getattr(settings, "classifier", None),
-        "fraction": trial.fraction,
-        "seed": trial.seed,
-        "folds": settings.folds or None,
-        "settings": dataclasses.asdict(settings),
-        "chosen": folds[0].chosen if len(folds) == 1 else [fold.chosen for fold in folds],
-        "val_loss": _mean_loss(folds),
-        **scores,
-    }
-    predictions = pd.DataFrame(pooled, columns=[f"p_{name}" for name in classes])
-    predictions.insert(0, "id", [dataset.ids[row] for row in rows])
-    predictions.insert(1, "patient", patients)
-    predictions.insert(2, "label", [";".join(dataset.labels[row]) for row in rows])
+    results = _results(settings, task, trial, folds)
     with atomic_folder(trial.folder) as folder:
         for name, array in (arrays or {}).items():
             np.save(folder / f"{name}.npy", array)
-        predictions.to_csv(folder / PREDICTIONS, index=False)
-        _splits(dataset.ids, folds).to_csv(folder / "splits.csv", index=False)
-        lines = [
-            ({} if len(folds) == 1 else {"fold": i}) | line for i, fold in enumerate(folds) for line in fold.history
-        ]
-        (folder / HISTORY).write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-        if len(folds) == 1 and subset is None:
-            save_encoder(folder / ENCODER_FOLDER, encoder, {"kind": kind, "start": start})
-            learned = None if kind == "probe" else np.concatenate([folds[0].rows["train"], folds[0].rows["val"]])
-            write_fingerprints(settings.checkpoint, folder / ENCODER_FOLDER, task.dataset, learned)
+        _predictions(task, folds).save(folder)
+        _splits(task.dataset.ids, folds).to_csv(folder / "splits.csv", index=False)
+        write_history(folder, _history(folds))
+        if len(folds) == 1 and trial.subset is None:
+            start = dataclasses.asdict(results.encoder)
+            save_encoder(folder / ENCODER_FOLDER, encoder, {"kind": settings.kind, "start": start})
+            rows = folds[0].rows
+            trained_on = None if settings.kind == "probe" else np.concatenate([rows["train"], rows["val"]])
+            write_fingerprints(settings.task.checkpoint, folder / ENCODER_FOLDER, task.dataset, trained_on)
             if folds[0].head is not None:
-                save_head(folder / HEAD, folds[0].head, classes)
-        write_json(folder / RESULTS, results)
+                save_head(folder / HEAD, folds[0].head, task.dataset.classes)
+        results.save(folder)
+
+
+def _results(settings: ClassifySettings, task: Task, trial: Trial, folds: Sequence[Fitted]) -> Results:
+    dataset, subset = task.dataset, trial.subset
+    test, val = _scores(task, folds)
+    return Results(
+        kind=settings.kind,
+        lfbt_version=lfbt.__version__,
+        synthetic=dataset.synthetic,
+        data=LabelledData(
+            folder=dataset.folder.name,
+            hash=dataset.hash,
+            names_assumed=dataset.names_assumed,
+            classes=list(dataset.classes),
+            training_records=round(float(np.mean([len(fold.rows["train"]) for fold in folds]))),
+            counts=_counts(task, folds),
+        ),
+        task="single-label" if task.exclusive else "multi-label",
+        leads=list(task.config.leads if subset is None else subset.leads),
+        lead_subset=None if subset is None else subset.name,
+        encoder=_encoder_origin(settings.task.checkpoint, trial.seed),
+        classifier=settings.fitting.classifier if isinstance(settings, ProbeSettings) else None,
+        fraction=trial.fraction,
+        seed=trial.seed,
+        folds=settings.trials.folds or None,
+        settings=to_dict(settings),
+        chosen=folds[0].chosen if len(folds) == 1 else [fold.chosen for fold in folds],
+        val_loss=_mean_loss(folds),
+        test=test,
+        val=val,
+    )
+
+
+def _encoder_origin(checkpoint: Path | None, seed: int) -> EncoderOrigin:
+    if checkpoint is None:
+        return EncoderOrigin(None, {"method": "random", "seed": seed})
+    return EncoderOrigin(checkpoint.resolve().name, load_history(checkpoint))
+
+
+def _scores(task: Task, folds: Sequence[Fitted]) -> tuple[Scores, Scores | None]:
+    """Scores of the test, with intervals, and of validation, if it has records."""
+    classes, exclusive = task.dataset.classes, task.exclusive
+    val_rows, val = _pooled(folds, "val")
+    rows, probabilities = _pooled(folds, "test")
+    targets, patients = task.targets[rows], [task.dataset.patients[row] for row in rows]
+    thresholds = choose_thresholds(val, task.targets[val_rows]) if len(folds) == 1 and len(val_rows) else None
+    test_scores = dataclasses.replace(
+        evaluate(probabilities, targets, classes, thresholds, exclusive),
+        intervals=intervals(probabilities, targets, patients, exclusive, thresholds, classes=classes),
+    )
+    if not len(val_rows):
+        return test_scores, None
+    return test_scores, evaluate(val, task.targets[val_rows], classes, thresholds, exclusive)
+
+
+def _predictions(task: Task, folds: Sequence[Fitted]) -> Predictions:
+    rows, probabilities = _pooled(folds, "test")
+    dataset = task.dataset
+    return Predictions(
+        ids=tuple(dataset.ids[row] for row in rows),
+        patients=tuple(dataset.patients[row] for row in rows),
+        labels=tuple(dataset.labels[row] for row in rows),
+        classes=dataset.classes,
+        probabilities=probabilities,
+    )
+
+
+def _history(folds: Sequence[Fitted]) -> list[FittingStep]:
+    """The steps of all folds; only of several do they have the fold's number."""
+    if len(folds) == 1:
+        return folds[0].history
+    return [dataclasses.replace(step, fold=number) for number, fold in enumerate(folds) for step in fold.history]
 
 
 def _pooled(folds: Sequence[Fitted], split: str) -> tuple[NDArray[np.int64], NDArray[np.floating[Any]]]:

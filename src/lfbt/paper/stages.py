@@ -14,8 +14,9 @@ import numpy as np
 from lfbt.data.layouts import MANIFEST
 from lfbt.data.preparation import prepare
 from lfbt.data.records import PrepareSettings
-from lfbt.evaluation.fine_tuning import FinetuneSettings, finetune
-from lfbt.evaluation.probing import ProbeSettings, probe
+from lfbt.evaluation.fine_tuning import finetune
+from lfbt.evaluation.probing import probe
+from lfbt.evaluation.settings import FinetuneSettings, ProbeSettings
 from lfbt.models.pretrained import CONFIG, load_history
 from lfbt.paper.protocol import GAMMAS, LABELLED, Cell, list_cells
 from lfbt.paper.settings import ReproduceSettings
@@ -177,9 +178,9 @@ def _classification(settings: ReproduceSettings, cell: Cell, seed: int) -> Stage
     }
     run: Callable[[], object]
     if cell.kind == "probe":
-        run = functools.partial(probe, ProbeSettings(**common, epochs=settings.probe_epochs))
+        run = functools.partial(probe, ProbeSettings.create(**common, epochs=settings.probe_epochs))
     else:
-        tuning = FinetuneSettings(
+        tuning = FinetuneSettings.create(
             **common,
             epochs=settings.finetune_epochs,
             learning_rate=settings.finetune_learning_rate,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lfbt.errors import LfbtError
 from lfbt.evaluation.aggregation import mean_over_seeds
-from lfbt.evaluation.bootstrap import Array, bootstrap_metrics, draws, interval, n_counted
+from lfbt.evaluation.bootstrap import Array, bootstrap_metrics, bootstrap_weights, interval, n_counted
 from lfbt.evaluation.significance import holm, paired_p
 from lfbt.reports.scored_trials import ScoredTrial, check_comparable, group_trials
 
@@ -40,10 +40,10 @@ class MetricSummary:
 
     mean: float | None
     sd: float | None
-    interval: list[float] | None
+    interval: Interval
     counted: int
     difference: float | None = None
-    difference_interval: list[float] | None = None
+    difference_interval: Interval = None
     p: float | None = None
     p_holm: float | None = None
 
@@ -121,7 +121,7 @@ def table_rows(
     """
     check_comparable(trials)
     groups = group_trials(trials)
-    weights = draws(trials[0].predictions.patients, n_draws, seed)
+    weights = bootstrap_weights(trials[0].predictions.patients, n_draws, seed)
     every_record_once = np.ones((1, weights.shape[1]), dtype=np.int32)
     of_seeds = [np.stack([_scores(trial, every_record_once, metrics)[:, 0] for trial in group]) for group in groups]
     # Trials of a row are averaged draw by draw.

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from lfbt.errors import LfbtError
+from lfbt.evaluation.settings import FinetuneSettings, ProbeSettings
 from lfbt.models.config import EncoderCard
 from lfbt.runs.history import HISTORY, PretrainingEpoch, read_history
 from lfbt.runs.predictions import PREDICTIONS
-from lfbt.runs.results import RESULTS, Results
-from lfbt.runs.run_folder import ENCODER_FOLDER, TABLE, is_running
+from lfbt.runs.results import RESULTS, SERIES_TABLE, Results
+from lfbt.runs.run_folder import ENCODER_FOLDER, is_running
 from lfbt.runs.settings import SETTINGS, RunSettings
+from lfbt.training.settings import PretrainSettings
 from lfbt.utils.figures import ABSENT, format_figure
 from lfbt.utils.settings import Affects, names_affecting
 from lfbt.utils.tables import as_text
@@ -85,7 +87,7 @@ def _summarise(folder: Path) -> RunSummary | None:
         # Other programs have files of these names, too, but not these beside them.
         is_run = any((folder / name).is_file() for name in (HISTORY, PREDICTIONS))
         return RunSummary(folder, ABSENT, UNREADABLE, differs=str(error)) if is_run else None
-    if (folder / TABLE).is_file():
+    if (folder / SERIES_TABLE).is_file():
         return None
     return RunSummary(folder, settings.kind, _state(folder, is_finished=False))
 
@@ -171,20 +173,7 @@ def _differing(run: RunSummary, runs: Sequence[RunSummary]) -> str:
 
 def _never_shown() -> frozenset[str]:
     """Names of the settings that say where and how a run ran, not what it learned; the data set's folder is shown."""
-    # MERGE: drop the fallback below, and this comment, once lfbt.training.settings and lfbt.evaluation.settings have
-    # the annotated settings.
-    from lfbt.training.settings import PretrainSettings
-
     effects = (Affects.RUNTIME, Affects.PROCESS, Affects.LOCATION)
-    try:
-        from lfbt.evaluation.settings import (  # type: ignore[import-not-found,unused-ignore]
-            FinetuneSettings,
-            ProbeSettings,
-        )
-    except ModuleNotFoundError:
-        return names_affecting(PretrainSettings, Affects.RUNTIME, Affects.PROCESS, Affects.LOCATION) - {"data_dir"} | {
-            "checkpoint"
-        }
     kinds = (PretrainSettings, ProbeSettings, FinetuneSettings)
     effects = (Affects.RUNTIME, Affects.PROCESS, Affects.LOCATION)
     return frozenset().union(*(names_affecting(kind, *effects) for kind in kinds)) - {"data_dir"}

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from lfbt.errors import LfbtError
 from lfbt.evaluation.bootstrap import Array
+from lfbt.evaluation.settings import FinetuneSettings, ProbeSettings
 from lfbt.runs.predictions import PREDICTIONS, Predictions
 from lfbt.runs.results import RESULTS, Results
 from lfbt.utils.settings import Affects, names_affecting
@@ -190,17 +191,4 @@ def _check_seeds_of_one_row(one: ScoredTrial, other: ScoredTrial) -> None:
 
 def _free_in_a_row() -> frozenset[str]:
     """Names of the settings that may differ between trials of one row: which trial it is, where and how it ran."""
-    # MERGE: drop the fallback below, and this comment, once lfbt.evaluation.settings has the annotated settings.
-    try:
-        from lfbt.evaluation.settings import (  # type: ignore[import-not-found,unused-ignore]
-            FinetuneSettings,
-            ProbeSettings,
-        )
-    except ModuleNotFoundError:
-        return frozenset(
-            {
-                "data_dir", "run_dir", "checkpoint", "fraction", "seeds", "lead_subsets", "device", "workers",
-                "resume", "allow_test_records",
-            }
-        )  # fmt: skip
     return names_affecting(ProbeSettings, *_CLASSIFIERS_OWN) | names_affecting(FinetuneSettings, *_CLASSIFIERS_OWN)

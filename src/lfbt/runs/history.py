@@ -79,7 +79,7 @@ class FittingStep:
     epoch: int | None = None
     learning_rate: float | None = None
     c: float | None = None
-    neighbours: float | None = None
+    neighbours: int | None = None
     fold: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -96,7 +96,7 @@ class FittingStep:
 def read_history(folder: Path, kind: type[LineT]) -> list[LineT]:
     """Read the history in `folder`, empty where there is none. A line cut short ends it.
 
-    Raises LfbtError, naming the file and the field, for a line that is no `kind`.
+    Raises LfbtError, naming the file and the field, for a line that is not a `kind`.
     """
     path = folder / HISTORY
     lines: list[LineT] = []
@@ -113,7 +113,7 @@ def read_history(folder: Path, kind: type[LineT]) -> list[LineT]:
 
 
 def write_history(folder: Path, lines: Iterable[Line]) -> None:
-    """Write the whole history of a run, whole or not at all."""
+    """Write the history of a run, completely or not at all."""
     with atomic_file(folder / HISTORY) as partial:
         partial.write_text("".join(json.dumps(line.to_dict()) + "\n" for line in lines), encoding="utf-8")
 

@@ -19,8 +19,16 @@ PREDICTIONS = "predictions.csv"
 class Predictions:
     """Test records and the probabilities that a classifier gave them.
 
-    ids, patients: one a record; labels: a tuple of class names a record; classes: the columns of `probabilities`
-    ``[records, classes]``.
+    Parameters
+    ----------
+    ids, patients
+        One a record.
+    labels
+        The classes of each record.
+    classes
+        The columns of `probabilities`, by name.
+    probabilities
+        ``[records, classes]``.
     """
 
     ids: tuple[str, ...]
@@ -30,7 +38,7 @@ class Predictions:
     probabilities: NDArray[np.floating[Any]]
 
     def targets(self) -> NDArray[np.bool_]:
-        """Which classes every record has ``[records, classes]``."""
+        """Return which classes every record has ``[records, classes]``."""
         number = {name: k for k, name in enumerate(self.classes)}
         targets = np.zeros((len(self.ids), len(self.classes)), dtype=bool)
         for row, labels in enumerate(self.labels):
@@ -51,21 +59,31 @@ class Predictions:
     def load(cls, folder: Path, classes: Sequence[str]) -> Predictions:
         """Read ``predictions.csv`` in `folder`.
 
-        Raises LfbtError, naming the file, for a column that is absent, a label that is no class, a record that is
-        there twice, no records, and a probability that is no finite number.
+        Parameters
+        ----------
+        folder
+            The folder of a trial.
+        classes
+            The classes of its ``results.json``, in order.
+
+        Raises
+        ------
+        LfbtError
+            For a missing column, a label that is not a class, a duplicate record, no records, and a probability that
+            is not a finite number; the message names the file.
         """
         import pandas as pd
 
-        path, again = folder / PREDICTIONS, "run it again with this lfbt"
+        path, remedy = folder / PREDICTIONS, "run it again with this lfbt"
         try:
             text = pd.read_csv(path, dtype=str, keep_default_na=False)
             ids, patients, label = (tuple(text[name]) for name in ("id", "patient", "label"))
             probabilities = text[[f"p_{name}" for name in classes]].to_numpy(dtype=np.float64)
         except (KeyError, TypeError, ValueError, OSError) as error:
-            raise LfbtError(f"{path}: is no whole table of predictions ({error}); {again}") from error
+            raise LfbtError(f"{path}: is not a complete table of predictions ({error}); {remedy}") from error
         labels = tuple(tuple(filter(None, names.split(";"))) for names in label)
         for name in sorted({name for names in labels for name in names} - set(classes)):
-            raise LfbtError(f"{path}: label {name} is no class of results.json; {again}")
+            raise LfbtError(f"{path}: label {name} is not a class of results.json; {remedy}")
         if not ids or len(set(ids)) < len(ids) or not np.isfinite(probabilities).all():
-            raise LfbtError(f"{path}: has no records, one twice, or no number somewhere; {again}")
+            raise LfbtError(f"{path}: has no records, a duplicate record, or a value that is not a number; {remedy}")
         return cls(ids, patients, labels, tuple(classes), probabilities)

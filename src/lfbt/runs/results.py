@@ -1,4 +1,4 @@
-"""What the training of a classifier came to: ``results.json``."""
+"""The results of training a classifier: ``results.json``."""
 
 from __future__ import annotations
 
@@ -10,17 +10,26 @@ from lfbt.utils import json_files
 
 #: The file of a trial's folder that is written last: with it the trial is finished.
 RESULTS = "results.json"
+#: The table over the trials of a series, written once all of them are finished.
+SERIES_TABLE = "results.csv"
 _FORMAT = 1
 
-#: ``(low, high)``; None where no draw has the figure.
+#: ``(low, high)``; None where no draw has the metric.
 Interval = tuple[float, float] | None
 
 
 @dataclasses.dataclass(frozen=True)
 class ClassScores:
-    """Figures of one class against the rest; None where the class has no records on either side, or no threshold.
+    """Metrics of one class against the rest; None where the class has no records on either side, or no threshold.
 
-    prior: share of positives, the AUPRC of guessing; threshold: above it the class is predicted.
+    Parameters
+    ----------
+    records
+        Number of records of the class.
+    prior
+        Their share, which is the AUPRC of guessing.
+    threshold
+        The class is predicted from this probability on.
     """
 
     records: int
@@ -35,7 +44,7 @@ class ClassScores:
 
 @dataclasses.dataclass(frozen=True)
 class ClassIntervals:
-    """Intervals of one class's figures, and in how many of the draws these exist."""
+    """Intervals of one class's metrics; counted: number of draws in which these exist."""
 
     auroc: Interval
     auprc: Interval
@@ -44,9 +53,18 @@ class ClassIntervals:
 
 @dataclasses.dataclass(frozen=True)
 class Intervals:
-    """Percentile intervals of `level` over `n_draws` bootstrap draws of patients.
+    """Percentile intervals of metrics over bootstrap draws of patients.
 
-    counted: in how many of the draws each figure exists.
+    Parameters
+    ----------
+    level
+        Share of the draws that an interval holds.
+    n_draws, seed
+        Number of draws, and their seed.
+    patients
+        Number of patients drawn from.
+    counted
+        Number of draws in which each metric exists.
     """
 
     level: float
@@ -66,7 +84,10 @@ class Intervals:
 
 @dataclasses.dataclass(frozen=True)
 class Scores:
-    """Figures of a split: means over classes, each class by itself, and intervals where they were computed."""
+    """Metrics of a split: means over classes, each class by itself, and intervals where they were computed.
+
+    Of what each is, see `lfbt.evaluation.metrics.evaluate`.
+    """
 
     records: int
     auroc: float | None
@@ -88,7 +109,14 @@ class Scores:
 class LabelledData:
     """The data set that a classifier was trained and tested on.
 
-    training_records: used for training, the mean over folds; counts: records of each class by split.
+    Parameters
+    ----------
+    folder
+        The name of its folder.
+    training_records
+        Number of records trained on, of folds their mean.
+    counts
+        Number of records of each class by split.
     """
 
     folder: str
@@ -101,7 +129,7 @@ class LabelledData:
 
 @dataclasses.dataclass(frozen=True)
 class EncoderOrigin:
-    """Where an encoder came from. checkpoint: its name, None for random weights; history: as its folder tells it."""
+    """Where an encoder came from. checkpoint: its name, None for random weights; history: as recorded beside it."""
 
     checkpoint: str | None
     history: dict[str, Any]
@@ -111,8 +139,43 @@ class EncoderOrigin:
 class Results:
     """One trial of a classifier.
 
-    kind: probe, finetune or scratch; task: single-label or multi-label; lead_subset: its name, None for all leads;
-    settings: by name; chosen: what validation chose, of each fold where there are several; test, val: scores.
+    Parameters
+    ----------
+    kind
+        ``probe``, ``finetune`` or ``scratch``.
+    lfbt_version
+        The version that wrote it.
+    synthetic
+        Whether the data set is synthetic.
+    data
+        The data set.
+    task
+        ``single-label`` or ``multi-label``.
+    leads
+        Leads used, in order.
+    lead_subset
+        Name of a subset of the encoder's leads; None for all of them.
+    encoder
+        Where the encoder came from.
+    classifier
+        The probe's classifier; None for fine-tuning.
+    fraction, seed
+        The trial's part of the training patients, and its seed.
+    folds
+        Number of folds of cross-validation; None for the data set's own splits.
+    settings
+        Every setting by its name.
+    chosen
+        What validation chose; with folds one of each.
+    val_loss
+        The lowest validation loss, of folds their mean; None where nothing is chosen on validation.
+    test, val
+        Scores of the test and validation records.
+
+    Examples
+    --------
+    >>> Results.load(Path("runs/probe")).test.auroc  # doctest: +SKIP
+    0.9123
     """
 
     kind: str
@@ -128,7 +191,7 @@ class Results:
     seed: int
     folds: int | None
     settings: dict[str, Any]
-    chosen: dict[str, float] | list[dict[str, float]]
+    chosen: dict[str, int | float] | list[dict[str, int | float]]
     val_loss: float | None
     test: Scores
     val: Scores | None
@@ -139,10 +202,16 @@ class Results:
         return self.task == "single-label"
 
     def save(self, folder: Path) -> None:
-        """Write ``results.json`` in `folder`, whole or not at all."""
+        """Write ``results.json`` in `folder`, complete or not at all."""
         json_files.save(folder / RESULTS, self, _FORMAT)
 
     @classmethod
     def load(cls, folder: Path) -> Results:
-        """Read ``results.json`` in `folder`. Raises LfbtError that names the file and the field."""
+        """Read ``results.json`` in `folder`.
+
+        Raises
+        ------
+        LfbtError
+            For a file that cannot be read, lacks a field, or has a newer format; the message names file and field.
+        """
         return json_files.load(folder / RESULTS, cls, "run it again with this lfbt", _FORMAT)

@@ -1,4 +1,4 @@
-"""A run folder of pretraining: its files, its history, and that one run only has it at a time."""
+"""Run folders: the folders in them, and the lock that gives a run folder to one run at a time."""
 
 from __future__ import annotations
 
@@ -12,28 +12,43 @@ from lfbt.errors import LfbtError
 from lfbt.runs.settings import SETTINGS, RunSettings
 from lfbt.utils.files import PARTIAL, check_unoccupied
 
-#: What a run folder of a classifier has instead, and the probabilities of its test records.
-RESULTS = "results.json"
-PREDICTIONS = "predictions.csv"
-#: What the folder of several trials has once all of them are finished.
-TABLE = "results.csv"
 CHECKPOINTS = "checkpoints"
-#: The encoder as it was last, and as it was when its quality was best.
+#: The last encoder.
 ENCODER_FOLDER = "encoder"
+#: The encoder of the epoch with the best quality.
 BEST_ENCODER_FOLDER = "encoder-best"
 _LOCK = ".lock"
 
-# A look at whether a run goes on there holds the lock for an instant.
+# `is_running` holds the lock for an instant.
 _PATIENCE_SECONDS = 2.0
 
 
 @contextlib.contextmanager
 def acquire_run_folder(folder: Path, settings: RunSettings, free: frozenset[str], resume: bool) -> Iterator[bool]:
-    """Hold `folder` for a run with `settings`; says whether there is one to go on with.
+    """Hold `folder` for a run while the block runs, and write its settings where it is new.
 
-    A new folder that holds no more than its settings when the block fails is removed again.
+    A new folder that holds no more than its settings when the block ends is removed again.
 
-    Raises LfbtError for a folder that another run is in, that holds other results, or whose run had other settings.
+    Parameters
+    ----------
+    folder
+        The run folder; created where it is absent.
+    settings
+        The settings of the run.
+    free
+        Names of the settings that may differ from those that the run was started with.
+    resume
+        Whether to continue the run in `folder`, if there is one.
+
+    Yields
+    ------
+    bool
+        Whether `folder` holds a run to continue.
+
+    Raises
+    ------
+    LfbtError
+        For a folder that another run holds, that has other results, or whose run had other settings.
     """
     _refuse_another(folder, resume)
     folder.mkdir(parents=True, exist_ok=True)
@@ -45,16 +60,16 @@ def acquire_run_folder(folder: Path, settings: RunSettings, free: frozenset[str]
     try:
         # Another run may have begun and ended while this one waited.
         _refuse_another(folder, resume)
-        _remove_half_written(folder)
-        there = (folder / SETTINGS).is_file()
-        if there:
+        _remove_partial_files(folder)
+        resuming = (folder / SETTINGS).is_file()
+        if resuming:
             _check_same(settings, RunSettings.load(folder), free, folder)
         else:
             settings.save(folder)
         try:
-            yield there
+            yield resuming
         finally:
-            _remove_if_nothing_came_of_it(folder)
+            _remove_if_empty(folder)
     finally:
         lock.release()
 
@@ -71,16 +86,17 @@ def _refuse_another(folder: Path, resume: bool) -> None:
         raise LfbtError(f"resume: {folder} holds no run that goes on; name the folder of one, or a new one")
 
 
-def _remove_half_written(folder: Path) -> None:
-    """Remove what a run was writing when it was killed; who holds the lock is the only one to write here."""
+def _remove_partial_files(folder: Path) -> None:
+    """Remove what a run was writing when it was killed; only the holder of the lock writes here."""
     for place in (folder, *(folder / name for name in (CHECKPOINTS, ENCODER_FOLDER, BEST_ENCODER_FOLDER))):
-        for half in place.glob(PARTIAL):
-            if half.is_file():
-                half.unlink()
+        for partial in place.glob(PARTIAL):
+            if partial.is_file():
+                partial.unlink()
 
 
-def _remove_if_nothing_came_of_it(folder: Path) -> None:
-    # Whatever stands in the way here must not hide why the run ended.
+def _remove_if_empty(folder: Path) -> None:
+    """Remove a folder with nothing but settings and lock in it."""
+    # An error here must not hide why the run ended.
     with contextlib.suppress(OSError):
         if {path.name for path in folder.iterdir()} <= {SETTINGS, _LOCK}:
             (folder / SETTINGS).unlink(missing_ok=True)
@@ -88,33 +104,21 @@ def _remove_if_nothing_came_of_it(folder: Path) -> None:
             folder.rmdir()
 
 
-#: What may differ when a run goes on: none of these changes what is learned.
-FREE_ON_RESUME = frozenset(
-    {
-        "lfbt_version", "data_dir", "run_dir", "device", "low_memory", "workers", "print_freq", "save_steps",
-        "save_minutes", "keep", "quality_data", "quality_every", "trackers", "exclude", "allow_test_records",
-    }
-)  # fmt: skip
-
-
-def _check_same(settings: RunSettings, earlier: RunSettings, free: frozenset[str], folder: Path) -> None:
-    now, was = settings.to_dict(), earlier.to_dict()
-    compared = [name for name in now if name not in free and name != "lfbt_version"]
-    changed = [name for name in compared if now[name] != was.get(name)]
-    if changed:
-        name = changed[0]
+def _check_same(settings: RunSettings, started_with: RunSettings, free: frozenset[str], folder: Path) -> None:
+    was = started_with.compared()
+    for name, value in settings.compared().items():
+        if name in free or (name in was and was[name] == value):
+            continue
         if name not in was:
             raise LfbtError(
-                f"resume: {folder} was begun by lfbt {was.get('lfbt_version')}, which had no setting {name}; begin a "
+                f"resume: {folder} was begun by lfbt {started_with.lfbt_version}, which had no setting {name}; begin a "
                 "new run"
             )
-        raise LfbtError(
-            f"resume: {name} is {now[name]} but was {was.get(name)} in {folder}; give the run's own settings"
-        )
+        raise LfbtError(f"resume: {name} is {value} but was {was[name]} in {folder}; give the run's own settings")
 
 
 def is_running(folder: Path) -> bool:
-    """Whether a run holds `folder` now. Raises OSError where that cannot be asked."""
+    """Whether a run holds `folder` now. Raises OSError where the lock cannot be tried."""
     if not (folder / _LOCK).exists():
         return False
     lock = FileLock(folder / _LOCK)

@@ -1,0 +1,211 @@
+"""Settings of the probe and of fine-tuning: nested dataclasses, one a concern."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from lfbt.errors import LfbtError
+from lfbt.training.settings import BatchNorm, Precision
+from lfbt.utils import settings as fields
+from lfbt.utils.settings import Affects, LeadNames, Range, Seed
+from lfbt.utils.validation import check_range
+
+Classifier = Literal["adam", "logistic", "knn"]
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskSettings:
+    """Which records are classified, and the encoder to start from."""
+
+    data_dir: Annotated[Path, Affects.LOCATION]
+    """Labelled data set: a packed one, or class folders of .npy files."""
+    checkpoint: Annotated[Path | None, Affects.LOCATION] = None
+    """Encoder to start from: a run folder, an encoder folder, or a .pth file of the authors."""
+    leads: LeadNames = ()
+    """Use the encoders of these leads only, by name, comma-separated."""
+    allow_mismatch: bool = False
+    """Use a data set although its leads, sampling rate or samples are not the encoder's."""
+    allow_test_records: Annotated[bool, Affects.RUNTIME] = False
+    """Score an encoder on test records that it was pretrained on."""
+    num_classes: int | None = None
+    """How many classes the data set must have, if it is to be checked."""
+    split_seed: Seed = 0
+    """Seed of the folds, and of the split of class folders without split folders."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TrialSettings:
+    """Which trials there are, what each trains and is scored on, and where their results go."""
+
+    run_dir: Annotated[Path, Affects.LOCATION]
+    """New folder for the results; with several fractions, seeds or lead subsets each has a folder in it."""
+    fraction: Annotated[tuple[float, ...], Range("(0, 1]"), Affects.TRIAL] = (1.0,)
+    """Parts of the training patients whose labels are used, stratified, seeded, a smaller one within a larger."""
+    seeds: Annotated[tuple[Seed, ...], Affects.TRIAL] = (0,)
+    """Seeds of weights, order and fraction: each is a trial of its own."""
+    folds: int = 0
+    """Cross-validate all records in so many patient-disjoint folds instead of the data set's splits; 0 does not."""
+    resume: Annotated[bool, Affects.RUNTIME] = False
+    """Go on with several trials in the run folder: those that are there already stay as they are."""
+
+    def check(self) -> None:
+        """Raise LfbtError for trials that are the same, and for none."""
+        for name, values in (("fraction", self.fraction), ("seeds", self.seeds)):
+            if not values or len(set(values)) < len(values):
+                raise LfbtError(f"{name}: {' '.join(map(str, values)) or 'none given'}; give one or more, each once")
+
+
+@dataclasses.dataclass(frozen=True)
+class ComputeSettings:
+    """What computes."""
+
+    device: Annotated[str, Affects.PROCESS] = "auto"
+    """auto, cpu or cuda."""
+    workers: Annotated[int, Range("[0, inf)"), Affects.PROCESS] = 2
+    """Threads that read batches ahead."""
+
+
+@dataclasses.dataclass(frozen=True)
+class FittingSettings:
+    """The classifier on frozen features, and what is chosen between on validation."""
+
+    epochs: Annotated[int, Range("[1, inf)")] = 100
+    """Passes over the training records; the one with the lowest validation loss is kept."""
+    batch_size: Annotated[int, Range("[2, inf)")] = 128
+    """Records of a batch, at most."""
+    classifier: Classifier = "adam"
+    """adam: a linear layer trained by Adam, as the paper has it. logistic: scikit-learn's logistic regression. knn: the
+    nearest training records by cosine."""
+    learning_rate: Annotated[tuple[float, ...], Range("(0, 1000]")] = (1e-3,)
+    """For adam: its rate, constant; of several the one with the lowest validation loss is kept."""
+    c: Annotated[tuple[float, ...], Range("(0, inf)")] = (0.001, 0.01, 0.1, 1.0)
+    """For logistic: the inverse of the L2 penalty; of several the one with the lowest validation loss is kept."""
+    neighbours: Annotated[tuple[int, ...], Range("[1, inf)")] = (5, 10, 20, 50)
+    """For knn: how many neighbours; of several numbers the one with the lowest validation loss is kept."""
+    standardise: bool = False
+    """For adam: standardise every feature by mean and standard deviation over the training records. The others do."""
+
+    @property
+    def needs_val(self) -> bool:
+        """Whether something is chosen on validation: an epoch, or one of several candidates."""
+        n_candidates = {"adam": len(self.learning_rate), "logistic": len(self.c), "knn": len(self.neighbours)}
+        return self.classifier == "adam" or n_candidates[self.classifier] > 1
+
+    def check(self) -> None:
+        """Raise LfbtError where the classifier has no candidate."""
+        name = {"adam": "learning_rate", "logistic": "c", "knn": "neighbours"}[self.classifier]
+        if not getattr(self, name):
+            raise LfbtError(f"{name.replace('_', '-')}: none given; give one or more")
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingSettings:
+    """How encoder and classifier are trained together."""
+
+    epochs: Annotated[int, Range("[1, inf)")] = 100
+    """Passes over the training records; the one with the lowest validation loss is kept."""
+    batch_size: Annotated[int, Range("[2, inf)")] = 128
+    """Records of a batch over all processes, at most."""
+    learning_rate: Annotated[float, Range("(0, 1000]")] = 1e-4
+    """Adam's rate, constant."""
+    precision: Precision = "fp32"
+    """fp32, or bf16 or fp16 for the products of matrices in training; scores are computed in fp32."""
+    batch_norm: BatchNorm = "global"
+    """With several processes: statistics of the whole batch, or of each process's part of it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ProbeSettings:
+    """How a frozen encoder is probed. Defaults are the paper's.
+
+    Examples
+    --------
+    >>> settings = ProbeSettings.create("data/ptbxl", "runs/probe", "runs/pretrain", classifier="knn", seeds=[0, 1])
+    >>> settings.fitting.classifier, settings.trials.seeds
+    ('knn', (0, 1))
+    """
+
+    task: TaskSettings
+    trials: TrialSettings
+    fitting: FittingSettings = FittingSettings()
+    compute: ComputeSettings = ComputeSettings()
+    lead_subsets: Annotated[tuple[LeadNames, ...], Affects.TRIAL] = ()
+    """Probe subsets of the encoder's leads, each a trial, from the same features: II,V1 or each (every lead alone),
+    limb, chest, all. The z-score stays that of all leads."""
+    random_encoder: bool = False
+    """Probe a random encoder, its batch-norm statistics estimated on the training records: the baseline."""
+
+    @classmethod
+    def create(cls, data_dir: Any, run_dir: Any, checkpoint: Any = None, **settings: Any) -> ProbeSettings:
+        """Create settings from keyword arguments, as `lfbt.utils.settings.create` does."""
+        return fields.create(cls, {"data_dir": data_dir, "run_dir": run_dir, "checkpoint": checkpoint} | settings)
+
+    @property
+    def kind(self) -> str:
+        """The kind of its results."""
+        return "probe"
+
+    @property
+    def needs_val(self) -> bool:
+        """Whether something is chosen on validation."""
+        return self.fitting.needs_val
+
+    def check(self) -> None:
+        """Raise LfbtError unless there is one encoder to start from, and for too few folds."""
+        _check_start(self.task, self.random_encoder)
+        _check_folds(self.trials, self.needs_val)
+
+
+@dataclasses.dataclass(frozen=True)
+class FinetuneSettings:
+    """How an encoder is fine-tuned. Defaults are the paper's.
+
+    Examples
+    --------
+    >>> FinetuneSettings.create("data/ptbxl", "runs/scratch", from_scratch=True, fraction=0.1).trials.fraction
+    (0.1,)
+    """
+
+    task: TaskSettings
+    trials: TrialSettings
+    training: TrainingSettings = TrainingSettings()
+    compute: ComputeSettings = ComputeSettings()
+    from_scratch: bool = False
+    """Start from random weights instead of a checkpoint: the paper's baseline."""
+
+    @classmethod
+    def create(cls, data_dir: Any, run_dir: Any, checkpoint: Any = None, **settings: Any) -> FinetuneSettings:
+        """Create settings from keyword arguments, as `lfbt.utils.settings.create` does."""
+        return fields.create(cls, {"data_dir": data_dir, "run_dir": run_dir, "checkpoint": checkpoint} | settings)
+
+    @property
+    def kind(self) -> str:
+        """The kind of its results."""
+        return "scratch" if self.from_scratch else "finetune"
+
+    @property
+    def needs_val(self) -> bool:
+        """Whether something is chosen on validation: the epoch is."""
+        return True
+
+    def check(self) -> None:
+        """Raise LfbtError unless there is one encoder to start from, and for too few folds."""
+        _check_start(self.task, self.from_scratch)
+        _check_folds(self.trials, self.needs_val)
+
+
+ClassifySettings = ProbeSettings | FinetuneSettings
+
+
+def _check_start(task: TaskSettings, random_start: bool) -> None:
+    if random_start == (task.checkpoint is not None):
+        raise LfbtError(
+            "checkpoint: give either --checkpoint, or --random-encoder (probe) or --from-scratch (finetune)"
+        )
+
+
+def _check_folds(trials: TrialSettings, needs_val: bool) -> None:
+    if trials.folds:
+        check_range("folds", trials.folds, "[3, inf)" if needs_val else "[2, inf)", "one is the test, one validation")

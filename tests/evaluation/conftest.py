@@ -1,0 +1,52 @@
+"""Noisy data sets of one and several labels, an encoder, and a command on them."""
+
+import numpy as np
+import pytest
+from tests.evaluation.helpers import PATIENTS, QUICK, TUNE
+from tests.helpers_model import (
+    KINDS,
+    waves,
+    write_checkpoint,
+    write_labelled,
+    write_multi_label,
+)
+
+from lfbt.evaluation.fine_tuning import finetune
+from lfbt.evaluation.probing import probe
+from lfbt.evaluation.settings import FinetuneSettings, ProbeSettings
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Waves in much noise, so that no classifier is always right."""
+    signals = waves(KINDS) + np.random.default_rng(3).standard_normal((48, 2, 64))
+    return write_labelled(tmp_path_factory.mktemp("trials") / "data", signals=signals, patients=PATIENTS)
+
+
+@pytest.fixture(scope="module")
+def multi(data):
+    """The same with several labels."""
+    noise = np.random.default_rng(4).standard_normal((48, 2, 64))
+    write_multi_label(data.with_name("clean"))
+    signals = np.load(data.with_name("clean") / "signals.npy") + noise
+    return write_multi_label(data.with_name("multi"), signals=signals, patients=PATIENTS)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(data):
+    return write_checkpoint(data.with_name("checkpoint"))
+
+
+@pytest.fixture
+def run(data, checkpoint, tmp_path):
+    """Probe, or fine-tune, with some settings changed; returns the run folder."""
+
+    def go(name="run", tune=False, **changes):
+        settings = QUICK | {"data_dir": data, "checkpoint": checkpoint, "run_dir": tmp_path / name}
+        if tune:
+            finetune(FinetuneSettings.create(**(settings | TUNE | changes)))
+        else:
+            probe(ProbeSettings.create(**(settings | changes)))
+        return tmp_path / name
+
+    return go

@@ -1,0 +1,109 @@
+"""Run folders: one run at a time, resumed with its own settings only."""
+
+import dataclasses
+import json
+
+import pytest
+
+from lfbt.errors import LfbtError
+from lfbt.runs.run_folder import acquire_run_folder, is_running
+from lfbt.runs.settings import RunSettings
+
+FREE = frozenset({"workers", "data_dir"})
+STARTED = RunSettings("0.1.0", {"data_dir": "data", "epochs": 4, "workers": 2}, data_hash="e9", records=147)
+
+
+def changed(name, value):
+    return dataclasses.replace(STARTED, settings=STARTED.settings | {name: value})
+
+
+@pytest.fixture
+def run(tmp_path):
+    """The folder of a run that has written something."""
+    folder = tmp_path / "run"
+    with acquire_run_folder(folder, STARTED, FREE, resume=False) as resuming:
+        assert not resuming
+        (folder / "history.jsonl").write_text("")
+    return folder
+
+
+def test_acquire_run_folder_holds_the_folder_while_the_block_runs(run):
+    assert not is_running(run)
+    with acquire_run_folder(run, STARTED, FREE, resume=True) as resuming:
+        assert resuming
+        assert is_running(run)
+        with (
+            pytest.raises(LfbtError, match="another run is going on there"),
+            acquire_run_folder(run, STARTED, FREE, resume=True),
+        ):
+            pass
+    assert not is_running(run)
+
+
+def test_acquire_run_folder_writes_the_settings_once(run):
+    assert RunSettings.load(run) == STARTED
+    with acquire_run_folder(run, changed("workers", 9), FREE, resume=True):
+        assert RunSettings.load(run) == STARTED
+
+
+def test_acquire_run_folder_removes_a_new_folder_with_nothing_in_it(tmp_path):
+    with pytest.raises(ZeroDivisionError), acquire_run_folder(tmp_path / "new", STARTED, FREE, resume=False):
+        raise ZeroDivisionError
+    assert not (tmp_path / "new").exists()
+
+
+def test_acquire_run_folder_removes_partial_files(run):
+    partial = run / ".history.jsonl.partial-1"
+    partial.write_text("")
+    with acquire_run_folder(run, STARTED, FREE, resume=True):
+        assert not partial.exists()
+
+
+def test_acquire_run_folder_lets_free_settings_and_the_version_differ(run):
+    elsewhere = dataclasses.replace(changed("data_dir", "elsewhere"), lfbt_version="9", names_assumed=True)
+    for settings in (changed("workers", 0), elsewhere):
+        with acquire_run_folder(run, settings, FREE, resume=True) as resuming:
+            assert resuming
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (changed("epochs", 5), "resume: epochs is 5 but was 4 in .*run; give the run's own settings"),
+        (dataclasses.replace(STARTED, data_hash="f0"), "resume: data_hash is f0 but was e9 in"),
+        (dataclasses.replace(STARTED, quality_hash="f0"), "resume: quality_hash is f0 but was None in"),
+        # The kind is named rather than what follows from it.
+        (dataclasses.replace(changed("epochs", 5), kind="probe"), "resume: kind is probe but was pretrain in"),
+        # A setting is named rather than the hash that follows from it.
+        (dataclasses.replace(changed("epochs", 5), data_hash="f0"), "resume: epochs is 5 but was 4"),
+        (changed("gamma", 0.5), "was begun by lfbt 0.1.0, which had no setting gamma; begin a new run"),
+    ],
+)
+def test_acquire_run_folder_refuses_other_settings(run, settings, message):
+    with pytest.raises(LfbtError, match=message), acquire_run_folder(run, settings, FREE, resume=True):
+        pass
+    assert RunSettings.load(run) == STARTED
+
+
+def test_acquire_run_folder_resumes_a_run_of_the_last_version(tmp_path):
+    """Its settings had neither a format nor a kind, and those of a series no mark of synthetic data."""
+    (tmp_path / "history.jsonl").write_text("")
+    content = {"lfbt_version": "0.1.0", **STARTED.settings, "data_hash": "e9", "records": 147, "quality_hash": None}
+    (tmp_path / "settings.json").write_text(json.dumps(content))
+    synthetic = dataclasses.replace(STARTED, synthetic=True)
+    with acquire_run_folder(tmp_path, synthetic, FREE, resume=True) as resuming:
+        assert resuming
+
+
+def test_acquire_run_folder_refuses_what_it_did_not_write(run, tmp_path):
+    with (
+        pytest.raises(LfbtError, match="holds a run already; go on with --resume, or name a new folder"),
+        acquire_run_folder(run, STARTED, FREE, resume=False),
+    ):
+        pass
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("")
+    for resume, message in ((False, "holds other results already"), (True, "holds no run that goes on")):
+        with pytest.raises(LfbtError, match=message), acquire_run_folder(tmp_path / "mine", STARTED, FREE, resume):
+            pass
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
