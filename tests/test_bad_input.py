@@ -127,7 +127,7 @@ PREPARE = {
     "empty .mat": ("cpsc2018", lambda d: cpsc(d, lambda p: p.write_bytes(b"")), (), "A0001.mat: cannot be read"),
     "foreign .mat": ("cpsc2018", lambda d: cpsc(d, lambda p: scipy.io.savemat(p, {"x": 1})), (), "struct ECG"),
     "malformed header": ("folder", lambda d: write_header(d, header="a 12 fast\nnonsense\n"), (), "a.hea: "),
-    "empty header": ("challenge", lambda d: write_header(d, header="\n"), (), "no WFDB record line"),
+    "empty header": ("challenge", lambda d: write_header(d, header="\n"), (), "not a WFDB record line"),
     "truncated .dat": (
         "challenge",
         lambda d: write_header(d, steps=np.zeros((12, 9), "<i2")),
@@ -139,7 +139,7 @@ PREPARE = {
         "chapman",
         lambda d: chapman(d, csv_text("oops")),
         (),
-        "line 9, column 4 holds 'oops', which is no number",
+        "line 9, column 4 holds 'oops', which is not a number",
     ),
     "text in own CSV": (
         "folder",

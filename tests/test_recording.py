@@ -71,7 +71,7 @@ def test_names_that_cannot_be_leads_are_refused(text):
 
 
 def test_an_empty_name_is_refused():
-    with pytest.raises(LfbtError, match="'' is no lead name"):
+    with pytest.raises(LfbtError, match="'' is not a lead name"):
         check_leads(("II", ""))
 
 

@@ -87,7 +87,7 @@ def test_absent_leads_are_named_with_what_there_is(leads, wanted, absent):
 
 
 def test_a_name_for_two_rows_is_refused():
-    with pytest.raises(LfbtError, match="leads II,V1,II: one name stands for two rows"):
+    with pytest.raises(LfbtError, match="leads II,V1,II: a name is a duplicate"):
         choose_leads(np.zeros((3, 4), dtype=np.float32), ("II", "V1", "II"), ("V1",))
 
 

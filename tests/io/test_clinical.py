@@ -224,20 +224,20 @@ def test_rates_that_are_no_whole_number_are_kept(tmp_path, write, options, rate)
 @pytest.mark.parametrize(
     ("write", "options", "message"),
     [
-        (aecg, {"series": 2}, "not one whole ECG .*2 rhythm series found"),
-        (aecg, {"sets": 2}, "not one whole ECG .*2 sequence sets"),
-        (dicom, {"groups": [("RHYTHM", STEPS)] * 2}, "not one whole ECG .*1 additional multiplex group"),
-        (muse, {"waveforms": 2}, "not one whole ECG .*Additional rhythm waveform"),
+        (aecg, {"series": 2}, "not one complete ECG .*2 rhythm series found"),
+        (aecg, {"sets": 2}, "not one complete ECG .*2 sequence sets"),
+        (dicom, {"groups": [("RHYTHM", STEPS)] * 2}, "not one complete ECG .*1 additional multiplex group"),
+        (muse, {"waveforms": 2}, "not one complete ECG .*Additional rhythm waveform"),
         (dicom, {"groups": [("MEDIAN BEAT", STEPS)]}, "no rhythm leads, only 3 median beats"),
         (aecg, {"steps": [*STEPS[:2], STEPS[2, :7]]}, r"not recorded together \(samples: I 50, II 50, aVR 7\)"),
         (edf, {"per_record": (25, 5)}, r"not recorded together \(samples: I 50, II 10\)"),
         (muse, {"offsets": ("0", "0", "5")}, r"not recorded together \(as the time offset: I 0, II 0, aVR 5\)"),
         (aecg, {"leads": ("I", "II", "ii")}, "two of its leads are named II"),
-        (aecg, {"unit": "kg"}, r"lead I is in no voltage \(unit: kg\)"),
-        (dicom, {"unit": "mm[Hg]"}, r"lead I is in no voltage \(unit: mm\[Hg\]\)"),
-        (edf, {"units": ("mV", "mmHg")}, r"lead II is in no voltage \(unit: mmHg\)"),
-        (edf, {"units": ("", "")}, r"lead I is in no voltage \(unit: none\)"),
-        (muse, {"units": "STEPS"}, r"lead I is in no voltage \(unit: STEPS\)"),
+        (aecg, {"unit": "kg"}, r"lead I is not a voltage \(unit: kg\)"),
+        (dicom, {"unit": "mm[Hg]"}, r"lead I is not a voltage \(unit: mm\[Hg\]\)"),
+        (edf, {"units": ("mV", "mmHg")}, r"lead II is not a voltage \(unit: mmHg\)"),
+        (edf, {"units": ("", "")}, r"lead I is not a voltage \(unit: none\)"),
+        (muse, {"units": "STEPS"}, r"lead I is not a voltage \(unit: STEPS\)"),
         (aecg, {"increment": 'value="2" unit="kg"'}, "cannot be read .*increment unit 'kg'"),
     ],
 )
@@ -268,7 +268,7 @@ def test_other_files_are_unreadable(tmp_path, suffix, data):
     path = tmp_path / f"a{suffix}"
     path.write_bytes(data)
     with pytest.raises(
-        UnreadableError, match=rf"^file {path}: by its content it is no {CLINICAL_FORMATS[suffix]} that"
+        UnreadableError, match=rf"^file {path}: by its content it is not {CLINICAL_FORMATS[suffix]} that"
     ):
         read_clinical(path)
 
@@ -336,7 +336,7 @@ def test_folder_clinical_files_beside_a_plain_one_of_their_name_are_left_out(tmp
 def test_folder_two_clinical_files_of_one_name_are_refused(tmp_path):
     aecg(tmp_path / "a.xml")
     dicom(tmp_path / "a.dcm")
-    with pytest.raises(LfbtError, match="record a stands twice"):
+    with pytest.raises(LfbtError, match="record a is a duplicate"):
         Folder().listing(tmp_path)
 
 

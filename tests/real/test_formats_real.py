@@ -103,7 +103,7 @@ def test_three_formats_of_one_recording_agree(formats):
 
 @pytest.mark.parametrize("name", ["scp_healforce_62.SCP", "scp_healforce_63.SCP"])
 def test_healforce_files_are_unreadable(formats, name):
-    with pytest.raises(UnreadableError, match=rf"{name}: by its content it is no SCP-ECG that ecgdatakit can read"):
+    with pytest.raises(UnreadableError, match=rf"{name}: by its content it is not SCP-ECG that ecgdatakit can read"):
         read_clinical(formats / name)
 
 

@@ -106,7 +106,7 @@ def _cut(folder, size):
         (lambda d: _cut(d, 0), "cannot be read .*download it"),
         (lambda d: _cut(d, 0.5), "cannot be read .*again"),
         (lambda d: (d / "a.dat").unlink(), r"a\.dat is absent"),
-        (lambda d: (d / "a.hea").write_text(""), "no WFDB record line"),
+        (lambda d: (d / "a.hea").write_text(""), "not a WFDB record line"),
         (lambda d: (d / "a.hea").write_text("hello world\n"), "cannot be read"),
         (lambda d: (d / "a.hea").write_text("a/3 12 500 5000\n"), "3 segments"),
         (lambda d: (d / "a.hea").write_text("a 0 500 40\n"), "no signal"),
@@ -400,9 +400,9 @@ def test_ptbxl_rows_without_a_file_are_dropped(tmp_path):
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ((1, "1.0", "{'NORM': 1.0", 1), "scp_codes .* of record 1 is no dict"),
-        ((1, "1.0", "['NORM']", 1), "is no dict"),
-        ((1, "1.0", "__import__('os').getcwd()", 1), "is no dict"),
+        ((1, "1.0", "{'NORM': 1.0", 1), "scp_codes .* of record 1 is not a dict"),
+        ((1, "1.0", "['NORM']", 1), "is not a dict"),
+        ((1, "1.0", "__import__('os').getcwd()", 1), "is not a dict"),
         ((1, "1.0", "{'XYZ': 1.0}", 1), "SCP code 'XYZ', which scp_statements.csv lacks"),
         ((1, "1.0", "{'NORM': 1.0}", 11), "strat_fold '11' of record 1"),
         ((1, "", "{'NORM': 1.0}", 1), "patient_id '' of record 1"),
@@ -423,10 +423,10 @@ def test_ptbxl_incomplete_downloads_are_refused(tmp_path):
         PtbXl().listing(tmp_path / "a")
     write_ptbxl(tmp_path / "b")
     write_ptbxl(tmp_path / "c")
-    with pytest.raises(LfbtError, match=r"ptbxl_database\.csv stands twice"):
+    with pytest.raises(LfbtError, match=r"ptbxl_database\.csv is a duplicate"):
         PtbXl().listing(tmp_path)
     write_ptbxl(tmp_path / "d", [PTBXL_ROWS[0], PTBXL_ROWS[0]])
-    with pytest.raises(LfbtError, match="record 1 stands twice"):
+    with pytest.raises(LfbtError, match="record 1 is a duplicate"):
         PtbXl().listing(tmp_path / "d")
     write(tmp_path / "b" / "ptbxl_database.csv", "ecg_id,patient_id\n")
     with pytest.raises(LfbtError, match="no column scp_codes, strat_fold"):
@@ -474,10 +474,10 @@ def test_cpsc2018_tables_may_repeat_but_not_contradict(tmp_path):
         write_mat(tmp_path / name, np.zeros((12, 5)))
     assert [entry.labels for entry in Cpsc2018().listing(tmp_path).entries] == [("Normal",), ("AF",)]
     write_mat(tmp_path / "b/A0001.mat", np.zeros((12, 5)))
-    with pytest.raises(LfbtError, match="record A0001 stands twice, as "):
+    with pytest.raises(LfbtError, match="record A0001 is a duplicate, as "):
         Cpsc2018().listing(tmp_path)
     write(tmp_path / "b" / "REFERENCE.csv", head + "A0001,2,,\n")
-    with pytest.raises(LfbtError, match="A0001 stands twice with different labels"):
+    with pytest.raises(LfbtError, match="A0001 has two rows with different labels"):
         Cpsc2018().listing(tmp_path)
     write(tmp_path / "b" / "REFERENCE.csv", head + "A0003,10,,\n")
     with pytest.raises(LfbtError, match="record A0003 has label '10'; allowed: 1 to 9"):
@@ -536,11 +536,11 @@ def test_chapman_faults(tmp_path):
         Chapman().listing(tmp_path)
     for folder in ("ECGData", "ECGDataDenoised"):
         write(tmp_path / folder / "R0.csv", "")
-    with pytest.raises(LfbtError, match=r"R0 stands twice, as .*ECGData/R0\.csv and .*Denoised/R0\.csv; move one"):
+    with pytest.raises(LfbtError, match=r"R0 is a duplicate, as .*ECGData/R0\.csv and .*Denoised/R0\.csv; move one"):
         Chapman().listing(tmp_path)
     for rows, columns, message in (
         ([("R0", "VF", "")], ("FileName", "Rhythm", "Beat"), "record R0 has rhythm 'VF'; allowed: AFIB"),
-        ([("R0", "SB"), ("R0", "SB")], ("FileName", "Rhythm"), "record R0 stands twice"),
+        ([("R0", "SB"), ("R0", "SB")], ("FileName", "Rhythm"), "record R0 is a duplicate"),
         ([("R0", "SB")], ("File", "Rhythm"), "no column FileName among File, Rhythm"),
     ):
         write_diagnostics(table, rows, columns)
@@ -804,7 +804,7 @@ def test_folder_table_inside_the_folder(tmp_path):
     ("text", "message"),
     [
         ("record,split\nr1,dev\n", "record a/r1 has split 'dev'; allowed: train, val, test"),
-        ("record\nr1\na/r1\n", "record a/r1 stands twice"),
+        ("record\nr1\na/r1\n", "record a/r1 is a duplicate"),
         ("record\nr7\n", "none of its 1 rows names a record of .*, such as a/r1"),
         ("name\nr1\n", "no column record among name"),
         ("", "no column record among none"),
@@ -828,7 +828,7 @@ def test_folder_table_with_an_ambiguous_stem_is_no_match(tmp_path):
 def test_folder_two_files_of_one_name_are_refused(tmp_path):
     write_wfdb(tmp_path, "r")
     write(tmp_path / "r.csv", "I,II\n1,2\n")
-    with pytest.raises(LfbtError, match="record r stands twice"):
+    with pytest.raises(LfbtError, match="record r is a duplicate"):
         Folder(file_sampling_rate=500.0).listing(tmp_path)
 
 

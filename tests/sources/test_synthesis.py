@@ -13,11 +13,11 @@ from lfbt.sources.synthesis import (
     _LEAD_VECTORS,
     CLASSES,
     _Wave,
-    class_of_patient,
-    dipole,
-    diseased,
+    assign_class,
+    vectorcardiogram,
+    apply_disease,
     make_record,
-    patient_of,
+    assign_patient,
     twelve_leads,
     write_ptbxl,
 )
@@ -36,7 +36,7 @@ BEAT = [
 
 def beat(waves):
     """Twelve leads of beats without noise, R peaks at whole seconds; one beat from 0.4 s before R to 0.6 s after."""
-    return twelve_leads(_LEAD_VECTORS @ dipole(waves, np.arange(-1.0, 12.0)))[:, 1800:2300]
+    return twelve_leads(_LEAD_VECTORS @ vectorcardiogram(waves, np.arange(-1.0, 12.0)))[:, 1800:2300]
 
 
 def at(signal, lead, seconds):
@@ -48,7 +48,7 @@ def patient_classes(folder):
     """The classes of the patients in each split, from the numbers of their recordings."""
     found = defaultdict[str, set[str]](set)
     for entry in PtbXl(labels="none").listing(folder).entries:
-        found[entry.split].add(class_of_patient(0, patient_of(int(entry.id))))
+        found[entry.split].add(assign_class(0, assign_patient(int(entry.id))))
     return dict(found)
 
 
@@ -81,15 +81,15 @@ def test_a_record_follows_from_seed_and_number_alone():
 
 
 def test_every_sixth_patient_has_two_recordings():
-    times = Counter(patient_of(number) for number in range(1, 701))
+    times = Counter(assign_patient(number) for number in range(1, 701))
     assert sorted(times) == list(range(1, 601))
     assert Counter(times.values()) == {1: 500, 2: 100}
 
 
 def test_forty_percent_are_healthy_and_the_order_follows_the_seed():
-    classes = [class_of_patient(0, patient) for patient in range(1, 201)]
+    classes = [assign_class(0, patient) for patient in range(1, 201)]
     assert Counter(classes) == {"NORM": 80, "MI": 30, "STTC": 30, "CD": 30, "HYP": 30}
-    assert classes != [class_of_patient(1, patient) for patient in range(1, 201)]
+    assert classes != [assign_class(1, patient) for patient in range(1, 201)]
 
 
 def test_amplitudes_are_those_of_an_ecg():
@@ -109,7 +109,11 @@ def test_a_healthy_beat_looks_like_one():
 
 
 def test_infarction_has_q_waves_and_st_elevation_with_reciprocal_depression():
-    healthy, inferior, anterior = beat(BEAT), beat(diseased(BEAT, "IMI", 1.0)), beat(diseased(BEAT, "AMI", 1.0))
+    healthy, inferior, anterior = (
+        beat(BEAT),
+        beat(apply_disease(BEAT, "IMI", 1.0)),
+        beat(apply_disease(BEAT, "AMI", 1.0)),
+    )
     for lead in ("II", "III", "aVF"):
         assert at(inferior, lead, -0.028) < at(healthy, lead, -0.028) - 0.2
         assert at(inferior, lead, 0.13) > at(healthy, lead, 0.13) + 0.1
@@ -120,14 +124,14 @@ def test_infarction_has_q_waves_and_st_elevation_with_reciprocal_depression():
 
 
 def test_st_t_change_depresses_st_and_inverts_t():
-    healthy, changed = beat(BEAT), beat(diseased(BEAT, "NST_", 1.0))
+    healthy, changed = beat(BEAT), beat(apply_disease(BEAT, "NST_", 1.0))
     for lead in ("II", "V5", "V6"):
         assert at(changed, lead, 0.13) < at(healthy, lead, 0.13) - 0.05
         assert at(changed, lead, 0.28) < 0 < at(healthy, lead, 0.28)
 
 
 def test_bundle_branch_blocks_widen_the_qrs_late_left_or_late_right():
-    healthy, left, right = beat(BEAT), beat(diseased(BEAT, "CLBBB", 1.0)), beat(diseased(BEAT, "CRBBB", 1.0))
+    healthy, left, right = beat(BEAT), beat(apply_disease(BEAT, "CLBBB", 1.0)), beat(apply_disease(BEAT, "CRBBB", 1.0))
     assert at(left, "V6", 0.05) > at(healthy, "V6", 0.05) + 0.3
     assert at(left, "V1", 0.05) < at(healthy, "V1", 0.05) - 0.3
     assert at(right, "V1", 0.055) > at(healthy, "V1", 0.055) + 0.3
@@ -135,7 +139,7 @@ def test_bundle_branch_blocks_widen_the_qrs_late_left_or_late_right():
 
 
 def test_hypertrophy_raises_chest_voltages_with_strain():
-    healthy, large = beat(BEAT), beat(diseased(BEAT, "LVH", 1.0))
+    healthy, large = beat(BEAT), beat(apply_disease(BEAT, "LVH", 1.0))
     assert at(large, "V5", 0) > 1.4 * at(healthy, "V5", 0)
     assert large[LEAD["V2"]].min() < 1.4 * healthy[LEAD["V2"]].min()
     assert at(large, "V6", 0.28) < 0.5 * at(healthy, "V6", 0.28)
@@ -143,7 +147,7 @@ def test_hypertrophy_raises_chest_voltages_with_strain():
 
 def test_severity_zero_changes_nothing():
     for code in ("AMI", "IMI", "LMI", "NST_", "CLBBB", "CRBBB", "LVH"):
-        np.testing.assert_allclose(beat(diseased(BEAT, code, 0.0)), beat(BEAT), atol=1e-12)
+        np.testing.assert_allclose(beat(apply_disease(BEAT, code, 0.0)), beat(BEAT), atol=1e-12)
 
 
 def test_the_written_form_is_read_by_wfdb_and_as_ptbxl(written):
