@@ -486,7 +486,7 @@ def test_a_file_of_another_shape_is_refused_by_name(place, tmp_path, shape):
 def test_objects_in_npy_files_are_never_unpickled(place, tmp_path):
     data = other_data(tmp_path / "data")
     np.save(data / "val" / "b" / "1.npy", np.array([Harmful(tmp_path / "harm")]), allow_pickle=True)
-    assert "is no .npy array of numbers" in refused(*embed_words(place, tmp_path / "to"), "--data-dir", data)
+    assert "is not a .npy array of numbers" in refused(*embed_words(place, tmp_path / "to"), "--data-dir", data)
     assert not (tmp_path / "harm").exists()
 
 

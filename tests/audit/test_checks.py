@@ -194,7 +194,7 @@ def test_a_patient_in_two_splits_is_told_though_training_refuses_the_data(tmp_pa
     patients = [f"p{row}" for row in range(20)]
     patients[1] = patients[16] = patients[18] = "x"
     data = write(tmp_path / "data", patients=patients)
-    with pytest.raises(LfbtError, match="a patient stands in two splits"):
+    with pytest.raises(LfbtError, match="a patient is in two splits"):
         open_dataset(data)
     report = checked(data)
     assert found(report) == {"patient in two splits": 1}

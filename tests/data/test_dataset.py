@@ -155,26 +155,26 @@ def _rewrite_records(folder, text):
 
 
 PACKED_FAULTS = {
-    "cut": (_cut_signals, "is no whole packed data set .*prepare it again"),
-    "objects": (_objects, "is no whole packed data set"),
-    "empty": (lambda d: (d / "signals.npy").write_bytes(b""), "is no whole packed data set"),
-    "text": (lambda d: (d / "signals.npy").write_text("not numpy"), "is no whole packed data set"),
+    "cut": (_cut_signals, "is not a complete packed data set .*prepare it again"),
+    "objects": (_objects, "is not a complete packed data set"),
+    "empty": (lambda d: (d / "signals.npy").write_bytes(b""), "is not a complete packed data set"),
+    "text": (lambda d: (d / "signals.npy").write_text("not numpy"), "is not a complete packed data set"),
     "more": (
         lambda d: np.save(d / "signals.npy", noise(5, 3, 64)),
         r"shape \[5, 3, 64\] but records.csv has 4 records",
     ),
     "leads": (lambda d: np.save(d / "signals.npy", noise(4, 2, 64)), "dataset.json 3 leads"),
     "axes": (lambda d: np.save(d / "signals.npy", noise(4, 64)), r"shape \[4, 64\]"),
-    "no table": (lambda d: (d / "records.csv").unlink(), "is no whole packed data set"),
-    "empty table": (lambda d: _rewrite_records(d, ""), "is no whole packed data set"),
-    "no column": (lambda d: _rewrite_records(d, "id,patient,labels\n"), "is no whole packed data set .*split"),
+    "no table": (lambda d: (d / "records.csv").unlink(), "is not a complete packed data set"),
+    "empty table": (lambda d: _rewrite_records(d, ""), "is not a complete packed data set"),
+    "no column": (lambda d: _rewrite_records(d, "id,patient,labels\n"), "is not a complete packed data set .*split"),
     "no JSON": (lambda d: (d / "dataset.json").write_text("{"), "is not JSON"),
     "a list": (lambda d: (d / "dataset.json").write_text("[]"), "not a JSON object"),
-    "no leads": (lambda d: write_packed(d, leads=None), "is no whole packed data set .*leads"),
-    "no rate": (lambda d: write_packed(d, sampling_rate="fast"), "is no whole packed data set .*fast"),
-    "no names": (lambda d: write_packed(d, leads=5), "is no whole packed data set"),
+    "no leads": (lambda d: write_packed(d, leads=None), r"dataset\.json: has no leads; prepare it again"),
+    "no rate": (lambda d: write_packed(d, sampling_rate="fast"), r"dataset\.json: field sampling_rate: .*`str`"),
+    "no names": (lambda d: write_packed(d, leads=5), r"dataset\.json: field leads: .*`int`; prepare it again"),
     "no split": (lambda d: write_packed(d, rows=[*ROWS[:3], ("r3", "p2", "", "dev")]), "not one of train, val, test"),
-    "shared": (lambda d: write_packed(d, rows=[*ROWS[:3], ("r3", "p1", "", "test")]), "a patient stands in two splits"),
+    "shared": (lambda d: write_packed(d, rows=[*ROWS[:3], ("r3", "p1", "", "test")]), "a patient is in two splits"),
 }
 
 
@@ -273,10 +273,10 @@ def _save(path, array, **options):
 
 
 NPY_FAULTS = {
-    "text": (lambda path: path.write_text("text"), "is no .npy array of numbers"),
-    "empty": (lambda path: path.write_bytes(b""), "is no .npy array of numbers"),
-    "cut": (lambda path: path.write_bytes(path.read_bytes()[:-5]), "is no .npy array of numbers"),
-    "objects": (lambda path: _save(path, np.array([{}]), allow_pickle=True), "is no .npy array of numbers"),
+    "text": (lambda path: path.write_text("text"), "is not a .npy array of numbers"),
+    "empty": (lambda path: path.write_bytes(b""), "is not a .npy array of numbers"),
+    "cut": (lambda path: path.write_bytes(path.read_bytes()[:-5]), "is not a .npy array of numbers"),
+    "objects": (lambda path: _save(path, np.array([{}]), allow_pickle=True), "is not a .npy array of numbers"),
     "letters": (lambda path: _save(path, np.array([["a"]])), "holds <U1 of shape"),
     "booleans": (lambda path: _save(path, np.zeros((8, 64), dtype=bool)), "holds bool"),
     "one axis": (lambda path: _save(path, noise(64)), r"shape \[64\]; numbers \[leads, samples\] are needed"),
@@ -415,7 +415,7 @@ def save_zip(folder):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (save_zip, "no whole packed data set"),
+        (save_zip, "not a complete packed data set"),
         (lambda folder: np.save(folder / "signals.npy", np.full((4, 2, 64), "x")), "holds <U1, not float32"),
         (
             lambda folder: np.save(folder / "signals.npy", np.zeros((4, 2, 64), complex)),
@@ -432,7 +432,7 @@ def test_signals_of_another_kind_are_refused(tmp_path, damage, message):
 
 def test_a_label_that_is_no_class_is_refused(tmp_path):
     write_packed(tmp_path, classes=["NORM", "MI"])
-    with pytest.raises(LfbtError, match=r"label CD of records\.csv is no class of dataset\.json"):
+    with pytest.raises(LfbtError, match=r"label CD of records\.csv is not a class of dataset\.json"):
         open_dataset(tmp_path)
 
 
@@ -440,7 +440,7 @@ def test_a_label_that_is_no_class_is_refused(tmp_path):
 def test_a_manifest_of_npy_files_that_makes_no_sense_is_refused(tmp_path, manifest):
     write_npy(tmp_path, "samples/sample_0")
     (tmp_path / "dataset.json").write_text(json.dumps(manifest))
-    with pytest.raises(LfbtError, match="does not describe a data set"):
+    with pytest.raises(LfbtError, match=rf"dataset\.json: field {min(manifest)}: Expected .*; prepare it again"):
         open_dataset(tmp_path)
 
 

@@ -348,7 +348,9 @@ def test_pieces_of_a_recording_stay_together(tmp_path):
 
 
 def test_splits_that_cannot_be_are_refused(tmp_path):
-    with pytest.raises(LfbtError, match=r"patient p is in split train and, with record b, in test; .*mend the split"):
+    with pytest.raises(
+        LfbtError, match=r"patient p is in split train and, with record b, in test; .*correct the split"
+    ):
         make(tmp_path / "to", entry("a", patient="p", split="train"), entry("b", patient="p", split="test"))
     with pytest.raises(LfbtError, match="record b has no split while others have one"):
         make(tmp_path / "to", entry("a", split="train"), entry("b"))
@@ -446,7 +448,7 @@ def test_the_number_of_workers_changes_nothing(tmp_path):
 def test_a_fault_in_a_worker_ends_it_all(tmp_path):
     write_folder(tmp_path / "from")
     (tmp_path / "from" / "r4.dat").write_bytes(b"cut")
-    with pytest.raises(UnreadableError, match=r"^file .*r4\.hea: cannot be read .*; mend or remove it, or drop such"):
+    with pytest.raises(UnreadableError, match=r"^file .*r4\.hea: cannot be read .*; repair or remove it, or drop such"):
         prepare(Folder(), "folder", tmp_path / "from", tmp_path / "to", settings(workers=2))
     assert [path.name for path in tmp_path.iterdir()] == ["from"]
 
@@ -456,7 +458,7 @@ def test_a_fault_in_a_worker_ends_it_all(tmp_path):
 
 def test_an_unreadable_file_stops_it_all_or_is_dropped(tmp_path):
     entries = (entry("a"), entry("b", UnreadableError("file b.hea: no good")), entry("c", ecg(2)))
-    with pytest.raises(UnreadableError, match=r"^file b\.hea: no good; mend or remove it, or .* --skip-unreadable$"):
+    with pytest.raises(UnreadableError, match=r"^file b\.hea: no good; repair or remove it, or .* --skip-unreadable$"):
         make(tmp_path / "to", *entries)
     assert list(tmp_path.iterdir()) == []
     report = make(tmp_path / "to", *entries, skip_unreadable=True)
