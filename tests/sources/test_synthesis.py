@@ -13,12 +13,12 @@ from lfbt.sources.synthesis import (
     _LEAD_VECTORS,
     CLASSES,
     _Wave,
-    assign_class,
-    vectorcardiogram,
     apply_disease,
-    make_record,
+    assign_class,
     assign_patient,
+    make_record,
     twelve_leads,
+    vectorcardiogram,
     write_ptbxl,
 )
 

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, SupportsIndex, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -145,11 +145,12 @@ class Dataset:
     def __len__(self) -> int:
         return self.signals.shape[0]
 
-    def __getitem__(self, row: int) -> Record:
-        row = range(len(self))[row]
-        (signal,) = self.batch(np.array([row]), "none")
-        targets = np.array([name in self.labels[row] for name in self.classes], dtype=np.float32)
-        return Record(signal, targets, self.ids[row], self.patients[row], str(self.split[row]))
+    def __getitem__(self, row: SupportsIndex) -> Record:
+        # Counts from the end for a negative row, and raises IndexError beyond the last.
+        index = range(len(self))[row]
+        (signal,) = self.batch(np.array([index]), "none")
+        targets = np.array([name in self.labels[index] for name in self.classes], dtype=np.float32)
+        return Record(signal, targets, self.ids[index], self.patients[index], str(self.split[index]))
 
     def select_leads(self, leads: Sequence[str]) -> Dataset:
         """Return the same records with the leads named, in that order. Raises LfbtError for an absent lead."""
