@@ -139,9 +139,9 @@ PACKED_FAULTS = {
 
 @pytest.mark.parametrize("fault", PACKED_FAULTS)
 def test_open_dataset_refuses_incomplete_packed_data_sets_by_name(tmp_path, fault):
-    spoil, message = PACKED_FAULTS[fault]
+    corrupt, message = PACKED_FAULTS[fault]
     write_packed(tmp_path)
-    spoil(tmp_path)
+    corrupt(tmp_path)
     with pytest.raises(LfbtError, match=f"^{tmp_path}.*{message}"):
         open_dataset(tmp_path)
 

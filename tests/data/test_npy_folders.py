@@ -94,9 +94,9 @@ NPY_FAULTS = {
 
 @pytest.mark.parametrize("fault", NPY_FAULTS)
 def test_read_common_shape_names_files_that_do_not_fit(tmp_path, fault):
-    spoil, message = NPY_FAULTS[fault]
+    corrupt, message = NPY_FAULTS[fault]
     write_npy(tmp_path, "samples/0", "samples/1")
-    spoil(tmp_path / "samples" / "1.npy")
+    corrupt(tmp_path / "samples" / "1.npy")
     with pytest.raises(LfbtError, match=f"^{tmp_path}/samples/1.npy: .*{message}"):
         open_dataset(tmp_path)
 

@@ -47,7 +47,7 @@ def _cut(folder, size):
 
 @pytest.mark.parametrize("record", ["a", "a.dat"])
 @pytest.mark.parametrize(
-    ("spoil", "message"),
+    ("corrupt", "message"),
     [
         (lambda d: _cut(d, 0), "cannot be read .*download it"),
         (lambda d: _cut(d, 0.5), "cannot be read .*again"),
@@ -59,9 +59,9 @@ def _cut(folder, size):
         (lambda d: (d / "a.hea").unlink(), r"a\.hea is absent"),
     ],
 )
-def test_read_wfdb_names_the_corrupt_file(tmp_path, spoil, message, record):
+def test_read_wfdb_names_the_corrupt_file(tmp_path, corrupt, message, record):
     write_wfdb(tmp_path, "a", record=record)
-    spoil(tmp_path)
+    corrupt(tmp_path)
     with pytest.raises(UnreadableError, match=rf"^file {tmp_path}/a\.hea: .*{message}") as caught:
         read_wfdb(tmp_path / "a.hea")
     assert "\n" not in str(caught.value)
