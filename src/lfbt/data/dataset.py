@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from lfbt.data.layouts import LAYOUTS, MANIFEST, RECORDS, SIGNALS
 from lfbt.data.manifest import DatasetManifest
-from lfbt.data.npy_folders import NpyFiles, list_labelled_files, read_common_shape
+from lfbt.data.npy_folders import NpyFiles, assume_leads, list_labelled_files, read_common_shape
+from lfbt.data.packed import read_packed
 from lfbt.data.splits import split_by_patient
 from lfbt.errors import LfbtError
-from lfbt.recording import PAPER_LEADS, STANDARD_LEADS, missing_leads
+from lfbt.recording import missing_leads
 from lfbt.signal import Normalisation, Signal, normalise
-from lfbt.sources.listing import SPLITS
 
 T = TypeVar("T")
 
@@ -385,51 +385,24 @@ def _stated(value: T | None, name: str, folder: Path) -> T:
 
 
 def _open_packed(folder: Path, manifest: DatasetManifest) -> Dataset:
-    import pandas as pd
-
     leads = _stated(manifest.leads, "leads", folder)
     classes = _stated(manifest.classes, "classes", folder)
-    try:
-        signals = np.lib.format.open_memmap(folder / SIGNALS, mode="r")
-        table = pd.read_csv(folder / RECORDS, dtype=str, keep_default_na=False)
-        records = {name: table[name].tolist() for name in ("id", "patient", "labels", "split")}
-    except (KeyError, ValueError, TypeError, OSError, EOFError) as error:
-        raise LfbtError(f"{folder}: is not a complete packed data set ({error}); prepare it again") from error
-    labels_of = {text: tuple(filter(None, text.split(";"))) for text in set(records["labels"])}
-    if signals.dtype != np.float32:
-        raise LfbtError(f"{folder}: {SIGNALS} holds {signals.dtype}, not float32; prepare it again")
-    if signals.ndim != 3 or signals.shape[:2] != (len(records["id"]), len(leads)):
-        raise LfbtError(
-            f"{folder}: {SIGNALS} has shape {list(signals.shape)} but {RECORDS} has {len(records['id'])} records and "
-            f"{MANIFEST} {len(leads)} leads; prepare it again"
-        )
-    unknown = set().union(*labels_of.values()) - set(classes)
-    if unknown:
-        raise LfbtError(f"{folder}: label {min(unknown)} of {RECORDS} is not a class of {MANIFEST}; prepare it again")
-    if not set(records["split"]) <= set(SPLITS):
-        raise LfbtError(f"{folder}: {RECORDS} has a split that is not one of {', '.join(SPLITS)}; prepare it again")
+    files = read_packed(folder, leads, classes)
     return Dataset(
         folder=folder,
         leads=leads,
         sampling_rate=_stated(manifest.sampling_rate, "sampling_rate", folder),
         classes=classes,
-        ids=tuple(records["id"]),
-        patients=tuple(records["patient"]),
-        labels=tuple(map(labels_of.__getitem__, records["labels"])),
-        split=np.array(records["split"], dtype=str),
-        signals=signals,
+        ids=files.ids,
+        patients=files.patients,
+        labels=files.labels,
+        split=files.split,
+        signals=files.signals,
         lead_rows=tuple(range(len(leads))),
         hash=_stated(manifest.hash, "hash", folder),
         synthetic=manifest.synthetic,
         manifest=manifest,
     )
-
-
-def _assumed_leads(n_leads: int) -> tuple[str, ...]:
-    for leads in (PAPER_LEADS, STANDARD_LEADS):
-        if len(leads) == n_leads:
-            return leads
-    return tuple(f"lead{number}" for number in range(1, n_leads + 1))
 
 
 def _open_npy(folder: Path, manifest: DatasetManifest, split_seed: int) -> Dataset:
@@ -445,7 +418,7 @@ def _open_npy(folder: Path, manifest: DatasetManifest, split_seed: int) -> Datas
     for label in present:
         if ";" in label:
             raise LfbtError(f"{folder}: class folder {label!r} has a ; in its name, which separates labels; rename it")
-    leads = _assumed_leads(shape[0]) if manifest.leads is None else manifest.leads
+    leads = assume_leads(shape[0]) if manifest.leads is None else manifest.leads
     classes = manifest.classes or tuple(present)
     if len(leads) != shape[0]:
         raise LfbtError(f"{folder}: files have {shape[0]} leads but {MANIFEST} names {len(leads)}")

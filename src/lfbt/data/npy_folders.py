@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from lfbt.data.layouts import LAYOUTS
 from lfbt.errors import LfbtError
+from lfbt.recording import PAPER_LEADS, STANDARD_LEADS
 from lfbt.signal import Signal
 from lfbt.sources.listing import SPLITS
 
@@ -89,3 +90,11 @@ def read_common_shape(files: Sequence[Path]) -> tuple[int, int]:
     if shape is None:
         raise LfbtError("no .npy files were given")
     return shape[0], shape[1]
+
+
+def assume_leads(n_leads: int) -> tuple[str, ...]:
+    """Name the rows of files that do not: the paper's leads for 8, the standard leads for 12, else lead1, lead2, ..."""
+    for leads in (PAPER_LEADS, STANDARD_LEADS):
+        if len(leads) == n_leads:
+            return leads
+    return tuple(f"lead{number}" for number in range(1, n_leads + 1))
