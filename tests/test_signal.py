@@ -41,7 +41,7 @@ def limb_pairs(draw):
 
 
 @given(limb_pairs())
-def test_every_limb_lead_follows_from_any_two_in_any_order(pair):
+def test_choose_leads_derives_every_limb_lead_from_any_two_in_any_order(pair):
     i, ii, order = pair
     expected = limb_leads(i, ii) | {"V1": np.arange(6.0)}
     signal = np.array([expected[lead] for lead in order], dtype=np.float32)
@@ -52,7 +52,7 @@ def test_every_limb_lead_follows_from_any_two_in_any_order(pair):
 
 
 @given(st.permutations(STANDARD_LEADS), st.permutations(STANDARD_LEADS), st.integers(1, 12))
-def test_present_leads_are_taken_by_name_bit_for_bit(order, wanted, n):
+def test_choose_leads_takes_present_leads_by_name_bit_for_bit(order, wanted, n):
     rows = np.random.default_rng(0).normal(size=(12, 5)).astype(np.float32)
     by_name = dict(zip(STANDARD_LEADS, rows, strict=True))
     signal = np.stack([by_name[lead] for lead in order])
@@ -60,14 +60,14 @@ def test_present_leads_are_taken_by_name_bit_for_bit(order, wanted, n):
     np.testing.assert_array_equal(found, [by_name[lead] for lead in wanted[:n]])
 
 
-def test_a_derived_lead_does_not_depend_on_what_else_is_there():
+def test_choose_leads_derives_the_same_whatever_other_leads_there_are():
     rows = np.random.default_rng(1).normal(size=(2, 50)).astype(np.float32)
     alone = choose_leads(rows, ("I", "II"), ("III", "aVF"))
     more = np.concatenate([rows[::-1], np.full((1, 50), 9, dtype=np.float32)])
     np.testing.assert_array_equal(choose_leads(more, ("II", "I", "X"), ("III", "aVF")), alone)
 
 
-def test_a_present_limb_lead_is_read_and_not_derived():
+def test_choose_leads_does_not_derive_a_present_limb_lead():
     signal = f32([[1, 1], [5, 5], [100, 100]])
     np.testing.assert_array_equal(choose_leads(signal, ("I", "II", "III"), ("III",)), [[100, 100]])
 
@@ -81,13 +81,13 @@ def test_a_present_limb_lead_is_read_and_not_derived():
         (("I", "II"), ("iii",), "iii"),
     ],
 )
-def test_absent_leads_are_named_with_what_there_is(leads, wanted, absent):
+def test_choose_leads_names_absent_leads_and_those_present(leads, wanted, absent):
     with pytest.raises(LfbtError, match=f"^absent lead {absent} \\(the recording has {','.join(leads)}\\)$"):
         choose_leads(np.zeros((len(leads), 4), dtype=np.float32), leads, wanted)
 
 
-def test_a_name_for_two_rows_is_refused():
-    with pytest.raises(LfbtError, match="leads II,V1,II: one name stands for two rows"):
+def test_choose_leads_refuses_a_duplicate_name():
+    with pytest.raises(LfbtError, match="leads II,V1,II: a name is a duplicate"):
         choose_leads(np.zeros((3, 4), dtype=np.float32), ("II", "V1", "II"), ("V1",))
 
 
@@ -95,7 +95,7 @@ def test_a_name_for_two_rows_is_refused():
 
 
 @given(st.integers(1, 40), st.integers(1, 50))
-def test_pieces_are_the_signal_in_order_and_all_but_the_last_are_whole(n_raw, n):
+def test_cut_pieces_keeps_the_order_and_only_the_last_is_shorter(n_raw, n):
     signal = np.arange(2 * n, dtype=np.float32).reshape(2, n)
     pieces = cut_pieces(signal, n_raw, "all")
     np.testing.assert_array_equal(np.concatenate(pieces, axis=1), signal)
@@ -123,7 +123,7 @@ def literal_resample(x, n):
     st.integers(0, 8),
     st.integers(2, 40),
 )
-def test_resampling_is_that_of_scipy_after_zeros_at_the_end(piece, missing, n_samples):
+def test_fit_samples_equals_scipy_after_zeros_at_the_end(piece, missing, n_samples):
     n_raw = piece.shape[1] + missing
     padded = np.concatenate([piece.astype(float), np.zeros((len(piece), missing))], axis=1)
     found = fit_samples(piece, n_raw, n_samples)
@@ -133,7 +133,7 @@ def test_resampling_is_that_of_scipy_after_zeros_at_the_end(piece, missing, n_sa
 
 
 @pytest.mark.parametrize(("n_raw", "n_samples"), [(15, 40), (40, 15), (33, 41), (41, 33), (16, 15)])
-def test_resampling_is_the_trigonometric_polynomial(n_raw, n_samples):
+def test_fit_samples_evaluates_the_trigonometric_polynomial(n_raw, n_samples):
     piece = np.random.default_rng(n_raw).normal(size=(2, n_raw)).astype(np.float32)
     expected = [literal_resample(row.astype(float), n_samples) for row in piece]
     np.testing.assert_allclose(fit_samples(piece, n_raw, n_samples), expected, rtol=0, atol=1e-6)
@@ -141,14 +141,14 @@ def test_resampling_is_the_trigonometric_polynomial(n_raw, n_samples):
 
 @pytest.mark.parametrize(("rate", "n_samples"), [(500, 2048), (1000, 2048), (257, 2048), (100, 2048), (500, 1024)])
 @pytest.mark.parametrize("hertz", [1.0, 12.3, 40.0])
-def test_a_sine_keeps_its_frequency_and_amplitude(rate, n_samples, hertz):
+def test_fit_samples_keeps_frequency_and_amplitude_of_a_sine(rate, n_samples, hertz):
     times = np.arange(10 * rate) / rate
     piece = f32([1.7 * np.sin(2 * np.pi * hertz * times + 0.4)])
     expected = 1.7 * np.sin(2 * np.pi * hertz * np.arange(n_samples) * 10 / n_samples + 0.4)
     np.testing.assert_allclose(fit_samples(piece, 10 * rate, n_samples)[0], expected, atol=2e-6)
 
 
-def test_a_short_piece_stays_at_the_start_and_keeps_its_rate():
+def test_fit_samples_keeps_a_short_piece_at_the_start_with_its_rate():
     times = np.arange(2500) / 500
     bump = np.exp(-((times - 2.5) ** 2) / 0.08)
     found = fit_samples(f32([bump]), 5000, 2048)[0]
@@ -156,7 +156,7 @@ def test_a_short_piece_stays_at_the_start_and_keeps_its_rate():
     np.testing.assert_allclose(found, np.exp(-((new_times - 2.5) ** 2) / 0.08), atol=2e-6)
 
 
-def test_what_needs_no_resampling_is_unchanged():
+def test_fit_samples_does_not_change_what_needs_no_resampling():
     piece = np.random.default_rng(0).normal(size=(2, 30)).astype(np.float32)
     np.testing.assert_array_equal(fit_samples(piece, 30, 30), piece)
     np.testing.assert_array_equal(fit_samples(piece[:, :20], 30, 30)[:, 20:], np.zeros((2, 10)))
@@ -174,12 +174,12 @@ def fault(signal, rate=500.0):
 
 
 @pytest.mark.parametrize("number", range(1, 21))
-def test_a_noisy_ecg_has_no_fault(number):
+def test_quality_fault_finds_none_in_a_noisy_ecg(number):
     steps = np.round(make_record(5, number).signal / 0.005) * 0.005
     assert fault(steps.astype(np.float32)) is None
 
 
-def test_an_ecg_that_rests_at_its_baseline_has_no_fault():
+def test_quality_fault_finds_none_in_an_ecg_that_rests_at_its_baseline():
     # A monophasic lead without noise, its baseline the lowest value for most of the time.
     times = np.arange(5000) / 500
     beats = np.exp(-(((times % 0.8) - 0.4) ** 2) / 2e-4).astype(np.float32)
@@ -191,20 +191,20 @@ def test_an_ecg_that_rests_at_its_baseline_has_no_fault():
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @settings(max_examples=20)
 @given(lead=st.integers(0, 11), sample=st.integers(0, 4999))
-def test_one_value_that_is_not_finite_is_a_fault(value, lead, sample):
+def test_quality_fault_finds_one_value_that_is_not_finite(value, lead, sample):
     signal = ecg().copy()
     signal[lead, sample] = value
     assert fault(signal) == f"not finite: {STANDARD_LEADS[lead]}"
 
 
 @pytest.mark.parametrize("level", [0.0, 3.2, -1.0])
-def test_flat_leads_are_named(level):
+def test_quality_fault_names_flat_leads(level):
     signal = ecg().copy()
     signal[[2, 7]] = level
     assert fault(signal) == "flat: III,V2"
 
 
-def test_flat_is_5_microvolts_or_less():
+def test_quality_fault_is_flat_up_to_5_microvolts():
     signal = ecg().copy()
     signal[3] = np.tile(f32([0, 0.005]), 2500)
     assert fault(signal) == "flat: aVR"
@@ -220,7 +220,7 @@ def clipped(signal, lead, start, n, value):
 
 @pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize(("rate", "n"), [(500.0, 100), (250.0, 50), (1000.0, 200)])
-def test_a_plateau_at_the_extreme_is_saturation_from_a_fifth_of_a_second_on(sign, rate, n):
+def test_quality_fault_is_saturated_from_a_plateau_of_a_fifth_of_a_second(sign, rate, n):
     for start in (0, 1234, 5000 - n):
         signal = clipped(ecg(), 4, start, n, sign * 5.0)
         assert fault(signal, rate) == "saturated: aVL"
@@ -228,12 +228,12 @@ def test_a_plateau_at_the_extreme_is_saturation_from_a_fifth_of_a_second_on(sign
         assert fault(signal, rate) is None
 
 
-def test_two_plateaus_that_are_too_short_do_not_add_up():
+def test_quality_fault_does_not_add_up_two_short_plateaus():
     signal = clipped(clipped(ecg(), 1, 500, 99, 5.0), 1, 700, 99, 5.0)
     assert fault(signal) is None
 
 
-def test_a_clipped_lead_is_saturated():
+def test_quality_fault_is_saturated_for_a_clipped_lead():
     times = np.arange(5000) / 500
     wander = np.tile(f32(3 * np.sin(2 * np.pi * 0.3 * times)), (12, 1))
     assert fault(wander) is None
@@ -241,7 +241,7 @@ def test_a_clipped_lead_is_saturated():
     assert fault(np.clip(wander, -9, 2)) == "saturated: " + ",".join(STANDARD_LEADS)
 
 
-def test_the_worst_fault_is_told_first():
+def test_quality_fault_gives_the_worst_fault():
     signal = clipped(ecg(), 5, 0, 500, 9.0)
     assert fault(signal) == "saturated: aVF"
     signal[0] = 0
@@ -264,7 +264,7 @@ def literal_z(values):
     return [(value - mean) / (std + 1e-5) for value in values]
 
 
-def test_z_scores_by_hand():
+def test_normalise_equals_z_scores_by_hand():
     signal = f32([[1, 3], [5, 7]])
     root5 = np.sqrt(5)
     record = (signal - 4) / (root5 + 1e-5)
@@ -274,7 +274,7 @@ def test_z_scores_by_hand():
 
 
 @given(SIGNALS)
-def test_z_scores_are_those_of_each_record_or_lead(signals):
+def test_normalise_takes_each_record_or_lead_by_itself(signals):
     by_record = [literal_z(record.ravel().tolist()) for record in signals]
     by_lead = [[literal_z(lead.tolist()) for lead in record] for record in signals]
     for found, expected in ((normalise(signals, "record"), by_record), (normalise(signals, "lead"), by_lead)):
@@ -284,7 +284,7 @@ def test_z_scores_are_those_of_each_record_or_lead(signals):
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(1e-2, 10), st.floats(-5, 5), st.sampled_from(["record", "lead"]))
-def test_z_scores_do_not_depend_on_scale_and_offset(seed, scale, offset, how):
+def test_normalise_does_not_depend_on_scale_and_offset(seed, scale, offset, how):
     signals = np.random.default_rng(seed).normal(size=(2, 3, 200))
     one = normalise(signals.astype(np.float32), how)
     other = normalise((scale * signals + offset).astype(np.float32), how)
@@ -292,13 +292,13 @@ def test_z_scores_do_not_depend_on_scale_and_offset(seed, scale, offset, how):
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from(["record", "lead"]))
-def test_z_scoring_twice_is_z_scoring_once(seed, how):
+def test_normalise_twice_is_normalise_once(seed, how):
     once = normalise(np.random.default_rng(seed).normal(0.3, 2.0, (2, 3, 100)).astype(np.float32), how)
     np.testing.assert_allclose(normalise(once, how), once, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("how", ["record", "lead", "none"])
-def test_a_batch_is_normalised_as_its_records_are(how):
+def test_normalise_takes_a_batch_as_its_records(how):
     signals = np.random.default_rng(2).normal(size=(4, 3, 64)).astype(np.float32)
     one_by_one = np.stack([normalise(record, how) for record in signals])
     np.testing.assert_allclose(normalise(signals, how), one_by_one, rtol=0, atol=1e-6)
@@ -306,17 +306,17 @@ def test_a_batch_is_normalised_as_its_records_are(how):
 
 @pytest.mark.parametrize("how", ["record", "lead"])
 @pytest.mark.parametrize("value", [0.0, 0.35, -7.3, -1024.0])
-def test_a_constant_record_becomes_zeros(how, value):
+def test_normalise_makes_a_constant_record_zeros(how, value):
     signals = np.full((2, len(PAPER_LEADS), 2048), value, dtype=np.float32)
     np.testing.assert_array_equal(normalise(signals, how), np.zeros_like(signals))
 
 
-def test_another_normalisation_is_refused():
+def test_normalise_refuses_other_kinds():
     with pytest.raises(LfbtError, match="normalisation: 'minmax' is not one of record, lead, none"):
         normalise(np.zeros((1, 2), dtype=np.float32), "minmax")  # type: ignore[arg-type]
 
 
-def test_a_lead_at_the_rail_most_of_the_time_is_saturated():
+def test_quality_fault_is_saturated_for_a_lead_at_the_rail_most_of_the_time():
     """The rail is then the median as well; no skin has 40 mV."""
     piece = np.random.default_rng(0).normal(0, 0.3, (2, 5000)).astype(np.float32)
     piece[1, 1000:] = 40.0

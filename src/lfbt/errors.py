@@ -1,15 +1,15 @@
-"""Errors that a user can cause, each naming the thing, the value received and what to do."""
+"""Errors caused by user input."""
 
 from __future__ import annotations
 
 
 class LfbtError(ValueError):
-    """Something that the user can mend: names the thing, the value received, what is allowed and what to do."""
+    """An error caused by user input: its message names the thing, the value, what is allowed and the remedy."""
 
 
 class UnreadableError(LfbtError):
-    """One file that cannot be read as the ECG it should be."""
+    """A file that cannot be read as an ECG recording."""
 
 
 class AbsentLeadError(LfbtError):
-    """A lead that a recording does not have and that cannot be derived."""
+    """A lead that a recording does not have and that cannot be derived from others."""

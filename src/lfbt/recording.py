@@ -1,4 +1,4 @@
-"""Recording, the ECG as it was read, and the words that everything above it shares: leads and errors."""
+"""Recording, an ECG as read from a file, with the names of leads and the units of voltage that all modules share."""
 
 from __future__ import annotations
 
@@ -19,46 +19,90 @@ _UNITS_IN_MV = {"mv": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "v": 1e3, "nv":
 
 
 def lead_name(name: str) -> str:
-    """The standard spelling of a lead's name (``avr``, ``Lead aVR`` → ``aVR``); unknown names stay as they are."""
+    """Spell a lead's name in the standard way; unknown names stay as they are.
+
+    Examples
+    --------
+    >>> lead_name("avr"), lead_name("Lead II"), lead_name("MCL1")
+    ('aVR', 'II', 'MCL1')
+    """
     stripped = name.strip()
     word = stripped.lower().removeprefix("lead").removeprefix("ecg").strip(" _-")
     return _CANONICAL_LEADS.get(word, stripped)
 
 
-def parse_leads(text: str) -> tuple[str, ...]:
-    """Lead names from ``II,V1`` in the standard spelling.
+def parse_leads(leads: str | Iterable[str]) -> tuple[str, ...]:
+    """Read lead names from a comma-separated list or from a sequence.
 
-    Raises LfbtError for an empty list and for a lead named twice.
+    Parameters
+    ----------
+    leads : str or iterable of str
+        Names in any spelling.
+
+    Returns
+    -------
+    tuple of str
+        The names in their order, in the standard spelling.
+
+    Raises
+    ------
+    LfbtError
+        If there is no name, a name is given twice, or a name cannot be a lead's.
+
+    Examples
+    --------
+    >>> parse_leads("ii,v1")
+    ('II', 'V1')
+    >>> parse_leads(["AVR", "V6"])
+    ('aVR', 'V6')
     """
-    leads = tuple(lead_name(part) for part in text.split(",") if part.strip())
-    check_leads(leads)
-    return leads
+    if isinstance(leads, str):
+        leads = [part for part in leads.split(",") if part.strip()]
+    names = tuple(map(lead_name, leads))
+    check_leads(names)
+    return names
 
 
 def check_leads(leads: Sequence[str]) -> None:
-    """Raise LfbtError unless `leads` holds at least one name, each once, each fit to name a file or a tensor."""
+    """Raise LfbtError unless `leads` has at least one name, each once, each fit to name a file or a tensor."""
     if not leads:
         raise LfbtError("leads: none given; name at least one, for instance II,V1")
     for lead in leads:
         if leads.count(lead) > 1:
             raise LfbtError(f"leads: {lead} is named twice in {','.join(leads)}; name each lead once")
         if not lead or set(lead) & set("./\\,;"):
-            raise LfbtError(f"leads: {lead!r} is no lead name; a name is not empty and has none of . / \\ , ;")
+            raise LfbtError(f"leads: {lead!r} is not a lead name; a name is not empty and has none of . / \\ , ;")
 
 
 def missing_leads(wanted: Iterable[str], present: Iterable[str]) -> list[str]:
-    """The names in `wanted` that are not in `present`, in order."""
+    """List the names in `wanted` that are not in `present`, in order."""
     names = set(present)
     return [lead for lead in wanted if lead not in names]
 
 
 def is_voltage(unit: str) -> bool:
-    """Whether `unit` is one that `unit_in_mv` knows."""
+    """Whether `unit` is a voltage that `unit_in_mv` knows."""
     return unit.strip().lower() in _UNITS_IN_MV
 
 
 def unit_in_mv(unit: str) -> float:
-    """How many mV one `unit` is. Raises LfbtError for a unit that is no voltage."""
+    """Return how many mV one `unit` is.
+
+    Parameters
+    ----------
+    unit : str
+        ``mV``, ``uV``, ``µV``, ``V`` or ``nV``, in any case.
+
+    Raises
+    ------
+    LfbtError
+        If `unit` is not one of these.
+
+    Examples
+    --------
+    >>> unit_in_mv("uV")
+    0.001
+    """
     try:
         return _UNITS_IN_MV[unit.strip().lower()]
     except KeyError:
@@ -67,10 +111,31 @@ def unit_in_mv(unit: str) -> float:
 
 @dataclasses.dataclass(frozen=True)
 class Recording:
-    """One ECG as read.
+    """One ECG as read: signal, sampling rate, lead names, and what is known of it.
 
-    signal: ``[leads, samples]`` float32 in mV; sampling_rate in Hz; leads: one name a row of `signal`, in the
-    standard spelling.
+    Parameters
+    ----------
+    signal : ndarray of float32, ``[leads, samples]``
+        Voltages in mV.
+    sampling_rate : float
+        In Hz.
+    leads : tuple of str
+        The name of each row of `signal`, in the standard spelling.
+    id, patient : str
+        Names of the recording and of the patient; empty if unknown.
+    labels : tuple of str
+        Class names; empty if unknown.
+
+    Raises
+    ------
+    UnreadableError
+        If `signal` is not ``[leads, samples]``, or the sampling rate is not positive.
+
+    Examples
+    --------
+    >>> recording = Recording(np.zeros((2, 5000), dtype=np.float32), 500.0, ("II", "V1"))
+    >>> recording.signal.shape
+    (2, 5000)
     """
 
     signal: NDArray[np.float32]

@@ -1,4 +1,4 @@
-"""Pure functions on ECG signals: choose and derive leads by name, pieces, resample, quality checks, z-score."""
+"""Pure functions on ECG signals: choose and derive leads, cut, resample, check quality, normalise."""
 
 from __future__ import annotations
 
@@ -25,24 +25,48 @@ _FROM_I_AND_II = {
 
 
 def limb_leads_used(leads: Sequence[str], wanted: Sequence[str]) -> list[str]:
-    """The two limb leads among `leads` from which `choose_leads` derives others; none where it derives nothing."""
+    """List the two limb leads among `leads` from which `choose_leads` derives others; none if it derives nothing."""
     derived = [lead for lead in wanted if lead in _FROM_I_AND_II and lead not in leads]
     known = [lead for lead in _FROM_I_AND_II if lead in leads][:2]
     return known if derived and len(known) == 2 else []
 
 
 def choose_leads(signal: Signal, leads: Sequence[str], wanted: Sequence[str]) -> Signal:
-    """The rows of `signal` named `wanted`, in that order, whatever their order in the file.
+    """Choose leads by name, deriving limb leads that are missing.
 
-    signal: ``[leads, samples]`` in mV with one name a row. A missing limb lead is derived from any two other limb
-    leads (III = II − I, aVR = −(I + II)/2, aVL = I − II/2, aVF = II − I/2).
+    A missing limb lead is computed from any two others by Einthoven's and Goldberger's equations: III = II − I,
+    aVR = −(I + II)/2, aVL = I − II/2, aVF = II − I/2.
 
-    Raises AbsentLeadError, naming the leads, when one is missing and cannot be derived, LfbtError when a name stands
-    twice.
+    Parameters
+    ----------
+    signal : ndarray of float32, ``[leads, samples]``
+        Voltages in mV.
+    leads : sequence of str
+        The name of each row of `signal`.
+    wanted : sequence of str
+        The leads to return.
+
+    Returns
+    -------
+    ndarray of float32, ``[wanted, samples]``
+        The rows in the order of `wanted`.
+
+    Raises
+    ------
+    AbsentLeadError
+        If a lead is missing and cannot be derived.
+    LfbtError
+        If a name in `leads` is a duplicate.
+
+    Examples
+    --------
+    >>> signal = np.array([[0.25, 0.5], [1.0, 1.0]], dtype=np.float32)
+    >>> choose_leads(signal, ("I", "II"), ("II", "III")).tolist()
+    [[1.0, 1.0], [0.75, 0.5]]
     """
     rows = {lead: row for row, lead in enumerate(leads)}
     if len(rows) < len(leads):
-        raise LfbtError(f"leads {','.join(leads)}: one name stands for two rows")
+        raise LfbtError(f"leads {','.join(leads)}: a name is a duplicate")
     used = limb_leads_used(leads, wanted)
     absent = [lead for lead in wanted if lead not in rows and not (used and lead in _FROM_I_AND_II)]
     if absent:
@@ -61,46 +85,85 @@ def choose_leads(signal: Signal, leads: Sequence[str], wanted: Sequence[str]) ->
 
 
 def cut_pieces(signal: Signal, n_raw: int, which: Literal["all", "first"]) -> list[Signal]:
-    """`signal` cut from its start into pieces of `n_raw` samples; the last one may be shorter.
+    """Cut a signal from its start into pieces of one length.
 
-    With ``first`` only the first piece is kept.
+    Parameters
+    ----------
+    signal : ndarray of float32, ``[leads, samples]``
+        The signal of a recording.
+    n_raw : int
+        Samples of a piece, at the recording's own rate.
+    which : {"all", "first"}
+        Which pieces to keep.
+
+    Returns
+    -------
+    list of ndarray
+        Views of `signal`, ``[leads, n_raw]`` each; the last one may be shorter.
     """
     pieces = [signal[:, start : start + n_raw] for start in range(0, signal.shape[1], n_raw)]
     return pieces if which == "all" else pieces[:1]
 
 
 def fit_samples(piece: Signal, n_raw: int, n_samples: int) -> Signal:
-    """`piece` zero-padded at its end to `n_raw` samples and resampled to `n_samples` by the Fourier method.
+    """Pad a piece with zeros at its end to `n_raw` samples and resample it to `n_samples` by the Fourier method.
 
-    `n_raw` is the asked duration at the recording's own rate, so the result's rate is n_samples / duration. The same
-    numbers as ``scipy.signal.resample`` gives, whose import takes longer than hundreds of records.
+    The result is that of ``scipy.signal.resample``, whose import takes longer than resampling hundreds of records.
+
+    Parameters
+    ----------
+    piece : ndarray of float32, ``[leads, samples]``
+        At most `n_raw` samples.
+    n_raw : int
+        Samples of the wanted duration at the recording's own rate.
+    n_samples : int
+        Samples of the result, whose rate is ``n_samples / duration``.
+
+    Returns
+    -------
+    ndarray of float32, ``[leads, n_samples]``
+        The resampled piece.
     """
     if n_raw == n_samples:
         return np.pad(piece, ((0, 0), (0, n_raw - piece.shape[1]))).astype(np.float32)
-    spectrum = np.fft.rfft(piece.astype(np.float64), n_raw)  # which pads it
+    spectrum = np.fft.rfft(piece.astype(np.float64), n_raw)  # pads with zeros
     n = min(n_raw, n_samples)
     resized = np.zeros((piece.shape[0], n_samples // 2 + 1), dtype=complex)
     resized[:, : n // 2 + 1] = spectrum[:, : n // 2 + 1]
     if n % 2 == 0:
-        # The bin of half the lower rate stands for one frequency there and for two at the higher rate.
+        # The Nyquist bin of the lower rate holds one frequency there, and one of a conjugate pair at the higher rate.
         resized[:, n // 2] *= 2 if n_samples < n_raw else 0.5
     return (np.fft.irfft(resized, n_samples) * (n_samples / n_raw)).astype(np.float32)
 
 
 # A lead that moves by less than one step of a coarse recorder (5 µV) carries no ECG.
 _FLAT_MV = 0.005
-# Real QRS peaks do not stand still at a lead's extreme for this long; a clipped amplifier does.
+# A QRS complex does not stay at a lead's extreme for this long; a clipped amplifier does.
 _SATURATED_SECONDS = 0.2
-# No heart is seen at this voltage on the skin: a lead that rests there rests at the end of its range.
-_NO_HEART_MV = 10.0
+# Voltages on the skin stay below this: a lead that rests above it is at the end of the amplifier's range.
+_BEYOND_ECG_MV = 10.0
 
 
 def quality_fault(piece: Signal, leads: Sequence[str], sampling_rate: float) -> str | None:
-    """Why `piece` ``[leads, samples]`` in mV must not be used, or None.
+    """Find the reason why a piece must not be used.
 
-    ``not finite``: NaN or infinity in a lead. ``flat``: a lead that moves by at most 5 µV in all. ``saturated``: a
-    lead that stands still at its own highest or lowest value for 0.2 s or more while that value is further from its
-    median than a quarter of its range, or beyond 10 mV.
+    ``not finite``: NaN or infinity in a lead. ``flat``: a lead whose range is at most 5 µV. ``saturated``: a lead that
+    stays at its own maximum or minimum for 0.2 s or more while that value is further from its median than a quarter of
+    its range, or beyond 10 mV.
+
+    Parameters
+    ----------
+    piece : ndarray of float32, ``[leads, samples]``
+        Voltages in mV.
+    leads : sequence of str
+        The name of each row.
+    sampling_rate : float
+        In Hz.
+
+    Returns
+    -------
+    str or None
+        The fault with the names of the leads, such as ``flat: V1,V2``; None without a fault.
     """
     finite = np.isfinite(piece).all(axis=1)
     if not finite.all():
@@ -113,10 +176,10 @@ def quality_fault(piece: Signal, leads: Sequence[str], sampling_rate: float) -> 
     saturated = np.zeros(len(piece), dtype=bool)
     for extreme in (low, high):
         at_extreme = piece == extreme[:, None]
-        # Hardly any lead comes this far, and the rest takes ten times as long.
+        # Few leads get here, and what follows takes ten times as long.
         for row in np.flatnonzero(at_extreme.sum(axis=1) >= run):
             middle = np.median(piece[row])
-            far = abs(extreme[row] - middle) > (high[row] - low[row]) / 4 or abs(extreme[row]) > _NO_HEART_MV
+            far = abs(extreme[row] - middle) > (high[row] - low[row]) / 4 or abs(extreme[row]) > _BEYOND_ECG_MV
             saturated[row] |= far and _longest_run(at_extreme[row]) >= run
     if saturated.any():
         return f"saturated: {_names(leads, saturated)}"
@@ -134,19 +197,39 @@ def _longest_run(mask: NDArray[np.bool_]) -> int:
 
 
 def normalise(signals: Signal, how: Normalisation) -> Signal:
-    """The z-score ``(x − mean) / (std + 1e-5)`` of ``[..., leads, samples]``.
+    """Standardise signals by the z-score ``(x − mean) / (std + 1e-5)``.
 
-    ``record``: one mean and one standard deviation over all leads of a record (the paper); ``lead``: one of each per
-    lead; ``none``: as it is. A signal that is z-scored already comes back unchanged, to about one part in 10⁵.
+    A signal that is already z-scored is unchanged, to about one part in 10⁵.
 
-    Raises LfbtError for any other `how`.
+    Parameters
+    ----------
+    signals : ndarray of float32, ``[..., leads, samples]``
+        One record or several.
+    how : {"record", "lead", "none"}
+        ``record``: mean and standard deviation over all leads of a record, as in the paper; ``lead``: of each lead by
+        itself; ``none``: `signals` as they are.
+
+    Returns
+    -------
+    ndarray of float32, ``[..., leads, samples]``
+        The normalised signals.
+
+    Raises
+    ------
+    LfbtError
+        If `how` is not one of these.
+
+    Examples
+    --------
+    >>> normalise(np.array([[1.0, 3.0], [2.0, 2.0]], dtype=np.float32), "lead").round(2).tolist()
+    [[-1.0, 1.0], [0.0, 0.0]]
     """
     if how not in get_args(Normalisation):
         raise LfbtError(f"normalisation: {how!r} is not one of {', '.join(get_args(Normalisation))}")
     if how == "none":
         return signals
     axes = (-2, -1) if how == "record" else (-1,)
-    # In float32 the mean of a constant is not quite that constant.
+    # The mean of a constant in float32 is not exactly that constant.
     centred = signals - signals.mean(axis=axes, keepdims=True, dtype=np.float64).astype(np.float32)
     std = np.sqrt(np.mean(np.square(centred), axis=axes, keepdims=True))
     scored: Signal = np.divide(centred, std + np.float32(1e-5), out=centred).astype(np.float32, copy=False)

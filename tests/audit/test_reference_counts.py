@@ -21,7 +21,7 @@ def release(monkeypatch):
 def compare(folder, labels, split):
     about = {"source": {"name": "ptbxl", "options": {"labels": "superclass"}}, "settings": {"keep_multi_label": False}}
     dataset = open_dataset(write(folder, generate_ecg()[: len(labels)], split, labels=labels, **about))
-    return compare_counts(dataset, about)
+    return compare_counts(dataset)
 
 
 def test_compare_counts_recognises_a_release(tmp_path, release):
@@ -44,9 +44,11 @@ def test_compare_counts_reports_counts_above_every_release(tmp_path, release):
 
 def test_compare_counts_counts_pieces_of_a_recording_once(tmp_path):
     about = {"source": {"name": "chapman", "options": {"labels": "merged"}}, "settings": {}}
-    dataset = open_dataset(write(tmp_path / "data", generate_ecg()[:3], ["train"] * 3, labels=["SB", "SB", "SR"]))
+    dataset = open_dataset(
+        write(tmp_path / "data", generate_ecg()[:3], ["train"] * 3, labels=["SB", "SB", "SR"], **about)
+    )
     of_two = dataclasses.replace(dataset, ids=("x-0", "x-1", "y"))
-    assert "SB 1 of 3889, SR 1 of 2225" in str(compare_counts(of_two, about))
+    assert "SB 1 of 3889, SR 1 of 2225" in str(compare_counts(of_two))
 
 
 def test_reference_counts_add_up():

@@ -129,7 +129,7 @@ def on_record(monkeypatch, number, do):
 # --- the same data set ---
 
 
-def test_the_command_makes_the_same_data_set(place, dask, tmp_path):
+def test_cluster_prepares_the_same_data_set(place, dask, tmp_path):
     """FROM is relative to a folder that is not the workers'."""
     words = ("prepare", "ptbxl", "from", tmp_path / "to", "--n-samples", 128, "--dask-scheduler", dask)
     ended = subprocess.run(
@@ -145,7 +145,7 @@ def test_the_command_makes_the_same_data_set(place, dask, tmp_path):
     assert ended.stdout.startswith(f"{tmp_path}/to: {shape[0]} records of ")
 
 
-def test_a_worker_killed_midway_changes_nothing(place, tmp_path, monkeypatch):
+def test_cluster_repeats_the_work_of_a_killed_worker(place, tmp_path, monkeypatch):
     with cluster(tmp_path, workers=2) as (address, _, workers), asked(address) as client:
         done = {}
 
@@ -168,7 +168,7 @@ def test_a_worker_killed_midway_changes_nothing(place, tmp_path, monkeypatch):
 # --- what goes wrong ---
 
 
-def test_an_unreadable_file_is_told_as_without_dask(place, dask, tmp_path):
+def test_cluster_reports_an_unreadable_file_as_without_dask(place, dask, tmp_path):
     shutil.copytree(place / "from", tmp_path / "from")
     (tmp_path / "from" / "records500" / "00000" / "00150_hr.dat").write_bytes(b"cut")
     messages = []
@@ -185,7 +185,7 @@ def test_an_unreadable_file_is_told_as_without_dask(place, dask, tmp_path):
     assert tree(tmp_path / "dask") == tree(tmp_path / "local")
 
 
-def test_a_file_that_a_worker_does_not_see_is_not_skipped(dask, tmp_path):
+def test_cluster_does_not_skip_a_file_that_a_worker_does_not_see(dask, tmp_path):
     source = Given((Entry("a", "a", tmp_path / "from" / "a.hea", _gone),))
     settings = dataclasses.replace(SETTINGS, dask_scheduler=dask, skip_unreadable=True)
     with pytest.raises(LfbtError, match=r"its worker on .* does not see .*/from/a\.hea; .* under the same path$"):
@@ -193,7 +193,7 @@ def test_a_file_that_a_worker_does_not_see_is_not_skipped(dask, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_interrupt_leaves_the_cluster_nothing_to_do(place, dask, tmp_path, monkeypatch):
+def test_cluster_has_nothing_to_do_after_an_interrupt(place, dask, tmp_path, monkeypatch):
     def interrupted():
         raise KeyboardInterrupt
 
@@ -210,7 +210,7 @@ def test_an_interrupt_leaves_the_cluster_nothing_to_do(place, dask, tmp_path, mo
     assert left == 0
 
 
-def test_recordings_that_kill_workers_are_named_and_so_is_a_cluster_without_workers(place, tmp_path, monkeypatch):
+def test_cluster_names_recordings_that_kill_workers_and_a_scheduler_without_workers(place, tmp_path, monkeypatch):
     (tmp_path / "a").write_text("a")
     source = Given((Entry("r7", "p", tmp_path / "a", _gone),))
     monkeypatch.setattr(cluster_module, "_WORKER_S", 0.5)
@@ -224,7 +224,7 @@ def test_recordings_that_kill_workers_are_named_and_so_is_a_cluster_without_work
 
 
 @pytest.mark.parametrize(("dies", "told"), [("workers", "has no workers"), ("scheduler", "connection to .* was lost")])
-def test_a_lost_cluster_is_one_line(place, tmp_path, monkeypatch, capfd, dies, told):
+def test_cluster_that_is_lost_is_one_line(place, tmp_path, monkeypatch, capfd, dies, told):
     monkeypatch.setattr(cluster_module, "_ANSWER_S", 1.0)
     monkeypatch.setattr(cluster_module, "_WORKER_S", 0.5)
     with cluster(tmp_path, workers=1) as (address, scheduler, workers):
@@ -235,7 +235,7 @@ def test_a_lost_cluster_is_one_line(place, tmp_path, monkeypatch, capfd, dies, t
     assert capfd.readouterr().err == ""
 
 
-def test_an_address_without_a_scheduler_is_refused_before_anything_is_read(tmp_path, monkeypatch):
+def test_connected_refuses_an_address_without_a_scheduler_before_reading(tmp_path, monkeypatch):
     class Unread:
         def listing(self, folder):
             pytest.fail("the source was read")
@@ -255,20 +255,20 @@ def test_an_address_without_a_scheduler_is_refused_before_anything_is_read(tmp_p
     assert list(tmp_path.iterdir()) == []
 
 
-def test_workers_with_another_version_are_refused(place, dask, tmp_path, monkeypatch):
+def test_connected_refuses_workers_with_another_version(place, dask, tmp_path, monkeypatch):
     monkeypatch.setattr("lfbt.__version__", "0.0.1")
     with pytest.raises(LfbtError, match=r"the worker tcp:.* at 127.* does not have lfbt 0\.0\.1 \(\d.*\); install"):
         make(place, tmp_path / "to", dask)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_without_dask_the_extra_is_named(place, tmp_path, monkeypatch):
+def test_connected_names_the_extra_to_install(place, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(LfbtError, match=r"no package to reach it .*; pip install 'lfbt\[dask\]'"):
         make(place, tmp_path / "to", "127.0.0.1:1")
 
 
-def test_dask_is_imported_only_when_asked_for():
+def test_preparation_imports_dask_only_when_needed():
     code = "import sys, lfbt.data.preparation; print(sorted({'distributed', 'dask', 'torch'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
@@ -276,7 +276,7 @@ def test_dask_is_imported_only_when_asked_for():
 # --- processes of this machine ---
 
 
-def test_a_local_worker_that_is_killed_is_one_line(place, tmp_path, monkeypatch):
+def test_local_worker_that_is_killed_is_one_line(place, tmp_path, monkeypatch):
     on_record(monkeypatch, 20, lambda: multiprocessing.active_children()[0].kill())
     with pytest.raises(LfbtError, match=r"^workers: one of 2 processes ended early, .*; take fewer --workers$"):
         make(place, tmp_path / "to", None, workers=2)

@@ -23,7 +23,7 @@ def dataset():
 
 
 @given(st.sets(st.integers(0, 500), min_size=1, max_size=60), st.integers(1, 70), st.integers(0, 5), st.integers(0, 5))
-def test_every_record_stands_once_in_batches_of_one_size(chosen, batch_size, seed, epoch):
+def test_epoch_batches_hold_every_record_once_in_batches_of_one_size(chosen, batch_size, seed, epoch):
     rows = np.array(sorted(chosen), dtype=np.int64)
     batches = epoch_batches(rows, batch_size, seed, epoch)
     assert sorted(np.concatenate(batches)) == sorted(chosen)
@@ -33,7 +33,7 @@ def test_every_record_stands_once_in_batches_of_one_size(chosen, batch_size, see
     assert len(batches) == int(np.ceil(len(rows) / batch_size))
 
 
-def test_the_order_follows_from_seed_and_epoch():
+def test_epoch_batches_follow_from_seed_and_epoch():
     rows = np.arange(40)
 
     def order(seed, epoch):
@@ -48,14 +48,14 @@ def test_the_order_follows_from_seed_and_epoch():
     assert np.concatenate(epoch_batches(rows, 11, 1, 2)).tolist() == order(1, 2)
 
 
-def test_in_order():
+def test_sequential_batches_keep_the_order():
     assert [batch.tolist() for batch in sequential_batches(np.array([5, 3, 8, 1, 2]), 2)] == [[5, 3], [8, 1], [2]]
     assert [len(batch) for batch in sequential_batches(np.arange(300))] == [100, 100, 100]
     assert sequential_batches(np.arange(0)) == []
 
 
 @pytest.mark.parametrize("workers", [0, 1, 3, 20])
-def test_reading_ahead_keeps_the_order(dataset, workers):
+def test_prefetch_batches_keeps_the_order(dataset, workers):
     batches = list(prefetch_batches(dataset, ROWS, "lead", CPU, workers))
     for batch, rows in zip(batches, ROWS, strict=True):
         assert batch.dtype == torch.float32
@@ -87,7 +87,7 @@ def counting(dataset, bad=()):
 
 
 @pytest.mark.parametrize("workers", [0, 1, 3])
-def test_no_more_is_read_ahead_than_there_are_workers(dataset, workers):
+def test_prefetch_batches_reads_no_more_ahead_than_there_are_workers(dataset, workers):
     spied, signals = counting(dataset)
     batches = prefetch_batches(spied, ROWS, "record", CPU, workers)
     for used in range(1, len(ROWS) + 1):
@@ -98,7 +98,7 @@ def test_no_more_is_read_ahead_than_there_are_workers(dataset, workers):
 
 
 @pytest.mark.parametrize("workers", [0, 1, 3])
-def test_an_error_comes_with_its_batch(dataset, workers):
+def test_prefetch_batches_raises_an_error_with_its_batch(dataset, workers):
     spied, _ = counting(dataset, bad=[5])
     batches = prefetch_batches(spied, ROWS, "record", CPU, workers)
     for rows in ROWS[:2]:
@@ -109,7 +109,7 @@ def test_an_error_comes_with_its_batch(dataset, workers):
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_record_that_is_not_finite_is_named(workers):
+def test_prefetch_batches_names_a_record_that_is_not_finite(workers):
     signals = waves([0] * 10)
     signals[8, 1, 3] = np.inf
     spoilt = from_arrays(signals, ("II", "V1"), 6.4)
@@ -117,7 +117,7 @@ def test_a_record_that_is_not_finite_is_named(workers):
         list(prefetch_batches(spoilt, ROWS, "record", CPU, workers))
 
 
-def test_an_abandoned_reader_ends_its_threads(dataset):
+def test_prefetch_batches_ends_its_threads_when_abandoned(dataset):
     before = threading.active_count()
     batches = prefetch_batches(dataset, ROWS, "record", CPU, 3)
     next(batches)

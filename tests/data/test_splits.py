@@ -29,7 +29,7 @@ def sizes(n_patients, test, val):
 
 @settings(max_examples=200)
 @given(RECORDS, st.sampled_from([0.0, 0.1, 0.2, 0.5]), st.sampled_from([0.0, 0.1, 0.3]), st.integers(0, 3))
-def test_patients_are_never_shared_and_splits_have_their_sizes(records, test, val, seed):
+def test_split_by_patient_never_shares_patients_and_has_its_sizes(records, test, val, seed):
     patients = {patient for patient, _ in records}
     wanted = sizes(len(patients), test, val)
     try:
@@ -49,12 +49,12 @@ def test_patients_are_never_shared_and_splits_have_their_sizes(records, test, va
 
 
 @given(RECORDS.filter(lambda records: len({patient for patient, _ in records}) > 3), st.randoms(use_true_random=False))
-def test_the_order_of_records_does_not_matter(records, random):
+def test_split_by_patient_does_not_depend_on_the_order_of_records(records, random):
     shuffled = random.sample(records, len(records))
     assert dict(zip(records, split(records), strict=True)) == dict(zip(shuffled, split(shuffled), strict=True))
 
 
-def test_the_papers_sizes_of_chapman():
+def test_split_by_patient_gives_the_papers_sizes_of_chapman():
     # 10,646 records less 18 with faults; each record a patient; the mix of the four merged rhythms.
     mix = ["SB"] * 3889 + ["GSVT"] * 2307 + ["AFIB"] * 2225 + ["SR"] * 2207
     found = split(list(enumerate(mix)))
@@ -65,7 +65,7 @@ def test_the_papers_sizes_of_chapman():
             assert abs(table[name, label] - part * n / 10628) < 2
 
 
-def test_strata_are_kept_by_the_patients_most_frequent_label():
+def test_split_by_patient_stratifies_by_the_most_frequent_label():
     # 40 patients are "a" at heart, with one record of "b" among three; 20 are "b".
     records = [(p, label) for p in range(40) for label in "aba"] + [(p, "b") for p in range(40, 60)]
     split_of = {patient: name for (patient, _), name in zip(records, split(records, 0.2, 0.25), strict=True)}
@@ -79,14 +79,14 @@ def test_strata_are_kept_by_the_patients_most_frequent_label():
     }
 
 
-def test_a_class_of_two_patients_goes_to_both_sides():
+def test_split_by_patient_puts_a_class_of_two_patients_on_both_sides():
     records = [(p, "common") for p in range(18)] + [(18, "rare"), (19, "rare")]
     for seed in range(10):
         found = split(records, 0.5, 0.0, seed)
         assert sorted(found[18:]) == ["test", "train"]
 
 
-def test_classes_of_one_patient_are_no_obstacle():
+def test_split_by_patient_takes_classes_of_one_patient():
     records = [(p, "common") for p in range(10)] + [(10 + i, f"only{i}") for i in range(10)]
     found = split(records, 0.5, 0.0)
     assert Counter(found) == {"train": 10, "test": 10}
@@ -95,32 +95,32 @@ def test_classes_of_one_patient_are_no_obstacle():
     assert Counter(split([*records[:10], (10, "only")])) == sizes(11, 0.2, 0.1)
 
 
-def test_more_classes_than_test_patients_are_no_obstacle():
+def test_split_by_patient_takes_more_classes_than_test_patients():
     records = [(p, f"class{p // 2}") for p in range(10)]
     assert Counter(split(records)) == {"train": 7, "val": 1, "test": 2}
 
 
-def test_the_seed_decides():
+def test_split_by_patient_follows_the_seed():
     records = [(p, "ab"[p % 2]) for p in range(100)]
     assert split(records, seed=4) == split(records, seed=4)
     assert split(records, seed=4) != split(records, seed=5)
 
 
-def test_a_fraction_of_zero_leaves_a_split_empty():
+def test_split_by_patient_leaves_a_split_of_fraction_zero_empty():
     records = [(p, "a") for p in range(10)]
     assert Counter(split(records, 0.0, 0.0)) == {"train": 10}
     assert Counter(split(records, 0.2, 0.0)) == {"train": 8, "test": 2}
     assert Counter(split(records, 0.0, 0.1)) == {"train": 9, "val": 1}
 
 
-def test_three_patients_are_enough_and_two_are_not():
+def test_split_by_patient_needs_three_patients():
     assert Counter(split([(1, "a"), (2, "a"), (3, "b")])) == {"train": 1, "val": 1, "test": 1}
     with pytest.raises(LfbtError, match=r"^1 patients are too few to put 0\.1 of them aside; .*split column"):
         split([(1, "a"), (2, "a"), (2, "b")])
 
 
 @pytest.mark.parametrize("fraction", [-0.1, 1, 1.5, float("nan")])
-def test_fractions_out_of_range_are_refused_by_name(fraction):
+def test_split_by_patient_refuses_fractions_out_of_range_by_name(fraction):
     with pytest.raises(LfbtError, match=f"test-fraction: {fraction} is outside"):
         split([(1, "a")], test=fraction)
     with pytest.raises(LfbtError, match=f"val-fraction: {fraction} is outside"):
@@ -128,7 +128,7 @@ def test_fractions_out_of_range_are_refused_by_name(fraction):
 
 
 @pytest.mark.parametrize("seed", [-1, 2**32])
-def test_seeds_out_of_range_are_refused(seed):
+def test_split_by_patient_refuses_seeds_out_of_range(seed):
     with pytest.raises(LfbtError, match=f"split-seed: {seed} is outside"):
         split([(p, "a") for p in range(9)], seed=seed)
 
@@ -149,7 +149,7 @@ def fraction_of(numbers, fraction, seed):
 
 
 @given(TARGETS, st.integers(0, 2**31))
-def test_fractions_are_stratified_sorted_and_nested(targets, seed):
+def test_stratified_fraction_is_stratified_sorted_and_nested(targets, seed):
     smaller: set[int] = set()
     for fraction in FRACTIONS:
         found = fraction_of(targets, fraction, seed)
@@ -161,7 +161,7 @@ def test_fractions_are_stratified_sorted_and_nested(targets, seed):
     assert smaller == set(range(len(targets)))
 
 
-def test_the_seed_of_a_fraction_decides():
+def test_stratified_fraction_follows_the_seed():
     targets = np.repeat(np.arange(3), 100)
     one, again, other = (fraction_of(targets, 0.1, seed).tolist() for seed in (1, 1, 2))
     assert one == again != other
@@ -169,7 +169,7 @@ def test_the_seed_of_a_fraction_decides():
 
 
 @pytest.mark.parametrize("fraction", [0, -1, 1.01, float("nan")])
-def test_label_fractions_out_of_range_are_refused(fraction):
+def test_stratified_fraction_refuses_fractions_out_of_range(fraction):
     with pytest.raises(LfbtError, match=f"fraction: {fraction} is outside"):
         fraction_of(np.zeros(5, dtype=np.int64), fraction, 0)
 
@@ -193,7 +193,7 @@ def literal_strata(records):
 
 @settings(max_examples=200)
 @given(MULTI, st.integers(0, 2**31))
-def test_fractions_of_several_labels_take_whole_patients_of_every_rarest_class(records, seed):
+def test_stratified_fraction_takes_all_records_of_patients_of_every_rarest_class(records, seed):
     patients = [str(patient) for patient, _ in records]
     stratum_of = literal_strata(records)
     smaller: set[int] = set()
@@ -210,7 +210,7 @@ def test_fractions_of_several_labels_take_whole_patients_of_every_rarest_class(r
 
 @settings(max_examples=200)
 @given(MULTI, st.integers(2, 5), st.integers(0, 3))
-def test_folds_are_patient_disjoint_and_stratified(records, n_folds, seed):
+def test_patient_folds_are_disjoint_and_stratified(records, n_folds, seed):
     patients = [str(patient) for patient, _ in records]
     per_stratum = Counter(literal_strata(records).values())
     if max(per_stratum.values()) < n_folds:
@@ -228,7 +228,7 @@ def test_folds_are_patient_disjoint_and_stratified(records, n_folds, seed):
     assert found.tolist() == patient_folds(patients, multi_hot(records), n_folds, seed).tolist()
 
 
-def test_folds_of_one_record_a_patient_are_scikit_learns():
+def test_patient_folds_of_one_record_a_patient_are_those_of_scikit_learn():
     from sklearn.model_selection import StratifiedKFold
 
     numbers = np.random.default_rng(0).permutation(np.repeat(np.arange(5), [40, 20, 12, 11, 10]))

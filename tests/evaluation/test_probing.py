@@ -469,9 +469,8 @@ def test_probe_allows_a_mismatch_if_asked_to(run, tmp_path):
 
 def test_probe_refuses_a_learning_rate_out_of_range(tmp_path):
     d, c = write_labelled(tmp_path / "d"), write_checkpoint(tmp_path / "c")
-    settings = ProbeSettings.create(d, tmp_path / "p", c, epochs=2, batch_size=8, device="cpu", learning_rate=(1e38,))
     with pytest.raises(LfbtError, match="learning-rate"):
-        probe(settings)
+        ProbeSettings.create(d, tmp_path / "p", c, epochs=2, batch_size=8, device="cpu", learning_rate=(1e38,))
 
 
 def test_probe_weighs_batches_of_a_random_encoders_statistics_alike(tmp_path):

@@ -46,16 +46,16 @@ def assert_as_wfdb(header):
         {"record": "# a comment first\n\nr {n} 500 3"},
     ],
 )
-def test_records_are_read_as_wfdb_reads_them(tmp_path, options):
+def test_read_wfdb16_equals_wfdb(tmp_path, options):
     assert_as_wfdb(write(tmp_path, **options))
 
 
-def test_a_date_in_words_is_no_hindrance(tmp_path):
+def test_read_wfdb16_accepts_a_date_in_words(tmp_path):
     """As in the Challenge's CPSC part; wfdb reads it too, with a warning or not by version."""
     assert read(write(tmp_path, record="r {n} 257.5 3 12-May-2020 12:33:59")).sampling_rate == 257.5
 
 
-def test_a_baseline_beyond_all_numbers_names_the_file(tmp_path):
+def test_read_wfdb_names_the_file_of_a_baseline_beyond_all_numbers(tmp_path):
     header = write(tmp_path, LINE.replace("1000", "1000(99999999999999999999)") + "II", steps=STEPS[:1])
     with pytest.raises(UnreadableError, match=r"r\.hea"):
         read_wfdb(header)
@@ -71,16 +71,16 @@ def test_a_baseline_beyond_all_numbers_names_the_file(tmp_path):
         "r.dat 16x1 0.5e3/mV 16 0 -10 0 0 ",
     ],
 )
-def test_gain_baseline_and_unit(tmp_path, start):
+def test_read_wfdb16_equals_wfdb_for_gain_baseline_and_unit(tmp_path, start):
     assert_as_wfdb(write(tmp_path, start + "II", start + "V1", start + "V6"))
 
 
-def test_samples_behind_a_matlab_header(tmp_path):
+def test_read_wfdb16_equals_wfdb_behind_a_matlab_header(tmp_path):
     lines = [f"r.mat 16+24 1000/mV 16 0 0 0 0 {lead}" for lead in ("I", "II", "III")]
     assert_as_wfdb(write(tmp_path, *lines, file="r.mat", before=b"MATLAB".ljust(24, b"\0")))
 
 
-def test_invalid_samples_are_nan(tmp_path):
+def test_read_wfdb16_gives_nan_for_invalid_samples(tmp_path):
     signal = read(write(tmp_path)).signal
     assert np.isnan(signal).sum() == 1
     np.testing.assert_array_equal(signal[0], [0.01, 0.007, np.nan])
@@ -91,7 +91,7 @@ def test_invalid_samples_are_nan(tmp_path):
     gain=st.floats(1e-3, 1e6, allow_nan=False),
     baseline=st.integers(-(2**15), 2**15),
 )
-def test_any_samples_gain_and_baseline(tmp_path_factory, steps, gain, baseline):
+def test_read_wfdb16_equals_wfdb_for_any_samples_gain_and_baseline(tmp_path_factory, steps, gain, baseline):
     folder = tmp_path_factory.mktemp("record")
     line = f"r.dat 16 {gain}({baseline})/mV 16 0 0 0 0 II"
     record = f"r {{n}} 500 {len(steps)}"
@@ -118,16 +118,16 @@ def test_any_samples_gain_and_baseline(tmp_path_factory, steps, gain, baseline):
         ((LINE.replace("r.dat", "../r.dat") + "II",), {}),
     ],
 )
-def test_what_it_cannot_read_is_left_to_wfdb(tmp_path, lines, options):
+def test_read_wfdb16_leaves_other_headers_to_wfdb(tmp_path, lines, options):
     assert read(write(tmp_path, *lines, steps=STEPS[: len(lines)], **options)) is None
 
 
 @pytest.mark.parametrize("steps", [STEPS[:, :2], np.c_[STEPS, STEPS]])
-def test_a_file_of_another_size_is_left_to_wfdb(tmp_path, steps):
+def test_read_wfdb16_leaves_a_file_of_another_size_to_wfdb(tmp_path, steps):
     assert read(write(tmp_path, steps=steps)) is None
 
 
-def test_an_absent_file_is_left_to_wfdb(tmp_path):
+def test_read_wfdb16_leaves_an_absent_file_to_wfdb(tmp_path):
     header = write(tmp_path)
     (tmp_path / "r.dat").unlink()
     assert read(header) is None
@@ -135,7 +135,7 @@ def test_an_absent_file_is_left_to_wfdb(tmp_path):
     assert read(header) is None
 
 
-def test_wfdb_reads_what_is_left_to_it(tmp_path, monkeypatch):
+def test_read_wfdb_gives_the_same_by_wfdb(tmp_path, monkeypatch):
     """The same recording either way."""
     header = write(tmp_path)
     fast = read_wfdb(header)
@@ -146,7 +146,7 @@ def test_wfdb_reads_what_is_left_to_it(tmp_path, monkeypatch):
 
 
 @pytest.mark.real
-def test_all_real_records_are_read_as_wfdb_reads_them(shared_data: Path):
+def test_read_wfdb16_equals_wfdb_for_all_real_records(shared_data: Path):
     """Every header of PTB-XL, the Challenge and the others but the few that wfdb itself refuses."""
     n_read = 0
     for header in sorted(shared_data.rglob("*.hea")):

@@ -80,8 +80,8 @@ def place(tmp_path_factory, given):
     with pytest.MonkeyPatch.context() as patch:
 
         def finetune_or_die(settings):
-            if settings.run_dir.name == "cpsc2018-gamma-0.8-fraction-0.2-seed-0":
-                (settings.run_dir.parent / f".{settings.run_dir.name}.partial-1").mkdir(parents=True)
+            if settings.trials.run_dir.name == "cpsc2018-gamma-0.8-fraction-0.2-seed-0":
+                (settings.trials.run_dir.parent / f".{settings.trials.run_dir.name}.partial-1").mkdir(parents=True)
                 raise KeyboardInterrupt
             return finetune(settings)
 

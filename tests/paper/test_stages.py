@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from lfbt.evaluation.settings import FittingSettings, TrainingSettings
 from lfbt.paper.settings import ReproduceSettings
 from lfbt.paper.stages import Part, list_stages, pretrain_settings
 from lfbt.sources.listing import Entry, Listing
@@ -62,8 +63,9 @@ def test_list_stages_has_the_papers_settings_by_default(tmp_path):
     assert learned == PretrainSettings.create(tmp_path / "data/ningbo", tmp_path / "pretrain/gamma-0.6", gamma=0.6)
     assert (learned.optimizer.epochs, learned.model.projector) == (200, "2048-2048-2048")
     probed, tuned, from_scratch = (settings_of(stage) for stage in (probing, tuning, scratch))
-    assert (probed.epochs, probed.batch_size, probed.learning_rate, probed.fraction) == (100, 128, (1e-3,), (1.0,))
-    assert probed.checkpoint == tmp_path / "pretrain/gamma-0.6"
-    assert (tuned.epochs, tuned.batch_size, tuned.learning_rate, tuned.fraction) == (100, 128, 1e-4, (0.1,))
-    assert (tuned.checkpoint, tuned.from_scratch) == (tmp_path / "pretrain/gamma-0.6", False)
-    assert (from_scratch.checkpoint, from_scratch.from_scratch) == (None, True)
+    encoder = tmp_path / "pretrain/gamma-0.6"
+    assert (probed.fitting, probed.trials.fraction) == (FittingSettings(100, 128, "adam", (1e-3,)), (1.0,))
+    assert probed.task.checkpoint == encoder
+    assert (tuned.training, tuned.trials.fraction) == (TrainingSettings(100, 128, 1e-4), (0.1,))
+    assert (tuned.task.checkpoint, tuned.from_scratch) == (encoder, False)
+    assert (from_scratch.task.checkpoint, from_scratch.from_scratch) == (None, True)

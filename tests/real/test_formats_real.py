@@ -42,7 +42,7 @@ def standard(recording):
 
 
 @pytest.mark.parametrize("name", READABLE)
-def test_each_file_has_twelve_finite_leads_that_fit_each_other(formats, name):
+def test_read_clinical_gives_twelve_finite_leads_that_fit_each_other(formats, name):
     recording = read_clinical(formats / name)
     assert (recording.signal.shape[1], recording.sampling_rate) == READABLE[name]
     assert np.isfinite(recording.signal).all()
@@ -61,7 +61,7 @@ def test_each_file_has_twelve_finite_leads_that_fit_each_other(formats, name):
 
 
 @pytest.mark.parametrize("name", ["aecg_example.xml", "aecg_fda_subject1_0.xml", "aecg_liryc.xml"])
-def test_aecg_is_digits_times_scale_plus_origin(formats, name):
+def test_read_clinical_computes_aecg_as_digits_times_scale_plus_origin(formats, name):
     root: Any = ElementTree.parse(formats / name).getroot()
     rhythm = next(series for series in root.iter(f"{HL7}series") if series.find(f"{HL7}code").get("code") == "RHYTHM")
     expected = {}
@@ -82,7 +82,7 @@ def test_aecg_is_digits_times_scale_plus_origin(formats, name):
 
 @pytest.mark.filterwarnings("ignore:Invalid value for VR UI:UserWarning")
 @pytest.mark.parametrize("name", ["dicom_anonymous.dcm", "dicom_example.dcm"])
-def test_dicom_is_what_pydicom_reads(formats, name):
+def test_read_clinical_equals_pydicom(formats, name):
     dataset = pydicom.dcmread(formats / name)
     group = dataset.WaveformSequence[0]
     channels = group.ChannelDefinitionSequence
@@ -94,7 +94,7 @@ def test_dicom_is_what_pydicom_reads(formats, name):
     np.testing.assert_allclose(recording.signal, dataset.waveform_array(0).T / 1000, rtol=1e-6)
 
 
-def test_three_formats_of_one_recording_agree(formats):
+def test_read_clinical_gives_the_same_for_three_formats_of_one_recording(formats):
     # also where the DICOM file, which gives 0 as its padding, passes through 0
     first = standard(read_clinical(formats / "scp_example.scp"))
     for name in ("dicom_example.dcm", "aecg_example.xml"):
@@ -102,12 +102,12 @@ def test_three_formats_of_one_recording_agree(formats):
 
 
 @pytest.mark.parametrize("name", ["scp_healforce_62.SCP", "scp_healforce_63.SCP"])
-def test_healforce_files_are_unreadable(formats, name):
-    with pytest.raises(UnreadableError, match=rf"{name}: by its content it is no SCP-ECG that ecgdatakit can read"):
+def test_read_clinical_refuses_healforce_files(formats, name):
+    with pytest.raises(UnreadableError, match=rf"{name}: by its content it is not SCP-ECG that ecgdatakit can read"):
         read_clinical(formats / name)
 
 
-def test_scp_leads_with_different_starts_are_refused(formats, tmp_path):
+def test_read_clinical_refuses_scp_leads_with_different_starts(formats, tmp_path):
     data = bytearray((formats / "scp_example.scp").read_bytes())
     # Its pointers begin at byte 22, 10 bytes each; in section 3, each lead is a first sample, a last one and a number.
     id, _, index = struct.unpack_from("<HII", data, 22 + 3 * 10)
@@ -121,7 +121,7 @@ def test_scp_leads_with_different_starts_are_refused(formats, tmp_path):
 
 
 @pytest.mark.parametrize("name", READABLE)
-def test_truncated_files_are_unreadable(formats, tmp_path, name):
+def test_read_clinical_refuses_truncated_files(formats, tmp_path, name):
     data = (formats / name).read_bytes()
     path = tmp_path / name
     for part in (0, 0.001, 0.05, 0.4):
@@ -130,7 +130,7 @@ def test_truncated_files_are_unreadable(formats, tmp_path, name):
             read_clinical(path)
 
 
-def test_a_header_that_names_an_absent_signal_file_is_unreadable_until_the_file_has_that_name(formats, tmp_path):
+def test_read_wfdb_refuses_a_header_until_its_signal_file_has_the_name_it_states(formats, tmp_path):
     # Which file a header means is not guessed, even where one with a similar name lies beside it.
     with pytest.raises(UnreadableError, match=rf"malformed_E00009\.hea: .*\({formats}/E00009\.mat is absent"):
         read_wfdb(formats / "malformed_E00009.hea")
@@ -142,7 +142,7 @@ def test_a_header_that_names_an_absent_signal_file_is_unreadable_until_the_file_
     np.testing.assert_allclose(recording.signal, scipy.io.loadmat(signal)["val"] / 4880, rtol=1e-6)
 
 
-def test_the_whole_folder_is_listed(formats):
+def test_folder_lists_all_files(formats):
     listing = Folder().listing(formats)
     files = {file.name for file in formats.iterdir() if file.suffix.lower() in (*CLINICAL_FORMATS, ".hea")}
     assert {entry.file.name for entry in listing.entries} == files

@@ -31,7 +31,7 @@ def padded(signal, samples=5000):
     return np.concatenate([signal, np.zeros((len(signal), samples - signal.shape[1]))], axis=1)
 
 
-def test_ptbxl(shared_data, tmp_path):
+def test_prepare_ptbxl_equals_the_raw_files(shared_data, tmp_path):
     manifest, records, dropped = prepare("ptbxl", shared_data / "ptbxl", tmp_path / "to")
     assert (manifest["records"], manifest["sampling_rate"], manifest["n_samples"]) == (415, 204.8, 2048)
     counts = manifest["counts"]
@@ -47,7 +47,7 @@ def test_ptbxl(shared_data, tmp_path):
         np.testing.assert_allclose(signals[row], expected, rtol=0, atol=5e-6)
 
 
-def test_challenge_keeps_all_but_the_flat_ones(shared_data, tmp_path):
+def test_prepare_challenge_keeps_all_but_flat_records(shared_data, tmp_path):
     folder = shared_data / "challenge"
     manifest, records, dropped = prepare("challenge", folder, tmp_path / "to")
     assert {row["id"]: row["reason"] for row in dropped} == {
@@ -70,7 +70,7 @@ def test_challenge_keeps_all_but_the_flat_ones(shared_data, tmp_path):
     assert len(open_dataset(tmp_path / "to")) == manifest["records"] == len(records)
 
 
-def test_cpsc2018_is_cut_into_pieces_that_inherit_the_label(shared_data, tmp_path):
+def test_prepare_cpsc2018_cuts_pieces_that_inherit_the_label(shared_data, tmp_path):
     manifest, records, dropped = prepare("cpsc2018", shared_data / "cpsc2018", tmp_path / "to", "--n-samples", "5000")
     assert Counter(row["reason"] for row in dropped) == {"file absent": 6867}
     with (shared_data / "cpsc2018" / "REFERENCE.csv").open(newline="") as file:
@@ -93,7 +93,7 @@ def test_cpsc2018_is_cut_into_pieces_that_inherit_the_label(shared_data, tmp_pat
     assert {len({r["split"] for r in records if r["patient"] == name}) for name in code_of} == {0, 1}
 
 
-def test_cinc2011_drops_what_is_flat_or_saturated(shared_data, tmp_path):
+def test_prepare_cinc2011_drops_what_is_flat_or_saturated(shared_data, tmp_path):
     folder = shared_data / "cinc2011"
     manifest, records, dropped = prepare("folder", folder, tmp_path / "to", "--labels", "folders", "--n-samples", "500")
     kept = Counter(row["labels"] for row in records)

@@ -15,7 +15,7 @@ from lfbt.sources.cpsc2018 import _labels_of
 pytestmark = pytest.mark.real
 
 
-def test_ptbxl_labels_and_folds(shared_data):
+def test_ptbxl_lists_labels_and_folds(shared_data):
     listing = PtbXl().listing(shared_data / "ptbxl")
     single = [entry for entry in listing.entries if len(entry.labels) == 1]
     assert (len(listing.entries), len(listing.dropped), len(single)) == (500, 0, 415)
@@ -26,7 +26,7 @@ def test_ptbxl_labels_and_folds(shared_data):
     assert len(PtbXl(labels="statements").listing(shared_data / "ptbxl").classes) == 71
 
 
-def test_ptbxl_signals(shared_data):
+def test_ptbxl_reads_signals(shared_data):
     for entry in PtbXl().listing(shared_data / "ptbxl").entries[::50]:
         steps = np.fromfile(entry.file.with_suffix(".dat"), "<i2").reshape(-1, 12).T
         recording = entry.read()
@@ -34,7 +34,7 @@ def test_ptbxl_signals(shared_data):
         np.testing.assert_array_equal(recording.signal, (steps / 1000).astype(np.float32))
 
 
-def test_challenge_records_are_all_read(shared_data):
+def test_challenge_reads_all_records(shared_data):
     listing = Challenge(labels="codes").listing(shared_data / "challenge")
     assert (len(listing.entries), listing.dropped) == (108, [])
     mended = 0
@@ -57,19 +57,19 @@ def test_challenge_records_are_all_read(shared_data):
     assert {"RBBB", "AF", "I-AVB"} == {code for code in listing.classes if not code.isdecimal()}
 
 
-def test_ningbo_picks_its_records(shared_data):
+def test_ningbo_lists_its_records(shared_data):
     listing = Ningbo().listing(shared_data / "challenge")
     names = [file.stem for file in sorted((shared_data / "challenge").glob("JS*.hea")) if file.stem >= "JS10647"]
     assert [entry.id for entry in listing.entries] == names
     assert len(names) == 32
 
 
-def test_a_malformed_header_is_unreadable(shared_data):
+def test_read_wfdb_refuses_a_malformed_header(shared_data):
     with pytest.raises(UnreadableError, match=r"malformed_E00009\.hea: .*E00009\.mat is absent"):
         read_wfdb(shared_data / "formats" / "malformed_E00009.hea")
 
 
-def test_cpsc2018_table_and_signals(shared_data):
+def test_cpsc2018_reads_table_and_signals(shared_data):
     labels = _labels_of([shared_data / "cpsc2018" / "REFERENCE.csv"])
     assert len(labels) == 6877
     assert sum(len(found) == 1 for found in labels.values()) == 6400
@@ -83,7 +83,7 @@ def test_cpsc2018_table_and_signals(shared_data):
         np.testing.assert_array_equal(entry.read().signal, data.astype(np.float32))
 
 
-def test_chapman_table_merges_to_the_published_counts(shared_data, tmp_path):
+def test_chapman_merges_to_the_published_counts(shared_data, tmp_path):
     table = shared_data / "chapman" / "Diagnostics.xlsx"
     (tmp_path / "Diagnostics.xlsx").symlink_to(table)
     first = "MUSE_20180113_171327_27000"
@@ -99,7 +99,7 @@ def test_chapman_table_merges_to_the_published_counts(shared_data, tmp_path):
     assert whole.dropped == []
 
 
-def test_any_folder_of_wfdb_records_is_listed(shared_data):
+def test_folder_lists_any_folder_of_wfdb_records(shared_data):
     listing = Folder(labels="folders").listing(shared_data / "cinc2011")
     assert Counter(entry.labels for entry in listing.entries) == {("acceptable",): 773, ("unacceptable",): 25}
     assert listing.entries[0].read().signal.shape == (12, 5000)

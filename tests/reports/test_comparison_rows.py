@@ -84,7 +84,7 @@ def test_table_rows_find_no_difference_from_a_copy(tmp_path):
     one, two = rows_of(tmp_path / "one", tmp_path / "two", metrics=METRICS, n_draws=50)
     for name in METRICS:
         figure = two.figures[name]
-        assert (figure.difference, figure.difference_interval, figure.p) == (0, [0, 0], 1)
+        assert (figure.difference, figure.difference_interval, figure.p) == (0, (0, 0), 1)
         assert (figure.mean, figure.sd) == (one.figures[name].mean, one.figures[name].sd)
         assert figure.interval == one.figures[name].interval
 

@@ -41,7 +41,7 @@ def test_table_cells_and_csv_have_every_row(tmp_path):
     table = list(csv.DictReader(io.StringIO(as_csv(rows))))
     assert [line["run"] for line in table] == ["base", "o_t&h|er", "third"]
     assert float(table[1]["auroc"]) == figure.mean
-    assert [float(table[1][f"auroc_{end}"]) for end in ("low", "high")] == figure.interval
+    assert tuple(float(table[1][f"auroc_{end}"]) for end in ("low", "high")) == figure.interval
     assert float(table[1]["auroc_p_holm"]) == figure.p_holm
     assert (table[0]["auroc_p"], table[1]["seeds"]) == ("", "0 1 2")
 

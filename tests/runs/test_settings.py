@@ -27,7 +27,7 @@ def test_save_has_settings_beside_what_they_were_applied_to(tmp_path):
     content = json.loads((tmp_path / "settings.json").read_text())
     assert content["format"] == 1
     assert (content["data_dir"], content["seeds"], content["epochs"]) == ("data", [0, 1], 5)
-    assert (content["kind"], content["encoder"], content["quality_hash"]) == ("probe", "6bfd", None)
+    assert (content["kind"], content["encoder"], content["data_hash"]) == ("probe", "6bfd", SERIES.data_hash)
     assert "settings" not in content
 
 
@@ -76,5 +76,5 @@ def test_load_refuses_a_newer_format(tmp_path):
 def test_compared_has_the_kind_and_settings_first_and_no_version():
     names = list(SERIES.compared())
     assert names[:4] == ["kind", "data_dir", "seeds", "epochs"]
-    assert {"data_hash", "encoder", "records_hash", "quality_hash"} < set(names)
+    assert set(names[4:]) == {"data_hash", "encoder"}
     assert not {"lfbt_version", "synthetic", "names_assumed", "format"} & set(names)

@@ -18,12 +18,25 @@ from lfbt.errors import LfbtError
 from lfbt.recording import STANDARD_LEADS
 from lfbt.sources import SOURCES, Challenge, Chapman, Cpsc2018, Ningbo
 from lfbt.sources.synthesis import FINDINGS, make_signal
-from lfbt.sources.synthetic_downloads import finding_of, write_chapman, write_cpsc2018, write_downloads, write_ningbo
+from lfbt.sources.synthetic_downloads import (
+    assign_finding,
+    write_chapman,
+    write_cpsc2018,
+    write_downloads,
+    write_ningbo,
+)
 
 RECORDS, SEED = 24, 3
 CPSC = ("Normal", "AF", "I-AVB", "LBBB", "RBBB", "PAC", "PVC", "STD", "STE")
-CPSC_OF = dict(zip([name for name in FINDINGS if name not in ("slow", "fast")], CPSC, strict=True))
-CHAPMAN_OF = {"slow": "SB", "normal": "SR", "fast": "GSVT", "atrial fibrillation": "AFIB"}
+CPSC_OF = dict(
+    zip([name for name in FINDINGS if name not in ("sinus bradycardia", "sinus tachycardia")], CPSC, strict=True)
+)
+CHAPMAN_OF = {
+    "sinus bradycardia": "SB",
+    "sinus rhythm": "SR",
+    "sinus tachycardia": "GSVT",
+    "atrial fibrillation": "AFIB",
+}
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +51,7 @@ def made(download, number, finding):
     return make_signal(FINDINGS[finding], np.random.default_rng([SEED, download, number]))
 
 
-def test_each_is_found_by_its_source_alone_and_marked_as_synthetic(downloads, tmp_path):
+def test_write_downloads_are_listed_by_their_source_alone_and_marked_as_synthetic(downloads, tmp_path):
     assert sorted(path.name for path in downloads.iterdir()) == ["chapman", "cpsc2018", "ningbo", "ptbxl"]
     for name in ("ningbo", "ptbxl", "cpsc2018", "chapman"):
         listing = SOURCES[name]().listing(downloads / name)
@@ -52,10 +65,10 @@ def test_each_is_found_by_its_source_alone_and_marked_as_synthetic(downloads, tm
         assert json.loads((tmp_path / name / "dataset.json").read_text())["synthetic"] is True
 
 
-def test_ningbo_is_read_by_wfdb_and_by_its_source(downloads):
+def test_write_ningbo_is_read_by_wfdb_and_by_its_source(downloads):
     entries = Ningbo(labels="codes").listing(downloads / "ningbo").entries
     assert [entry.id for entry in entries] == [f"JS{number}" for number in range(10647, 10647 + RECORDS)]
-    names = [finding_of(SEED, number, list(FINDINGS)) for number in range(1, RECORDS + 1)]
+    names = [assign_finding(SEED, number, list(FINDINGS)) for number in range(1, RECORDS + 1)]
     assert set(names) == set(FINDINGS)
     # One code a finding, and none for two.
     assert len({entry.labels for entry in entries}) == len(FINDINGS)
@@ -74,11 +87,11 @@ def test_ningbo_is_read_by_wfdb_and_by_its_source(downloads):
         np.testing.assert_allclose(recording.signal, made(3, number, names[number - 1]), atol=0.000501)
 
 
-def test_ningbo_is_of_the_challenge_too(downloads):
+def test_write_ningbo_is_listed_by_the_challenge_too(downloads):
     assert len(Challenge().listing(downloads / "ningbo").entries) == RECORDS
 
 
-def test_cpsc2018_is_read_by_scipy_and_by_its_source(downloads):
+def test_write_cpsc2018_is_read_by_scipy_and_by_its_source(downloads):
     folder = downloads / "cpsc2018"
     entries = Cpsc2018().listing(folder).entries
     with (folder / "REFERENCE.csv").open(newline="") as file:
@@ -98,19 +111,19 @@ def test_cpsc2018_is_read_by_scipy_and_by_its_source(downloads):
         np.testing.assert_allclose(recording.signal, ecg["data"], atol=1e-6)
         samples[recording.signal.shape[1]] += 1
         if number in (1, 2):
-            finding = finding_of(SEED, number, list(CPSC_OF))
+            finding = assign_finding(SEED, number, list(CPSC_OF))
             assert entry.labels == (CPSC_OF[finding],)
             expected = made(4, number, finding)[:, : 4000 if number == 2 else 5000]
             np.testing.assert_allclose(recording.signal, expected, atol=0.0001)
     assert samples == {5000: 12, 4000: 6, 8000: 6}
 
 
-def test_chapman_is_read_by_pandas_and_by_its_source(downloads):
+def test_write_chapman_is_read_by_pandas_and_by_its_source(downloads):
     folder = downloads / "chapman"
     entries = Chapman().listing(folder).entries
     table = pd.read_excel(folder / "Diagnostics.xlsx")
     assert [entry.id for entry in entries] == table["FileName"].tolist()
-    names = [finding_of(SEED, number, list(CHAPMAN_OF)) for number in range(1, RECORDS + 1)]
+    names = [assign_finding(SEED, number, list(CHAPMAN_OF)) for number in range(1, RECORDS + 1)]
     assert [entry.labels for entry in entries] == [(CHAPMAN_OF[name],) for name in names]
     for number in (1, 20):
         steps = pd.read_csv(folder / "ECGData" / f"{entries[number - 1].id}.csv")
@@ -120,15 +133,15 @@ def test_chapman_is_read_by_pandas_and_by_its_source(downloads):
         np.testing.assert_allclose(recording.signal, made(5, number, names[number - 1]), atol=0.000501)
 
 
-def test_a_finding_comes_once_in_as_many_recordings():
+def test_assign_finding_gives_each_once_in_as_many_recordings():
     names = ("a", "b", "c")
-    found = [finding_of(0, number, names) for number in range(1, 31)]
+    found = [assign_finding(0, number, names) for number in range(1, 31)]
     assert all(set(found[start : start + 3]) == set(names) for start in range(0, 30, 3))
     assert found[:3] != found[3:6] or found[:3] != found[6:9]
-    assert found != [finding_of(1, number, names) for number in range(1, 31)]
+    assert found != [assign_finding(1, number, names) for number in range(1, 31)]
 
 
-def test_a_recording_follows_from_seed_and_number_alone(tmp_path):
+def test_write_ningbo_follows_from_seed_and_number_alone(tmp_path):
     for name, records, seed in (("few", 2, 0), ("more", 3, 0), ("other", 2, 1)):
         (tmp_path / name).mkdir()
         write_ningbo(tmp_path / name, records, seed)
@@ -138,13 +151,13 @@ def test_a_recording_follows_from_seed_and_number_alone(tmp_path):
 
 @pytest.mark.parametrize("write", [write_ningbo, write_cpsc2018, write_chapman, write_downloads])
 @pytest.mark.parametrize(("records", "seed", "message"), [(0, 0, "records: 0"), (100_000, 0, "rec"), (5, -1, "seed")])
-def test_impossible_counts_and_seeds_are_refused(tmp_path, write, records, seed, message):
+def test_writers_refuse_impossible_counts_and_seeds(tmp_path, write, records, seed, message):
     with pytest.raises(LfbtError, match=message):
         write(tmp_path / "new", records, seed)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_occupied_folder_is_left_alone(tmp_path):
+def test_write_downloads_leaves_an_occupied_folder_alone(tmp_path):
     (tmp_path / "mine").write_text("mine")
     with pytest.raises(LfbtError, match="holds other results already"):
         write_downloads(tmp_path, 2, 0)
@@ -164,37 +177,38 @@ def beats_of(finding, number):
 
 @pytest.mark.parametrize(
     ("finding", "low", "high"),
-    [("slow", 40, 60), ("normal", 60, 100), ("fast", 100, 155)],
+    [("sinus bradycardia", 40, 60), ("sinus rhythm", 60, 100), ("sinus tachycardia", 100, 155)],
 )
-def test_rates_are_those_of_the_rhythm(finding, low, high):
+def test_make_signal_has_the_heart_rate_of_the_rhythm(finding, low, high):
     for number in range(8):
         rate = 60 / np.median(np.diff(beats_of(finding, number)))
         assert low < rate < high
 
 
-def test_fibrillation_is_irregular():
+def test_make_signal_of_fibrillation_is_irregular():
     def spread(finding):
         intervals = [np.diff(beats_of(finding, number)) for number in range(8)]
         return np.array([of.std() / of.mean() for of in intervals])
 
-    assert spread("atrial fibrillation").min() > 0.1 > np.median(spread("normal"))
+    assert spread("atrial fibrillation").min() > 0.1 > np.median(spread("sinus rhythm"))
 
 
-@pytest.mark.parametrize(("pq_longer", "low", "high"), [(0.0, 0.1, 0.22), (0.12, 0.22, 0.34)])
-def test_the_p_wave_can_be_absent_or_late(pq_longer, low, high):
-    finding = dataclasses.replace(FINDINGS["normal"], pq_longer=pq_longer)
+@pytest.mark.parametrize(("pq_prolongation", "low", "high"), [(0.0, 0.1, 0.22), (0.12, 0.22, 0.34)])
+def test_make_signal_can_have_an_absent_or_early_p_wave(pq_prolongation, low, high):
+    finding = dataclasses.replace(FINDINGS["sinus rhythm"], pq_prolongation=pq_prolongation)
     usual, without = (
-        make_signal(made, np.random.default_rng([9, 1])) for made in (finding, dataclasses.replace(finding, p_wave=0.0))
+        make_signal(made, np.random.default_rng([9, 1]))
+        for made in (finding, dataclasses.replace(finding, p_amplitude=0.0))
     )
     p_waves, _ = scipy.signal.find_peaks((usual - without)[1], height=0.03)
-    beats = beats_of("normal", 1)[1:]
+    beats = beats_of("sinus rhythm", 1)[1:]
     ahead = [beat - p_waves[p_waves < 500 * beat][-1] / 500 for beat in beats]
     assert low < min(ahead) <= max(ahead) < high
     assert max(ahead) - min(ahead) < 0.03
 
 
-def test_early_beats_come_early_every_fourth_time():
-    intervals = np.diff(beats_of("early atrial beats", 0))
+def test_make_signal_has_a_premature_beat_every_fourth_time():
+    intervals = np.diff(beats_of("premature atrial contractions", 0))
     short = np.flatnonzero(intervals < 0.8 * np.median(intervals))
     assert len(short) >= 2
     assert set(np.diff(short)) == {4}

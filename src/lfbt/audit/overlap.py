@@ -141,9 +141,10 @@ def find_test_patients_elsewhere(scans: Sequence[DatasetScan]) -> tuple[list[Fin
 
 def _share_patient_names(scan: DatasetScan, other: DatasetScan) -> bool:
     """Whether a patient's name means the same person in both: they were prepared from one published source."""
-    sources = [of.manifest.get("source", {}).get("name") for of in (scan, other)]
-    synthetic = scan.dataset.synthetic or other.dataset.synthetic
-    return sources[0] == sources[1] and sources[0] in SOURCES_WITH_COUNTS and not synthetic
+    one, two = scan.dataset.manifest.source, other.dataset.manifest.source
+    if one is None or two is None or scan.dataset.synthetic or other.dataset.synthetic:
+        return False
+    return one.name == two.name and one.name in SOURCES_WITH_COUNTS
 
 
 def find_uncomparable(scans: Sequence[DatasetScan]) -> Iterator[Finding]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from lfbt.data.dataset import Dataset
 from lfbt.sources.listing import SPLITS
@@ -63,25 +62,23 @@ class CountComparison:
     too_many: bool
 
 
-def compare_counts(dataset: Dataset, manifest: Mapping[str, Any]) -> CountComparison | None:
+def compare_counts(dataset: Dataset) -> CountComparison | None:
     """Compare the recordings per class and split with the published numbers.
 
     Parameters
     ----------
     dataset
-        A prepared data set; pieces of one recording count once.
-    manifest
-        The content of its ``dataset.json``, which names the source and the label rule.
+        A prepared data set, whose manifest names the source and the label rule; pieces of one recording count once.
 
     Returns
     -------
     CountComparison | None
         Beside the release with the nearest counts; None where no counts of the source are known.
     """
-    source, settings = manifest.get("source"), manifest.get("settings")
-    if not isinstance(source, dict) or not isinstance(settings, dict):
+    source, settings = dataset.manifest.source, dataset.manifest.settings
+    if source is None:
         return None
-    rule = (source.get("name", ""), source.get("options", {}).get("labels", ""), bool(settings.get("keep_multi_label")))
+    rule = (source.name, str(source.options.get("labels", "")), bool(settings.get("keep_multi_label")))
     releases = _REFERENCES.get(rule, ())
     if not releases:
         return None

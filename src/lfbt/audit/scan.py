@@ -7,7 +7,6 @@ import dataclasses
 import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +16,9 @@ from lfbt.audit.lead_quality import LIMB_LEADS, MAX_LIMB_RESIDUAL, find_flat_and
 from lfbt.audit.reference_counts import compare_counts
 from lfbt.audit.report import Finding, Severity
 from lfbt.data.dataset import Dataset, open_dataset
-from lfbt.data.layouts import MANIFEST
 from lfbt.data.npy_folders import NpyFiles
 from lfbt.signal import Signal
 from lfbt.sources.listing import SPLITS
-from lfbt.utils.json_files import read_json
 
 _MIN_LIMB_LEADS = 3
 # Records that a message lists.
@@ -32,13 +29,11 @@ _LISTED = 4
 class DatasetScan:
     """A data set and the results of one pass over its signals.
 
-    name: unique among the data sets that are checked; manifest: the content of its ``dataset.json``; digests: one per
-    record, equal for identical signals.
+    name: unique among the data sets that are checked; digests: one per record, equal for identical signals.
     """
 
     name: str
     dataset: Dataset
-    manifest: dict[str, Any]
     fingerprints: Fingerprints
     digests: list[bytes]
     findings: list[Finding]
@@ -51,8 +46,7 @@ class DatasetScan:
 def scan_dataset(name: str, folder: Path, split_seed: int) -> DatasetScan:
     """Read all signals of a data set once: fingerprints, digests, and findings about signals that are bad."""
     dataset = open_dataset(folder, split_seed, patients_apart=False)
-    manifest = read_json(folder / MANIFEST) if (folder / MANIFEST).is_file() else {}
-    in_mv = manifest.get("unit", "mV") == "mV" and not isinstance(dataset.signals, NpyFiles)
+    in_mv = dataset.manifest.unit == "mV" and not isinstance(dataset.signals, NpyFiles)
     layout = f"{dataset.leads} {dataset.sampling_rate!r} {dataset.n_samples}".encode()
     bits, digests, findings = [], [], []
     for rows, signals in iterate_signals(dataset, np.arange(len(dataset)), f"check {name}"):
@@ -70,7 +64,7 @@ def scan_dataset(name: str, folder: Path, split_seed: int) -> DatasetScan:
         findings.append(Finding("note", "limb leads not checked", (name,), (), message))
     n_frequencies = count_comparable_frequencies(dataset.n_samples, dataset.sampling_rate)
     fingerprints = Fingerprints(dataset.leads, n_frequencies, np.concatenate(bits))
-    return DatasetScan(name, dataset, manifest, fingerprints, digests, findings)
+    return DatasetScan(name, dataset, fingerprints, digests, findings)
 
 
 def _find_bad_signals(signals: Signal, dataset: Dataset, in_mv: bool) -> Iterator[tuple[Severity, str, int, str]]:
@@ -124,7 +118,7 @@ def less_held_out(dataset: Dataset, rows: Sequence[int]) -> list[int]:
 
 def check_class_counts(scan: DatasetScan) -> list[Finding]:
     """Compare class counts with the published ones, where these are known and the signals are not synthetic."""
-    comparison = None if scan.dataset.synthetic else compare_counts(scan.dataset, scan.manifest)
+    comparison = None if scan.dataset.synthetic else compare_counts(scan.dataset)
     if comparison is None:
         return []
     severity: Severity = "warning" if comparison.too_many else "note"

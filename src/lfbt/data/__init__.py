@@ -1,1 +1,1 @@
-"""Prepared data sets: made from a source, opened, split and read in batches."""
+"""Prepared data sets: written from a source, opened, split and read in batches."""

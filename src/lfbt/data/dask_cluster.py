@@ -1,4 +1,4 @@
-"""A Dask cluster that is there already: its workers do what local processes would do, results in order."""
+"""A running Dask cluster, whose workers do the work of local processes; results come in order."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
-# Seconds that a scheduler has to answer, and to have a worker.
+# Seconds to wait for an answer of the scheduler, and for a worker.
 _ANSWER_S, _WORKER_S = 10.0, 30.0
 _CHUNK = 16
 
 
 def in_chunks(items: Sequence[_Item], workers: int) -> list[Sequence[_Item]]:
-    """`items` in parts that are worth sending to one of so many workers."""
+    """Divide `items` into chunks of a size that is worth sending to one of `workers`."""
     size = max(1, min(_CHUNK, len(items) // max(1, workers)))
     return [items[start : start + size] for start in range(0, len(items), size)]
 
@@ -41,7 +41,7 @@ class Cluster:
     address: str
 
     def n_threads(self) -> int:
-        """How many threads the workers have that are there now."""
+        """Count the threads of the present workers."""
         return sum(self.client.nthreads().values())
 
     def map(
@@ -50,10 +50,28 @@ class Cluster:
         items: Sequence[_Item],
         name_of: Callable[[_Item], str],
     ) -> Iterator[_Result]:
-        """`function` of chunks of `items`, in order, with few results held at a time.
+        """Apply a function to chunks of items, with few results in memory at a time.
 
-        What a worker was doing when it died is done again by another. Raises what `function` raises, and LfbtError when
-        there is no worker any more, the same chunk kills several, or the scheduler is lost.
+        When a worker dies, another one repeats its work.
+
+        Parameters
+        ----------
+        function : callable
+            Takes a chunk; a function of a module, or a partial of one.
+        items : sequence
+            What chunks are made of.
+        name_of : callable
+            The name of an item, for messages.
+
+        Yields
+        ------
+        The result of each chunk, in order.
+
+        Raises
+        ------
+        LfbtError
+            If there is no worker any more, the same chunk kills several, or the scheduler is lost; also whatever
+            `function` raises.
         """
         import distributed
         from distributed.comm.core import CommClosedError
@@ -62,13 +80,13 @@ class Cluster:
         try:
             with ThreadPool(1) as thread:
                 for chunk in in_chunks(items, self.n_threads()):
-                    # Not pure: nothing that an earlier run left at the workers is taken for its result.
+                    # Not pure: a result that an earlier run left on the workers must not be taken for this one.
                     names = f"{name_of(chunk[0])} to {name_of(chunk[-1])}"
                     waiting.append((self.client.submit(function, chunk, pure=False), names))
                     while len(waiting) > 2 * self.n_threads():
-                        yield self._received(thread, *waiting.popleft())
+                        yield self._receive(thread, *waiting.popleft())
                 while waiting:
-                    yield self._received(thread, *waiting.popleft())
+                    yield self._receive(thread, *waiting.popleft())
         except LfbtError:
             raise
         except Exception as error:
@@ -76,10 +94,10 @@ class Cluster:
                 raise
             raise LfbtError(f"dask-scheduler: the connection to {self.address} was lost; start again") from error
 
-    def _received(self, thread: ThreadPool, future: distributed.Future[_Result], names: str) -> _Result:
+    def _receive(self, thread: ThreadPool, future: distributed.Future[_Result], names: str) -> _Result:
         import distributed
 
-        # In a thread: without workers Dask waits for ever, and its own time limit leaves a traceback on stderr.
+        # In a thread: without workers Dask waits forever, and its own time limit leaves a traceback on stderr.
         result = thread.apply_async(future.result)
         while not result.ready():
             result.wait(_WORKER_S)
@@ -89,12 +107,12 @@ class Cluster:
             return result.get()
         except distributed.KilledWorker as error:
             raise LfbtError(
-                f"dask-scheduler: several workers of {self.address} died over {names}, perhaps for want of memory; "
+                f"dask-scheduler: several workers of {self.address} died over {names}, perhaps for lack of memory; "
                 "their logs may say why"
             ) from error
 
     def wait_for_worker(self) -> None:
-        """Raise LfbtError unless there is a worker soon."""
+        """Wait until there is a worker. Raises LfbtError if there is none after 30 s."""
         try:
             self.client.wait_for_workers(1, timeout=_WORKER_S)
         except TimeoutError as error:
@@ -103,7 +121,7 @@ class Cluster:
             ) from error
 
     def check_versions(self) -> None:
-        """Raise LfbtError unless the scheduler, which reads all that it hands on, and the workers have this lfbt."""
+        """Raise LfbtError unless scheduler and workers have this version of lfbt: all of them unpickle its objects."""
         question = (pkgutil.resolve_name, "lfbt:__version__")
         answers: dict[str, Any] = self.client.run(*question, on_error="return")
         found = {f"worker {worker}": answer for worker, answer in answers.items()}
@@ -121,15 +139,28 @@ class Cluster:
 
 @contextlib.contextmanager
 def connected(address: str) -> Iterator[Cluster]:
-    """The cluster of the scheduler at `address`, which has workers; all there have this version of lfbt.
+    """Connect to a Dask cluster; when the block ends, the scheduler drops whatever is not done.
 
-    Raises LfbtError otherwise. When the block ends, the scheduler drops whatever is not done.
+    Parameters
+    ----------
+    address : str
+        Of the scheduler, ``host:port``.
+
+    Yields
+    ------
+    Cluster
+        With at least one worker, and this version of lfbt everywhere.
+
+    Raises
+    ------
+    LfbtError
+        If there is no such cluster, or Dask is not installed.
     """
     try:
         from distributed import Client
     except ImportError as error:
         raise LfbtError(f"dask-scheduler: no package to reach it ({error}); pip install 'lfbt[dask]'") from error
-    # A lost connection is told by an LfbtError, not by Dask's lines and tracebacks as well.
+    # A lost connection is reported by an LfbtError, not by Dask's messages and tracebacks as well.
     logs = [logging.getLogger(name) for name in ("distributed", "distributed.client")]
     levels = [log.level for log in logs]
     try:
@@ -146,10 +177,10 @@ def connected(address: str) -> Iterator[Cluster]:
 
 
 def _client(client: type[distributed.Client], address: str) -> distributed.Client:
-    """A client of the scheduler at `address`. Raises LfbtError when it does not answer."""
+    """Create a client of the scheduler at `address`. Raises LfbtError if it does not answer."""
     options = {"timeout": _ANSWER_S, "set_as_default": False}
     try:
-        # In a thread, for a Client waits for ever where something else listens, such as the scheduler's dashboard.
+        # In a thread: a Client waits forever where something else listens, such as the scheduler's dashboard.
         with ThreadPool(1) as thread:
             return thread.apply_async(client, (address,), options).get(2 * _ANSWER_S)
     except Exception as error:  # noqa: BLE001

@@ -1,4 +1,4 @@
-"""The prepared data set: one memory-mapped array, a table of records, a manifest; the authors' .npy folders too."""
+"""The prepared data set: a memory-mapped array with a table of records, or the authors' folders of ``.npy`` files."""
 
 from __future__ import annotations
 
@@ -6,21 +6,23 @@ import dataclasses
 import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol, SupportsIndex, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lfbt.data.layouts import LAYOUTS, MANIFEST, RECORDS, SIGNALS
-from lfbt.data.npy_folders import NpyFiles, list_labelled_files, read_common_shape
+from lfbt.data.manifest import DatasetManifest
+from lfbt.data.npy_folders import NpyFiles, assume_leads, list_labelled_files, read_common_shape
+from lfbt.data.packed import read_packed
 from lfbt.data.splits import split_by_patient
 from lfbt.errors import LfbtError
-from lfbt.recording import PAPER_LEADS, STANDARD_LEADS, missing_leads
+from lfbt.recording import missing_leads
 from lfbt.signal import Normalisation, Signal, normalise
-from lfbt.sources.listing import SPLITS
-from lfbt.utils.json_files import read_json
 
-# The paper's records last ten seconds; its .npy files do not say so.
+T = TypeVar("T")
+
+# The paper's records last ten seconds; its .npy files do not state it.
 _ASSUMED_SECONDS = 10.0
 
 
@@ -31,6 +33,26 @@ class Signals(Protocol):
     def shape(self) -> tuple[int, ...]: ...  # noqa: D102
 
     def __getitem__(self, rows: NDArray[np.int64], /) -> Any: ...
+
+
+class Record(NamedTuple):
+    """One record of a `Dataset`; PyTorch's default collate function turns several into one Record of batches.
+
+    Parameters
+    ----------
+    signal : ndarray of float32, ``[leads, samples]``
+        As stored, without normalisation: in mV, or z-scores in the authors' folders.
+    targets : ndarray of float32, ``[classes]``
+        1 for each class that the record has, in the order of ``Dataset.classes``, and 0 for the others.
+    id, patient, split : str
+        Names of the record and of its patient; train, val or test.
+    """
+
+    signal: Signal
+    targets: Signal
+    id: str
+    patient: str
+    split: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,12 +75,51 @@ class _Joined:
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """Records ready for an encoder, and what is known of them.
+    """A prepared data set, read on demand.
 
-    leads: names of the rows of a signal; sampling_rate in Hz; classes: names in column order, empty without labels;
-    ids, patients, labels and split: one a record, labels a tuple of class names; names_assumed: the files name neither
-    leads nor sampling rate, so the paper's are assumed; synthetic: the signals were made, not measured; hash: differs
-    when the records do or their splits do (of .npy folders, records are told apart by names and sizes).
+    It is a map-style data set for PyTorch: ``len(dataset)`` records, and ``dataset[row]`` is a `Record`, so that
+    ``torch.utils.data.DataLoader(dataset)`` needs no collate function. `batch` reads several rows at once, normalised,
+    which is faster.
+
+    Parameters
+    ----------
+    folder : Path
+        Where it is.
+    leads : tuple of str
+        Names of the rows of a signal.
+    sampling_rate : float
+        In Hz.
+    classes : tuple of str
+        Names of the classes, in column order; empty without labels.
+    ids, patients : tuple of str
+        One a record.
+    labels : tuple of tuple of str
+        The class names of each record.
+    split : ndarray of str, ``[records]``
+        train, val or test.
+    signals : array-like, ``[records, leads, samples]``
+        The signals as stored.
+    lead_rows : tuple of int
+        The row of `signals` of each lead.
+    hash : str
+        Differs when the records or their splits do; in ``.npy`` folders, records are compared by names and sizes.
+    names_assumed : bool
+        Whether the files state neither leads nor sampling rate, so that those of the paper are assumed.
+    synthetic : bool
+        Whether any signal is synthetic.
+    manifest : DatasetManifest
+        What ``dataset.json`` states; empty without one, and for data in memory or of several folders.
+
+    Examples
+    --------
+    >>> from torch.utils.data import DataLoader
+    >>> dataset = from_arrays(np.zeros((6, 2, 500), dtype=np.float32), leads=("II", "V1"), sampling_rate=50.0)
+    >>> dataset[0].signal.shape
+    (2, 500)
+    >>> for batch in DataLoader(dataset, batch_size=3):
+    ...     print(batch.signal.shape, batch.id)
+    torch.Size([3, 2, 500]) ('0', '1', '2')
+    torch.Size([3, 2, 500]) ('3', '4', '5')
     """
 
     folder: Path
@@ -74,6 +135,7 @@ class Dataset:
     hash: str = ""
     names_assumed: bool = False
     synthetic: bool = False
+    manifest: DatasetManifest = dataclasses.field(default_factory=DatasetManifest)
 
     @property
     def n_samples(self) -> int:
@@ -83,8 +145,15 @@ class Dataset:
     def __len__(self) -> int:
         return self.signals.shape[0]
 
+    def __getitem__(self, row: SupportsIndex) -> Record:
+        # Counts from the end for a negative row, and raises IndexError beyond the last.
+        index = range(len(self))[row]
+        (signal,) = self.batch(np.array([index]), "none")
+        targets = np.array([name in self.labels[index] for name in self.classes], dtype=np.float32)
+        return Record(signal, targets, self.ids[index], self.patients[index], str(self.split[index]))
+
     def select_leads(self, leads: Sequence[str]) -> Dataset:
-        """The same records with the leads named, in that order. Raises LfbtError for a lead it has not."""
+        """Return the same records with the leads named, in that order. Raises LfbtError for an absent lead."""
         absent = missing_leads(leads, self.leads)
         if absent:
             raise LfbtError(
@@ -94,7 +163,7 @@ class Dataset:
         return dataclasses.replace(self, leads=tuple(leads), lead_rows=rows)
 
     def rows(self, *splits: str) -> NDArray[np.int64]:
-        """The rows of the records in `splits`, in order."""
+        """Return the rows of the records in `splits`, in order."""
         return np.flatnonzero(np.isin(self.split, splits))
 
     @property
@@ -103,9 +172,9 @@ class Dataset:
         return all(len(labels) == 1 for labels in self.labels)
 
     def targets(self) -> NDArray[np.bool_]:
-        """Which classes every record has ``[records, classes]``.
+        """Return which classes every record has, as booleans ``[records, classes]``.
 
-        Raises LfbtError when a record has no label, or when there are fewer than two classes.
+        Raises LfbtError if a record has no label, or there are fewer than two classes.
         """
         if len(self.classes) < 2:
             raise LfbtError(
@@ -124,29 +193,65 @@ class Dataset:
         return targets
 
     def batch(self, rows: NDArray[np.int64], normalisation: Normalisation) -> Signal:
-        """The normalised signals ``[records, leads, samples]`` of `rows`, float32: all that an encoder ever sees.
+        """Read normalised signals, the input of an encoder.
 
-        Raises LfbtError, naming the record, for signals that are not finite.
+        Parameters
+        ----------
+        rows : ndarray of int, ``[records]``
+            Which records.
+        normalisation : {"record", "lead", "none"}
+            As of `lfbt.signal.normalise`.
+
+        Returns
+        -------
+        ndarray of float32, ``[records, leads, samples]``
+            The signals in the order of `rows`.
+
+        Raises
+        ------
+        LfbtError
+            If a signal is not finite; the message names the record.
         """
         signals = np.asarray(self.signals[rows], dtype=np.float32)
         if self.lead_rows != tuple(range(signals.shape[1])):
             signals = signals[:, self.lead_rows]
-        # A sum is finite only where all that it adds up is, and it takes one pass without a copy.
-        with np.errstate(all="ignore"):
-            suspect = not np.isfinite(signals.sum(axis=(1, 2))).all()
-        finite = np.isfinite(signals).all(axis=(1, 2)) if suspect else np.ones(len(rows), dtype=bool)
-        if not finite.all():
-            bad = self.ids[rows[int(np.argmin(finite))]]
-            raise LfbtError(
-                f"{self.folder}: record {bad} holds NaN or infinity; remove it or prepare the data set again"
-            )
+        self._check_finite(signals, rows)
         return normalise(signals, normalisation)
+
+    def _check_finite(self, signals: Signal, rows: NDArray[np.int64]) -> None:
+        # A sum is finite only if all its terms are, and takes one pass without a copy.
+        with np.errstate(all="ignore"):
+            if np.isfinite(signals.sum(axis=(1, 2))).all():
+                return
+        finite = np.isfinite(signals).all(axis=(1, 2))
+        if not finite.all():
+            name = self.ids[rows[int(np.argmin(finite))]]
+            raise LfbtError(
+                f"{self.folder}: record {name} holds NaN or infinity; remove it or prepare the data set again"
+            )
 
 
 def from_arrays(signals: Signal, leads: Sequence[str], sampling_rate: float) -> Dataset:
-    """An unlabelled Dataset of ``[records, leads, samples]`` in mV held in memory.
+    """Make an unlabelled data set of signals in memory.
 
-    Raises LfbtError when the shape is another.
+    Parameters
+    ----------
+    signals : ndarray of float32, ``[records, leads, samples]``
+        Voltages in mV.
+    leads : sequence of str
+        Names of the rows of a signal.
+    sampling_rate : float
+        In Hz.
+
+    Returns
+    -------
+    Dataset
+        All records are of the split train, and each is a patient of its own.
+
+    Raises
+    ------
+    LfbtError
+        If `signals` has another shape.
     """
     if signals.ndim != 3 or signals.shape[1] != len(leads):
         raise LfbtError(f"signals: shape {list(signals.shape)} is not [records, {len(leads)} leads, samples]")
@@ -166,21 +271,42 @@ def from_arrays(signals: Signal, leads: Sequence[str], sampling_rate: float) -> 
 
 
 def open_dataset(folder: Path, split_seed: int = 0, patients_apart: bool = True) -> Dataset:
-    """The data set in `folder`: packed, or the authors' folders of ``.npy`` files.
+    """Open a data set: one written by `lfbt.data.preparation.prepare`, or the authors' folders of ``.npy`` files.
 
-    Class folders without split folders are split as `split_by_patient` does with `split_seed`, 20 % test and 10 % of
-    the rest validation, each file a patient of its own. ``.npy`` folders name no leads and no rate: with eight rows
-    the paper's leads are assumed, with twelve the standard ones, and ten seconds, unless a manifest says otherwise.
+    ``.npy`` files state neither leads nor rate. Unless a ``dataset.json`` beside them does, the paper's leads are
+    assumed for eight rows, the standard leads for twelve, and ten seconds. Class folders without split folders are
+    split by `split_by_patient`, 20 % test and 10 % of the rest validation, each file a patient of its own.
 
-    Raises LfbtError for a folder in no known layout, for files that do not fit each other and, where they are to be
-    `patients_apart`, for a patient in two splits.
+    Parameters
+    ----------
+    folder : Path
+        The folder of the data set.
+    split_seed : int
+        Seed of the split of class folders.
+    patients_apart : bool
+        Whether to refuse a packed data set that has a patient in two splits.
+
+    Returns
+    -------
+    Dataset
+        Its signals are read on demand.
+
+    Raises
+    ------
+    LfbtError
+        If the folder has none of the layouts, or its files do not agree with each other.
     """
     if not folder.is_dir():
         raise LfbtError(f"data-dir: {folder} is not a folder; give {LAYOUTS}")
-    manifest = read_json(folder / MANIFEST) if (folder / MANIFEST).is_file() else {}
-    if (folder / SIGNALS).is_file() and manifest:
-        return _open_packed(folder, manifest, patients_apart)
-    return _open_npy(folder, manifest, split_seed)
+    has_manifest = (folder / MANIFEST).is_file()
+    manifest = DatasetManifest.load(folder) if has_manifest else DatasetManifest()
+    if not (has_manifest and (folder / SIGNALS).is_file()):
+        return _open_npy(folder, manifest, split_seed)
+    dataset = _open_packed(folder, manifest)
+    pairs = set(zip(dataset.patients, dataset.split.tolist(), strict=True))
+    if patients_apart and len(pairs) > len(set(dataset.patients)):
+        raise LfbtError(f"{folder}: a patient is in two splits of {RECORDS}; prepare it again")
+    return dataset
 
 
 def check_n_leads(dataset: Dataset, n_leads: int) -> None:
@@ -193,9 +319,24 @@ def check_n_leads(dataset: Dataset, n_leads: int) -> None:
 
 
 def open_datasets(folders: Sequence[Path], split_seed: int = 0) -> Dataset:
-    """The data sets in `folders` as one, without labels where there are several.
+    """Open several data sets as one.
 
-    Raises LfbtError, naming both, when leads, sampling rate or samples differ.
+    Parameters
+    ----------
+    folders : sequence of Path
+        As of `open_dataset`.
+    split_seed : int
+        As of `open_dataset`.
+
+    Returns
+    -------
+    Dataset
+        The records of all, one data set after the other; without labels if there are several.
+
+    Raises
+    ------
+    LfbtError
+        If leads, sampling rate or samples differ; the message names both data sets.
     """
     parts = [open_dataset(folder, split_seed) for folder in folders]
     if not parts:
@@ -228,6 +369,7 @@ def open_datasets(folders: Sequence[Path], split_seed: int = 0) -> Dataset:
         hash=_hash(part.hash for part in parts),
         names_assumed=any(part.names_assumed for part in parts),
         synthetic=any(part.synthetic for part in parts),
+        manifest=DatasetManifest(),
     )
 
 
@@ -235,49 +377,35 @@ def _hash(texts: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()
 
 
-def _open_packed(folder: Path, manifest: dict[str, Any], patients_apart: bool) -> Dataset:
-    import pandas as pd
-
-    try:
-        signals = np.lib.format.open_memmap(folder / SIGNALS, mode="r")
-        table = pd.read_csv(folder / RECORDS, dtype=str, keep_default_na=False)
-        records = {name: table[name].tolist() for name in ("id", "patient", "labels", "split")}
-        labels_of = {text: tuple(filter(None, text.split(";"))) for text in set(records["labels"])}
-        dataset = Dataset(
-            folder=folder,
-            leads=tuple(manifest["leads"]),
-            sampling_rate=float(manifest["sampling_rate"]),
-            classes=tuple(manifest["classes"]),
-            ids=tuple(records["id"]),
-            patients=tuple(records["patient"]),
-            labels=tuple(map(labels_of.__getitem__, records["labels"])),
-            split=np.array(records["split"], dtype=str),
-            signals=signals,
-            lead_rows=tuple(range(len(manifest["leads"]))),
-            hash=str(manifest["hash"]),
-            synthetic=bool(manifest.get("synthetic", False)),
-        )
-    except (KeyError, ValueError, TypeError, OSError, EOFError) as error:
-        raise LfbtError(f"{folder}: is no whole packed data set ({error}); prepare it again") from error
-    if signals.dtype != np.float32:
-        raise LfbtError(f"{folder}: {SIGNALS} holds {signals.dtype}, not float32; prepare it again")
-    if signals.ndim != 3 or signals.shape[:2] != (len(dataset.ids), len(dataset.leads)):
-        raise LfbtError(
-            f"{folder}: {SIGNALS} has shape {list(signals.shape)} but {RECORDS} has {len(dataset.ids)} records and "
-            f"{MANIFEST} {len(dataset.leads)} leads; prepare it again"
-        )
-    strangers = set().union(*labels_of.values()) - set(dataset.classes)
-    if strangers:
-        raise LfbtError(f"{folder}: label {min(strangers)} of {RECORDS} is no class of {MANIFEST}; prepare it again")
-    if not set(dataset.split) <= set(SPLITS):
-        raise LfbtError(f"{folder}: {RECORDS} has a split that is not one of {', '.join(SPLITS)}; prepare it again")
-    n_places = len(set(zip(dataset.patients, dataset.split.tolist(), strict=True)))
-    if patients_apart and n_places > len(set(dataset.patients)):
-        raise LfbtError(f"{folder}: a patient stands in two splits of {RECORDS}; prepare it again")
-    return dataset
+def _stated(value: T | None, name: str, folder: Path) -> T:
+    """`value` of the manifest. Raises LfbtError if it has none."""
+    if value is None:
+        raise LfbtError(f"{folder / MANIFEST}: has no {name}; prepare it again")
+    return value
 
 
-def _open_npy(folder: Path, manifest: dict[str, Any], split_seed: int) -> Dataset:
+def _open_packed(folder: Path, manifest: DatasetManifest) -> Dataset:
+    leads = _stated(manifest.leads, "leads", folder)
+    classes = _stated(manifest.classes, "classes", folder)
+    files = read_packed(folder, leads, classes)
+    return Dataset(
+        folder=folder,
+        leads=leads,
+        sampling_rate=_stated(manifest.sampling_rate, "sampling_rate", folder),
+        classes=classes,
+        ids=files.ids,
+        patients=files.patients,
+        labels=files.labels,
+        split=files.split,
+        signals=files.signals,
+        lead_rows=tuple(range(len(leads))),
+        hash=_stated(manifest.hash, "hash", folder),
+        synthetic=manifest.synthetic,
+        manifest=manifest,
+    )
+
+
+def _open_npy(folder: Path, manifest: DatasetManifest, split_seed: int) -> Dataset:
     found = list_labelled_files(folder)
     if not found:
         raise LfbtError(f"data-dir: {folder} holds no data set; give {LAYOUTS}")
@@ -286,18 +414,12 @@ def _open_npy(folder: Path, manifest: dict[str, Any], split_seed: int) -> Datase
     if not any(splits):
         splits = tuple(split_by_patient(ids, labels, test_fraction=0.2, val_fraction=0.1, seed=split_seed))
     shape = read_common_shape(files)
-    known = {len(PAPER_LEADS): PAPER_LEADS, len(STANDARD_LEADS): STANDARD_LEADS}
-    assumed_leads = known.get(shape[0], [f"lead{i}" for i in range(1, shape[0] + 1)])
     present = sorted(set(labels) - {""})
     for label in present:
         if ";" in label:
-            raise LfbtError(f"{folder}: class folder {label!r} has a ; in its name, which parts labels; rename it")
-    try:
-        leads = tuple(str(lead) for lead in manifest.get("leads", assumed_leads))
-        sampling_rate = float(manifest.get("sampling_rate", shape[1] / _ASSUMED_SECONDS))
-        classes = tuple(str(name) for name in manifest.get("classes") or present)
-    except (TypeError, ValueError) as error:
-        raise LfbtError(f"{folder / MANIFEST}: does not describe a data set ({error}); mend or remove it") from error
+            raise LfbtError(f"{folder}: class folder {label!r} has a ; in its name, which separates labels; rename it")
+    leads = assume_leads(shape[0]) if manifest.leads is None else manifest.leads
+    classes = manifest.classes or tuple(present)
     if len(leads) != shape[0]:
         raise LfbtError(f"{folder}: files have {shape[0]} leads but {MANIFEST} names {len(leads)}")
     unknown = [label for label in present if label not in classes]
@@ -308,7 +430,7 @@ def _open_npy(folder: Path, manifest: dict[str, Any], split_seed: int) -> Datase
     return Dataset(
         folder=folder,
         leads=leads,
-        sampling_rate=sampling_rate,
+        sampling_rate=shape[1] / _ASSUMED_SECONDS if manifest.sampling_rate is None else manifest.sampling_rate,
         classes=classes,
         ids=ids,
         patients=ids,
@@ -319,6 +441,7 @@ def _open_npy(folder: Path, manifest: dict[str, Any], split_seed: int) -> Datase
         hash=_hash(
             f"{path.stat().st_size} {name} {split}" for path, name, split in zip(files, ids, splits, strict=True)
         ),
-        names_assumed="leads" not in manifest,
-        synthetic=bool(manifest.get("synthetic", False)),
+        names_assumed=manifest.leads is None,
+        synthetic=manifest.synthetic,
+        manifest=manifest,
     )

@@ -1,4 +1,4 @@
-"""What reads and resamples: this process, several local ones, or the workers of a Dask cluster."""
+"""Where recordings are read and resampled: in this process, in several local ones, or on a Dask cluster."""
 
 from __future__ import annotations
 
@@ -25,23 +25,42 @@ from lfbt.signal import Signal
 from lfbt.sources.listing import Entry
 from lfbt.utils.memory import keep_freed_memory
 
-# A Dask worker may have several threads, but the warnings that clinical files are judged by are caught for a process.
+# A Dask worker may have several threads, but `read_clinical` catches warnings, which is not thread-safe.
 _ONE_AT_A_TIME = threading.Lock()
 
 
 def prepare_entries(
     entries: list[Entry], settings: PrepareSettings, folder: Path, cluster: Cluster | None
 ) -> Iterator[Prepared]:
-    """What became of every entry, in order, with few of them held at a time; `folder` is for files meanwhile."""
+    """Prepare recordings in order, with few of them in memory at a time.
+
+    Parameters
+    ----------
+    entries : list of Entry
+        The recordings.
+    settings : PrepareSettings
+        How to make records of them, and in how many processes.
+    folder : Path
+        For temporary files.
+    cluster : Cluster or None
+        The Dask cluster that does it; None for this machine.
+
+    Yields
+    ------
+    Prepared
+        The records of each recording.
+    """
     if cluster is not None:
-        there = functools.partial(_prepare_there, settings=settings)
-        for done in cluster.map(there, entries, name_of=lambda entry: f"recording {entry.id}"):
-            yield from done
-        return
-    if settings.workers <= 1:
-        for entry in entries:
-            yield prepare_entry(entry, settings)
-        return
+        function = functools.partial(_prepare_on_worker, settings=settings)
+        chunks = cluster.map(function, entries, name_of=lambda entry: f"recording {entry.id}")
+        return itertools.chain.from_iterable(chunks)
+    if settings.workers > 1:
+        return _prepare_in_processes(entries, settings, folder)
+    return (prepare_entry(entry, settings) for entry in entries)
+
+
+def _prepare_in_processes(entries: list[Entry], settings: PrepareSettings, folder: Path) -> Iterator[Prepared]:
+    shape = (len(settings.leads), settings.n_samples)
     # A forked child of a process with threads can hang; a spawned one cannot.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(settings.workers, mp_context=context, initializer=keep_freed_memory) as pool:
@@ -51,12 +70,12 @@ def prepare_entries(
                 file = folder / f"chunk-{number}"
                 waiting.append((pool.submit(_prepare_chunk, chunk, settings, file), file))
                 if len(waiting) > 2 * settings.workers:
-                    yield from _received(*waiting.popleft(), settings)
+                    yield from _receive(*waiting.popleft(), shape)
             while waiting:
-                yield from _received(*waiting.popleft(), settings)
+                yield from _receive(*waiting.popleft(), shape)
         except BrokenProcessPool as error:
             raise LfbtError(
-                f"workers: one of {settings.workers} processes ended early, perhaps killed for want of memory; "
+                f"workers: one of {settings.workers} processes ended early, perhaps killed for lack of memory; "
                 "take fewer --workers"
             ) from error
         finally:
@@ -64,7 +83,7 @@ def prepare_entries(
 
 
 def _prepare_chunk(entries: Sequence[Entry], settings: PrepareSettings, file: Path) -> list[Prepared]:
-    """What became of `entries`, their signals one after the other in `file`: through a pipe they take much longer."""
+    """Prepare `entries`, with their signals one after the other in `file`: through a pipe they take much longer."""
     done = []
     with file.open("wb") as signals:
         for entry in entries:
@@ -75,9 +94,9 @@ def _prepare_chunk(entries: Sequence[Entry], settings: PrepareSettings, file: Pa
     return done
 
 
-def _received(result: Future[list[Prepared]], file: Path, settings: PrepareSettings) -> Iterator[Prepared]:
-    """What `_prepare_chunk` returned, with the signals, whose file is removed."""
-    done, shape = result.result(), (len(settings.leads), settings.n_samples)
+def _receive(result: Future[list[Prepared]], file: Path, shape: tuple[int, int]) -> Iterator[Prepared]:
+    """Put the signals in `file`, of `shape` each, back into the result of `_prepare_chunk`, and remove the file."""
+    done = result.result()
     with file.open("rb") as signals:
         size = 4 * math.prod(shape)
         of_pieces = (np.frombuffer(signals.read(size), np.float32).reshape(shape) for _ in itertools.count())
@@ -91,10 +110,10 @@ def _with_signals(prepared: Prepared, signals: Iterator[Signal]) -> Prepared:
     return dataclasses.replace(prepared, pieces=pieces)
 
 
-def _prepare_there(entries: Sequence[Entry], settings: PrepareSettings) -> list[Prepared]:
-    """What became of `entries`, in a Dask worker. Raises LfbtError where their files are out of sight."""
+def _prepare_on_worker(entries: Sequence[Entry], settings: PrepareSettings) -> list[Prepared]:
+    """Prepare `entries` in a Dask worker. Raises LfbtError if the worker does not see their files."""
     for entry in entries:
-        # The listing saw it: it is not one of those that may be skipped as unreadable.
+        # The listing saw the file, so it is not one of those that may be skipped as unreadable.
         if not os.access(entry.file, os.F_OK):
             raise LfbtError(
                 f"dask-scheduler: its worker on {socket.gethostname()} does not see {entry.file}; "

@@ -7,8 +7,8 @@ SIGNALS = "signals.npy"
 RECORDS = "records.csv"
 DROPPED = "dropped.csv"
 
-
+#: The layouts in words, for messages.
 LAYOUTS = (
-    f"a packed data set ({MANIFEST}, {SIGNALS}, {RECORDS}, made by `lfbt prepare`), "
+    f"a packed data set ({MANIFEST}, {SIGNALS}, {RECORDS}, written by `lfbt prepare`), "
     "DIR/samples/*.npy, DIR/CLASS/*.npy or DIR/{train,val,test}/CLASS/*.npy"
 )

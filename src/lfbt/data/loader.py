@@ -1,4 +1,4 @@
-"""Which records make a batch, and reading batches ahead of their use."""
+"""Batches of records: their composition, and reading them ahead of their use."""
 
 from __future__ import annotations
 
@@ -14,21 +14,36 @@ from torch import Tensor
 from lfbt.data.dataset import Dataset
 from lfbt.signal import Normalisation, Signal
 
-#: Records that pass an encoder at once where no gradient is needed.
+#: Records of a batch where no gradient is needed.
 INFERENCE_BATCH = 128
 
 
 def epoch_batches(rows: NDArray[np.int64], batch_size: int, seed: int, epoch: int) -> list[NDArray[np.int64]]:
-    """`rows` in an order drawn from (seed, epoch), in as few batches as `batch_size` allows, alike to one record.
+    """Shuffle rows and divide them into batches of an epoch.
 
-    Batches of one size instead of a small last one: its batch statistics would be poor, and one record has none.
+    The sizes of batches differ by at most one record: the statistics of a small last batch would be poor, and one
+    record has none.
+
+    Parameters
+    ----------
+    rows : ndarray of int, ``[records]``
+        Which records.
+    batch_size : int
+        Records of a batch, at most.
+    seed, epoch : int
+        They determine the order.
+
+    Returns
+    -------
+    list of ndarray of int
+        The rows of each batch.
     """
     order = np.random.default_rng((seed, epoch, 1)).permutation(rows)
     return np.array_split(order, -(-len(order) // batch_size))
 
 
 def sequential_batches(rows: NDArray[np.int64], batch_size: int = INFERENCE_BATCH) -> list[NDArray[np.int64]]:
-    """`rows` as they are, in batches alike to one record."""
+    """Divide `rows`, in their order, into batches whose sizes differ by at most one record."""
     return np.array_split(rows, -(-len(rows) // batch_size)) if len(rows) else []
 
 
@@ -39,7 +54,26 @@ def prefetch_batches(
     device: torch.device,
     workers: int = 1,
 ) -> Iterator[Tensor]:
-    """The normalised signals of each batch on `device`, read by `workers` threads while the one before is in use."""
+    """Read batches ahead of their use.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        The records.
+    batches : sequence of ndarray of int
+        The rows of each batch.
+    normalisation : {"record", "lead", "none"}
+        As of `Dataset.batch`.
+    device : torch.device
+        Where the tensors go.
+    workers : int
+        Threads that read; with 0 the caller's thread reads each batch when it is asked for.
+
+    Yields
+    ------
+    Tensor of float32, ``[records, leads, samples]``
+        The normalised signals of each batch, in order.
+    """
 
     def read(rows: NDArray[np.int64]) -> Signal:
         return dataset.batch(rows, normalisation)

@@ -1,4 +1,4 @@
-"""The authors' folders of .npy files, read as one data set."""
+"""The authors' folders of ``.npy`` files, read as one data set."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 
 from lfbt.data.layouts import LAYOUTS
 from lfbt.errors import LfbtError
+from lfbt.recording import PAPER_LEADS, STANDARD_LEADS
 from lfbt.signal import Signal
 from lfbt.sources.listing import SPLITS
 
 
 @dataclasses.dataclass(frozen=True)
 class NpyFiles:
-    """One ``.npy`` file ``[leads, samples]`` a record, read as one array would be."""
+    """Files ``[leads, samples]`` of one record each, indexed like one array ``[records, leads, samples]``."""
 
     files: tuple[Path, ...]
     shape: tuple[int, ...]
@@ -28,7 +29,7 @@ class NpyFiles:
 
 
 def _natural(path: Path) -> list[tuple[bool, int, str]]:
-    """A sorting key under which sample_2 comes before sample_10."""
+    """Sorting key of names by the numbers in them: sample_2 before sample_10."""
     return [(part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in re.split(r"(\d+)", path.name)]
 
 
@@ -41,8 +42,19 @@ def _folders_in(folder: Path) -> list[Path]:
 
 
 def list_labelled_files(folder: Path) -> list[tuple[Path, str, str]]:
-    """The ``.npy`` files of the authors' layouts in `folder`, each with its label and split, or empty text."""
-    below = [place for place in _folders_in(folder) if next(place.rglob("*.npy"), None)]
+    """List the ``.npy`` files of the authors' layouts in `folder`.
+
+    Returns
+    -------
+    list of (Path, str, str)
+        Each file with its label and its split; both are empty where the layout has none.
+
+    Raises
+    ------
+    LfbtError
+        If the folder mixes layouts.
+    """
+    below = [path for path in _folders_in(folder) if next(path.rglob("*.npy"), None)]
     names = {path.name for path in below}
     if names == {"samples"}:
         return [(path, "", "train") for path in _npy_in(below[0])]
@@ -58,13 +70,13 @@ def list_labelled_files(folder: Path) -> list[tuple[Path, str, str]]:
 
 
 def read_common_shape(files: Sequence[Path]) -> tuple[int, int]:
-    """The one shape ``[leads, samples]`` of all files. Raises LfbtError for a file of another shape or kind."""
+    """Read the common shape ``(leads, samples)`` of all files. Raises LfbtError for a file of another shape or kind."""
     shape: tuple[int, ...] | None = None
     for path in files:
         try:
             array = np.lib.format.open_memmap(path, mode="r")
         except (ValueError, OSError, EOFError) as error:
-            raise LfbtError(f"{path}: is no .npy array of numbers ({error})") from error
+            raise LfbtError(f"{path}: is not a .npy array of numbers ({error})") from error
         if array.ndim != 2 or array.dtype.kind not in "fiu":
             raise LfbtError(
                 f"{path}: holds {array.dtype} of shape {list(array.shape)}; numbers [leads, samples] are needed"
@@ -78,3 +90,11 @@ def read_common_shape(files: Sequence[Path]) -> tuple[int, int]:
     if shape is None:
         raise LfbtError("no .npy files were given")
     return shape[0], shape[1]
+
+
+def assume_leads(n_leads: int) -> tuple[str, ...]:
+    """Name the rows of files that do not: the paper's leads for 8, the standard leads for 12, else lead1, lead2, ..."""
+    for leads in (PAPER_LEADS, STANDARD_LEADS):
+        if len(leads) == n_leads:
+            return leads
+    return tuple(f"lead{number}" for number in range(1, n_leads + 1))

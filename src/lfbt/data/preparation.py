@@ -1,4 +1,4 @@
-"""A source becomes a data set: one duration, one rate, leads by name, bad records dropped with the reason, splits."""
+"""Prepare a data set: recordings of a source become records of one duration, rate and set of leads, with splits."""
 
 from __future__ import annotations
 
@@ -6,30 +6,46 @@ import collections
 import contextlib
 import dataclasses
 import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import lfbt
-from lfbt.data.dask_cluster import connected
+from lfbt.data.dask_cluster import Cluster, connected
 from lfbt.data.executors import prepare_entries
-from lfbt.data.layouts import DROPPED, MANIFEST, RECORDS, SIGNALS
-from lfbt.data.records import PrepareSettings
+from lfbt.data.layouts import DROPPED, RECORDS, SIGNALS
+from lfbt.data.manifest import DatasetManifest, SourceInfo
+from lfbt.data.records import Prepared, PrepareSettings
 from lfbt.data.splits import split_by_patient
 from lfbt.data.writers import NpyWriter, PackedWriter
 from lfbt.errors import LfbtError
-from lfbt.recording import STANDARD_LEADS, check_leads, missing_leads
+from lfbt.recording import STANDARD_LEADS, missing_leads
 from lfbt.sources import Source
 from lfbt.sources.listing import SPLITS, Dropped, Entry, Listing
 from lfbt.sources.synthesis import MARKER
 from lfbt.utils.files import atomic_folder, check_unoccupied
-from lfbt.utils.json_files import write_json
 from lfbt.utils.progress import track
-from lfbt.utils.validation import check_range
+from lfbt.utils.settings import Affects, names_affecting, to_dict, validate
 
 
 @dataclasses.dataclass(frozen=True)
 class PrepareReport:
-    """How many records were kept, by split and by split and class, and how many were dropped, by reason."""
+    """What a data set holds.
+
+    Parameters
+    ----------
+    records, patients : int
+        How many there are.
+    sizes : dict
+        Records by split.
+    counts : dict
+        Records by split and class; a record with several labels counts for each.
+    dropped : dict
+        Recordings and pieces that were dropped, by reason.
+    label_rule : str
+        How labels were derived.
+    """
 
     records: int
     patients: int
@@ -39,25 +55,111 @@ class PrepareReport:
     label_rule: str
 
 
-def _check(settings: PrepareSettings, source_name: str) -> None:
-    check_leads(settings.leads)
-    unknown = missing_leads(settings.leads, STANDARD_LEADS)
+@dataclasses.dataclass(frozen=True)
+class _Record:
+    """A record that is kept: its id, its recording, which piece of it, and the hash of the signal."""
+
+    id: str
+    entry: Entry
+    piece: int
+    hash: str
+
+
+def prepare(
+    source: Source, name: str, source_folder: Path, target: Path, settings: PrepareSettings | None = None
+) -> PrepareReport:
+    """Prepare a data set from a source's recordings.
+
+    Writes ``signals.npy`` ``[records, leads, samples]`` float32 in mV (or, with layout npy, the authors' folders),
+    ``records.csv``, ``dropped.csv`` and ``dataset.json``, all or nothing. Memory does not grow with the number of
+    records.
+
+    Parameters
+    ----------
+    source : Source
+        One of `lfbt.sources`, with its options.
+    name : str
+        The source's name.
+    source_folder : Path
+        The folder of the recordings.
+    target : Path
+        A new or empty folder.
+    settings : PrepareSettings, optional
+        How recordings become records.
+
+    Returns
+    -------
+    PrepareReport
+        What the data set holds.
+
+    Raises
+    ------
+    LfbtError
+        If a setting is out of range, `target` is not empty, `source_folder` is not of this source, a file cannot be
+        read (unless such files are skipped), no record is left, or workers or the Dask scheduler are lost.
+    """
+    settings = settings or PrepareSettings()
+    validate(settings)
+    _check_lead_names(settings.leads, name)
+    check_unoccupied(target)
+    # Connected before the listing, which may take long.
+    with _cluster(settings.dask_scheduler) as cluster:
+        if cluster is not None:
+            # The working directory of a worker is another.
+            source_folder = source_folder.absolute()
+        listing = source.listing(source_folder)
+        entries, unlabelled = _apply_label_rule(listing, settings.keep_multi_label)
+        if settings.layout == "npy":
+            _check_class_folders(listing.classes)
+        with atomic_folder(target) as folder:
+            writer = _create_writer(folder, settings)
+            with contextlib.closing(writer):
+                prepared = prepare_entries(entries, settings, folder, cluster)
+                records, faulty = _write_signals(track(prepared, len(entries), "prepare"), writer)
+            dropped = [*listing.dropped, *unlabelled, *faulty]
+            if not records:
+                raise LfbtError(_nothing_left(source_folder, name, dropped))
+            splits = _assign_splits([record.entry for record in records], settings, bool(listing.classes))
+            rows = _table(records, splits, source_folder)
+            if isinstance(writer, NpyWriter) and listing.classes:
+                writer.sort((row["split"], row["labels"]) for row in rows)
+            _write_tables(folder, rows, dropped, source_folder)
+            report = _report(rows, listing, dropped)
+            # Plain JSON values, as they are read back.
+            options = json.loads(json.dumps(vars(source), default=str))
+            origin = SourceInfo(name, source_folder.absolute().name, options)
+            manifest = _manifest(settings, listing.classes, report, origin)
+            dataclasses.replace(manifest, synthetic=_is_synthetic(records), hash=_hash(rows)).save(folder)
+    return report
+
+
+def _check_lead_names(leads: Sequence[str], source_name: str) -> None:
+    """Raise LfbtError for leads that no recording of a published source has; a user's own may have any."""
+    unknown = missing_leads(leads, STANDARD_LEADS)
     if unknown and source_name != "folder":
         raise LfbtError(
             f"leads: {unknown[0]!r} is not one of {','.join(STANDARD_LEADS)}, which source {source_name} has"
         )
-    check_range("n-samples", settings.n_samples, "[32, inf)", "the encoder halves them five times")
-    check_range("duration", settings.duration, "(0, 86400)", "it is in seconds")
-    check_range("workers", settings.workers, "[1, inf)")
-    if settings.layout == "npy" and settings.keep_multi_label:
-        raise LfbtError("layout npy puts a record into one class folder: it does not go with --keep-multi-label")
-    check_range("test-fraction", settings.test_fraction, "[0, 1)")
-    check_range("val-fraction", settings.val_fraction, "[0, 1)")
-    check_range("split-seed", settings.split_seed, "[0, 4294967295]")
 
 
-def _sort_out(listing: Listing, keep_multi_label: bool) -> tuple[list[Entry], list[Dropped]]:
-    """The entries that the label rule keeps, and the others with the reason."""
+def _check_class_folders(classes: Sequence[str]) -> None:
+    for label in classes:
+        if "/" in label or label.startswith("."):
+            raise LfbtError(f"class {label!r} cannot name a folder; use --layout packed or another label rule")
+
+
+@contextlib.contextmanager
+def _cluster(address: str | None) -> Iterator[Cluster | None]:
+    """Connect to the Dask cluster at `address`, if there is one."""
+    if address is None:
+        yield None
+    else:
+        with connected(address) as cluster:
+            yield cluster
+
+
+def _apply_label_rule(listing: Listing, keep_multi_label: bool) -> tuple[list[Entry], list[Dropped]]:
+    """Separate the entries whose labels serve a classifier from the others; without classes all do."""
     if not listing.classes:
         return listing.entries, []
     kept, dropped = [], []
@@ -71,8 +173,29 @@ def _sort_out(listing: Listing, keep_multi_label: bool) -> tuple[list[Entry], li
     return kept, dropped
 
 
-def _splits(entries: list[Entry], settings: PrepareSettings, labelled: bool) -> list[str]:
-    """The split of every record: official where the source has one, all train without labels, else made."""
+def _create_writer(folder: Path, settings: PrepareSettings) -> PackedWriter | NpyWriter:
+    if settings.layout == "npy":
+        return NpyWriter(folder)
+    return PackedWriter(folder / SIGNALS, (len(settings.leads), settings.n_samples))
+
+
+def _write_signals(
+    prepared: Iterable[Prepared], writer: PackedWriter | NpyWriter
+) -> tuple[list[_Record], list[Dropped]]:
+    """Write the signals; return the records without them, and what was dropped."""
+    records: list[_Record] = []
+    dropped: list[Dropped] = []
+    for done in prepared:
+        dropped += done.dropped
+        for piece in done.pieces:
+            writer.append(piece.signal)
+            id = done.entry.id if done.n_pieces == 1 else f"{done.entry.id}-{piece.number}"
+            records.append(_Record(id, done.entry, piece.number, piece.hash))
+    return records, dropped
+
+
+def _assign_splits(entries: Sequence[Entry], settings: PrepareSettings, labelled: bool) -> list[str]:
+    """Take the official split if there is one; else all is train without labels, or split by patient."""
     official = [entry.split for entry in entries]
     if all(official):
         split_of: dict[str, str] = {}
@@ -80,7 +203,7 @@ def _splits(entries: list[Entry], settings: PrepareSettings, labelled: bool) -> 
             if split_of.setdefault(entry.patient, entry.split) != entry.split:
                 raise LfbtError(
                     f"patient {entry.patient} is in split {split_of[entry.patient]} and, with record {entry.id}, "
-                    f"in {entry.split}; a patient may be in one only: mend the split column"
+                    f"in {entry.split}; a patient may be in one only: correct the split column"
                 )
         return official
     if any(official):
@@ -93,94 +216,32 @@ def _splits(entries: list[Entry], settings: PrepareSettings, labelled: bool) -> 
     return split_by_patient(patients, labels, settings.test_fraction, settings.val_fraction, settings.split_seed)
 
 
-def prepare(
-    source: Source, name: str, source_folder: Path, target: Path, settings: PrepareSettings | None = None
-) -> PrepareReport:
-    """Make a data set in `target` from what `source`, called `name`, finds in `source_folder`.
-
-    Writes ``signals.npy`` ``[records, leads, samples]`` float32 in mV, ``records.csv``, ``dropped.csv`` and
-    ``dataset.json`` (or, with layout npy, the authors' folders), all or nothing. Memory does not grow with the number
-    of records.
-
-    Raises LfbtError for settings out of range, a target that is not empty, a folder that is not the source's, an
-    unreadable file (unless they are skipped), when no record is left, and when workers or the Dask scheduler are lost.
-    """
-    settings = settings or PrepareSettings()
-    _check(settings, name)
-    check_unoccupied(target)
-    kept: list[Entry] = []
-    rows: list[dict[str, Any]] = []
-    shape = (len(settings.leads), settings.n_samples)
-    with contextlib.ExitStack() as stack:
-        cluster = None
-        if settings.dask_scheduler is not None:
-            # Before the listing, which may take long.
-            cluster = stack.enter_context(connected(settings.dask_scheduler))
-            # The workers' working directory is another.
-            source_folder = source_folder.absolute()
-        listing = source.listing(source_folder)
-        entries, dropped = _sort_out(listing, settings.keep_multi_label)
-        dropped = [*listing.dropped, *dropped]
-        labelled = bool(listing.classes)
-        if labelled and settings.layout == "npy":
-            for label in listing.classes:
-                if "/" in label or label.startswith("."):
-                    raise LfbtError(f"class {label!r} cannot name a folder; use --layout packed or another label rule")
-        folder = stack.enter_context(atomic_folder(target))
-        packed = settings.layout == "packed"
-        writer = PackedWriter(folder / SIGNALS, shape) if packed else NpyWriter(folder)
-        stack.callback(writer.close)
-        for done in track(prepare_entries(entries, settings, folder, cluster), len(entries), "prepare"):
-            dropped += done.dropped
-            for piece in done.pieces:
-                writer.append(piece.signal)
-                kept.append(done.entry)
-                rows.append(
-                    {
-                        "id": done.entry.id if done.n_pieces == 1 else f"{done.entry.id}-{piece.number}",
-                        "patient": done.entry.patient,
-                        "file": _relative(done.entry.file, source_folder),
-                        "piece": piece.number,
-                        "labels": ";".join(dict.fromkeys(done.entry.labels)),
-                        "split": "",
-                        "hash": piece.hash,
-                    }
-                )
-        if not rows:
-            raise LfbtError(_nothing_left(source_folder, name, dropped))
-        for row, split in zip(rows, _splits(kept, settings, labelled), strict=True):
-            row["split"] = split
-        if isinstance(writer, NpyWriter) and labelled:
-            writer.sort((row["split"], row["labels"]) for row in rows)
-        report = _report(rows, listing, dropped)
-        _write_tables(folder, rows, dropped, source_folder)
-        synthetic = _is_synthetic(kept)
-        manifest = _manifest(source, name, source_folder, settings, listing, report, rows, synthetic)
-        write_json(folder / MANIFEST, manifest)
-    return report
+def _table(records: Sequence[_Record], splits: Sequence[str], source_folder: Path) -> list[dict[str, Any]]:
+    """The rows of ``records.csv``."""
+    return [
+        {
+            "id": record.id,
+            "patient": record.entry.patient,
+            "file": _relative(record.entry.file, source_folder),
+            "piece": record.piece,
+            "labels": ";".join(dict.fromkeys(record.entry.labels)),
+            "split": split,
+            "hash": record.hash,
+        }
+        for record, split in zip(records, splits, strict=True)
+    ]
 
 
-def _is_synthetic(entries: list[Entry]) -> bool:
-    """Whether any record lies where `write_ptbxl` left its mark, by whatever source it was read."""
-    above = {place for entry in entries for place in entry.file.absolute().parents}
-    return any((place / MARKER).is_file() for place in above)
+def _write_tables(folder: Path, rows: list[dict[str, Any]], dropped: list[Dropped], source_folder: Path) -> None:
+    import pandas as pd
+
+    pd.DataFrame(rows).to_csv(folder / RECORDS, index=False)
+    lost = [(item.id, _relative(Path(item.file), source_folder), item.reason) for item in dropped]
+    pd.DataFrame(lost, columns=["id", "file", "reason"]).to_csv(folder / DROPPED, index=False)
 
 
 def _relative(file: Path, folder: Path) -> str:
     return file.relative_to(folder).as_posix() if file.is_relative_to(folder) else file.as_posix()
-
-
-def _reasons(dropped: list[Dropped]) -> dict[str, int]:
-    """How many were dropped, by the reason's first words."""
-    counts = collections.Counter(item.reason.split(":")[0].split(" (")[0] for item in dropped)
-    return dict(counts.most_common())
-
-
-def _nothing_left(folder: Path, name: str, dropped: list[Dropped]) -> str:
-    if not dropped:
-        return f"{folder}: source {name} found no recordings there"
-    reasons = ", ".join(f"{count} {reason}" for reason, count in _reasons(dropped).items())
-    return f"{folder}: no record is left; dropped: {reasons} (first: {dropped[0].id}: {dropped[0].reason})"
 
 
 def _report(rows: list[dict[str, Any]], listing: Listing, dropped: list[Dropped]) -> PrepareReport:
@@ -194,48 +255,50 @@ def _report(rows: list[dict[str, Any]], listing: Listing, dropped: list[Dropped]
         patients=len({row["patient"] for row in rows}),
         sizes={split: sum(row["split"] == split for row in rows) for split in SPLITS},
         counts=counts,
-        dropped=_reasons(dropped),
+        dropped=_count_reasons(dropped),
         label_rule=listing.label_rule,
     )
 
 
-def _write_tables(folder: Path, rows: list[dict[str, Any]], dropped: list[Dropped], source_folder: Path) -> None:
-    import pandas as pd
+def _count_reasons(dropped: list[Dropped]) -> dict[str, int]:
+    """Count what was dropped by the reason without its details."""
+    counts = collections.Counter(item.reason.split(":")[0].split(" (")[0] for item in dropped)
+    return dict(counts.most_common())
 
-    pd.DataFrame(rows).to_csv(folder / RECORDS, index=False)
-    lost = [(item.id, _relative(Path(item.file), source_folder), item.reason) for item in dropped]
-    pd.DataFrame(lost, columns=["id", "file", "reason"]).to_csv(folder / DROPPED, index=False)
+
+def _nothing_left(folder: Path, name: str, dropped: list[Dropped]) -> str:
+    if not dropped:
+        return f"{folder}: source {name} found no recordings there"
+    reasons = ", ".join(f"{count} {reason}" for reason, count in _count_reasons(dropped).items())
+    return f"{folder}: no record is left; dropped: {reasons} (first: {dropped[0].id}: {dropped[0].reason})"
 
 
 def _manifest(
-    source: Source,
-    name: str,
-    source_folder: Path,
-    settings: PrepareSettings,
-    listing: Listing,
-    report: PrepareReport,
-    rows: list[dict[str, Any]],
-    synthetic: bool,
-) -> dict[str, Any]:
-    return {
-        "lfbt_version": lfbt.__version__,
-        "leads": list(settings.leads),
-        "sampling_rate": settings.n_samples / settings.duration,
-        "n_samples": settings.n_samples,
-        "unit": "mV" if settings.layout == "packed" else "z-score (record)",
-        "label_rule": listing.label_rule,
-        "classes": list(listing.classes),
-        "records": report.records,
-        "patients": report.patients,
-        "counts": report.counts,
-        "dropped": report.dropped,
-        "synthetic": synthetic,
-        "source": {"name": name, "folder": source_folder.absolute().name, "options": dict(vars(source))},
-        # Who did it changes nothing.
-        "settings": {
-            name: value
-            for name, value in dataclasses.asdict(settings).items()
-            if name not in ("workers", "dask_scheduler")
-        },
-        "hash": hashlib.sha256("\n".join(",".join(map(str, row.values())) for row in rows).encode()).hexdigest(),
-    }
+    settings: PrepareSettings, classes: tuple[str, ...], report: PrepareReport, source: SourceInfo
+) -> DatasetManifest:
+    affecting = names_affecting(PrepareSettings, Affects.RESULT)
+    return DatasetManifest(
+        lfbt_version=lfbt.__version__,
+        leads=settings.leads,
+        sampling_rate=settings.n_samples / settings.duration,
+        n_samples=settings.n_samples,
+        unit="mV" if settings.layout == "packed" else "z-score (record)",
+        label_rule=report.label_rule,
+        classes=classes,
+        records=report.records,
+        patients=report.patients,
+        counts=report.counts,
+        dropped=report.dropped,
+        source=source,
+        settings={setting: value for setting, value in to_dict(settings).items() if setting in affecting},
+    )
+
+
+def _is_synthetic(records: Sequence[_Record]) -> bool:
+    """Whether any record lies in a folder of synthetic recordings, by whatever source it was read."""
+    above = {parent for record in records for parent in record.entry.file.absolute().parents}
+    return any((parent / MARKER).is_file() for parent in above)
+
+
+def _hash(rows: list[dict[str, Any]]) -> str:
+    return hashlib.sha256("\n".join(",".join(map(str, row.values())) for row in rows).encode()).hexdigest()

@@ -5,47 +5,56 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
-from typing import Literal
+from typing import Annotated, Literal
 
-from lfbt.errors import AbsentLeadError, UnreadableError
-from lfbt.recording import PAPER_LEADS
+from lfbt.errors import AbsentLeadError, LfbtError, UnreadableError
+from lfbt.recording import PAPER_LEADS, Recording, check_leads
 from lfbt.signal import Signal, choose_leads, cut_pieces, fit_samples, limb_leads_used, quality_fault
 from lfbt.sources.listing import Dropped, Entry
+from lfbt.utils.settings import Affects, LeadNames, Range, Seed
 
 
 @dataclasses.dataclass(frozen=True)
 class PrepareSettings:
     """How recordings become records of one shape."""
 
-    leads: tuple[str, ...] = PAPER_LEADS
+    leads: LeadNames = PAPER_LEADS
     """Leads to keep, by name and in this order, comma-separated. Missing limb leads are derived."""
-    n_samples: int = 2048
+    n_samples: Annotated[int, Range("[32, inf)", "the encoder halves them five times")] = 2048
     """Samples of a record after resampling."""
-    duration: float = 10.0
+    duration: Annotated[float, Range("(0, 86400)", "it is in seconds")] = 10.0
     """Seconds of a record. Longer recordings are cut, shorter ones zero-padded at the end."""
     pieces: Literal["all", "first"] = "all"
     """Which pieces of a recording longer than the duration are kept."""
     keep_multi_label: bool = False
     """Keep records with several labels (the paper drops them); probe and fine-tuning are multi-label then."""
-    test_fraction: float = 0.2
-    """Part of the patients put aside for the test, where the source has no official split."""
-    val_fraction: float = 0.1
-    """Part of the other patients put aside for validation, where the source has no official split."""
-    split_seed: int = 0
+    test_fraction: Annotated[float, Range("[0, 1)")] = 0.2
+    """Fraction of the patients for the test split, where the source has no official split."""
+    val_fraction: Annotated[float, Range("[0, 1)")] = 0.1
+    """Fraction of the other patients for the validation split, where the source has no official split."""
+    split_seed: Seed = 0
     """Seed of the split."""
     layout: Literal["packed", "npy"] = "packed"
     """packed: one array in mV with a table. npy: the authors' folders of z-scored files."""
     skip_unreadable: bool = False
     """Drop files that cannot be read, with the reason, instead of stopping at the first."""
-    workers: int = dataclasses.field(default_factory=lambda: os.cpu_count() or 1)
+    workers: Annotated[int, Range("[1, inf)"), Affects.PROCESS] = dataclasses.field(
+        default_factory=lambda: os.cpu_count() or 1
+    )
     """Processes that read and resample; with 1 this process does it."""
-    dask_scheduler: str | None = None
+    dask_scheduler: Annotated[str | None, Affects.PROCESS] = None
     """Address of a Dask scheduler, host:port, whose workers do this instead; they must see FROM under the same path."""
+
+    def check(self) -> None:
+        """Raise LfbtError for lead names that cannot be, and for settings that exclude each other."""
+        check_leads(self.leads)
+        if self.layout == "npy" and self.keep_multi_label:
+            raise LfbtError("layout npy puts a record into one class folder: it does not go with --keep-multi-label")
 
 
 @dataclasses.dataclass(frozen=True)
 class Piece:
-    """A record: which piece of its recording it is, ``[leads, samples]`` in mV, and the SHA-256 of these."""
+    """One piece of a recording: its number from 0, ``[leads, samples]`` in mV, and the SHA-256 of these."""
 
     number: int
     signal: Signal
@@ -54,7 +63,7 @@ class Piece:
 
 @dataclasses.dataclass(frozen=True)
 class Prepared:
-    """What became of one recording: in how many pieces it was cut, those that are kept, and what was dropped."""
+    """The records of one recording: into how many pieces it was cut, those that are kept, and what was dropped."""
 
     entry: Entry
     n_pieces: int
@@ -63,35 +72,53 @@ class Prepared:
 
 
 def prepare_entry(entry: Entry, settings: PrepareSettings) -> Prepared:
-    """Read one recording and make its records. Raises UnreadableError, unless the settings say to drop such files."""
-    pieces: list[Piece] = []
-    dropped: list[Dropped] = []
-    n_pieces = 0
+    """Read one recording and make its records.
+
+    Parameters
+    ----------
+    entry : Entry
+        The recording.
+    settings : PrepareSettings
+        How to make records of it.
+
+    Returns
+    -------
+    Prepared
+        The pieces ``[leads, n_samples]`` without faults, and what was dropped with the reasons.
+
+    Raises
+    ------
+    UnreadableError
+        If the file cannot be read and such files are not to be dropped.
+    """
     try:
-        recording = entry.read()
-        n_raw = round(settings.duration * recording.sampling_rate)
-        if n_raw < 2:
-            raise UnreadableError(
-                f"sampling rate {recording.sampling_rate:g} Hz is too low for {settings.duration:g} s"
-            )
-        # A fault of a lead that others are derived from is a fault of theirs.
-        used = limb_leads_used(recording.leads, settings.leads)
-        checked = (*settings.leads, *(lead for lead in used if lead not in settings.leads))
-        chosen = choose_leads(recording.signal, recording.leads, checked)
-        cut = cut_pieces(chosen, n_raw, settings.pieces)
-        n_pieces = len(cut)
-        for number, piece in enumerate(cut):
-            fault = quality_fault(piece, checked, recording.sampling_rate)
-            if fault:
-                where = f" (piece {number + 1} of {n_pieces})" if n_pieces > 1 else ""
-                dropped.append(Dropped(entry.id, str(entry.file), fault + where))
-            else:
-                signal = fit_samples(piece[: len(settings.leads)], n_raw, settings.n_samples)
-                pieces.append(Piece(number, signal, hashlib.sha256(signal.data).hexdigest()))
+        return _cut_into_records(entry, entry.read(), settings)
     except UnreadableError as error:
         if not settings.skip_unreadable:
-            raise UnreadableError(f"{error}; mend or remove it, or drop such files with --skip-unreadable") from error
-        dropped.append(Dropped(entry.id, str(entry.file), f"unreadable: {error}"))
+            raise UnreadableError(f"{error}; repair or remove it, or drop such files with --skip-unreadable") from error
+        reason = f"unreadable: {error}"
     except AbsentLeadError as error:
-        dropped.append(Dropped(entry.id, str(entry.file), str(error)))
-    return Prepared(entry, n_pieces, pieces, dropped)
+        reason = str(error)
+    return Prepared(entry, 0, [], [Dropped(entry.id, str(entry.file), reason)])
+
+
+def _cut_into_records(entry: Entry, recording: Recording, settings: PrepareSettings) -> Prepared:
+    n_raw = round(settings.duration * recording.sampling_rate)
+    if n_raw < 2:
+        raise UnreadableError(f"sampling rate {recording.sampling_rate:g} Hz is too low for {settings.duration:g} s")
+    # A fault of a lead from which others are derived is a fault of theirs.
+    used = limb_leads_used(recording.leads, settings.leads)
+    checked = (*settings.leads, *(lead for lead in used if lead not in settings.leads))
+    chosen = choose_leads(recording.signal, recording.leads, checked)
+    cut = cut_pieces(chosen, n_raw, settings.pieces)
+    pieces: list[Piece] = []
+    dropped: list[Dropped] = []
+    for number, piece in enumerate(cut):
+        fault = quality_fault(piece, checked, recording.sampling_rate)
+        if fault:
+            where = f" (piece {number + 1} of {len(cut)})" if len(cut) > 1 else ""
+            dropped.append(Dropped(entry.id, str(entry.file), fault + where))
+        else:
+            signal = fit_samples(piece[: len(settings.leads)], n_raw, settings.n_samples)
+            pieces.append(Piece(number, signal, hashlib.sha256(signal.data).hexdigest()))
+    return Prepared(entry, len(cut), pieces, dropped)

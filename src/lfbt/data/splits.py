@@ -17,12 +17,38 @@ from lfbt.utils.validation import check_range
 def split_by_patient(
     patients: Sequence[str], labels: Sequence[str], test_fraction: float, val_fraction: float, seed: int
 ) -> list[str]:
-    """The split of every record, all records of a patient in the same one.
+    """Split records into train, val and test, all records of a patient in the same split.
 
-    `test_fraction` of the patients are test, then `val_fraction` of the others validation, each stratified by the
-    patient's most frequent label and rounded as scikit-learn does (the paper's 80/20, then 90/10).
+    First the test patients are drawn, then those for validation from the others (the paper's 80/20, then 90/10), each
+    stratified by the patient's most frequent label and rounded up as scikit-learn does.
 
-    Raises LfbtError for a fraction outside [0, 1) and for fewer patients than splits.
+    Parameters
+    ----------
+    patients, labels : sequence of str
+        The patient and the label of each record.
+    test_fraction : float
+        Of the patients, in [0, 1).
+    val_fraction : float
+        Of the patients that are not test, in [0, 1).
+    seed : int
+        Of the draw.
+
+    Returns
+    -------
+    list of str
+        The split of each record.
+
+    Raises
+    ------
+    LfbtError
+        If a fraction is out of range, or there are too few patients for the splits.
+
+    Examples
+    --------
+    >>> patients = [f"p{number // 2}" for number in range(20)]
+    >>> splits = split_by_patient(patients, ["NORM"] * 20, test_fraction=0.2, val_fraction=0.1, seed=0)
+    >>> splits.count("train"), splits.count("val"), splits.count("test")
+    (14, 2, 4)
     """
     check_range("test-fraction", test_fraction, "[0, 1)")
     check_range("val-fraction", val_fraction, "[0, 1)")
@@ -43,7 +69,7 @@ def split_by_patient(
 def _two_parts(
     chosen: NDArray[np.int64], strata: Sequence[str], fraction: float, seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """`chosen` as a larger and a smaller part, the smaller one `fraction` of it."""
+    """Divide `chosen` into a larger part and a smaller one, which is `fraction` of it."""
     from sklearn.model_selection import train_test_split
 
     if fraction == 0:
@@ -68,12 +94,31 @@ def _two_parts(
 def stratified_fraction(
     patients: Sequence[str], targets: NDArray[np.bool_], fraction: float, seed: int
 ) -> NDArray[np.int64]:
-    """The positions of a stratified `fraction` of the records with `targets` ``[records, classes]``, ascending.
+    """Choose a stratified fraction of the patients; a smaller fraction is a subset of a larger one.
 
-    Whole patients are taken. The patients of each stratum keep the rounded-up fraction of it, in an order drawn from
-    the seed, so that a smaller fraction is a subset of a larger one. A patient's stratum is the rarest of his classes.
+    Of each stratum the rounded-up fraction of its patients is taken, in an order that the seed determines. A patient's
+    stratum is the rarest of their classes.
 
-    Raises LfbtError for a fraction outside (0, 1].
+    Parameters
+    ----------
+    patients : sequence of str
+        The patient of each record.
+    targets : ndarray of bool, ``[records, classes]``
+        The classes of each record.
+    fraction : float
+        In (0, 1].
+    seed : int
+        Of the draw.
+
+    Returns
+    -------
+    ndarray of int, ``[chosen]``
+        The positions of all records of the chosen patients, ascending.
+
+    Raises
+    ------
+    LfbtError
+        If `fraction` is out of range.
     """
     check_range("fraction", fraction, "(0, 1]")
     names, strata = _strata(patients, targets)
@@ -86,11 +131,31 @@ def stratified_fraction(
 
 
 def patient_folds(patients: Sequence[str], targets: NDArray[np.bool_], n_folds: int, seed: int) -> NDArray[np.int64]:
-    """The fold of every record ``[records]``, from 0 on, all records of a patient in the same one.
+    """Assign records to folds, all records of a patient to the same fold.
 
-    Patients are dealt out by scikit-learn's StratifiedKFold, shuffled; a patient's stratum is the rarest of his
-    classes, and one of fewer patients than folds is not in every fold. Raises LfbtError for fewer than two folds, and
-    for more folds than the largest stratum has patients.
+    Patients are distributed by scikit-learn's StratifiedKFold, shuffled; a patient's stratum is the rarest of their
+    classes. A stratum of fewer patients than folds is not in every fold.
+
+    Parameters
+    ----------
+    patients : sequence of str
+        The patient of each record.
+    targets : ndarray of bool, ``[records, classes]``
+        The classes of each record.
+    n_folds : int
+        At least 2.
+    seed : int
+        Of the shuffling.
+
+    Returns
+    -------
+    ndarray of int, ``[records]``
+        The fold of each record, from 0 on.
+
+    Raises
+    ------
+    LfbtError
+        If there are fewer than two folds, or more than the largest stratum has patients.
     """
     from sklearn.model_selection import StratifiedKFold
 
@@ -103,16 +168,17 @@ def patient_folds(patients: Sequence[str], targets: NDArray[np.bool_], n_folds: 
     fold_of: dict[str, int] = {}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The least populated class", UserWarning)
-        dealt = StratifiedKFold(n_folds, shuffle=True, random_state=seed).split(strata, strata)
-        for fold, (_, chosen) in enumerate(dealt):
+        folds = StratifiedKFold(n_folds, shuffle=True, random_state=seed).split(strata, strata)
+        for fold, (_, chosen) in enumerate(folds):
             fold_of |= {names[i]: fold for i in chosen}
     return np.array([fold_of[patient] for patient in patients])
 
 
 def _strata(patients: Sequence[str], targets: NDArray[np.bool_]) -> tuple[list[str], NDArray[np.int64]]:
-    """The patients in the order of their first records, and the number of the rarest class that each has.
+    """List the patients in the order of their first records, with the number of the rarest class of each.
 
-    Rare is what few records have; of equally rare classes it is the first. Patients without any class are a stratum.
+    The rarest class is that of the fewest records, the first one of equally rare ones. Patients without a class are a
+    stratum of their own.
     """
     number = {name: i for i, name in enumerate(dict.fromkeys(patients))}
     of_patient = np.zeros((len(number), targets.shape[1] + 1), dtype=bool)

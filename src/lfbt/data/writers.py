@@ -13,7 +13,10 @@ from lfbt.signal import Signal, normalise
 
 
 class PackedWriter:
-    """``signals.npy`` written row after row, so that no more than one record is held."""
+    """Writes ``signals.npy`` row after row, so that no more than one record is in memory.
+
+    path: the file; shape: ``(leads, samples)`` of a record.
+    """
 
     def __init__(self, path: Path, shape: tuple[int, int]) -> None:
         self.shape = shape
@@ -35,13 +38,13 @@ class PackedWriter:
         self.n += 1
 
     def close(self) -> None:
-        """Write the number of records into the header."""
+        """Write the number of records into the header, and close the file."""
         self._write_header()
         self.file.close()
 
 
 class NpyWriter:
-    """The authors' layout: one z-scored file a record."""
+    """Writes the authors' layout: one z-scored file a record, in ``samples`` below `folder`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -54,7 +57,7 @@ class NpyWriter:
         self.n += 1
 
     def sort(self, rows: Iterable[tuple[str, str]]) -> None:
-        """Move every file to ``split/class``."""
+        """Move the file of each record to ``split/class``; `rows` has both of each record, in order."""
         for row, (split, label) in enumerate(rows):
             name = f"sample_{row}.npy"
             (self.folder / split / label).mkdir(parents=True, exist_ok=True)
@@ -62,4 +65,4 @@ class NpyWriter:
         (self.folder / "samples").rmdir()
 
     def close(self) -> None:
-        """Every file is closed already."""
+        """Do nothing: every file is closed already."""

@@ -1,1 +1,25 @@
-"""One file in, recordings out."""
+"""Readers: one file in, one Recording out.
+
+`read` recognises the format. Each format has a reader of its own, a function of a module, so that it can be sent to a
+worker process.
+"""
+
+from lfbt.io.arrays import open_npy, read_npy, read_npy_row
+from lfbt.io.clinical import CLINICAL_FORMATS, read_clinical
+from lfbt.io.csv import csv_header, read_csv
+from lfbt.io.matlab import read_cpsc_mat
+from lfbt.io.reader import read
+from lfbt.io.wfdb import read_wfdb
+
+__all__ = [
+    "CLINICAL_FORMATS",
+    "csv_header",
+    "open_npy",
+    "read",
+    "read_clinical",
+    "read_cpsc_mat",
+    "read_csv",
+    "read_npy",
+    "read_npy_row",
+    "read_wfdb",
+]

@@ -1,26 +1,42 @@
-"""NumPy files of one recording or several."""
+"""NumPy files of one recording or of several."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lfbt.errors import UnreadableError
-from lfbt.recording import Recording, unit_in_mv
-
-if TYPE_CHECKING:
-    pass
 from lfbt.io.recordings import READ_ERRORS, make_recording, unreadable
+from lfbt.recording import Recording, unit_in_mv
 
 
 def read_npy(path: Path, leads: Sequence[str], sampling_rate: float, unit: str) -> Recording:
-    """The recording in a ``.npy`` file: a numeric array ``[leads, samples]`` in `unit`, at `sampling_rate` Hz.
+    """Read a ``.npy`` file of one recording.
 
-    Raises UnreadableError; arrays of Python objects are refused, never unpickled.
+    Parameters
+    ----------
+    path : Path
+        A file with an array of numbers ``[leads, samples]``. Arrays of Python objects are refused, never unpickled.
+    leads : sequence of str
+        The name of each row.
+    sampling_rate : float
+        In Hz.
+    unit : str
+        A voltage, such as ``mV``.
+
+    Returns
+    -------
+    Recording
+        In mV.
+
+    Raises
+    ------
+    UnreadableError
+        If the file is not such an array.
     """
     array = open_npy(path)
     if array.ndim != 2:
@@ -29,9 +45,26 @@ def read_npy(path: Path, leads: Sequence[str], sampling_rate: float, unit: str) 
 
 
 def read_npy_row(path: Path, *, row: int, leads: Sequence[str], sampling_rate: float, unit: str) -> Recording:
-    """The recording in row `row` of a ``.npy`` file with a numeric array ``[records, leads, samples]`` in `unit`.
+    """Read one recording of a ``.npy`` file of several, and only it from the disk.
 
-    Only that row is read from the disk. Raises UnreadableError.
+    Parameters
+    ----------
+    path : Path
+        A file with an array of numbers ``[recordings, leads, samples]``.
+    row : int
+        Which recording, from 0.
+    leads, sampling_rate, unit
+        As of `read_npy`.
+
+    Returns
+    -------
+    Recording
+        In mV.
+
+    Raises
+    ------
+    UnreadableError
+        If the file is not such an array, or has no such row.
     """
     array = open_npy(path)
     if array.ndim != 3 or not 0 <= row < len(array):
@@ -43,7 +76,7 @@ def read_npy_row(path: Path, *, row: int, leads: Sequence[str], sampling_rate: f
 
 
 def open_npy(path: Path) -> NDArray[Any]:
-    """The array of a ``.npy`` file, memory-mapped. Raises UnreadableError unless it holds real numbers."""
+    """Open the array of a ``.npy`` file as a memory map. Raises UnreadableError unless it holds real numbers."""
     try:
         array: NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
     except READ_ERRORS as error:

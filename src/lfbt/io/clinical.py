@@ -11,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfbt.errors import LfbtError, UnreadableError
+from lfbt.io.recordings import READ_ERRORS, make_recording, unreadable
 from lfbt.recording import Recording, unit_in_mv
 
 if TYPE_CHECKING:
     from ecgdatakit import ECGRecord
-from lfbt.io.recordings import READ_ERRORS, make_recording, unreadable
 
-#: The suffixes, in lower case, of the files for `read_clinical`, and what each should be.
+
+#: The suffixes, in lower case, of the files for `read_clinical`, and the format of each.
 CLINICAL_FORMATS = {
     ".scp": "SCP-ECG",
     ".dcm": "DICOM waveform",
@@ -30,7 +31,7 @@ CLINICAL_FORMATS = {
     ".mfr": "MFER",
 }
 
-# What ecgdatakit 2.0 only warns of: it left out another ECG of the file, or the file is not one whole recording.
+# Warnings of ecgdatakit 2.0 that are errors here: the file holds another ECG, too, or is incomplete.
 _NOT_ONE_ECG = re.compile(
     r"rhythm series found|in the rhythm series; only|additional multiplex group|additional rhythm waveform"
     r"|redefine the channels|truncated|shorter than the frame|no waveform data|without a gap|has gaps",
@@ -39,11 +40,27 @@ _NOT_ONE_ECG = re.compile(
 
 
 def read_clinical(path: Path) -> Recording:
-    """The recording in a file of a clinical format (CLINICAL_FORMATS), told by its content and read by ecgdatakit.
+    """Read a file of a clinical format by ecgdatakit, which recognises the format by the content.
 
-    Samples that the file marks as invalid are NaN. Stored checksums are not enforced, for many writers get them wrong.
-    Raises UnreadableError, also for a file with several ECGs or one that is not whole, and for leads that differ in
-    length, rate or start or are not in a voltage; LfbtError where ecgdatakit or pydicom is not installed.
+    Samples that the file marks as invalid are NaN. Stored checksums are not enforced: many writers get them wrong.
+
+    Parameters
+    ----------
+    path : Path
+        A file of one of the CLINICAL_FORMATS.
+
+    Returns
+    -------
+    Recording
+        In mV.
+
+    Raises
+    ------
+    UnreadableError
+        If the file is not of such a format, is incomplete or holds several ECGs, or its leads differ in length, rate or
+        start, or are not voltages.
+    LfbtError
+        If ecgdatakit or pydicom is not installed.
     """
     try:
         from ecgdatakit import ECGDataKitError, FileParser
@@ -58,25 +75,25 @@ def read_clinical(path: Path) -> Recording:
         raise unreadable(path, error) from error
     if record is None:
         what = CLINICAL_FORMATS.get(path.suffix.lower(), "clinical format")
-        raise UnreadableError(f"file {path}: by its content it is no {what} that ecgdatakit can read")
+        raise UnreadableError(f"file {path}: by its content it is not {what} that ecgdatakit can read")
     for warning in caught:
         if _NOT_ONE_ECG.search(str(warning.message)):
             reason = str(warning.message).replace("\n", " ")
-            raise UnreadableError(f"file {path}: it is not one whole ECG ({reason}); put each into its own file")
+            raise UnreadableError(f"file {path}: it is not one complete ECG ({reason}); put each into its own file")
     _check_together(path, record)
     labels = [lead.label for lead in record.leads]
-    # ecgdatakit calls the second of two leads II_2
+    # ecgdatakit calls the second of two leads II "II_2".
     first = [re.sub(r"_\d+$", "", label) for label in labels]
     names = [name if name in labels else label for name, label in zip(first, labels, strict=True)]
     return make_recording(path, _samples(path, record), names, _stated_rate(record))
 
 
 def _samples(path: Path, record: ECGRecord) -> NDArray[np.float64]:
-    """The samples of `record` ``[leads, samples]``, NaN where its file marks them as invalid."""
+    """Stack the samples of `record` ``[leads, samples]`` in mV, NaN where its file marks them as invalid."""
     signal = np.array([lead.samples for lead in record.leads])
     in_mv = [unit_in_mv(lead.resolution_unit) for lead in record.leads]
     if record.source_format == "ishne_holter":
-        # -32768 is a lead that was off, which ecgdatakit only counts
+        # -32768 marks a disconnected lead, which ecgdatakit only counts.
         lowest = [-32767.5 * lead.resolution * unit for lead, unit in zip(record.leads, in_mv, strict=True)]
         signal[signal < np.array(lowest)[:, None]] = np.nan
     if record.source_format == "dicom_waveform" and np.isnan(signal).any() and _zero_is_padding(path, signal.shape):
@@ -92,7 +109,7 @@ def _check_together(path: Path, record: ECGRecord) -> None:
     for lead in record.leads:
         if lead.is_raw or lead.units != "mV":
             unit = lead.units or lead.adc_resolution_unit or "none"
-            raise UnreadableError(f"file {path}: its lead {lead.label} is in no voltage (unit: {unit})")
+            raise UnreadableError(f"file {path}: its lead {lead.label} is not a voltage (unit: {unit})")
     for what, values in (
         ("samples", [len(lead.samples) for lead in record.leads]),
         ("Hz", [lead.sampling_rate for lead in record.leads]),
@@ -105,7 +122,7 @@ def _check_together(path: Path, record: ECGRecord) -> None:
 
 
 def _stated_rate(record: ECGRecord) -> float:
-    """The sampling rate in Hz as the file says it, which ecgdatakit rounds to a whole number in the leads."""
+    """Find the exact sampling rate in Hz in the file's metadata; that of the leads is rounded to a whole number."""
     rounded, meta = record.leads[0].sampling_rate, record.raw_metadata
     interval = meta.get("rhythm_sample_interval_us")
     stated = {
@@ -120,9 +137,9 @@ def _stated_rate(record: ECGRecord) -> float:
 
 
 def _zero_is_padding(path: Path, shape: tuple[int, ...]) -> bool:
-    """Whether a DICOM file gives 0 as the padding of its signed waveform ``[leads, samples]`` of that `shape`.
+    """Whether a DICOM file states 0 as the padding value of its signed waveform of that `shape` ``[leads, samples]``.
 
-    Some converters do so, although every lead passes through 0.
+    Some converters do, although every lead passes through 0.
     """
     import pydicom
 

@@ -4,29 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lfbt.errors import UnreadableError
-from lfbt.recording import Recording, unit_in_mv
-
-if TYPE_CHECKING:
-    pass
 from lfbt.io.recordings import READ_ERRORS, make_recording, unreadable
+from lfbt.recording import Recording, unit_in_mv
 
 
 def read_csv(path: Path, leads: Sequence[str] | None, sampling_rate: float, unit: str) -> Recording:
-    """The recording in a CSV file: one row a sample, one column a lead, in `unit`, at `sampling_rate` Hz.
+    """Read a CSV file: one row a sample, one column a lead.
 
-    A first row without any number is a header row and names the leads; without one, `leads` does. A first column
-    without a name (a row number) is left out. An empty cell is NaN. Raises UnreadableError.
+    A first row without any number is a header row, which names the leads. A first column without a name (a row number)
+    is left out. An empty cell is NaN.
+
+    Parameters
+    ----------
+    path : Path
+        A file in UTF-8.
+    leads : sequence of str or None
+        The name of each column, used where there is no header row.
+    sampling_rate : float
+        In Hz.
+    unit : str
+        A voltage, such as ``mV``.
+
+    Returns
+    -------
+    Recording
+        In mV.
+
+    Raises
+    ------
+    UnreadableError
+        If the file is not such a table, or nothing names its leads.
     """
     import pandas as pd
 
     header = csv_header(path)
     if header is None and leads is None:
-        raise UnreadableError(f"file {path}: no header row names its leads; say what they are")
+        raise UnreadableError(f"file {path}: no header row names its leads; give their names")
     skipped = 0 if header is None else 1
     try:
         table = pd.read_csv(path, header=None, skiprows=skipped, dtype=np.float64, encoding="utf-8-sig")
@@ -41,7 +58,7 @@ def read_csv(path: Path, leads: Sequence[str] | None, sampling_rate: float, unit
 
 
 def csv_header(path: Path) -> list[str] | None:
-    """The cells of a CSV file's first row when none of them is a number, else None. Raises UnreadableError."""
+    """Read the first row of a CSV file if it is a header row (no cell is a number). Raises UnreadableError."""
     try:
         with path.open(encoding="utf-8-sig") as file:
             cells = [cell.strip().strip('"') for cell in file.readline().split(",")]
@@ -59,7 +76,7 @@ def _is_number(cell: str) -> bool:
 
 
 def _text_cell(path: Path, skipped: int) -> str:
-    """Where the first cell that is no number stands, or an empty string when that is not the trouble."""
+    """Locate the first cell that is not a number; an empty string if there is none."""
     import pandas as pd
 
     try:
@@ -68,5 +85,5 @@ def _text_cell(path: Path, skipped: int) -> str:
         return ""
     for (row, column), text in np.ndenumerate(cells):
         if isinstance(text, str) and not _is_number(text):
-            return f"line {row + skipped + 1}, column {column + 1} holds {text!r}, which is no number"
+            return f"line {row + skipped + 1}, column {column + 1} holds {text!r}, which is not a number"
     return ""

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lfbt.errors import UnreadableError
-from lfbt.recording import STANDARD_LEADS, Recording
-
-if TYPE_CHECKING:
-    pass
 from lfbt.io.recordings import READ_ERRORS, make_recording, unreadable
+from lfbt.recording import STANDARD_LEADS, Recording
 
 
 def read_cpsc_mat(path: Path) -> Recording:
-    """The recording in a CPSC2018 file: MATLAB 5, a struct ``ECG`` whose ``data`` is 12 × samples in mV at 500 Hz.
+    """Read a file of CPSC2018.
 
-    The leads are the standard twelve in the standard order. Raises UnreadableError.
+    Parameters
+    ----------
+    path : Path
+        MATLAB 5, with a struct ``ECG`` whose ``data`` is ``[12, samples]`` in mV.
+
+    Returns
+    -------
+    Recording
+        In mV, at 500 Hz, with the standard leads in the standard order.
+
+    Raises
+    ------
+    UnreadableError
+        If the file is not such a struct.
     """
     import scipy.io.matlab
 

@@ -1,4 +1,4 @@
-"""What readers share: how a decoded signal becomes a Recording, or an error that names the file."""
+"""What readers share: a decoded signal becomes a Recording, or an error that names the file."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import tokenize
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +14,7 @@ from numpy.typing import NDArray
 from lfbt.errors import LfbtError, UnreadableError
 from lfbt.recording import Recording, lead_name
 
-if TYPE_CHECKING:
-    pass
-
-
-# What wfdb, scipy.io, NumPy and pandas raise on truncated and foreign files, found by giving them such files.
+# What wfdb, scipy.io, NumPy and pandas raise on truncated and foreign files, as observed with such files.
 READ_ERRORS = (
     OSError,
     EOFError,
@@ -37,11 +33,11 @@ READ_ERRORS = (
 
 
 def make_recording(path: Path, signal: NDArray[Any], leads: Sequence[str], sampling_rate: float) -> Recording:
-    """The Recording of `signal` in mV, whose faults are told with the name of the file."""
+    """Make a Recording of `signal` ``[leads, samples]`` in mV. Raises UnreadableError that names the file."""
     names = tuple(lead_name(lead) for lead in leads)
-    twice = [name for name in names if names.count(name) > 1]
-    if twice:
-        raise UnreadableError(f"file {path}: two of its leads are named {twice[0]}, among {','.join(names)}")
+    duplicates = [name for name in names if names.count(name) > 1]
+    if duplicates:
+        raise UnreadableError(f"file {path}: two of its leads are named {duplicates[0]}, among {','.join(names)}")
     # A value beyond float32 becomes infinite, which the quality checks report.
     with np.errstate(over="ignore"):
         in_mv = np.ascontiguousarray(signal, dtype=np.float32)
@@ -52,7 +48,7 @@ def make_recording(path: Path, signal: NDArray[Any], leads: Sequence[str], sampl
 
 
 def unreadable(path: Path, error: BaseException, expected: str = "") -> UnreadableError:
-    """The UnreadableError that names the file and what a reader raised."""
+    """Make the UnreadableError that names the file, what a reader raised, and what was expected."""
     reason = str(error).strip().replace("\n", " ") or type(error).__name__
     if isinstance(error, FileNotFoundError) and error.filename:
         reason = f"{error.filename} is absent"

@@ -1,4 +1,4 @@
-"""WFDB records: header and signal files beside it."""
+"""WFDB records: a header and the signal files beside it."""
 
 from __future__ import annotations
 
@@ -7,28 +7,39 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lfbt.errors import UnreadableError
+from lfbt.io.recordings import READ_ERRORS, make_recording, unreadable
 from lfbt.io.wfdb16 import read_wfdb16
 from lfbt.recording import Recording, is_voltage, unit_in_mv
-
-if TYPE_CHECKING:
-    pass
-from lfbt.io.recordings import READ_ERRORS, make_recording, unreadable
 
 # The record line of a WFDB header (header(5) of the WFDB manual): a name, then perhaps a number of segments.
 _RECORD_LINE = re.compile(r"^(?P<name>[^\s#/][^\s/]*)(?:/(?P<segments>\d+))?(?=\s)", re.MULTILINE)
 
 
 def read_wfdb(header: Path) -> Recording:
-    """The recording of a WFDB header (``.hea``) and its signal files beside it.
+    """Read a WFDB record.
 
-    Samples that the file marks as invalid are NaN. A record line whose name wfdb refuses (``E00271.mat 12 500 5000``
-    in parts of the Challenge) is mended. Raises UnreadableError, also for records of several segments.
+    Samples that the file marks as invalid are NaN. Signals that are not voltages (breathing, blood pressure) are left
+    out. A record name that wfdb refuses (``E00271.mat 12 500 5000`` in parts of the Challenge) is repaired in a copy.
+
+    Parameters
+    ----------
+    header : Path
+        The ``.hea`` file, with its signal files beside it.
+
+    Returns
+    -------
+    Recording
+        In mV.
+
+    Raises
+    ------
+    UnreadableError
+        If a file is absent or corrupt, no signal is a voltage, or the record has several segments.
     """
     try:
         text = header.read_text(encoding="utf-8", errors="replace")
@@ -36,36 +47,36 @@ def read_wfdb(header: Path) -> Recording:
         raise unreadable(header, error) from error
     line = _RECORD_LINE.search(text)
     if line is None:
-        raise UnreadableError(f"file {header}: its first line is no WFDB record line; give a .hea file")
+        raise UnreadableError(f"file {header}: its first line is not a WFDB record line; give a .hea file")
     if line["segments"]:
         raise UnreadableError(
             f"file {header}: a record of {line['segments']} segments; give the header of one segment instead"
         )
     try:
-        usual = read_wfdb16(header, text)
+        record = read_wfdb16(header, text)
     except READ_ERRORS as error:
         raise unreadable(header, error) from error
-    if usual is not None:
-        return _wfdb_recording(header, *usual)
+    if record is not None:
+        return _wfdb_recording(header, *record)
     if re.fullmatch(r"[-\w]+", line["name"], re.ASCII):
         return _read_wfdb(header, header)
-    with tempfile.TemporaryDirectory() as place:
-        mended = Path(place) / "mended.hea"
-        mended.write_text(text[: line.start()] + "mended" + text[line.end() :], encoding="utf-8")
+    with tempfile.TemporaryDirectory() as folder:
+        repaired = Path(folder) / "repaired.hea"
+        repaired.write_text(text[: line.start()] + "repaired" + text[line.end() :], encoding="utf-8")
         for name in _signal_files(text[line.end() :]):
             if (header.parent / name).is_file():
-                shutil.copyfile(header.parent / name, Path(place) / name)
-        return _read_wfdb(mended, header)
+                shutil.copyfile(header.parent / name, Path(folder) / name)
+        return _read_wfdb(repaired, header)
 
 
 def _signal_files(signal_lines: str) -> set[str]:
-    """The names of the signal files, from what follows a header's record name."""
+    """List the names of the signal files, from what follows a header's record name."""
     lines = [line.split() for line in signal_lines.splitlines()[1:] if not line.startswith("#")]
     return {Path(words[0]).name for words in lines if words}
 
 
 def _read_wfdb(readable: Path, header: Path) -> Recording:
-    """What wfdb reads from `readable`, a header that stands for `header` in messages."""
+    """Read the header `readable` by wfdb; messages name `header`."""
     import wfdb
 
     try:
@@ -84,7 +95,7 @@ def _read_wfdb(readable: Path, header: Path) -> Recording:
 def _wfdb_recording(
     header: Path, signal: NDArray[np.float64], names: Sequence[str], units: Sequence[str], sampling_rate: float
 ) -> Recording:
-    """The signals that are voltages; other channels, of breathing or blood pressure, are no leads."""
+    """Make a Recording of the signals ``[signals, samples]`` that are voltages."""
     leads = [row for row, unit in enumerate(units) if is_voltage(unit)]
     if not leads:
         raise UnreadableError(f"file {header}: none of its signals is a voltage, but {', '.join(set(units))}")

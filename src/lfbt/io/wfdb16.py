@@ -1,7 +1,7 @@
 """WFDB records of 16-bit samples, as nearly all ECG data sets are published, read without wfdb.
 
-What wfdb takes for one record is mostly the parsing of its header, through tables. Here a header of the usual form
-(header(5) and signal(5) of the WFDB manual) is parsed by two patterns; one of any other form is left to wfdb.
+Most of the time that wfdb takes for a record goes into parsing its header. Here a header of the usual form (header(5)
+and signal(5) of the WFDB manual) is parsed by two patterns; one of any other form is left to wfdb.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 _NUMBER = r"[+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?"
 # Record name, signals, sampling rate, samples; perhaps a time and a date, in whatever form.
 _RECORD = re.compile(rf"[^\s/]+ +(?P<signals>\d+) +(?P<rate>{_NUMBER}) +(?P<samples>\d+)( .*)?")
-# File, format and place in the file; gain, baseline and unit; resolution, zero, first value, checksum and block size
+# File, format and offset in the file; gain, baseline and unit; resolution, zero, first value, checksum and block size
 # of the converter; lead.
 _SIGNAL = re.compile(
     rf"(?P<file>\S+) +16(x1)?(\+(?P<offset>\d+))? +(?P<gain>{_NUMBER})(\((?P<baseline>-?\d+)\))?(/(?P<unit>\S+))?"
@@ -35,10 +35,10 @@ class Wfdb16(NamedTuple):
 
 
 def read_wfdb16(header: Path, text: str) -> Wfdb16 | None:
-    """The record of a header with that `text`, as wfdb reads it, or None if wfdb has to.
+    """Read the record of a header with the content `text`, with the same result as wfdb.
 
-    None for a header of another form, signals in several files, and a file that is absent or of another size than its
-    header says.
+    Returns None, so that wfdb reads it, for a header of another form, for signals in several files, and for a signal
+    file that is absent or not of the size that its header implies.
     """
     lines = [line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
     record = _RECORD.fullmatch(lines[0]) if lines else None
@@ -46,11 +46,11 @@ def read_wfdb16(header: Path, text: str) -> Wfdb16 | None:
     if record is None or not signals or not len(signals) == len(lines) - 1 == int(record["signals"]):
         return None
     gains = np.array([float(match["gain"]) for match in signals])
-    places = {(match["file"], int(match["offset"] or 0)) for match in signals}
+    locations = {(match["file"], int(match["offset"] or 0)) for match in signals}
     n_samples = int(record["samples"])
-    if len(places) > 1 or not n_samples or (gains == 0).any():
+    if len(locations) > 1 or not n_samples or (gains == 0).any():
         return None
-    (name, offset), n = places.pop(), n_samples * len(signals)
+    (name, offset), n = locations.pop(), n_samples * len(signals)
     path = header.parent / name
     if Path(name).name != name or not path.is_file() or path.stat().st_size != offset + 2 * n:
         return None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import types
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from lfbt.data.layouts import MANIFEST
+from lfbt.data.manifest import DatasetManifest
 from lfbt.data.preparation import prepare
 from lfbt.data.records import PrepareSettings
 from lfbt.evaluation.fine_tuning import finetune
@@ -26,7 +26,6 @@ from lfbt.sources import SOURCES, Source
 from lfbt.sources.listing import Listing
 from lfbt.training.pretraining import Pretrainer
 from lfbt.training.settings import PretrainSettings
-from lfbt.utils.json_files import read_json
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,11 +71,9 @@ def data_folder(settings: ReproduceSettings, name: str) -> Path:
     return settings.out / "data" / name
 
 
-def load_manifest(settings: ReproduceSettings, name: str) -> Any:
+def load_manifest(settings: ReproduceSettings, name: str) -> DatasetManifest:
     """Read the manifest of the prepared data set `name`."""
-    # MERGE: DatasetManifest.load(data_folder(settings, name)) of lfbt.data.manifest, and its type in place of Any here
-    # and in `tables`.
-    return types.SimpleNamespace(**read_json(data_folder(settings, name) / MANIFEST))
+    return DatasetManifest.load(data_folder(settings, name))
 
 
 def create_source(settings: ReproduceSettings, name: str) -> Source:
@@ -134,7 +131,7 @@ def pretrain_settings(settings: ReproduceSettings, gamma: float) -> PretrainSett
     warmup_epochs = PretrainSettings.create(data, folder, preset).optimizer.warmup_epochs
     batch_size, epochs = settings.batch_size, settings.pretrain_epochs
     if settings.quick:
-        batch_size = min(batch_size, int(load_manifest(settings, "ningbo").records))
+        batch_size = min(batch_size, load_manifest(settings, "ningbo").records or batch_size)
     return PretrainSettings.create(
         data,
         folder,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lfbt.data.manifest import DatasetManifest
 from lfbt.evaluation.aggregation import mean_over_seeds
 from lfbt.paper.protocol import DOWNLOADS, FRACTIONS, LABELLED, SIZES, Cell, Kind, compare_sizes, list_cells
 from lfbt.paper.settings import ReproduceSettings, affected_stages
@@ -60,7 +61,7 @@ def write_tables(settings: ReproduceSettings, names: Sequence[str]) -> str:
     return text
 
 
-def sizes_table(manifests: Mapping[str, Any]) -> pd.DataFrame:
+def sizes_table(manifests: Mapping[str, DatasetManifest]) -> pd.DataFrame:
     """Tabulate split sizes, a row a data set: own, the paper's, records excluded for their quality, and the verdict.
 
     Parameters
@@ -72,7 +73,7 @@ def sizes_table(manifests: Mapping[str, Any]) -> pd.DataFrame:
 
     rows = []
     for name, manifest in manifests.items():
-        train, val, test = (sum(manifest.counts[split].values()) for split in ("train", "val", "test"))
+        train, val, test = (sum(manifest.counts.get(split, {}).values()) for split in ("train", "val", "test"))
         n_excluded = sum(n for reason, n in manifest.dropped.items() if reason.startswith(_SIGNAL_QUALITY))
         published = next(iter(SIZES[name].values()))
         as_published, verdict = compare_sizes(name, (train, val, test), n_excluded)
@@ -144,7 +145,7 @@ def format_sizes(table: pd.DataFrame) -> list[list[str]]:
     return rows
 
 
-def _title(settings: ReproduceSettings, manifests: Mapping[str, Any]) -> str:
+def _title(settings: ReproduceSettings, manifests: Mapping[str, DatasetManifest]) -> str:
     title = "lfbt reproduce: the paper's protocol"
     if list_departures(settings):
         command = "lfbt reproduce --quick" if settings.quick else "lfbt reproduce"

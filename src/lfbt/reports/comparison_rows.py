@@ -13,6 +13,7 @@ from lfbt.evaluation.aggregation import mean_over_seeds
 from lfbt.evaluation.bootstrap import Array, bootstrap_metrics, bootstrap_weights, interval, n_counted
 from lfbt.evaluation.significance import holm, paired_p
 from lfbt.reports.scored_trials import ScoredTrial, check_comparable, group_trials
+from lfbt.runs.results import Interval
 
 #: Of every interval.
 LEVEL = 0.95

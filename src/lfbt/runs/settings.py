@@ -65,9 +65,8 @@ class RunSettings:
     def compared(self) -> dict[str, Any]:
         """Return what must be the same when the run is resumed: its kind, then settings, then what these led to."""
         content = self.to_dict()
-        return {
-            name: value for name, value in content.items() if name not in ("lfbt_version", "synthetic", "names_assumed")
-        }
+        names = ["kind", *content] if "kind" in content else list(content)
+        return {name: content[name] for name in names if name not in ("lfbt_version", "synthetic", "names_assumed")}
 
     def save(self, folder: Path) -> None:
         """Write ``settings.json`` in `folder`, complete or not at all."""

@@ -1,4 +1,4 @@
-"""Published data sets and anybody's own files, each a source that lists the recordings in a folder."""
+"""Sources of recordings: published downloads and a user's own files. Each lists the recordings in a folder."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ __all__ = ["SOURCES", "Challenge", "Chapman", "Cpsc2018", "Folder", "Ningbo", "P
 
 
 class Source(Protocol):
-    """The options of a source: a frozen dataclass that lists what it finds in a folder."""
+    """A source: a frozen dataclass of options that lists the recordings in a folder."""
 
     def listing(self, folder: Path) -> Listing:
-        """The recordings below `folder`, in a stable order. Raises LfbtError when it is not this source's."""
+        """List the recordings below `folder`, in a stable order. Raises LfbtError if it is not of this source."""
         ...
 
 
-#: The sources by the name that the command line gives them.
+#: The sources by their names on the command line.
 SOURCES: dict[str, type[Source]] = {
     "ptbxl": PtbXl,
     "cpsc2018": Cpsc2018,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from lfbt.errors import LfbtError
-from lfbt.io.wfdb import read_wfdb
+from lfbt.io import read_wfdb
 from lfbt.sources.finding import files_below, fitting_source, not_found, read_table, relative_id
 from lfbt.sources.listing import Dropped, Entry, Listing
 
@@ -22,7 +22,7 @@ _RULES = {
     "mapping": "the codes of the header's Dx comment, mapped to classes by {}; codes without a class are ignored",
 }
 _DX = re.compile(r"^#[ \t]*Dx[ \t]*:(.*)$", re.MULTILINE | re.IGNORECASE)
-# What a header may say in place of a code.
+# What a header may have in place of a code.
 _NO_CODES = ("", "unknown", "nan", "none")
 # The Shaoxing and Ningbo hospitals were published together: 10,646 records of Chapman-Shaoxing, then 34,905 of Ningbo.
 _NINGBO = range(10647, 45552)
@@ -41,7 +41,7 @@ class Challenge:
     """For labels mapping: a CSV file with the columns code and class; several codes may map to one class."""
 
     def listing(self, folder: Path) -> Listing:
-        """The records of the download in `folder`. Raises LfbtError when it is not one."""
+        """List the records of the download in `folder`. Raises LfbtError if it is not one."""
         return _listing(folder, "challenge", self.labels, self.mapping)
 
 
@@ -49,8 +49,8 @@ class Challenge:
 class Ningbo:
     """Ningbo First Hospital, the paper's pretraining set: the records JS10647 to JS45551 of the Challenge 2021.
 
-    Also found in the PhysioNet download ecg-arrhythmia. Other records in the folder, such as those of
-    Chapman-Shaoxing (JS00001 to JS10646), are passed over. No patients are published: each record counts as one.
+    Also in the PhysioNet download ecg-arrhythmia. Other records in the folder, such as those of Chapman-Shaoxing
+    (JS00001 to JS10646), are skipped. No patients are published: each record counts as one.
     """
 
     labels: Labels = "none"
@@ -59,7 +59,7 @@ class Ningbo:
     """For labels mapping: a CSV file with the columns code and class; several codes may map to one class."""
 
     def listing(self, folder: Path) -> Listing:
-        """The Ningbo records of the download in `folder`. Raises LfbtError when there is none."""
+        """List the Ningbo records of the download in `folder`. Raises LfbtError if there are none."""
         return _listing(folder, "ningbo", self.labels, self.mapping)
 
 
@@ -67,7 +67,7 @@ def _listing(folder: Path, source: Literal["challenge", "ningbo"], labels: Label
     if (labels == "mapping") != (mapping is not None):
         raise LfbtError(f"labels: {labels} with mapping {mapping}; give a mapping with labels mapping, and only then")
     files = files_below(folder)
-    # A synthetic download in the Challenge's form is one of the Challenge.
+    # A synthetic download in the form of the Challenge is accepted, though its marker fits another source.
     if any(file.name == "ptbxl_database.csv" for file in files):
         fitting = fitting_source(files)
         raise LfbtError(f"source {source}: {folder} is a download of {fitting}; prepare it with that source")
@@ -105,9 +105,9 @@ def is_ningbo(name: str) -> bool:
 
 
 def dx_codes(header: Path) -> tuple[str, ...]:
-    """The codes in a header's ``#Dx:`` comments, each once, sorted by number. Raises OSError.
+    """Read the codes in a header's ``#Dx:`` comments, each once, sorted by number. Raises OSError.
 
-    Early releases of the CPSC2018 part write acronyms (RBBB) instead of SNOMED CT numbers; these come last.
+    Early releases of the CPSC2018 part have acronyms (RBBB) instead of SNOMED CT numbers; these come last.
     """
     text = header.read_text(encoding="utf-8", errors="replace")
     codes = {code for line in _DX.findall(text) for code in re.split(r"[\s,;]+", line)}
@@ -115,19 +115,19 @@ def dx_codes(header: Path) -> tuple[str, ...]:
 
 
 def _by_number(code: str) -> tuple[bool, int, str]:
-    """The order of codes: by number, then what is no number."""
+    """Sorting key of codes: numbers by value, then other codes."""
     number = int(code) if code.isdecimal() else 0
     return not code.isdecimal(), number, code
 
 
 def _ordered(class_of: dict[str, str], codes: Iterable[str]) -> tuple[str, ...]:
-    """The classes of `codes`, each once, in the mapping's order."""
+    """List the classes of `codes`, each once, in the mapping's order."""
     found = {class_of[code] for code in codes if code in class_of}
     return tuple(name for name in dict.fromkeys(class_of.values()) if name in found)
 
 
 def _class_of(mapping: Path) -> dict[str, str]:
-    """The class of each code in a mapping file, in its order."""
+    """Read the class of each code from a mapping file, in its order."""
     class_of: dict[str, str] = {}
     for row in read_table(mapping, ["code", "class"]):
         code, name = row["code"], row["class"]

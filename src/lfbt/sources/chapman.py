@@ -1,4 +1,4 @@
-"""Chapman-Shaoxing as figshare publishes it: one CSV a record and a workbook of diagnoses."""
+"""Chapman-Shaoxing as published on figshare: one CSV a record and a workbook of diagnoses."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Literal
 
 from lfbt.errors import LfbtError
-from lfbt.io.csv import read_csv
+from lfbt.io import read_csv
 from lfbt.recording import STANDARD_LEADS
 from lfbt.sources.finding import check_unique, files_below, not_found, only_file
 from lfbt.sources.listing import Dropped, Entry, Listing
 
 Labels = Literal["merged", "rhythm", "none"]
 
-#: The rhythms of each merged class, as the data set's paper merges them. Diagnostics.xlsx writes sinus irregularity
-#: as SA where RhythmNames.xlsx writes SI.
+#: The rhythms of each merged class, as in the data set's paper. Sinus irregularity is SA in Diagnostics.xlsx and SI in
+#: RhythmNames.xlsx.
 MERGED = {
     "AFIB": ("AFIB", "AF"),
     "GSVT": ("SVT", "AT", "SAAWR", "ST", "AVNRT", "AVRT"),
@@ -45,7 +45,7 @@ class Chapman:
     """What the labels are: the paper's four merged rhythms, the eleven rhythms, or none."""
 
     def listing(self, folder: Path) -> Listing:
-        """The records of the download in `folder`. Raises LfbtError when it is not one."""
+        """List the records of the download in `folder`. Raises LfbtError if it is not one."""
         files = files_below(folder)
         table = only_file(files, "Diagnostics.xlsx", folder, "chapman")
         rhythm_of = _rhythm_of(table)
@@ -54,7 +54,7 @@ class Chapman:
             if file.suffix == ".csv" and file.stem in rhythm_of:
                 if file.stem in by_name:
                     raise LfbtError(
-                        f"source chapman: record {file.stem} stands twice, as {by_name[file.stem]} and {file}; "
+                        f"source chapman: record {file.stem} is a duplicate, as {by_name[file.stem]} and {file}; "
                         "move one set of signals out of the folder"
                     )
                 by_name[file.stem] = file
@@ -72,7 +72,7 @@ class Chapman:
 
 
 def _rhythm_of(table: Path) -> dict[str, str]:
-    """The rhythm of every record of Diagnostics.xlsx, in its order."""
+    """Read the rhythm of every record from Diagnostics.xlsx, in its order."""
     import pandas as pd
 
     try:

@@ -1,4 +1,4 @@
-"""CPSC2018 as the China Physiological Signal Challenge 2018 publishes it."""
+"""CPSC2018 as published by the China Physiological Signal Challenge 2018."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from lfbt.errors import LfbtError
-from lfbt.io.matlab import read_cpsc_mat
+from lfbt.io import read_cpsc_mat
 from lfbt.sources.finding import files_below, not_found, read_table
 from lfbt.sources.listing import Dropped, Entry, Listing
 
@@ -35,7 +35,7 @@ class Cpsc2018:
     """What the labels are: the nine diagnoses, or none."""
 
     def listing(self, folder: Path) -> Listing:
-        """The records of the download in `folder`. Raises LfbtError when it is not one."""
+        """List the records of the download in `folder`. Raises LfbtError if it is not one."""
         files = files_below(folder)
         tables = [file for file in files if file.name == "REFERENCE.csv"]
         if not tables:
@@ -46,7 +46,7 @@ class Cpsc2018:
             if file.suffix == ".mat" and file.stem in labels_of:
                 if file.stem in by_name:
                     raise LfbtError(
-                        f"source cpsc2018: record {file.stem} stands twice, as {by_name[file.stem]} and {file}; "
+                        f"source cpsc2018: record {file.stem} is a duplicate, as {by_name[file.stem]} and {file}; "
                         "give the folder of one"
                     )
                 by_name[file.stem] = file
@@ -63,9 +63,9 @@ class Cpsc2018:
 
 
 def _labels_of(tables: list[Path]) -> dict[str, tuple[str, ...]]:
-    """The labels of every record in `tables`, which may repeat a record but not contradict each other.
+    """Read the labels of every record in `tables`, which may repeat a record but not contradict each other.
 
-    A label that a row gives twice (A0953 of the published table) stays twice: 6,400 rows have one label filled in.
+    A label that a row gives twice (A0953 of the published table) is kept twice: 6,400 rows have one label filled in.
     """
     labels_of: dict[str, tuple[str, ...]] = {}
     columns = ["First_label", "Second_label", "Third_label"]
@@ -78,5 +78,5 @@ def _labels_of(tables: list[Path]) -> dict[str, tuple[str, ...]]:
                 found.append(_CLASS_OF[code])
             labels = tuple(sorted(found, key=CLASSES.index))
             if labels_of.setdefault(name, labels) != labels:
-                raise LfbtError(f"table {table}: record {name} stands twice with different labels; keep one of them")
+                raise LfbtError(f"table {table}: record {name} has two rows with different labels; keep one of them")
     return labels_of

@@ -1,4 +1,4 @@
-"""What all sources share: find files below a folder, read tables, and say plainly what was not found."""
+"""What sources share: finding files below a folder, reading tables, and errors about what is missing."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from lfbt.errors import LfbtError
-from lfbt.io.clinical import CLINICAL_FORMATS
+from lfbt.io import CLINICAL_FORMATS
 from lfbt.sources.synthesis import MARKER
 
 
 def files_below(folder: Path) -> list[Path]:
-    """All files below `folder`, sorted by path; hidden files and folders (``.name``) are left out.
+    """List all files below `folder`, sorted by path, without hidden files and folders (``.name``).
 
-    Raises LfbtError when `folder` is no folder or a part of it cannot be entered.
+    Raises LfbtError if `folder` is not a folder or a part of it cannot be entered.
     """
     if not folder.is_dir():
         what = "is a file" if folder.exists() else "does not exist"
         raise LfbtError(f"folder: {folder} {what}; give the folder that holds the download")
     found: list[Path] = []
-    for place, folders, names in os.walk(folder, onerror=_cannot_enter):
+    for parent, folders, names in os.walk(folder, onerror=_cannot_enter):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(place, name) for name in names if not name.startswith(".")]
+        found += [Path(parent, name) for name in names if not name.startswith(".")]
     return sorted(found, key=lambda file: file.parts)
 
 
@@ -33,12 +33,12 @@ def _cannot_enter(error: OSError) -> None:
 
 
 def relative_id(file: Path, folder: Path) -> str:
-    """The path of `file` below `folder` without its suffix, with ``/`` between parts."""
+    """Return the path of `file` below `folder` without its suffix, with ``/`` between parts."""
     return file.relative_to(folder).with_suffix("").as_posix()
 
 
 def not_found(folder: Path, files: Sequence[Path], source: str, expected: str) -> LfbtError:
-    """The error for a folder without what `source` expects: what it holds, and which source might fit instead."""
+    """Make the error for a folder without what `source` expects: what it holds, and which source may fit instead."""
     counts = Counter(file.suffix.lower() or "(no suffix)" for file in files)
     held = ", ".join(f"{count} {suffix}" for suffix, count in counts.most_common(6)) or "no files"
     fitting = fitting_source(files)
@@ -52,7 +52,7 @@ def not_found(folder: Path, files: Sequence[Path], source: str, expected: str) -
 
 
 def fitting_source(files: Iterable[Path]) -> str:
-    """The name of the source whose published form `files` look like, or an empty string."""
+    """Recognise the source whose published form `files` have; an empty string if there is none."""
     names = {file.name for file in files}
     suffixes = {Path(name).suffix.lower() for name in names}
     for table, source in (
@@ -69,19 +69,19 @@ def fitting_source(files: Iterable[Path]) -> str:
 
 
 def only_file(files: Sequence[Path], name: str, folder: Path, source: str) -> Path:
-    """The one file called `name`. Raises LfbtError when there is none, or more than one."""
+    """Find the one file called `name`. Raises LfbtError if there is none, or more than one."""
     found = [file for file in files if file.name == name]
     if not found:
         raise not_found(folder, files, source, name)
     if len(found) > 1:
-        raise LfbtError(f"source {source}: {name} stands twice, as {found[0]} and {found[1]}; give the folder of one")
+        raise LfbtError(f"source {source}: {name} is a duplicate, as {found[0]} and {found[1]}; give the folder of one")
     return found[0]
 
 
 def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    """The rows of a CSV table with a header row, every cell as stripped text, an absent cell as empty text.
+    """Read a CSV table with a header row: every cell as stripped text, an absent cell as empty text.
 
-    Raises LfbtError when the file cannot be read as one or lacks one of `columns`.
+    Raises LfbtError if the file is not such a table or lacks one of `columns`.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -99,7 +99,7 @@ def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
 
 
 def check_unique(ids: Iterable[str], what: str) -> None:
-    """Raise LfbtError when a name stands twice among `ids`, which are the records of `what`."""
-    twice = [name for name, count in Counter(ids).items() if count > 1]
-    if twice:
-        raise LfbtError(f"{what}: record {twice[0]} stands twice ({len(twice)} such); keep one of each")
+    """Raise LfbtError if a name is a duplicate among `ids`, which are the records of `what`."""
+    duplicates = [name for name, count in Counter(ids).items() if count > 1]
+    if duplicates:
+        raise LfbtError(f"{what}: record {duplicates[0]} is a duplicate ({len(duplicates)} such); keep one of each")

@@ -9,10 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lfbt.errors import LfbtError
-from lfbt.io.arrays import open_npy, read_npy, read_npy_row
-from lfbt.io.clinical import CLINICAL_FORMATS, read_clinical
-from lfbt.io.csv import csv_header, read_csv
-from lfbt.io.wfdb import read_wfdb
+from lfbt.io import CLINICAL_FORMATS, csv_header, open_npy, read_clinical, read_csv, read_npy, read_npy_row, read_wfdb
 from lfbt.recording import Recording, parse_leads, unit_in_mv
 from lfbt.sources.finding import check_unique, files_below, not_found, read_table, relative_id
 from lfbt.sources.listing import SPLITS, Dropped, Entry, Listing
@@ -49,7 +46,7 @@ class Folder:
     """Unit of the .npy and .csv files: mV, uV, V or nV."""
 
     def listing(self, folder: Path) -> Listing:
-        """The records below `folder`. Raises LfbtError when there are none or the options do not fit them."""
+        """List the records below `folder`. Raises LfbtError if there are none or the options do not fit them."""
         if (self.labels == "table") != (self.table is not None):
             raise LfbtError(f"labels: {self.labels} with table {self.table}; give a table with labels table, only then")
         unit_in_mv(self.file_unit)
@@ -72,7 +69,7 @@ class Folder:
         return Listing(entries, (), _RULES["none"])
 
     def _entries(self, folder: Path, signals: Sequence[Path]) -> list[Entry]:
-        """An entry for each record, which counts as a patient of its own."""
+        """List an entry for each record, which counts as a patient of its own."""
         leads = parse_leads(self.file_leads) if self.file_leads else None
         arrays = [file for file in signals if file.suffix == ".npy"]
         tables = [file for file in signals if file.suffix == ".csv"]
@@ -100,11 +97,11 @@ class Folder:
         ]
 
     def _rate(self, files: Sequence[Path]) -> float:
-        """The sampling rate of `files`, which do not say it themselves."""
+        """Return the sampling rate of `files`, which do not state it themselves; 0 without files."""
         rate = self.file_sampling_rate
         if files and rate is None:
             raise LfbtError(
-                f"file_sampling_rate: none given, but {files[0]} does not say its own; give it in Hz, such as 500"
+                f"file_sampling_rate: none given, but {files[0]} does not state its own; give it in Hz, such as 500"
             )
         if rate is not None and not 0 < rate < float("inf"):
             raise LfbtError(f"file_sampling_rate: {rate} Hz is not above 0; give the rate of the files")
@@ -112,7 +109,7 @@ class Folder:
 
 
 def _with_folders(entries: Sequence[Entry], folder: Path) -> Listing:
-    """Labels, and splits where the first folders are train, val and test, from the entries' places."""
+    """Take labels, and splits where the first folders are train, val and test, from the entries' paths."""
     parts = [entry.file.relative_to(folder).parts[:-1] for entry in entries]
     in_split = [part[:1] != () and part[0] in SPLITS for part in parts]
     if any(in_split) and not all(in_split):
@@ -124,18 +121,18 @@ def _with_folders(entries: Sequence[Entry], folder: Path) -> Listing:
         if rest:
             kept.append(dataclasses.replace(entry, labels=(rest[0],), split=split))
         else:
-            dropped.append(Dropped(entry.id, _shown(entry, folder), "not in a class folder"))
+            dropped.append(Dropped(entry.id, _relative_path(entry, folder), "not in a class folder"))
     if not kept:
         raise LfbtError(f"labels: folders, but {folder} has no record in a class folder; make one folder a class")
     classes = tuple(sorted({entry.labels[0] for entry in kept}))
     for name in classes:
         if ";" in name:
-            raise LfbtError(f"labels: the folder {name!r} cannot be a class, for ; separates labels; rename it")
+            raise LfbtError(f"labels: the folder {name!r} cannot be a class, because ; separates labels; rename it")
     return Listing(kept, classes, _RULES["folders"], dropped)
 
 
 def _with_table(entries: Sequence[Entry], table: Path, folder: Path) -> Listing:
-    """Patients, labels and splits from a table whose column record is an id, or the stem of one file."""
+    """Take patients, labels and splits from a table whose column record is an id, or the stem of one file."""
     rows = read_table(table, ["record"])
     by_name = _by_name(entries)
     row_of: dict[str, dict[str, str]] = {}
@@ -145,14 +142,14 @@ def _with_table(entries: Sequence[Entry], table: Path, folder: Path) -> Listing:
         if id is None:
             dropped.append(Dropped(row["record"], row["record"], "file absent"))
         elif id in row_of:
-            raise LfbtError(f"table {table}: record {row['record']} stands twice; keep one row a record")
+            raise LfbtError(f"table {table}: record {row['record']} is a duplicate; keep one row a record")
         else:
             row_of[id] = row
     kept = []
     for entry in entries:
         found = row_of.get(entry.id)
         if found is None:
-            dropped.append(Dropped(entry.id, _shown(entry, folder), "not in the table"))
+            dropped.append(Dropped(entry.id, _relative_path(entry, folder), "not in the table"))
             continue
         split = found.get("split", "")
         if split not in ("", *SPLITS):
@@ -168,7 +165,7 @@ def _with_table(entries: Sequence[Entry], table: Path, folder: Path) -> Listing:
 
 
 def _by_name(entries: Sequence[Entry]) -> dict[str, str]:
-    """The id that each name a table may use stands for: the id itself, and the file's stem where it is unique."""
+    """Map the names that a table may use to ids: each id itself, and the stems that are unique."""
     stems: dict[str, list[str]] = {}
     for entry in entries:
         stems.setdefault(entry.id.rsplit("/", 1)[-1], []).append(entry.id)
@@ -176,5 +173,5 @@ def _by_name(entries: Sequence[Entry]) -> dict[str, str]:
     return unique | {entry.id: entry.id for entry in entries}
 
 
-def _shown(entry: Entry, folder: Path) -> str:
+def _relative_path(entry: Entry, folder: Path) -> str:
     return entry.file.relative_to(folder).as_posix()

@@ -1,4 +1,4 @@
-"""What a source finds in a folder: recordings not yet read, and those that were ruled out."""
+"""What a source finds in a folder: recordings that are not read yet, and those that are ruled out."""
 
 from __future__ import annotations
 
@@ -8,13 +8,25 @@ from pathlib import Path
 
 from lfbt.recording import Recording
 
+SPLITS = ("train", "val", "test")
+
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """A recording that a source has listed but not read: all that the source's tables say of it.
+    """A recording that is listed but not read, with what the source's tables state of it.
 
-    `reader` is a function of a module (or a `functools.partial` of one), so that an entry can be sent to a worker
-    process. `labels` are class names under the source's label rule; `split` is an official one or empty.
+    Parameters
+    ----------
+    id, patient : str
+        Names of the recording and of its patient.
+    file : Path
+        The file that `reader` reads.
+    reader : callable
+        A function of a module, or a `functools.partial` of one, so that an entry can be sent to a worker process.
+    labels : tuple of str
+        Class names under the source's label rule.
+    split : str
+        The official split, or empty.
     """
 
     id: str
@@ -25,14 +37,14 @@ class Entry:
     split: str = ""
 
     def read(self) -> Recording:
-        """The recording, with what the tables say of it. Raises UnreadableError."""
+        """Read the recording and add what the tables state of it. Raises UnreadableError."""
         recording = self.reader(self.file)
         return dataclasses.replace(recording, id=self.id, patient=self.patient, labels=self.labels)
 
 
 @dataclasses.dataclass(frozen=True)
 class Dropped:
-    """A recording, or a piece of one, that does not reach the data set, and why."""
+    """A recording, or a piece of one, that is not in the data set, and the reason."""
 
     id: str
     file: str
@@ -41,16 +53,21 @@ class Dropped:
 
 @dataclasses.dataclass(frozen=True)
 class Listing:
-    """What a source found in a folder.
+    """The recordings that a source found in a folder.
 
-    entries: in a stable order, ids unique. classes: the names that labels may have, in column order; empty without
-    labels. label_rule: one sentence that says how labels were made. dropped: what the tables alone rule out.
+    Parameters
+    ----------
+    entries : list of Entry
+        In a stable order, with unique ids.
+    classes : tuple of str
+        The names that labels may have, in column order; empty without labels.
+    label_rule : str
+        One sentence on how the labels were derived.
+    dropped : list of Dropped
+        Recordings that the tables alone rule out.
     """
 
     entries: list[Entry]
     classes: tuple[str, ...]
     label_rule: str
     dropped: list[Dropped] = dataclasses.field(default_factory=list)
-
-
-SPLITS = ("train", "val", "test")

@@ -1,4 +1,4 @@
-"""PTB-XL as PhysioNet publishes it: two tables, and WFDB records at 500 and 100 Hz."""
+"""PTB-XL as published on PhysioNet: two tables, and WFDB records at 500 and 100 Hz."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from lfbt.errors import LfbtError
-from lfbt.io.wfdb import read_wfdb
+from lfbt.io import read_wfdb
 from lfbt.sources.finding import check_unique, files_below, not_found, only_file, read_table
 from lfbt.sources.listing import Dropped, Entry, Listing
 
@@ -21,7 +21,7 @@ _RULES = {
     "statements": "all SCP codes of a record, whatever their likelihood",
     "none": "no labels were read",
 }
-# The folds that the makers of PTB-XL recommend: 9 and 10 were read by people throughout.
+# The folds that the authors of PTB-XL recommend: all records of 9 and 10 were validated by people.
 _SPLITS = {str(fold): "train" for fold in range(1, 9)} | {"9": "val", "10": "test"}
 
 
@@ -37,7 +37,7 @@ class PtbXl:
     """What the labels are: the 5 diagnostic superclasses, the diagnostic subclasses, all 71 statements, or none."""
 
     def listing(self, folder: Path) -> Listing:
-        """The records of the download in `folder`. Raises LfbtError when it is not one."""
+        """List the records of the download in `folder`. Raises LfbtError if it is not one."""
         files = files_below(folder)
         table = only_file(files, "ptbxl_database.csv", folder, "ptbxl")
         class_of = _class_of(only_file(files, "scp_statements.csv", folder, "ptbxl"), self.labels)
@@ -71,26 +71,26 @@ class PtbXl:
 
 
 def _class_of(table: Path, labels: Labels) -> dict[str, str]:
-    """The class of every SCP code, in the table's order; empty for a code that has none under `labels`."""
+    """Read the class of every SCP code, in the table's order; empty for a code that has none under `labels`."""
     rows = read_table(table, ["diagnostic", "diagnostic_class", "diagnostic_subclass"])
     code_column = next(iter(rows[0])) if rows else ""
     if labels == "statements":
         return {row[code_column]: row[code_column] for row in rows}
     column = "diagnostic_subclass" if labels == "subclass" else "diagnostic_class"
     class_of = {row[code_column]: row[column] if row["diagnostic"] in ("1", "1.0") else "" for row in rows}
-    strangers = sorted(set(class_of.values()) - {"", *SUPERCLASSES})
-    if labels == "superclass" and strangers:
-        raise LfbtError(f"table {table}: diagnostic_class {strangers[0]!r} is not one of {', '.join(SUPERCLASSES)}")
+    unknown = sorted(set(class_of.values()) - {"", *SUPERCLASSES})
+    if labels == "superclass" and unknown:
+        raise LfbtError(f"table {table}: diagnostic_class {unknown[0]!r} is not one of {', '.join(SUPERCLASSES)}")
     return class_of
 
 
 def _codes(row: dict[str, str], class_of: dict[str, str], table: Path) -> list[str]:
-    """The SCP codes of a record."""
+    """Parse the SCP codes of a record."""
     try:
         codes = list(ast.literal_eval(row["scp_codes"]).keys())
     except (ValueError, SyntaxError, AttributeError) as error:
         raise LfbtError(
-            f"table {table}: scp_codes {row['scp_codes']!r} of record {row['ecg_id']} is no dict of codes; "
+            f"table {table}: scp_codes {row['scp_codes']!r} of record {row['ecg_id']} is not a dict of codes; "
             "use the table as published"
         ) from error
     for code in codes:
@@ -103,17 +103,18 @@ def _codes(row: dict[str, str], class_of: dict[str, str], table: Path) -> list[s
 
 
 def _patient(row: dict[str, str], table: Path) -> str:
-    """The patient's number as text: the published table writes it as 15709.0."""
+    """Read the patient's number, which the published table has as 15709.0."""
     try:
         return str(int(float(row["patient_id"])))
     except (ValueError, OverflowError) as error:
         raise LfbtError(
-            f"table {table}: patient_id {row['patient_id']!r} of record {row['ecg_id']} is no number; "
+            f"table {table}: patient_id {row['patient_id']!r} of record {row['ecg_id']} is not a number; "
             "use the table as published"
         ) from error
 
 
 def _split(row: dict[str, str], table: Path) -> str:
+    """Read the official split of a record's fold."""
     fold = row["strat_fold"].removesuffix(".0")
     if fold not in _SPLITS:
         raise LfbtError(

@@ -6,7 +6,31 @@ from lfbt.errors import LfbtError
 
 
 def check_range(name: str, value: float, allowed: str, hint: str = "") -> None:
-    """Raise LfbtError unless `value` is in the interval `allowed`, written as ``[0, 1)`` or ``(0, inf)``."""
+    """Check that a number is in an interval.
+
+    Parameters
+    ----------
+    name : str
+        What the number is called in the message, such as ``batch-size``.
+    value : float
+        The number; NaN is in no interval.
+    allowed : str
+        The interval, such as ``[0, 1)`` or ``(0, inf)``.
+    hint : str
+        What to add to the message.
+
+    Raises
+    ------
+    LfbtError
+        If `value` is outside `allowed`.
+
+    Examples
+    --------
+    >>> check_range("gamma", 0.8, "[0, 1]")
+    >>> check_range("gamma", 1.5, "[0, 1]")
+    Traceback (most recent call last):
+    lfbt.errors.LfbtError: gamma: 1.5 is outside [0, 1]
+    """
     low, high = (float(end) for end in allowed[1:-1].split(","))
     above = value >= low if allowed[0] == "[" else value > low
     below = value <= high if allowed[-1] == "]" else value < high

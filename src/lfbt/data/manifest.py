@@ -1,0 +1,87 @@
+"""The manifest of a prepared data set, ``dataset.json``."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from lfbt.data.layouts import MANIFEST
+from lfbt.utils import json_files
+
+_FORMAT = 1
+_REMEDY = "prepare it again"
+
+
+@dataclasses.dataclass(frozen=True)
+class SourceInfo:
+    """The source of a data set: its name, the name of the folder it was read from, and its options."""
+
+    name: str = ""
+    folder: str = ""
+    options: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class DatasetManifest:
+    """What a data set is and how it was prepared.
+
+    A manifest written by hand, beside a user's own ``.npy`` files, may have only some of the fields; None and the empty
+    defaults are for what it does not state.
+
+    Parameters
+    ----------
+    lfbt_version : str
+        The version that prepared the data set.
+    leads : tuple of str or None
+        Names of the rows of a signal.
+    sampling_rate : float or None
+        In Hz.
+    n_samples : int or None
+        Samples of a record.
+    unit : str
+        Of the signals: ``mV``, or ``z-score (record)``.
+    label_rule : str
+        How labels were derived.
+    classes : tuple of str or None
+        Names of the classes, in column order.
+    records, patients : int or None
+        How many there are.
+    counts : dict
+        Records by split and class.
+    dropped : dict
+        Recordings and pieces that were dropped, by reason.
+    synthetic : bool
+        Whether any signal is synthetic.
+    source : SourceInfo or None
+        Where the recordings are from.
+    settings : dict
+        The settings of the preparation that affect its result.
+    hash : str or None
+        Differs when the records or their splits do.
+    """
+
+    lfbt_version: str = ""
+    leads: tuple[str, ...] | None = None
+    sampling_rate: float | None = None
+    n_samples: int | None = None
+    unit: str = "mV"
+    label_rule: str = ""
+    classes: tuple[str, ...] | None = None
+    records: int | None = None
+    patients: int | None = None
+    counts: dict[str, dict[str, int]] = dataclasses.field(default_factory=dict)
+    dropped: dict[str, int] = dataclasses.field(default_factory=dict)
+    synthetic: bool = False
+    source: SourceInfo | None = None
+    settings: dict[str, Any] = dataclasses.field(default_factory=dict)
+    hash: str | None = None
+
+    def save(self, folder: Path) -> None:
+        """Write ``dataset.json`` in `folder`, completely or not at all."""
+        json_files.save(folder / MANIFEST, self, _FORMAT)
+
+    @classmethod
+    def load(cls, folder: Path) -> DatasetManifest:
+        """Read ``dataset.json`` in `folder`. Raises LfbtError that names the file and the field."""
+        return json_files.load(folder / MANIFEST, cls, _REMEDY, _FORMAT)

@@ -1,0 +1,138 @@
+"""Read an ECG recording from a file of any known format."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from lfbt.errors import LfbtError
+from lfbt.io.arrays import read_npy
+from lfbt.io.clinical import CLINICAL_FORMATS, read_clinical
+from lfbt.io.csv import csv_header, read_csv
+from lfbt.io.matlab import read_cpsc_mat
+from lfbt.io.wfdb import read_wfdb
+from lfbt.recording import Recording, parse_leads, unit_in_mv
+from lfbt.utils.validation import check_range
+
+# Files that state no sampling rate and no unit.
+_PLAIN = (".npy", ".csv")
+_ALLOWED = f".hea (WFDB), .npy, .csv, .mat (CPSC2018), {', '.join(CLINICAL_FORMATS)}"
+
+
+def read(
+    path: str | Path,
+    *,
+    leads: str | Sequence[str] | None = None,
+    sampling_rate: float | None = None,
+    unit: str = "mV",
+) -> Recording:
+    """Read an ECG recording.
+
+    Parameters
+    ----------
+    path : str or Path
+        A WFDB record (its ``.hea`` file, its signal file, or its name without a suffix), ``.npy`` ``[leads, samples]``,
+        ``.csv`` (a row a sample, a column a lead), a ``.mat`` file of CPSC2018, or a clinical file: SCP-ECG, DICOM, HL7
+        aECG, GE MUSE, Philips and Mortara XML, EDF, ISHNE or MFER (``pip install 'lfbt[formats]'``).
+    leads : str or sequence of str, optional
+        The names of the rows or columns in their order, such as ``"II,V1"``. Required for ``.npy``, and for ``.csv``
+        without a header row.
+    sampling_rate : float, optional
+        In Hz. Required for ``.npy`` and ``.csv``.
+    unit : str
+        Of ``.npy`` and ``.csv``: mV, uV, V or nV. Other files state their own.
+
+    Returns
+    -------
+    Recording
+        In mV, with lead names in the standard spelling; its id is the file's name without the suffix.
+
+    Raises
+    ------
+    UnreadableError
+        If the file is corrupt or not what its suffix says.
+    LfbtError
+        If the format is unknown, something required is missing, or `leads`, `sampling_rate` or `unit` contradicts what
+        the file itself states.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.save(f"{folder}/ecg.npy", np.full((2, 5000), 500))
+    ...     recording = read(f"{folder}/ecg.npy", leads="II,V1", sampling_rate=500, unit="uV")
+    >>> recording.leads, recording.signal.shape, float(recording.signal[0, 0])
+    (('II', 'V1'), (2, 5000), 0.5)
+    """
+    path = Path(path)
+    names = None if leads is None else parse_leads(leads)
+    if sampling_rate is not None:
+        check_range("sampling_rate", sampling_rate, "(0, inf)", "it is in Hz")
+    scale = unit_in_mv(unit)
+    header = _find_header(path)
+    if header is None and not path.is_file():
+        raise LfbtError(f"file {path}: {'is a folder; give one of its files' if path.is_dir() else 'does not exist'}")
+    if header is None and path.suffix.lower() in _PLAIN:
+        recording = _read_plain(path, names, sampling_rate, unit)
+    elif scale != 1:
+        raise LfbtError(f"unit: {unit} was given, but {path} states the unit of each signal itself; leave it out")
+    else:
+        recording = read_wfdb(header) if header else _read_self_describing(path)
+    _check_agreement(path, recording, names, sampling_rate)
+    return dataclasses.replace(recording, id=(header or path).stem)
+
+
+def _find_header(path: Path) -> Path | None:
+    """Find the header of the WFDB record that `path` names; None if it does not name one."""
+    suffix = path.suffix.lower()
+    if suffix == ".hea":
+        return path
+    if suffix in (".dat", ".mat"):
+        header = path.with_suffix(".hea")
+    elif not suffix or not path.is_file():
+        header = Path(f"{path}.hea")
+    else:
+        return None
+    return header if header.is_file() else None
+
+
+def _read_plain(path: Path, leads: Sequence[str] | None, sampling_rate: float | None, unit: str) -> Recording:
+    """Read a file that states no sampling rate, and perhaps no leads."""
+    if sampling_rate is None:
+        raise LfbtError(f"sampling_rate: none given, but {path} does not state its own; give it in Hz, such as 500")
+    if path.suffix.lower() == ".csv":
+        if leads is None and csv_header(path) is None:
+            raise LfbtError(f"leads: none given, but {path} has no header row that names its leads; give them: II,V1")
+        return read_csv(path, leads, sampling_rate, unit)
+    if leads is None:
+        raise LfbtError(f"leads: none given, but {path} does not name its leads; give them, such as II,V1")
+    return read_npy(path, leads, sampling_rate, unit)
+
+
+def _read_self_describing(path: Path) -> Recording:
+    suffix = path.suffix.lower()
+    if suffix == ".mat":
+        return read_cpsc_mat(path)
+    if suffix in CLINICAL_FORMATS:
+        return read_clinical(path)
+    if suffix == ".dat":
+        raise LfbtError(f"file {path}: its WFDB header {path.with_suffix('.hea').name} is not beside it; put it there")
+    raise LfbtError(f"file {path}: {suffix or 'no suffix'} is not a format that lfbt reads; allowed: {_ALLOWED}")
+
+
+def _check_agreement(
+    path: Path, recording: Recording, leads: Sequence[str] | None, sampling_rate: float | None
+) -> None:
+    """Raise LfbtError if `leads` or `sampling_rate` contradicts what the file states."""
+    if leads is not None and tuple(leads) != recording.leads:
+        raise LfbtError(
+            f"leads: {','.join(leads)} contradicts {path}, whose leads are {','.join(recording.leads)}; leave it out"
+        )
+    if sampling_rate is not None and not math.isclose(sampling_rate, recording.sampling_rate, rel_tol=1e-6):
+        raise LfbtError(
+            f"sampling_rate: {sampling_rate:g} Hz contradicts {path}, which has {recording.sampling_rate:g} Hz; "
+            "leave it out"
+        )

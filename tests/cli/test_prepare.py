@@ -1,0 +1,203 @@
+"""lfbt prepare with bad input: status 2, one line on stderr that names the fault, and nothing written."""
+
+import shutil
+
+import numpy as np
+import openpyxl
+import pytest
+import scipy.io
+from tests.helpers_cli import everything, refused, run
+
+from lfbt.recording import STANDARD_LEADS
+from lfbt.sources import SOURCES
+from lfbt.sources.synthesis import make_record
+
+
+def ecg():
+    return make_record(0, 1).signal.astype(np.float32)
+
+
+OWN = ("--file-leads", ",".join(STANDARD_LEADS), "--file-sampling-rate", "500")
+
+
+def write_header(folder, name="a", steps=None, header=None):
+    steps = np.round(ecg() * 1000).astype("<i2") if steps is None else steps
+    lines = [f"{name} 12 500 5000", *(f"{name}.dat 16 1000/mV 16 0 0 0 0 {lead}" for lead in STANDARD_LEADS)]
+    (folder / f"{name}.hea").write_text(header or "\n".join(lines) + "\n")
+    (folder / f"{name}.dat").write_bytes(steps.T.tobytes())
+
+
+def cpsc(folder, mat):
+    (folder / "REFERENCE.csv").write_text("Recording,First_label,Second_label,Third_label\nA0001,1,,\n")
+    mat(folder / "A0001.mat")
+
+
+def complete_mat(path):
+    scipy.io.savemat(path, {"ECG": {"sex": "Male", "age": 50, "data": ecg()}})
+
+
+def truncated_mat(path):
+    complete_mat(path)
+    path.write_bytes(path.read_bytes()[:100_000])
+
+
+def chapman(folder, text):
+    book = openpyxl.Workbook()
+    for row in [("FileName", "Rhythm"), ("a", "SB")]:
+        book.active.append(row)  # type: ignore[union-attr]
+    book.save(folder / "Diagnostics.xlsx")
+    (folder / "a.csv").write_text(text)
+
+
+def saved(folder, array, name="a"):
+    np.save(folder / f"{name}.npy", array, allow_pickle=True)
+
+
+def table(folder, text):
+    saved(folder, ecg())
+    (folder.parent / "table.csv").write_text(text)
+    return ("--labels", "table", "--table", folder.parent / "table.csv", *OWN)
+
+
+def csv_text(cell):
+    rows = [[f"{value:.3f}" for value in row] for row in ecg().T[:50]]
+    rows[7][3] = cell
+    return "\n".join([",".join(STANDARD_LEADS), *map(",".join, rows)]) + "\n"
+
+
+def nan():
+    return np.full((12, 5000), np.nan, dtype=np.float32)
+
+
+#: A bad folder a name: the source, what fills the folder (and may add options), options, and words of the message.
+PREPARE = {
+    "missing folder": ("ptbxl", lambda d: d.rmdir(), (), "does not exist; give the folder that holds the download"),
+    "a file": ("ptbxl", lambda d: (d.rmdir(), d.write_text("")), (), "is a file"),
+    "truncated .mat": ("cpsc2018", lambda d: cpsc(d, truncated_mat), (), "A0001.mat: cannot be read"),
+    "empty .mat": ("cpsc2018", lambda d: cpsc(d, lambda p: p.write_bytes(b"")), (), "A0001.mat: cannot be read"),
+    "foreign .mat": ("cpsc2018", lambda d: cpsc(d, lambda p: scipy.io.savemat(p, {"x": 1})), (), "struct ECG"),
+    "malformed header": ("folder", lambda d: write_header(d, header="a 12 fast\nnonsense\n"), (), "a.hea: "),
+    "empty header": ("challenge", lambda d: write_header(d, header="\n"), (), "not a WFDB record line"),
+    "truncated .dat": (
+        "challenge",
+        lambda d: write_header(d, steps=np.zeros((12, 9), "<i2")),
+        (),
+        "a.hea: cannot be read",
+    ),
+    "absent .dat": ("folder", lambda d: (write_header(d), (d / "a.dat").unlink()), (), "a.dat is absent"),
+    "text in a CSV signal": (
+        "chapman",
+        lambda d: chapman(d, csv_text("oops")),
+        (),
+        "line 9, column 4 holds 'oops', which is not a number",
+    ),
+    "text in own CSV": (
+        "folder",
+        lambda d: (d / "a.csv").write_text(csv_text("oops")),
+        ("--file-sampling-rate", 500),
+        "line 9, column 4 holds 'oops'",
+    ),
+    "empty CSV": ("chapman", lambda d: chapman(d, ""), (), "a.csv: "),
+    "objects in .npy": ("folder", lambda d: saved(d, np.array([{}, 1], dtype=object)), OWN, "a.npy: cannot be read"),
+    "text in .npy": ("folder", lambda d: (d / "a.npy").write_text("x"), OWN, "a.npy: cannot be read"),
+    "letters in .npy": (
+        "folder",
+        lambda d: saved(d, np.array([["a"] * 9] * 12)),
+        OWN,
+        "an array of <U1, not of numbers",
+    ),
+    "one axis": ("folder", lambda d: saved(d, ecg()[0]), OWN, "an array of shape [5000], not [12 leads, samples]"),
+    "samples first": ("folder", lambda d: saved(d, ecg().T), OWN, "shape [5000, 12], not [12 leads, samples]"),
+    "no samples": ("folder", lambda d: saved(d, ecg()[:, :0]), OWN, "shape [12, 0]"),
+    "no names": ("folder", lambda d: saved(d, ecg()), OWN[2:], "file_leads: none given"),
+    "no rate": ("folder", lambda d: saved(d, ecg()), OWN[:2], "file_sampling_rate: none given"),
+    "all NaN": (
+        "folder",
+        lambda d: (saved(d, nan()), saved(d, nan(), "b")),
+        OWN,
+        "no record is left; dropped: 2 not finite",
+    ),
+    "all flat": ("folder", lambda d: saved(d, 0 * ecg()), OWN, "no record is left; dropped: 1 flat"),
+    "several labels": (
+        "folder",
+        lambda d: table(d, "record,label\na,x;y\n"),
+        (),
+        "no record is left; dropped: 1 several labels",
+    ),
+    "too few": ("folder", lambda d: table(d, "record,label\na,x\n"), (), "1 patients are too few"),
+    "bad table": ("folder", lambda d: table(d, "name,label\na,x\n"), (), "no column record"),
+    "unknown lead": ("challenge", write_header, ("--leads", "II,V9"), "leads: 'V9' is not one of I,II,III"),
+    "absent lead": ("folder", write_header, ("--leads", "II,V9"), "no record is left; dropped: 1 absent lead V9"),
+    "bad unit": ("folder", lambda d: saved(d, ecg()), (*OWN, "--file-unit", "mmHg"), "'mmHg' is not a voltage"),
+    "too few samples": ("folder", write_header, ("--n-samples", 31), "n-samples: 31 is outside"),
+    "no duration": ("folder", write_header, ("--duration", 0), "duration: 0.0 is outside"),
+    "all for the test": ("folder", write_header, ("--test-fraction", 1), "test-fraction: 1.0 is outside [0, 1)"),
+    "negative seed": ("folder", write_header, ("--split-seed", -1), "split-seed: -1 is outside"),
+    "no workers": ("folder", write_header, ("--workers", 0), "workers: 0 is outside"),
+}
+
+
+@pytest.mark.parametrize("name", PREPARE)
+def test_prepare_refuses_and_writes_nothing(tmp_path, name):
+    source, fill, options, message = PREPARE[name]
+    (tmp_path / "from").mkdir()
+    more = fill(tmp_path / "from")
+    more = more if isinstance(more, tuple) and "--table" in more else ()
+    before = everything(tmp_path)
+    said = refused("prepare", source, tmp_path / "from", tmp_path / "to", "--workers", 1, *more, *options)
+    assert message in said
+    assert everything(tmp_path) == before
+
+
+@pytest.mark.parametrize("source", [name for name in SOURCES if name != "synthetic"])
+def test_prepare_refuses_an_empty_folder_for_every_source(tmp_path, source):
+    (tmp_path / "from").mkdir()
+    said = refused("prepare", source, tmp_path / "from", tmp_path / "to")
+    assert f"{tmp_path / 'from'} holds no files" in said
+    assert everything(tmp_path) == ["from"]
+
+
+@pytest.mark.parametrize("source", [name for name in SOURCES if name not in ("ptbxl", "folder", "challenge")])
+def test_prepare_refuses_the_folder_of_another_source(place, tmp_path, source):
+    (tmp_path / "from").mkdir()
+    for name in ("ptbxl_database.csv", "scp_statements.csv"):
+        shutil.copy(place / "download" / name, tmp_path / "from")
+    said = refused("prepare", source, tmp_path / "from", tmp_path / "to")
+    assert str(tmp_path / "from") in said
+    if source != "synthetic":
+        fits = "is a download of ptbxl" if source in ("ningbo", "challenge") else "the source ptbxl might fit"
+        assert fits in said
+    assert not (tmp_path / "to").exists()
+
+
+def test_prepare_does_not_fill_an_occupied_folder(place, tmp_path):
+    (tmp_path / "mine").write_text("mine")
+    said = refused("prepare", "ptbxl", place / "download", tmp_path, "--workers", 1)
+    assert f"{tmp_path}: holds other results already; name a new or empty folder" in said
+    assert everything(tmp_path) == ["mine"]
+
+
+def test_prepare_can_drop_an_unreadable_file(tmp_path):
+    (tmp_path / "from").mkdir()
+    write_header(tmp_path / "from")
+    write_header(tmp_path / "from", "b", header="b 12 fast\n")
+    words = ("prepare", "folder", tmp_path / "from", tmp_path / "to", "--workers", 1)
+    assert "drop such files with --skip-unreadable" in refused(*words)
+    status, out, _ = run(*words, "--skip-unreadable")
+    assert status == 0
+    assert "dropped 1: unreadable" in out
+
+
+@pytest.mark.parametrize("word", ["ptb-xl", "--leads", ""])
+def test_prepare_refuses_an_unknown_source_with_the_known_ones(tmp_path, word):
+    assert refused("prepare", word, tmp_path, tmp_path / "to") == f"source: {word!r} is not one of {', '.join(SOURCES)}"
+
+
+def test_prepare_ends_with_status_130_when_interrupted(place, tmp_path, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lfbt.data.executors.prepare_entry", interrupted)
+    status, _, err = run("prepare", "ptbxl", place / "download", tmp_path / "to", "--workers", 1)
+    assert (status, err) == (130, "lfbt: interrupted\n")
+    assert everything(tmp_path) == []

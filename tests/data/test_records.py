@@ -1,0 +1,65 @@
+"""One recording becomes records: pieces, padding, and the quality of leads that others are derived from."""
+
+import numpy as np
+import pytest
+from tests.helpers_data import CLASSES, LABELLED, ecg, entry, make, table
+
+from lfbt.data.dataset import open_dataset
+from lfbt.data.records import PrepareSettings, prepare_entry
+from lfbt.errors import LfbtError, UnreadableError
+from lfbt.recording import STANDARD_LEADS, Recording
+from lfbt.sources.listing import Entry
+
+
+def test_prepare_settings_refuse_several_labels_in_class_folders(tmp_path):
+    with pytest.raises(LfbtError, match="does not go with --keep-multi-label"):
+        make(tmp_path / "to", *LABELLED, classes=CLASSES, layout="npy", keep_multi_label=True)
+
+
+def test_prepare_entry_pads_a_short_recording_at_its_end(tmp_path):
+    make(tmp_path / "to", entry("a", ecg(1, 2500)), n_samples=5000)
+    (found,) = np.load(tmp_path / "to" / "signals.npy")
+    np.testing.assert_array_equal(found[0, :2500], ecg(1)[1, :2500].astype(np.float32))
+    np.testing.assert_array_equal(found[:, 2500:], np.zeros((8, 2500)))
+
+
+def test_prepare_entry_keeps_the_first_piece_only(tmp_path):
+    make(tmp_path / "all", entry("a", ecg(1, 12_500)))
+    make(tmp_path / "first", entry("a", ecg(1, 12_500)), pieces="first")
+    np.testing.assert_array_equal(np.load(tmp_path / "first/signals.npy"), np.load(tmp_path / "all/signals.npy")[:1])
+    assert [row["id"] for row in table(tmp_path / "all/records.csv")] == ["a-0", "a-1", "a-2"]
+    assert [row["id"] for row in table(tmp_path / "first/records.csv")] == ["a"]
+
+
+def test_prepare_entry_takes_duration_and_leads_of_the_settings(tmp_path):
+    make(tmp_path / "to", entry("a", ecg(1)), duration=2.5, leads=("V2", "aVR"), n_samples=1250)
+    dataset = open_dataset(tmp_path / "to")
+    assert (dataset.leads, dataset.sampling_rate, dataset.n_samples, len(dataset)) == (("V2", "aVR"), 500, 1250, 4)
+    joined = np.concatenate(list(dataset.batch(np.arange(4), "none")), axis=1)
+    np.testing.assert_array_equal(joined, ecg(1)[[7, 3]].astype(np.float32))
+
+
+def test_prepare_entry_ignores_faults_of_other_leads(tmp_path):
+    signal = ecg(1).copy()
+    signal[[0, 3, 8]] = np.nan
+    make(tmp_path / "to", entry("a", signal), leads=("II", "V1"))
+    assert len(open_dataset(tmp_path / "to")) == 1
+
+
+def test_prepare_entry_refuses_a_rate_too_low_for_the_duration(tmp_path):
+    slow = Recording(ecg(1).astype(np.float32), 0.1, STANDARD_LEADS)
+    with pytest.raises(UnreadableError, match=r"0\.1 Hz is too low for 10 s"):
+        make(tmp_path / "to", entry("a", slow))
+
+
+def test_prepare_entry_drops_records_whose_derived_leads_depend_on_a_fault(tmp_path):
+    """I is flat: III = II − I would be II under another name."""
+    rng = np.random.default_rng(0)
+    recording = Recording(rng.normal(size=(3, 5000)).astype(np.float32), 500.0, ("I", "II", "V1"))
+    recording.signal[0] = 0.3
+    entry = Entry("a", "a", tmp_path / "a", lambda _: recording)
+    done = prepare_entry(entry, PrepareSettings(leads=("II", "III", "V1")))
+    assert [item.reason for item in done.dropped] == ["flat: I"]
+    assert not done.pieces
+    # Where it is not needed it is not looked at.
+    assert len(prepare_entry(entry, PrepareSettings(leads=("II", "V1"))).pieces) == 1

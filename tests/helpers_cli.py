@@ -1,0 +1,75 @@
+"""Run commands in this process, with bad input and good."""
+
+import contextlib
+import io
+from pathlib import Path
+
+import numpy as np
+
+from lfbt.cli.app import main
+
+
+def run(*words):
+    """Status, stdout and stderr of a command."""
+    out, err = io.StringIO(), io.StringIO()
+    status: object = 0
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            main([str(word) for word in words])
+        except SystemExit as ended:
+            status = ended.code
+    return status, out.getvalue(), err.getvalue()
+
+
+def refused(*words):
+    """The message of a command that must end with status 2 and one line on stderr."""
+    status, _, err = run(*words)
+    assert status == 2
+    assert err.startswith("lfbt: error: ")
+    assert err.endswith("\n")
+    assert err.count("\n") == 1
+    return err.removeprefix("lfbt: error: ").rstrip("\n")
+
+
+def everything(folder):
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+
+
+SHORT = ("--epochs", 1, "--workers", 0, "--device", "cpu")
+
+
+def pretrain_words(place, target):
+    return ("pretrain", "--data-dir", place / "data", "--run-dir", target, "--projector", "8-8", *SHORT)
+
+
+def classify_words(command, place, target):
+    data = ("--data-dir", place / "data", "--checkpoint", place / "run")
+    return (command, *data, "--run-dir", target, *SHORT)
+
+
+def embed_words(place, target):
+    data = ("--data-dir", place / "data", "--checkpoint", place / "run")
+    return ("embed", *data, "--out", target, "--workers", 0, "--device", "cpu")
+
+
+class Harmful:
+    """A pickled object that would leave a file behind if it were ever unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (Path.touch, (self.path,))
+
+
+def other_data(folder, leads=8, samples=128, classes="ab", bad=None):
+    """An authors' folder with three files a class and split."""
+    for i, split in enumerate(("train", "val", "test")):
+        for name in classes:
+            (folder / split / name).mkdir(parents=True)
+            for number in range(3):
+                signal = np.random.default_rng((number, i, ord(name))).normal(size=(leads, samples)).astype(np.float32)
+                if bad is not None:
+                    signal[0, 5] = bad
+                np.save(folder / split / name / f"{number}.npy", signal)
+    return folder

@@ -1,0 +1,52 @@
+"""Small files in published forms, written byte by byte and not by lfbt."""
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import scipy.io
+
+from lfbt.recording import STANDARD_LEADS
+from lfbt.sources.listing import Entry, Listing
+
+RNG = np.random.default_rng(0)
+
+
+def write(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def write_wfdb(
+    folder, name, steps=None, *, gains=None, units=None, leads=STANDARD_LEADS, record=None, rate=500, dx=None
+):
+    """A WFDB record of 16-bit samples by hand; `steps` [leads, samples] int16 is returned."""
+    folder.mkdir(parents=True, exist_ok=True)
+    steps = RNG.integers(-2000, 2000, (len(leads), 40), dtype=np.int16) if steps is None else steps
+    lines = [f"{record or name} {len(leads)} {rate} {steps.shape[1]}"]
+    for row, lead in enumerate(leads):
+        gain, unit = (gains or [1000] * len(leads))[row], (units or ["mV"] * len(leads))[row]
+        lines.append(f"{name}.dat 16 {gain}(0)/{unit} 16 0 {steps[row, 0]} 0 0 {lead}")
+    lines += [] if dx is None else ["#Age: 50", dx, "#Rx: 1234567"]
+    (folder / f"{name}.hea").write_text("\n".join(lines) + "\n")
+    (folder / f"{name}.dat").write_bytes(steps.T.astype("<i2").tobytes())
+    return steps
+
+
+def write_mat(path, data):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scipy.io.savemat(path, {"ECG": {"sex": "Male", "age": 50, "data": data}}, do_compression=True)
+
+
+def ids(listing: Listing):
+    return [entry.id for entry in listing.entries]
+
+
+def drops(listing: Listing):
+    return [(drop.id, drop.file, drop.reason) for drop in listing.dropped]
+
+
+def sent(entry: Entry) -> Entry:
+    """`entry` as a worker process gets it."""
+    return pickle.loads(pickle.dumps(entry))  # noqa: S301 - written on the same line

@@ -1,0 +1,56 @@
+"""The readers of ``.npy`` files: units, one row of several, and arrays of other kinds."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.helpers_files import RNG
+
+from lfbt.errors import UnreadableError
+from lfbt.io.arrays import read_npy, read_npy_row
+
+
+@pytest.mark.parametrize(("dtype", "unit", "scale"), [("<f4", "mV", 1.0), (">i2", "uV", 1e-3), ("f8", "V", 1e3)])
+def test_read_npy_gives_mv(tmp_path, dtype, unit, scale):
+    array = (RNG.normal(size=(2, 30)) * 50).astype(dtype)
+    np.save(tmp_path / "a.npy", array)
+    recording = read_npy(tmp_path / "a.npy", ["ii", "V1"], 250.0, unit)
+    assert (recording.leads, recording.sampling_rate) == (("II", "V1"), 250.0)
+    np.testing.assert_array_equal(recording.signal, (array.astype(float) * scale).astype(np.float32))
+
+
+def test_read_npy_row_reads_one_record(tmp_path):
+    array = RNG.normal(size=(3, 2, 30)).astype(np.float32)
+    np.save(tmp_path / "a.npy", array)
+    options: dict[str, Any] = {"leads": ["I", "II"], "sampling_rate": 100.0, "unit": "mV"}
+    np.testing.assert_array_equal(read_npy_row(tmp_path / "a.npy", row=2, **options).signal, array[2])
+    with pytest.raises(UnreadableError, match=r"shape \[3, 2, 30\].*record 3"):
+        read_npy_row(tmp_path / "a.npy", row=3, **options)
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros(5), r"shape \[5\], not \[2 leads"),
+        (np.zeros((3, 5)), r"shape \[3, 5\]"),
+        (np.zeros((2, 5), dtype=complex), "array of complex128"),
+        (np.full((2, 5), "x"), "array of <U1"),
+        (np.full((2, 5), {}, dtype=object), "Python objects"),
+        (np.zeros((2, 0)), r"shape \[2, 0\]"),
+    ],
+)
+def test_read_npy_refuses_other_arrays(tmp_path, array, message):
+    np.save(tmp_path / "a.npy", array)
+    with pytest.raises(UnreadableError, match=rf"a\.npy: .*{message}"):
+        read_npy(tmp_path / "a.npy", ["I", "II"], 100.0, "mV")
+
+
+def test_read_npy_refuses_corrupt_files(tmp_path):
+    np.save(tmp_path / "whole.npy", np.zeros((2, 500)))
+    whole = (tmp_path / "whole.npy").read_bytes()
+    path = tmp_path / "a.npy"
+    for content in (b"", whole[:10], whole[:90], whole[: len(whole) // 2], b"just text", b"PK\x03\x04zip",
+                    whole.replace(b"}", b" ")):  # fmt: skip
+        path.write_bytes(content)
+        with pytest.raises(UnreadableError, match=r"a\.npy: cannot be read"):
+            read_npy(path, ["I", "II"], 100.0, "mV")

@@ -1,0 +1,36 @@
+"""The reader of the MATLAB files of CPSC2018."""
+
+import numpy as np
+import pytest
+import scipy.io
+from tests.helpers_files import RNG, write_mat
+
+from lfbt.errors import UnreadableError
+from lfbt.io.matlab import read_cpsc_mat
+from lfbt.recording import STANDARD_LEADS
+
+
+def test_read_cpsc_mat_reads_the_struct(tmp_path):
+    data = RNG.normal(size=(12, 60))
+    write_mat(tmp_path / "A0001.mat", data)
+    recording = read_cpsc_mat(tmp_path / "A0001.mat")
+    assert (recording.leads, recording.sampling_rate) == (STANDARD_LEADS, 500.0)
+    np.testing.assert_array_equal(recording.signal, data.astype(np.float32))
+
+
+def test_read_cpsc_mat_names_the_corrupt_file(tmp_path):
+    path = tmp_path / "a.mat"
+    write_mat(path, RNG.normal(size=(12, 60)))
+    whole = path.read_bytes()
+    for content in (b"", whole[:10], whole[:130], whole[: len(whole) // 2], whole[:-1], b"some text\n" * 30,
+                    b"\x89HDF\r\n\x1a\n" + bytes(500)):  # fmt: skip
+        path.write_bytes(content)
+        with pytest.raises(UnreadableError, match=r"a\.mat: cannot be read .*expected a MATLAB 5 struct ECG"):
+            read_cpsc_mat(path)
+    for data, message in ((np.zeros((60, 12)), r"shape \[60, 12\]"), ("text", "not numbers")):
+        write_mat(path, data)
+        with pytest.raises(UnreadableError, match=message):
+            read_cpsc_mat(path)
+    scipy.io.savemat(path, {"val": np.zeros((12, 5))})
+    with pytest.raises(UnreadableError, match="expected a MATLAB 5 struct ECG"):
+        read_cpsc_mat(path)

@@ -1,0 +1,133 @@
+"""The Challenge and Ningbo, on a tiny download in their published form."""
+
+from pathlib import Path
+
+import pytest
+from tests.helpers_files import ids, write, write_wfdb
+
+from lfbt.errors import LfbtError
+from lfbt.sources import Challenge, Ningbo
+from lfbt.sources.challenge import dx_codes, is_ningbo
+
+
+@pytest.fixture
+def challenge(tmp_path):
+    write_wfdb(tmp_path / "cpsc" / "g1", "A0002", dx="#Dx: 59118001,164889003")
+    write_wfdb(tmp_path / "cpsc" / "g1", "A0001", dx="# Dx: 426783006 , 59118001 ")
+    write_wfdb(tmp_path / "ningbo" / "g1", "JS10647", dx="#Dx:")
+    write_wfdb(tmp_path / "ningbo" / "g2", "JS45551", dx="#dx: 164889003,164889003")
+    write_wfdb(tmp_path / "chapman", "JS10646")
+    return tmp_path
+
+
+def test_challenge_without_labels_reads_no_header(challenge):
+    (challenge / "chapman/JS10646.hea").write_bytes(b"\xff\xff")
+    listing = Challenge().listing(challenge)
+    assert ids(listing) == ["JS10646", "A0001", "A0002", "JS10647", "JS45551"]
+    assert ids(listing) == [entry.patient for entry in listing.entries]
+    assert listing.classes == ()
+    assert {entry.labels for entry in listing.entries} == {()}
+
+
+def test_challenge_lists_codes_as_classes(challenge):
+    listing = Challenge(labels="codes").listing(challenge)
+    assert listing.classes == ("59118001", "164889003", "426783006")
+    assert {entry.id: entry.labels for entry in listing.entries} == {
+        "JS10646": (),
+        "A0001": ("59118001", "426783006"),
+        "A0002": ("59118001", "164889003"),
+        "JS10647": (),
+        "JS45551": ("164889003",),
+    }
+
+
+def test_challenge_maps_codes_to_classes(challenge):
+    mapping = write(challenge / "map.csv", "class,code\nSinus,426783006\nAF,164889003\nBlock,59118001\nAF,164890007\n")
+    listing = Challenge(labels="mapping", mapping=mapping).listing(challenge)
+    assert listing.classes == ("Sinus", "AF", "Block")
+    labels = {entry.id: entry.labels for entry in listing.entries}
+    assert labels["A0001"] == ("Sinus", "Block")
+    assert labels["A0002"] == ("AF", "Block")
+    assert "map.csv" in listing.label_rule
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("code,class\n,AF\n", "code '' with class 'AF'"),
+        ("code,class\n1,\n", "code '1' with class ''"),
+        ("code,class\n1,A;B\n", "name without ;"),
+        ("code,class\n1,AF\n1,SR\n", "code 1 has two classes, AF and SR"),
+        ("code,class\n", "no rows"),
+        ("code,klass\n1,AF\n", "no column class among code, klass"),
+        (None, "cannot be read"),
+    ],
+)
+def test_challenge_refuses_bad_mappings(challenge, text, message):
+    mapping = challenge / "map.csv"
+    if text is not None:
+        write(mapping, text)
+    with pytest.raises(LfbtError, match=message):
+        Challenge(labels="mapping", mapping=mapping).listing(challenge)
+
+
+@pytest.mark.parametrize("options", [{"labels": "mapping"}, {"labels": "codes", "mapping": Path("m.csv")}])
+def test_challenge_refuses_labels_and_mapping_that_do_not_fit(challenge, options):
+    with pytest.raises(LfbtError, match="give a mapping with labels mapping, and only then"):
+        Challenge(**options).listing(challenge)
+
+
+def test_challenge_makes_duplicate_names_paths(challenge):
+    write_wfdb(challenge / "copy", "A0001")
+    listing = Challenge().listing(challenge)
+    assert ids(listing) == ["JS10646", "copy/A0001", "cpsc/g1/A0001", "A0002", "JS10647", "JS45551"]
+    assert [entry.patient for entry in listing.entries].count("A0001") == 2
+
+
+def test_challenge_drops_headers_that_cannot_be_opened(challenge):
+    (challenge / "cpsc/g1/A0003.hea").symlink_to(challenge / "absent.hea")
+    listing = Challenge(labels="codes").listing(challenge)
+    assert "A0003" not in ids(listing)
+    assert [(drop.id, drop.file) for drop in listing.dropped] == [("A0003", "cpsc/g1/A0003.hea")]
+    assert listing.dropped[0].reason.startswith("header unreadable")
+
+
+def test_dx_codes_end_with_their_line(tmp_path):
+    header = write(
+        tmp_path / "a.hea", "a 1 500 10\r\na.dat 16 1000 16 0 0 0 0 I\r\n#Dx: 3,20\r\n#Rx: 7\r\n#Dx: 100\r\n"
+    )
+    assert dx_codes(header) == ("3", "20", "100")
+
+
+@pytest.mark.parametrize(
+    ("comment", "codes"),
+    [
+        ("#Dx: RBBB,I-AVB, 59118001", ("59118001", "I-AVB", "RBBB")),
+        ("#Dx: Unknown", ()),
+        ("#Dx: NaN, 5", ("5",)),
+        ("#Dx:", ()),
+        ("#Dxx: 5", ()),
+    ],
+)
+def test_dx_codes_reads_acronyms_and_comments_without_codes(tmp_path, comment, codes):
+    assert dx_codes(write(tmp_path / "a.hea", f"a 1 500 10\n{comment}\n#Rx: 7\n")) == codes
+
+
+def test_challenge_maps_acronyms_too(tmp_path):
+    write_wfdb(tmp_path, "A1386", dx="#Dx: RBBB")
+    write_wfdb(tmp_path, "A0001", dx="#Dx: 59118001")
+    assert Challenge(labels="codes").listing(tmp_path).classes == ("59118001", "RBBB")
+    mapping = write(tmp_path / "map.csv", "code,class\n59118001,Block\nRBBB,Block\n")
+    listing = Challenge(labels="mapping", mapping=mapping).listing(tmp_path)
+    assert [entry.labels for entry in listing.entries] == [("Block",), ("Block",)]
+
+
+def test_ningbo_takes_its_own_numbers(challenge):
+    listing = Ningbo(labels="codes").listing(challenge)
+    assert ids(listing) == ["JS10647", "JS45551"]
+    assert listing.classes == ("164889003",)
+    assert sum(is_ningbo(f"JS{number:05d}") for number in range(100_000)) == 34_905
+    assert not is_ningbo("JS45552")
+    assert not is_ningbo("E10647")
+    with pytest.raises(LfbtError, match=r"not any header JS10647\.hea to JS45551\.hea"):
+        Ningbo().listing(challenge / "cpsc")

@@ -1,0 +1,227 @@
+"""A user's own folder: which files are read, and where labels, patients and splits come from."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.helpers_clinical import aecg, dicom, edf
+from tests.helpers_files import RNG, drops, ids, sent, write, write_wfdb
+
+from lfbt.errors import LfbtError
+from lfbt.io import CLINICAL_FORMATS
+from lfbt.sources import Folder, PtbXl
+
+
+def test_folder_reads_wfdb_npy_and_csv(tmp_path):
+    steps = write_wfdb(tmp_path / "b", "r", leads=["I", "II"])
+    array = RNG.normal(size=(2, 20)).astype(np.float32)
+    np.save(tmp_path / "a.npy", array)
+    write(tmp_path / "c" / "d" / "x.csv", "V1,V2\n100,200\n")
+    write(tmp_path / "notes.txt", "")
+    listing = Folder(file_leads="I,avr", file_sampling_rate=250, file_unit="uV").listing(tmp_path)
+    assert ids(listing) == [entry.patient for entry in listing.entries] == ["a", "b/r", "c/d/x"]
+    assert (listing.classes, {entry.labels for entry in listing.entries}) == ((), {()})
+    npy, wfdb, csv = (sent(entry).read() for entry in listing.entries)
+    assert (npy.leads, npy.sampling_rate) == (("I", "aVR"), 250)
+    np.testing.assert_array_equal(npy.signal, (array.astype(float) * 1e-3).astype(np.float32))
+    assert (wfdb.leads, wfdb.sampling_rate) == (("I", "II"), 500)
+    np.testing.assert_array_equal(wfdb.signal, (steps / 1000).astype(np.float32))
+    assert csv.leads == ("V1", "V2")
+    np.testing.assert_array_equal(csv.signal, np.array([[0.1], [0.2]], dtype=np.float32))
+
+
+def test_folder_skips_hidden_files(tmp_path):
+    write_wfdb(tmp_path, "r")
+    write(tmp_path / "._r.csv", "left by a copy from a Mac")
+    write(tmp_path / ".cache" / "s.hea", "")
+    assert ids(Folder().listing(tmp_path)) == ["r"]
+
+
+def test_folder_reads_one_array_of_many_records(tmp_path):
+    array = RNG.normal(size=(3, 2, 20)).astype(np.float32)
+    np.save(tmp_path / "all.npy", array)
+    options: dict[str, Any] = {"file_leads": "I,II", "file_sampling_rate": 100.0}
+    listing = Folder(**options).listing(tmp_path)
+    assert ids(listing) == ["0", "1", "2"]
+    np.testing.assert_array_equal([entry.read().signal for entry in listing.entries], array)
+    table = write(tmp_path / "t.csv", "record,label\n2,x\n0,y\n")
+    labelled = Folder(labels="table", table=table, **options).listing(tmp_path)
+    assert [(entry.id, entry.labels) for entry in labelled.entries] == [("0", ("y",)), ("2", ("x",))]
+    assert [(drop.id, drop.reason) for drop in labelled.dropped] == [("1", "not in the table")]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "file_sampling_rate: none given"),
+        ({"file_sampling_rate": 500.0}, r"file_leads: none given, but .*a\.npy"),
+        ({"file_leads": "I,II"}, "file_sampling_rate: none given"),
+        ({"file_leads": "I,II", "file_sampling_rate": 0.0}, "not above 0"),
+        ({"file_leads": "I,i", "file_sampling_rate": 500.0}, "I is named twice"),
+        ({"file_leads": "I,II", "file_sampling_rate": 500.0, "file_unit": "kg"}, "'kg' is not a voltage"),
+        ({"labels": "table"}, "give a table with labels table"),
+        ({"table": Path("t.csv")}, "give a table with labels table"),
+        ({"labels": "folders", "file_leads": "I,II", "file_sampling_rate": 500.0}, "no record in a class folder"),
+    ],
+)
+def test_folder_refuses_options_that_do_not_fit(tmp_path, options, message):
+    np.save(tmp_path / "a.npy", np.zeros((2, 5)))
+    with pytest.raises(LfbtError, match=message):
+        Folder(**options).listing(tmp_path)
+
+
+def test_folder_needs_leads_of_csv_only_without_header(tmp_path):
+    write(tmp_path / "a.csv", "I,II\n1,2\n")
+    assert Folder(file_sampling_rate=500.0).listing(tmp_path).entries[0].read().leads == ("I", "II")
+    write(tmp_path / "b.csv", "1,2\n")
+    with pytest.raises(LfbtError, match=r"file_leads: none given, but .*b\.csv"):
+        Folder(file_sampling_rate=500.0).listing(tmp_path)
+
+
+def test_folder_takes_labels_from_folders(tmp_path):
+    for place in ("SR/site1", "AF", "AF/deep/er"):
+        write_wfdb(tmp_path / place, "r")
+    write_wfdb(tmp_path, "stray")
+    listing = Folder(labels="folders").listing(tmp_path)
+    assert listing.classes == ("AF", "SR")
+    assert [(entry.id, entry.labels, entry.split) for entry in listing.entries] == [
+        ("AF/deep/er/r", ("AF",), ""),
+        ("AF/r", ("AF",), ""),
+        ("SR/site1/r", ("SR",), ""),
+    ]
+    assert drops(listing) == [("stray", "stray.hea", "not in a class folder")]
+
+
+def test_folder_takes_labels_and_splits_from_folders(tmp_path):
+    for place in ("train/AF", "train/SR", "val/SR", "test/AF"):
+        write_wfdb(tmp_path / place, "r")
+    listing = Folder(labels="folders").listing(tmp_path)
+    assert [(entry.split, entry.labels) for entry in listing.entries] == [
+        ("test", ("AF",)),
+        ("train", ("AF",)),
+        ("train", ("SR",)),
+        ("val", ("SR",)),
+    ]
+    write_wfdb(tmp_path / "PVC", "r")
+    with pytest.raises(LfbtError, match="it has split folders, but PVC/r is not in train, val, test"):
+        Folder(labels="folders").listing(tmp_path)
+
+
+def test_folder_refuses_class_names_with_semicolon(tmp_path):
+    write_wfdb(tmp_path / "a;b", "r")
+    with pytest.raises(LfbtError, match="'a;b' cannot be a class"):
+        Folder(labels="folders").listing(tmp_path)
+
+
+def test_folder_takes_patients_labels_and_splits_from_a_table(tmp_path):
+    for name in ("a/r1", "a/r2", "b/r2", "b/r3"):
+        write_wfdb(tmp_path / Path(name).parent, Path(name).name)
+    table = write(
+        tmp_path / "table.csv",
+        "record,patient,label,split\nr1,p1,SR; AF,train\na/r2,p1,,val\nr3,,SR,\nr9,p9,SR,train\n",
+    )
+    listing = Folder(labels="table", table=table).listing(tmp_path)
+    assert listing.classes == ("AF", "SR")
+    assert [(entry.id, entry.patient, entry.labels, entry.split) for entry in listing.entries] == [
+        ("a/r1", "p1", ("AF", "SR"), "train"),
+        ("a/r2", "p1", (), "val"),
+        ("b/r3", "b/r3", ("SR",), ""),
+    ]
+    assert drops(listing) == [("r9", "r9", "file absent"), ("b/r2", "b/r2.hea", "not in the table")]
+    assert "table.csv" in listing.label_rule
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("record,split\nr1,dev\n", "record a/r1 has split 'dev'; allowed: train, val, test"),
+        ("record\nr1\na/r1\n", "record a/r1 is a duplicate"),
+        ("record\nr7\n", "none of its 1 rows names a record of .*, such as a/r1"),
+        ("name\nr1\n", "no column record among name"),
+        ("", "no column record among none"),
+    ],
+)
+def test_folder_refuses_bad_tables(tmp_path, text, message):
+    write_wfdb(tmp_path / "a", "r1")
+    with pytest.raises(LfbtError, match=message):
+        Folder(labels="table", table=write(tmp_path / "t.csv", text)).listing(tmp_path)
+
+
+def test_folder_does_not_match_an_ambiguous_stem(tmp_path):
+    for place in ("a", "b"):
+        write_wfdb(tmp_path / place, "r")
+    write_wfdb(tmp_path, "s")
+    listing = Folder(labels="table", table=write(tmp_path / "t.csv", "record\nr\ns\n")).listing(tmp_path)
+    assert ids(listing) == ["s"]
+    assert ("r", "r", "file absent") in drops(listing)
+
+
+def test_folder_refuses_two_files_of_one_name(tmp_path):
+    write_wfdb(tmp_path, "r")
+    write(tmp_path / "r.csv", "I,II\n1,2\n")
+    with pytest.raises(LfbtError, match="record r is a duplicate"):
+        Folder(file_sampling_rate=500.0).listing(tmp_path)
+
+
+def test_folder_reads_clinical_files_by_suffix_in_any_case(tmp_path):
+    (tmp_path / "b").mkdir()
+    dicom(tmp_path / "b" / "x.DCM")
+    aecg(tmp_path / "a.xml")
+    edf(tmp_path / "c.Edf")
+    (tmp_path / "notes.json").write_text("{}")
+    listing = Folder().listing(tmp_path)
+    assert [entry.id for entry in listing.entries] == ["a", "b/x", "c"]
+    received = [sent(entry) for entry in listing.entries]
+    assert [entry.read().signal.shape for entry in received] == [(3, 50), (3, 50), (2, 50)]
+    assert [entry.read().id for entry in received] == ["a", "b/x", "c"]
+
+
+def test_folder_leaves_out_clinical_files_beside_a_plain_one_of_their_name(tmp_path):
+    (tmp_path / "r.csv").write_text("I,II\n1,2\n")
+    (tmp_path / "r.ecg").write_bytes(b"annotations")
+    aecg(tmp_path / "s.xml")
+    table = tmp_path / "s.csv"
+    table.write_text("record,label\nr,x\ns,y\n")
+    listing = Folder(labels="table", table=table, file_sampling_rate=500.0).listing(tmp_path)
+    assert [(entry.id, entry.file.suffix, entry.labels) for entry in listing.entries] == [
+        ("r", ".csv", ("x",)),
+        ("s", ".xml", ("y",)),
+    ]
+
+
+def test_folder_refuses_two_clinical_files_of_one_name(tmp_path):
+    aecg(tmp_path / "a.xml")
+    dicom(tmp_path / "a.dcm")
+    with pytest.raises(LfbtError, match="record a is a duplicate"):
+        Folder().listing(tmp_path)
+
+
+def test_folder_names_all_suffixes_and_other_sources_name_the_folder(tmp_path):
+    (tmp_path / "a.pdf").touch()
+    with pytest.raises(LfbtError, match=r"not any signal file \(\.hea, \.npy, \.csv, \.scp, \.dcm, .*\.mfr\)"):
+        Folder().listing(tmp_path)
+    (tmp_path / "a.SCP").touch()
+    with pytest.raises(LfbtError, match="the source folder might fit"):
+        PtbXl().listing(tmp_path)
+
+
+def test_folder_docstring_names_every_suffix():
+    assert [suffix for suffix in CLINICAL_FORMATS if f" {suffix}" not in str(Folder.__doc__)] == []
+
+
+def test_folder_imports_clinical_packages_only_for_such_files(tmp_path):
+    np.save(tmp_path / "a.npy", np.ones((2, 5)))
+    aecg(tmp_path / "b.xml")
+    code = (
+        "import sys; from pathlib import Path; from lfbt.sources import Folder\n"
+        "formats = {'ecgdatakit', 'pydicom', 'torch'}\n"
+        "folder = Folder(file_leads='I,II', file_sampling_rate=500.0)\n"
+        f"npy, xml = folder.listing(Path({str(tmp_path)!r})).entries\n"
+        "npy.read(); print(sorted(formats & set(sys.modules)))\n"
+        "xml.read(); print(sorted(formats & set(sys.modules)))\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.splitlines() == ["[]", "['ecgdatakit']"]

@@ -1,0 +1,128 @@
+"""PTB-XL, on a tiny download in its published form."""
+
+import numpy as np
+import pytest
+from tests.helpers_files import drops, ids, sent, write, write_wfdb
+
+from lfbt.errors import LfbtError
+from lfbt.recording import STANDARD_LEADS
+from lfbt.sources import PtbXl
+
+SCP = """,description,diagnostic,form,rhythm,diagnostic_class,diagnostic_subclass
+LVH,x,1.0,,,HYP,LVH
+NORM,x,1.0,,,NORM,NORM
+IMI,x,1.0,,,MI,IMI
+AMI,x,1.0,,,MI,AMI
+CLBBB,x,1.0,,,CD,CLBBB
+DIG,x,1.0,1.0,,STTC,STTC
+SR,x,,,1.0,,
+ABQRS,x,,1.0,,,
+"""
+
+
+PTBXL_ROWS = [  # ecg_id, patient_id, scp_codes, strat_fold
+    (1, "15709.0", "{'NORM': 100.0, 'SR': 0.0}", 1),
+    (2, "15709.0", "{'IMI': 0.0, 'AMI': 35.0, 'ABQRS': 0.0}", 8),
+    (3, "7.0", "{'LVH': 50.0, 'CLBBB': 0.0, 'IMI': 0.0}", 9),
+    (4, "8.0", "{'SR': 0.0}", 10),
+    (5, "9.0", "{'DIG': 100.0}", 10),
+]
+
+
+def write_ptbxl(root, rows=PTBXL_ROWS, resolutions=("hr", "lr")):
+    lines = ["ecg_id,patient_id,report,scp_codes,strat_fold,filename_lr,filename_hr"]
+    steps = {}
+    for id, patient, codes, fold in rows:
+        names = [f"records{rate}/00000/{id:05d}_{end}" for rate, end in ((100, "lr"), (500, "hr"))]
+        lines.append(f'{id},{patient},"two\nlines, é","{codes}",{fold},{names[0]},{names[1]}')
+        for name, end, rate in zip(names, ("lr", "hr"), (100, 500), strict=True):
+            if end in resolutions:
+                path = root / name
+                leads = [lead.upper() for lead in STANDARD_LEADS]
+                steps[id, end] = write_wfdb(path.parent, path.name, leads=leads, rate=rate)
+    write(root / "ptbxl_database.csv", "\n".join(lines) + "\n")
+    write(root / "scp_statements.csv", SCP)
+    return steps
+
+
+def test_ptbxl_lists_superclasses_folds_patients_and_signals(tmp_path):
+    steps = write_ptbxl(tmp_path / "ptb-xl" / "1.0.3")
+    listing = PtbXl().listing(tmp_path)
+    assert listing.classes == ("NORM", "MI", "STTC", "CD", "HYP")
+    assert ids(listing) == ["1", "2", "3", "4", "5"]
+    assert [e.labels for e in listing.entries] == [("NORM",), ("MI",), ("MI", "CD", "HYP"), (), ("STTC",)]
+    assert [e.split for e in listing.entries] == ["train", "train", "val", "test", "test"]
+    assert [e.patient for e in listing.entries] == ["15709", "15709", "7", "8", "9"]
+    assert "superclass" in listing.label_rule
+    assert "likelihood" in listing.label_rule
+    recording = sent(listing.entries[2]).read()
+    assert (recording.id, recording.patient, recording.labels) == ("3", "7", ("MI", "CD", "HYP"))
+    assert (recording.sampling_rate, recording.leads) == (500, STANDARD_LEADS)
+    np.testing.assert_array_equal(recording.signal, (steps[3, "hr"] / 1000).astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes", "third"),
+    [
+        ("subclass", ("LVH", "NORM", "IMI", "AMI", "CLBBB", "STTC"), ("LVH", "IMI", "CLBBB")),
+        ("statements", ("LVH", "NORM", "IMI", "AMI", "CLBBB", "DIG", "SR", "ABQRS"), ("LVH", "IMI", "CLBBB")),
+        ("none", (), ()),
+    ],
+)
+def test_ptbxl_lists_other_labels(tmp_path, labels, classes, third):
+    write_ptbxl(tmp_path)
+    listing = PtbXl(labels=labels).listing(tmp_path)
+    assert listing.classes == classes
+    assert listing.entries[2].labels == third
+    assert listing.entries[3].labels == (("SR",) if labels == "statements" else ())
+
+
+def test_ptbxl_takes_100_hz_where_there_is_no_500_hz(tmp_path):
+    steps = write_ptbxl(tmp_path, resolutions=["lr"])
+    recording = PtbXl().listing(tmp_path).entries[0].read()
+    assert recording.sampling_rate == 100
+    np.testing.assert_array_equal(recording.signal, (steps[1, "lr"] / 1000).astype(np.float32))
+
+
+def test_ptbxl_drops_rows_without_a_file(tmp_path):
+    write_ptbxl(tmp_path)
+    (tmp_path / "records500/00000/00002_hr.hea").unlink()
+    listing = PtbXl().listing(tmp_path)
+    assert ids(listing) == ["1", "3", "4", "5"]
+    assert drops(listing) == [("2", "records500/00000/00002_hr.hea", "file absent")]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ((1, "1.0", "{'NORM': 1.0", 1), "scp_codes .* of record 1 is not a dict"),
+        ((1, "1.0", "['NORM']", 1), "is not a dict"),
+        ((1, "1.0", "__import__('os').getcwd()", 1), "is not a dict"),
+        ((1, "1.0", "{'XYZ': 1.0}", 1), "SCP code 'XYZ', which scp_statements.csv lacks"),
+        ((1, "1.0", "{'NORM': 1.0}", 11), "strat_fold '11' of record 1"),
+        ((1, "", "{'NORM': 1.0}", 1), "patient_id '' of record 1"),
+    ],
+)
+def test_ptbxl_refuses_rows_that_cannot_be_right(tmp_path, row, message):
+    write_ptbxl(tmp_path, [row])
+    with pytest.raises(LfbtError, match=message):
+        PtbXl().listing(tmp_path)
+
+
+def test_ptbxl_refuses_incomplete_downloads(tmp_path):
+    write_ptbxl(tmp_path / "a", resolutions=[])
+    with pytest.raises(LfbtError, match=r"not any record that ptbxl_database\.csv names.*; complete the download"):
+        PtbXl().listing(tmp_path / "a")
+    (tmp_path / "a" / "scp_statements.csv").unlink()
+    with pytest.raises(LfbtError, match=r"but not scp_statements\.csv; complete"):
+        PtbXl().listing(tmp_path / "a")
+    write_ptbxl(tmp_path / "b")
+    write_ptbxl(tmp_path / "c")
+    with pytest.raises(LfbtError, match=r"ptbxl_database\.csv is a duplicate"):
+        PtbXl().listing(tmp_path)
+    write_ptbxl(tmp_path / "d", [PTBXL_ROWS[0], PTBXL_ROWS[0]])
+    with pytest.raises(LfbtError, match="record 1 is a duplicate"):
+        PtbXl().listing(tmp_path / "d")
+    write(tmp_path / "b" / "ptbxl_database.csv", "ecg_id,patient_id\n")
+    with pytest.raises(LfbtError, match="no column scp_codes, strat_fold"):
+        PtbXl().listing(tmp_path / "b")
