@@ -12,7 +12,7 @@ def test_find_patients_in_two_splits_in_data_that_training_refuses(tmp_path):
     patients = [f"p{row}" for row in range(20)]
     patients[1] = patients[16] = patients[18] = "x"
     data = write(tmp_path / "data", patients=patients)
-    with pytest.raises(LfbtError, match="a patient stands in two splits"):
+    with pytest.raises(LfbtError, match="a patient is in two splits"):
         open_dataset(data)
     report = run_check(data)
     assert tally(report) == {"patient in two splits": 1}

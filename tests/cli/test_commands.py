@@ -14,7 +14,7 @@ CLASSIFY = {
     "no epoch": (("--epochs", 0), "epochs: 0 is outside"),
     "seed": (("--seeds", -1), "seeds: -1 is outside"),
     "absent data": (("--data-dir", "absent"), "data-dir: absent is not a folder"),
-    "absent checkpoint": (("--checkpoint", "absent"), "checkpoint: absent is none"),
+    "absent checkpoint": (("--checkpoint", "absent"), "checkpoint: absent is not an encoder"),
 }
 
 

@@ -35,9 +35,9 @@ def emptied(folder):
 
 #: What is done to a good encoder folder, and words of the message.
 CHECKPOINTS = {
-    "text file": (text_file, "is no checkpoint of the LFBT authors"),
-    "pickle": (pickled, "is no checkpoint of the LFBT authors"),
-    "empty folder": (emptied, "is none; give a run folder"),
+    "text file": (text_file, "is not a checkpoint of the LFBT authors"),
+    "pickle": (pickled, "is not a checkpoint of the LFBT authors"),
+    "empty folder": (emptied, "is not an encoder; give a run folder"),
     "no JSON": (lambda d: (d / "config.json").write_text("{"), "config.json: is not JSON"),
     "empty config": (lambda d: (d / "config.json").write_text("{}"), "does not describe an encoder"),
     "no leads": (lambda d: broken_config(d, {"leads": None}), "does not describe an encoder"),
@@ -46,7 +46,7 @@ CHECKPOINTS = {
     "width": (lambda d: broken_config(d, {"width": 0.25}), "does not hold the weights that its config.json describes"),
     "other leads": (lambda d: broken_config(d, {"leads": ["II"]}), "does not hold the weights"),
     "no weights": (lambda d: (d / "model.safetensors").unlink(), "model.safetensors: is not there"),
-    "cut weights": (lambda d: cut(d / "model.safetensors"), "is no whole safetensors file"),
+    "cut weights": (lambda d: cut(d / "model.safetensors"), "is not a complete safetensors file"),
 }
 
 

@@ -64,9 +64,9 @@ class RunSettings:
 
     def compared(self) -> dict[str, Any]:
         """Return what must be the same when the run is resumed: its kind, then settings, then what these led to."""
-        content = self.to_dict()
-        names = ["kind", *content] if "kind" in content else list(content)
-        return {name: content[name] for name in names if name not in ("lfbt_version", "synthetic", "names_assumed")}
+        content = {"kind": self.kind} | self.to_dict()
+        not_compared = ("lfbt_version", "synthetic", "names_assumed")
+        return {name: value for name, value in content.items() if name not in not_compared}
 
     def save(self, folder: Path) -> None:
         """Write ``settings.json`` in `folder`, complete or not at all."""
