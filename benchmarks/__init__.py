@@ -1,1 +1,1 @@
-"""Speed and memory of lfbt against a literal form of the method; ``python -m benchmarks --help``."""
+"""Speed and memory of lfbt compared with a literal implementation of the method; ``python -m benchmarks --help``."""

@@ -1,4 +1,4 @@
-"""``python -m benchmarks``: measure the rows, write them as JSON, and put them into the documentation."""
+"""``python -m benchmarks``: measure the cases, write them as JSON, and update the tables in the documentation."""
 
 from __future__ import annotations
 
@@ -24,12 +24,16 @@ PARTS, GROWTH = "parts", "growth"
 def main() -> None:
     """Parse the command line and run."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--out", type=Path, help="JSON file to write, row by row")
-    parser.add_argument("--docs", type=Path, help="Markdown file to put the tables into, between its bench markers")
+    parser.add_argument("--out", type=Path, help="JSON file for the results, written after each case")
+    parser.add_argument("--docs", type=Path, help="Markdown file whose tables, between its bench markers, are replaced")
     parser.add_argument(
-        "--only", nargs="+", choices=[*CASES, PARTS, GROWTH], default=[], help="run these, keep the others of --out"
+        "--only",
+        nargs="+",
+        choices=[*CASES, PARTS, GROWTH],
+        default=[],
+        help="measure these, keep the others in --out",
     )
-    parser.add_argument("--quick", action="store_true", help="tiny sizes: shows that the command runs, no more")
+    parser.add_argument("--quick", action="store_true", help="tiny sizes, only to check that the command runs")
     words = parser.parse_args()
 
     if words.docs:
@@ -37,7 +41,7 @@ def main() -> None:
             with_section(words.docs.read_text(encoding="utf-8"), "")
         except (OSError, ValueError) as error:
             parser.error(f"{words.docs}: {error}")
-    keep_freed_memory()  # as the commands do; the literal form has it too
+    keep_freed_memory()  # as the commands do; the literal form benefits too
     sizes = QUICK if words.quick else PAPER
     results = new_results(sizes, quick=words.quick)
     if words.only and words.out and words.out.exists():
@@ -57,7 +61,7 @@ def main() -> None:
 
 
 def new_results(sizes: Sizes, quick: bool) -> dict[str, Any]:
-    """Results without rows, in the form that JSON gives them back."""
+    """Results without rows, in the form in which JSON is read back."""
     content = {
         "quick": quick,
         "machine": machine(),
@@ -71,15 +75,15 @@ def new_results(sizes: Sizes, quick: bool) -> dict[str, Any]:
 
 
 def merged(earlier: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
-    """`earlier` results, to go on with. Raises ValueError where they were measured under other circumstances."""
+    """Continue from `earlier` results. Raises ValueError if machine or sizes differ."""
     for what in ("quick", "machine", "sizes"):
         if earlier.get(what) != now[what]:
-            raise ValueError(f"{what} was {earlier.get(what)} and is {now[what]}; run all rows again, without --only")
+            raise ValueError(f"{what} was {earlier.get(what)} and is {now[what]}; measure all again, without --only")
     return {**now, **earlier}
 
 
 def run(name: str, sizes: Sizes, results: dict[str, Any]) -> None:
-    """Measure `name` and put it into `results`, in the table's order."""
+    """Measure `name` and add it to `results`, in the table's order."""
     if name == PARTS:
         results[PARTS] = [dataclasses.asdict(part) for part in parts(sizes)]
         return

@@ -1,4 +1,4 @@
-"""The rows of the table: what lfbt must reach beside the literal form, and what it does reach."""
+"""The rows of the table: targets relative to the literal form, and what lfbt reaches."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from lfbt.recording import PAPER_LEADS
 from lfbt.signal import Normalisation
 from lfbt.sources.listing import SPLITS
 
-# Relative, in float32; where rounding takes the literal form itself that far, ours may be a few times as far.
+# Relative, in float32. Where rounding alone moves the literal form this far, ours may differ by a few times as much.
 _AGREEMENT = 1e-3
 _ROUNDING = 3.0
 # In float64 the literal form needs twice its memory.
@@ -36,9 +36,9 @@ _CHECK_BATCH = 32
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One line of the table: medians of both sides in `unit`, their ratio over the rounds, whether it is enough.
+    """One row of the table: medians of both sides in `unit`, their ratio over the rounds, whether the target is met.
 
-    against: what `literal` is where it is not the literal form.
+    against: what `literal` holds where that is not the literal form.
     """
 
     what: str
@@ -55,7 +55,7 @@ class Row:
 
 
 def faster(what: str, times: float, timings: Timings, note: str, against: str = "", agree: bool = True) -> Row:
-    """A row that asks ours to be `times` times faster, with the same result (`agree`)."""
+    """A row whose target is `times` times the speed, with the same result (`agree`)."""
     ratio = statistics.median(timings.ratios)
     return Row(
         what=what,
@@ -73,7 +73,7 @@ def faster(what: str, times: float, timings: Timings, note: str, against: str = 
 
 
 def smaller(what: str, times: float, literal: float | None, own: float | None, note: str) -> Row:
-    """A row that asks ours for `times` times less memory, in GB; None is a run that memory was not enough for."""
+    """A row whose target is 1 / `times` of the memory, in GB; None for a run that ran out of memory."""
     ratio = literal / own if literal is not None and own else None
     return Row(
         what=what,
@@ -90,13 +90,13 @@ def smaller(what: str, times: float, literal: float | None, own: float | None, n
 
 
 def at_most(what: str, limit: float, own: float | None, unit: str, note: str) -> Row:
-    """A row without a literal side: ours must stay below `limit`."""
+    """A row without a literal side: ours must not exceed `limit`."""
     reached = own is not None and own <= limit
     return Row(what, f"≤ {limit:g} {unit}", unit, None, own, None, None, None, reached, note)
 
 
 def relative_difference(own: Tensor, literal: Tensor) -> float:
-    """How far apart two tensors are, relative to the size of the second."""
+    """The norm of the difference, relative to that of the second tensor."""
     return float((own.double() - literal.double()).norm() / literal.double().norm())
 
 
@@ -121,7 +121,7 @@ def loss(sizes: Sizes) -> list[Row]:
 
 
 def step(sizes: Sizes) -> list[Row]:
-    """A whole step of pretraining, and what part of the machine's peak its arithmetic reaches."""
+    """A complete pretraining step, and the share of the machine's peak that its arithmetic reaches."""
     size = sizes.step
     own_model = ours.new_model(size.leads, size.n_samples, size.projector)
     literal_model = reference.Reference(size.n_leads, size.projector)
@@ -168,10 +168,10 @@ def step(sizes: Sizes) -> list[Row]:
 def _differences(
     folder: Path, size: StepSize, own: ours.TrainState, literal: reference.Reference
 ) -> dict[str, tuple[float, float]]:
-    """How far ours and the literal form are from the literal form in float64, for loss and gradients.
+    """Distances of ours and of the literal form from the literal form in float64, for loss and gradients.
 
-    All start from the same weights and draws. A unit near zero that rounding switches on or off moves the gradient at
-    once, which is a matter of luck at tiny sizes: the literal form's own distance says how much of ours that is.
+    All start from the same weights and draws. A ReLU input near zero that rounding pushes across zero changes the
+    gradient abruptly, which is chance at tiny sizes: the literal form's own distance shows the size of this effect.
     """
     dataset, draws = packed_batch(folder / "packed", size)
     own_found = ours.gradients(own, ours.read_batch(dataset, np.arange(size.batch)), draws)
@@ -211,7 +211,7 @@ def compiled(sizes: Sizes) -> list[Row]:
 
 
 def memory(sizes: Sizes) -> list[Row]:
-    """Peak memory of a step, and what low memory costs in time."""
+    """Peak memory of a step, and the time that `low_memory` costs."""
     size = sizes.step
     literal, own = (in_fresh_process(task, size) for task in ("literal-step", "our-step"))
     low = in_fresh_process("our-step", size, low_memory=True)
@@ -245,7 +245,7 @@ def memory(sizes: Sizes) -> list[Row]:
 
 
 def large_batch(sizes: Sizes) -> list[Row]:
-    """A batch that an ordinary machine holds with low memory only."""
+    """A batch that fits an ordinary machine only with `low_memory`."""
     size = dataclasses.replace(sizes.step, batch=sizes.large_batch)
     run = in_fresh_process("our-step", size, low_memory=True, runs=2)
     note = f"{run.seconds:.3g} s a step" if run.seconds is not None else "memory was not enough"
@@ -362,7 +362,7 @@ def _rates(sizes: Sizes, timings: Timings) -> str:
 
 
 def start(sizes: Sizes) -> list[Row]:
-    """How soon the command answers, and what an import costs."""
+    """Start-up time of the command, and what the import loads."""
     seconds = median_seconds(lambda: _python("-m", "lfbt", "--help"), sizes.rounds)
     without_torch = _python("-c", "import sys, lfbt; print('torch' in sys.modules)").strip() == "False"
     return [
@@ -379,7 +379,7 @@ def _batch(size: StepSize) -> str:
     return f"B {size.batch}, {size.n_leads} leads"
 
 
-#: The rows by the name that the command line gives them, in the table's order.
+#: The cases by their name on the command line, in the table's order.
 CASES: dict[str, Callable[[Sizes], Sequence[Row]]] = {
     "loss": loss,
     "step": step,

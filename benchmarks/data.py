@@ -1,4 +1,4 @@
-"""Synthetic records for timing, as a packed data set and as one .npy file a record, both in mV."""
+"""Synthetic records for timing, as a packed data set and as one .npy file per record, both in mV."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _CHUNK = 500
 def write_packed(
     folder: Path, n_records: int, leads: Sequence[str], n_samples: int, labelled: bool = False, empty: bool = False
 ) -> None:
-    """A packed data set that `lfbt.data.dataset.open_dataset` opens.
+    """Write a packed data set that `lfbt.data.dataset.open_dataset` opens.
 
-    labelled: four classes, and two thirds train, a sixth val, a sixth test; else no labels and all train. empty: the
-    signals are zeros that take no room on disk.
+    labelled: four classes; two thirds train, a sixth val, a sixth test. Otherwise no labels, and all train. empty: the
+    signals are zeros, which take no space on disk.
     """
     folder.mkdir(parents=True)
     rng = np.random.default_rng(0)
@@ -55,7 +55,7 @@ def write_packed(
 
 
 def write_npy(packed: Path, folder: Path) -> list[Path]:
-    """The signals of the packed data set `packed`, one ``.npy`` a record in `folder`; returns the files in order."""
+    """Write the signals of the packed data set `packed`, one ``.npy`` per record; returns the files in order."""
     folder.mkdir(parents=True)
     signals = np.load(packed / SIGNALS, mmap_mode="r")
     files = [folder / f"sample_{number}.npy" for number in range(len(signals))]

@@ -1,4 +1,4 @@
-"""How time and memory grow with the batch, the leads, the samples and the records."""
+"""Growth of time and memory with batch size, leads, samples and records."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from benchmarks.sizes import Sizes, StepSize
 
 @dataclasses.dataclass(frozen=True)
 class Series:
-    """What was measured at each of `sizes`, by the column's name; None where memory was not enough.
+    """Measurements at each of `sizes` by column; None where memory ran out.
 
     exponents: p of value ~ size^p for each column.
     """

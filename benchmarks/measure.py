@@ -1,4 +1,4 @@
-"""Seconds, ratios, growth, and what the machine is capable of."""
+"""Timings, ratios, growth exponents, and the machine's peak."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ ResultT = TypeVar("ResultT")
 
 @dataclasses.dataclass(frozen=True)
 class Timings:
-    """Seconds of every round, and how many times faster ours was in it."""
+    """Seconds of every round for both sides."""
 
     literal: tuple[float, ...]
     ours: tuple[float, ...]
 
     @property
     def ratios(self) -> tuple[float, ...]:
-        """Literal over ours, round by round: what slows the machine down slows both down."""
+        """Literal over ours, round by round, so that a slow phase of the machine affects both."""
         return tuple(a / b for a, b in zip(self.literal, self.ours, strict=True))
 
 
@@ -39,7 +39,7 @@ def interleaved(
     rounds: int,
     between: Callable[[], object] = lambda: None,
 ) -> Timings:
-    """Time both by turns, after one run of each that is not timed; `between` runs before each round, untimed."""
+    """Time both alternately after one untimed run of each; `between` runs before each round, untimed."""
     literal(), ours()
     pairs = []
     for _ in range(rounds):
@@ -50,14 +50,14 @@ def interleaved(
 
 
 def seconds_of(function: Callable[[], ResultT]) -> tuple[float, ResultT]:
-    """How long one call took, and what it returned."""
+    """The duration of one call, and its result."""
     began = time.perf_counter()
     result = function()
     return time.perf_counter() - began, result
 
 
 def median_seconds(function: Callable[[], object], repeats: int = 3) -> float:
-    """The median time of a call, after one that is not timed."""
+    """The median time of a call, after one untimed call."""
     function()
     return statistics.median(seconds_of(function)[0] for _ in range(repeats))
 
@@ -79,7 +79,7 @@ def fitted_exponent(sizes: Sequence[float], values: Sequence[float | None]) -> f
 
 
 def machine() -> dict[str, str | int]:
-    """What was measured on, without a name of the machine or of anyone."""
+    """The hardware and versions, without host or user names."""
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return {
         "processor": _processor(),

@@ -24,9 +24,9 @@ _STATUS = Path("/proc/self/status")
 
 @dataclasses.dataclass(frozen=True)
 class FreshRun:
-    """Median seconds of a run, the first one left out; the process's peak; how far it rose while the task ran.
+    """Median seconds of a run without the first; the peak of the process; its rise while the task ran.
 
-    All are None where memory was not enough.
+    All are None where memory ran out.
     """
 
     seconds: float | None = None
@@ -36,7 +36,7 @@ class FreshRun:
 
 @functools.cache
 def in_fresh_process(task: str, size: StepSize, low_memory: bool = False, runs: int = 4) -> FreshRun:
-    """`runs` runs of a task of `TASKS` in a new process; what was measured before is not measured again."""
+    """Run a task of `TASKS` `runs` times in a new process; results are cached."""
     setup = {"size": dataclasses.asdict(size), "low_memory": low_memory, "runs": runs}
     words = [sys.executable, "-m", "benchmarks.memory", task, json.dumps(setup)]
     done = subprocess.run(words, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False)
@@ -49,7 +49,7 @@ def in_fresh_process(task: str, size: StepSize, low_memory: bool = False, runs: 
 
 def main() -> None:
     """Run the task that the command line names, and print its `FreshRun` as JSON."""
-    # Where memory runs out, this process must go and not its parent.
+    # If memory runs out, this process is killed, not its parent.
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
     task, setup = sys.argv[1], json.loads(sys.argv[2])
@@ -66,14 +66,14 @@ def main() -> None:
 
 
 def _reset_peak() -> int:
-    """Bytes resident now; the peak starts anew from them where the kernel allows it."""
+    """Resident bytes now; resets the recorded peak where the kernel allows it."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     return _status("VmRSS") or _peak()
 
 
 def _peak() -> int:
-    """The most bytes that were resident at once."""
+    """Peak of resident bytes."""
     return _status("VmHWM") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 

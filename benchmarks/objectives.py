@@ -1,11 +1,11 @@
-"""LFBT beside other objectives, the published weights, a random encoder and training from scratch, on real ECGs.
+"""LFBT against other objectives, the published weights, a random encoder and training from scratch, on real ECGs.
 
     python -m benchmarks.objectives --data ../shared/data --out objectives
 
-Every objective learns from the same records without labels (Challenge 2011 set-a and the Challenge 2020/2021 samples
-less their PTB-XL records) with the same encoder, views, batch, rate and epochs, once a seed. Every encoder is probed on
-the PTB-XL records by logistic regression in patient-disjoint folds, at each fraction of the training labels. What is
-there already is left as it is, so that the same command goes on after a stop. Ends with the table of `lfbt compare`.
+Every objective is trained on the same unlabelled records (CinC 2011 set-a and the Challenge 2020/2021 samples without
+their PTB-XL records) with the same encoder, views, batch size, learning rate and epochs, once per seed. Every encoder
+is probed on the PTB-XL records by logistic regression in patient-disjoint folds, at each fraction of the training
+labels. Finished parts are kept: the same command resumes after an interruption. Ends with the table of `lfbt compare`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from lfbt.sources import Challenge, Folder, PtbXl
 from lfbt.training.pretraining import Pretrainer
 from lfbt.training.settings import PretrainSettings
 
-#: The settings in which the objectives differ; γ = 1 is plain Barlow Twins of each lead.
+#: The settings in which the objectives differ; γ = 1 is plain Barlow Twins per lead.
 OBJECTIVES: dict[str, dict[str, Any]] = {
     "lfbt-0.8": {"gamma": 0.8},
     "lfbt-0.6": {"gamma": 0.6},
@@ -34,12 +34,12 @@ OBJECTIVES: dict[str, dict[str, Any]] = {
     "vicreg": {"objective": "vicreg"},
     "lead-contrastive": {"objective": "lead-contrastive"},
 }
-# PTB-XL under another name.
+# Prefix of the Challenge records that are copies of PTB-XL records.
 _OVERLAP = "HR"
 
 
 def prepared(data: Path, out: Path, n_samples: int) -> None:
-    """Prepare both sources without labels, and the labelled records; the published weights take other samples."""
+    """Prepare the unlabelled and the labelled records; the published weights take another number of samples."""
     challenge = out / "challenge"
     if not challenge.exists():
         challenge.mkdir(parents=True)
@@ -56,22 +56,28 @@ def prepared(data: Path, out: Path, n_samples: int) -> None:
             prepare(source, kind, folder, out / "data" / target, PrepareSettings(n_samples=samples))
 
 
-def pretrained(out: Path, name: str, seed: int, epochs: int) -> Path:
-    """The run folder of an encoder that has learned by the objective called `name`."""
-    folder = out / "pretrain" / f"{name}-seed-{seed}"
-    base = PretrainSettings.create((out / "data" / "cinc2011", out / "data" / "challenge"), folder, "small")
-    changes = {"epochs": epochs, "seed": seed, "normalisation": "record", "resume": True, "quality_every": 0}
-    changes |= OBJECTIVES[name]
-    return Pretrainer(PretrainSettings.create(**(vars(base) | changes))).run()
+def pretrain_settings(out: Path, name: str, seed: int, epochs: int) -> PretrainSettings:
+    """The settings of the objective called `name`."""
+    return PretrainSettings.create(
+        (out / "data" / "cinc2011", out / "data" / "challenge"),
+        out / "pretrain" / f"{name}-seed-{seed}",
+        "small",
+        epochs=epochs,
+        seed=seed,
+        normalisation="record",
+        resume=True,
+        quality_every=0,
+        **OBJECTIVES[name],
+    )
 
 
 def scored(out: Path, name: str, seed: int, arguments: argparse.Namespace, **start: Any) -> None:
-    """Probe an encoder at every fraction, or, `from_scratch`, train one."""
+    """Probe an encoder at every fraction or, with `from_scratch`, train one."""
     for fraction in arguments.fractions:
         folder = out / "scores" / name / f"fraction-{fraction:g}-seed-{seed}"
-        # All labels and published weights leave nothing to a seed.
-        decides_nothing = name.startswith("published") and fraction == 1 and seed != arguments.seeds[0]
-        if (folder / RESULTS).is_file() or decides_nothing:
+        # With all labels, a probe of published weights does not depend on the seed.
+        independent_of_seed = name.startswith("published") and fraction == 1 and seed != arguments.seeds[0]
+        if (folder / RESULTS).is_file() or independent_of_seed:
             continue
         common: dict[str, Any] = {
             "data_dir": out / "data" / ("ptbxl-published" if name.startswith("published") else "ptbxl"),
@@ -88,17 +94,17 @@ def scored(out: Path, name: str, seed: int, arguments: argparse.Namespace, **sta
 
 
 def main() -> None:
-    """Do all that is not done yet, and print and write the table."""
+    """Run every part that is not finished yet, then print and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of the real recordings")
-    parser.add_argument("--out", type=Path, required=True, help="folder for all that is made")
-    parser.add_argument("--epochs", type=int, default=40, help="of every objective")
-    parser.add_argument("--scratch-epochs", type=int, default=20, help="of training from scratch")
-    parser.add_argument("--n-samples", type=int, default=512, help="of a record")
+    parser.add_argument("--out", type=Path, required=True, help="folder for all results")
+    parser.add_argument("--epochs", type=int, default=40, help="epochs of every objective")
+    parser.add_argument("--scratch-epochs", type=int, default=20, help="epochs of training from scratch")
+    parser.add_argument("--n-samples", type=int, default=512, help="samples of a record")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--fractions", type=float, nargs="+", default=[0.1, 1.0])
     parser.add_argument("--folds", type=int, default=10)
-    parser.add_argument("--only", nargs="+", default=[], help="make these rows only, and no table")
+    parser.add_argument("--only", nargs="+", default=[], help="compute these rows only, and no table")
     arguments = parser.parse_args()
     out = arguments.out
     prepared(arguments.data, out, arguments.n_samples)
@@ -110,7 +116,9 @@ def main() -> None:
     for seed in arguments.seeds:
         for name in arguments.only or rows:
             if name in OBJECTIVES:
-                start: dict[str, Any] = {"checkpoint": pretrained(out, name, seed, arguments.epochs)}
+                start: dict[str, Any] = {
+                    "checkpoint": Pretrainer(pretrain_settings(out, name, seed, arguments.epochs)).run()
+                }
             elif name in ("random", "scratch"):
                 start = {"random_encoder": True} if name == "random" else {"from_scratch": True}
             else:

@@ -1,4 +1,4 @@
-"""The calls into lfbt that are measured, and what lets the literal form start from the same weights and order."""
+"""The measured calls into lfbt, and helpers to start the literal form from the same weights and order."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ __all__ = ["Dataset", "TrainState", "draw_views", "epoch_batches", "open_dataset
 
 
 def new_model(leads: Sequence[str], n_samples: int, projector: Sequence[int], low_memory: bool = False) -> TrainState:
-    """A model with random weights, as `lfbt.training.pretraining` makes it."""
+    """A train state with random weights, as `lfbt.training.pretraining` creates it."""
     config = EncoderConfig(tuple(leads), n_samples / 10, n_samples)
     train_state = create_train_state(config, projector, learning_rate=1e-3, low_memory=low_memory)
     if low_memory:
@@ -44,7 +44,7 @@ def new_model(leads: Sequence[str], n_samples: int, projector: Sequence[int], lo
 
 
 def read_batches(dataset: Dataset, batches: Sequence[NDArray[np.int64]], normalisation: Normalisation) -> int:
-    """Read all batches as the commands do, by two threads ahead of their use; returns how many records."""
+    """Read all batches as the commands do, prefetched by two threads; returns the number of records."""
     return sum(map(len, prefetch_batches(dataset, batches, normalisation, torch.device("cpu"), workers=2)))
 
 
@@ -54,9 +54,9 @@ def read_batch(dataset: Dataset, rows: NDArray[np.int64]) -> Tensor:
 
 
 def gradients(train_state: TrainState, signals: Tensor, draws: NDArray[np.float64]) -> tuple[Tensor, Tensor, Tensor]:
-    """The loss of a batch ``[B, leads, T]`` with `draws` ``[B, 2 views, 4]``, and what it says of two convolutions.
+    """The loss of a batch ``[B, leads, T]`` with `draws` ``[B, 2 views, 4]``, and its gradients of two convolutions.
 
-    Those are the first and the last ``[leads, out, in, 3]``.
+    These are the first and the last ``[leads, out, in, 3]``.
     """
     z1, z2 = train_state.model(random_views(signals, draws))
     loss = lfbt_loss(z1, z2).total
@@ -104,7 +104,7 @@ def copy_projectors(projectors: Projectors, target: Reference) -> None:
 
 
 def new_encoder(dataset: Dataset, folder: Path) -> LeadEncoders:
-    """A random encoder that fits `dataset`, its batch-norm statistics estimated, also written to `folder`."""
+    """A random encoder that fits `dataset`, with estimated batch-norm statistics; also written to `folder`."""
     encoder = random_encoder(EncoderConfig(dataset.leads, dataset.sampling_rate, dataset.n_samples), seed=0)
     rows = dataset.rows("train")[:128]
     estimate_batch_norm(encoder, [read_batch(dataset, rows)])
@@ -124,5 +124,5 @@ def probed(data: Path, encoder: Path, run_folder: Path, epochs: int, seed: int) 
 
 
 def prepared(download: Path, target: Path, workers: int) -> int:
-    """Prepare the records of a download in PTB-XL's form; returns how many."""
+    """Prepare the records of a download in PTB-XL's form; returns their number."""
     return prepare(PtbXl(labels="none"), "ptbxl", download, target, PrepareSettings(workers=workers)).records

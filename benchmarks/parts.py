@@ -1,4 +1,4 @@
-"""Where the time of a step goes, beside what its arithmetic would take at the peak of matrix multiplication."""
+"""Time of each part of a step, and the time its multiplications would take at the matrix-product peak."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _INSIDE = {
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """Median seconds of a part, its share of all parts, and what its multiplications would take at the peak."""
+    """Median seconds of a part, its share of the total, and the seconds its multiplications take at the peak."""
 
     part: str
     seconds: float
@@ -44,7 +44,7 @@ class Part:
 
 
 def parts(sizes: Sizes) -> list[Part]:
-    """The parts of a step, over several steps."""
+    """Measure the parts of a step over several steps."""
     size = sizes.step
     model = ours.new_model(size.leads, size.n_samples, size.projector)
     lead = reference.multiply_adds(reference.Reference(1, (1,)), size.n_samples) - 64
@@ -70,7 +70,7 @@ def parts(sizes: Sizes) -> list[Part]:
 def seconds_of_parts(model: ours.TrainState, signals: Tensor, draws: NDArray[np.float64]) -> dict[str, float]:
     """Seconds of each part of one step.
 
-    Those inside the encoders are summed over the threads that compute leads side by side, and divided by their number.
+    Times inside the encoders are summed over the threads that compute leads in parallel, then divided by their number.
     """
     inside: dict[str, float] = collections.defaultdict(float)
     with contextlib.ExitStack() as stack:

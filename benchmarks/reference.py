@@ -1,4 +1,4 @@
-"""The method written down literally, as research code has it: layer by layer, lead by lead, record by record."""
+"""A literal implementation of the method, as research code has it: layer by layer, lead by lead, record by record."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def random_view(signal: Signal, draws: NDArray[np.float64]) -> Signal:
 
 
 class Records(Dataset[Tensor]):
-    """One signal an item, z-scored unless `read` is another function."""
+    """One signal per item, z-scored unless `read` is another function."""
 
     def __init__(self, files: Sequence[Path], read: Callable[[Path], Signal] = load) -> None:
         self.files, self.read = files, read
@@ -57,7 +57,7 @@ class Records(Dataset[Tensor]):
 
 
 class Views(Dataset[tuple[Tensor, Tensor]]):
-    """Two views an item, from `draws` ``[records, 2 views, 4]``."""
+    """Two views per item, from `draws` ``[records, 2 views, 4]``."""
 
     def __init__(self, files: Sequence[Path], draws: NDArray[np.float64]) -> None:
         self.files, self.draws = files, draws
@@ -97,7 +97,7 @@ def projector(sizes: Sequence[int]) -> nn.Sequential:
 
 
 class Reference(nn.Module):
-    """An encoder and a projector a lead."""
+    """One encoder and one projector per lead."""
 
     def __init__(self, n_leads: int, projector_sizes: Sequence[int]) -> None:
         super().__init__()
@@ -154,7 +154,7 @@ def lfbt_loss(z1: Sequence[Tensor], z2: Sequence[Tensor], gamma: float = 0.8, la
 
 
 def backward(model: Reference, first: Tensor, second: Tensor) -> float:
-    """Put the gradients of two views of a batch into the weights; returns the loss."""
+    """Compute the gradients for two views of a batch; returns the loss."""
     loss = lfbt_loss(model(first), model(second))
     model.zero_grad()
     loss.backward()
@@ -173,7 +173,7 @@ def step(model: Reference, optimizer: torch.optim.Optimizer, views: DataLoader[t
 
 @dataclasses.dataclass(frozen=True)
 class Probed:
-    """What a probe came to: the epoch kept, from 1, and the probabilities ``[records, classes]`` of the test split."""
+    """The result of a probe: the epoch kept, from 1, and the test probabilities ``[records, classes]``."""
 
     best_epoch: int
     test: NDArray[np.float32]
@@ -226,7 +226,7 @@ def probe(
 
 
 def prepare(headers: Sequence[Path], leads: Sequence[str], n_samples: int, target: Path) -> None:
-    """Read WFDB records, pick leads by name, resample, and write one ``.npy`` a record."""
+    """Read WFDB records, select leads by name, resample, and write one ``.npy`` per record."""
     import wfdb
 
     target.mkdir(parents=True)

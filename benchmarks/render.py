@@ -1,4 +1,4 @@
-"""Results as Markdown."""
+"""Render the results as Markdown."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 
 
 def render(results: Mapping[str, Any]) -> str:
-    """The machine, the table of rows, their notes and the tables of growth, from the content of the JSON file."""
+    """Machine, table of rows, notes and growth tables, from the content of the JSON file."""
     parts = [_machine(results["machine"])]
     if results["quick"]:
         parts.insert(0, "**quick: sizes too small to mean anything**")
@@ -23,7 +23,7 @@ def render(results: Mapping[str, Any]) -> str:
 
 
 def with_section(text: str, section: str) -> str:
-    """`text` with `section` between the markers. Raises ValueError where they are not there, once and in order."""
+    """Put `section` between the markers in `text`. Raises ValueError unless each marker occurs once, in order."""
     if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
         raise ValueError(f"the file must have the lines {BEGIN} and {END} once each, in this order")
     before, rest = text.split(BEGIN)
@@ -32,7 +32,7 @@ def with_section(text: str, section: str) -> str:
 
 
 def row_line(row: Mapping[str, Any]) -> str:
-    """One row as a line of the table."""
+    """Format one row of the table."""
     literal = _value(row["literal"], row["unit"]) + (f" ({row['against']})" if row["against"] else "")
     cells = [row["what"], row["target"], literal, _value(row["ours"], row["unit"]), _ratio(row)]
     return _line([*cells, "yes" if row["reached"] else "no"])
@@ -88,7 +88,7 @@ def _value(value: float | None, unit: str) -> str:
 
 
 def _number(value: float | None, digits: int = 3) -> str:
-    """`value` with as many significant digits, never in powers of ten above the point."""
+    """Format `value` to `digits` significant digits, large numbers without an exponent."""
     if value is None:
         return "–"
     return f"{value:,.0f}" if abs(value) >= 10**digits else f"{value:.{digits}g}"

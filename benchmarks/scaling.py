@@ -1,4 +1,4 @@
-"""``python -m benchmarks.scaling``: what processes send each other in a step, and a simple model of many GPUs."""
+"""``python -m benchmarks.scaling``: communication per step, and a simple model of many GPUs."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class Sent:
 
 
 def sent(n_processes: int, batch: int) -> list[Sent]:
-    """What one of `n_processes` sends in a step on a GPU, by rings, the batch shared by all."""
+    """What one of `n_processes` sends per step on GPUs, with ring collectives and a batch shared by all."""
     others = (n_processes - 1) / n_processes
-    reduced, gathered = 2 * others, others  # of what the whole has, in a ring
+    reduced, gathered = 2 * others, others  # of the total, in a ring
     channels = _LEADS * sum(norm.num_features for _, norm in LeadEncoder(0.125).pairs())
     widths = _LEADS * _NORMS * _WIDTH
     # Forward (2 C + 1) numbers of each process are gathered, backward 2 C added up; two views.
@@ -46,7 +46,7 @@ def sent(n_processes: int, batch: int) -> list[Sent]:
 
 @dataclasses.dataclass(frozen=True)
 class Assumed:
-    """What the model assumes of a cluster: nothing of it was measured.
+    """Assumptions about a cluster; none of them was measured.
 
     tflops: what a GPU reaches in a step; gpus: of a node; near, far: GB/s of a GPU within a node and between nodes;
     near_latency, far_latency: seconds of a collective, the latter for each doubling of nodes.
@@ -62,10 +62,10 @@ class Assumed:
 
 
 def seconds(n_gpus: int, batch: int, assumed: Assumed) -> tuple[float, float]:
-    """Seconds of a step's arithmetic and of what its communication adds.
+    """Seconds of a step's arithmetic, and seconds that its communication adds.
 
-    Gradients travel while the encoders' backward pass is computed, and cost only what is longer than that; everything
-    else is waited for.
+    Gradients are reduced during the encoders' backward pass and cost only the excess over it; all other communication
+    is waited for.
     """
     own = batch / n_gpus
     of_encoders = 3 * 2 * own * _LEADS * _ENCODER_MACS
@@ -126,7 +126,7 @@ def _line(*cells: object) -> str:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scaling", description=__doc__)
-    parser.add_argument("--docs", type=Path, help="Markdown file to put the tables into, between its bench markers")
+    parser.add_argument("--docs", type=Path, help="Markdown file whose tables, between its bench markers, are replaced")
     docs = parser.parse_args().docs
     if docs:
         docs.write_text(with_section(docs.read_text(encoding="utf-8"), render()), encoding="utf-8")

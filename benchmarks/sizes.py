@@ -1,4 +1,4 @@
-"""The sizes that everything is measured at: the paper's, and tiny ones that only show that the command runs."""
+"""The sizes of all measurements: the paper's, and tiny ones that only check that the command runs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class StepSize:
 
     @property
     def leads(self) -> tuple[str, ...]:
-        """Names for the leads: the paper's, or the standard ones where those are too few."""
+        """Lead names: the paper's, or the standard ones where more are needed."""
         known = PAPER_LEADS if self.n_leads <= len(PAPER_LEADS) else STANDARD_LEADS
         return known[: self.n_leads]
 
@@ -28,15 +28,15 @@ class Sizes:
     """The sizes of all rows. Defaults are the paper's."""
 
     rounds: int = 5
-    """Rounds in which literal and ours take turns."""
+    """Rounds in which literal and ours alternate."""
     step: StepSize = StepSize()
     large_batch: int = 2048
-    """Batch of the step with low memory that must fit into an ordinary machine."""
+    """Batch of the step with `low_memory` that must fit an ordinary machine."""
     matmul: int = 2048
-    """Rows and columns of the products that give the machine's peak."""
+    """Rows and columns of the matrices whose product gives the machine's peak."""
     read_records: int = 30_000
     read_batches: int = 10
-    """Batches that are read in one round."""
+    """Batches read in one round."""
     probe_records: int = 12_000
     probe_epochs: int = 100
     prepare_records: int = 4_000

@@ -1,13 +1,13 @@
-"""The search behind the preset `small`: encoders by other settings, scored on validation folds of real ECGs.
+"""The search behind the preset `small`: encoders with different settings, scored on validation folds of real ECGs.
 
     python -m benchmarks.small_preset --data ../shared/data --out small-preset
 
-Every candidate learns from the same records without labels as in `benchmarks.objectives`. The score is that of a
-logistic regression (C = 0.01, standardised features) in ten patient-disjoint folds of PTB-XL's folds 1 to 9, the mean
-over ten deals of the patients; fold 10 is not looked at. What is there already is left as it is, so that the same
-command goes on after a stop. Ends with the table or, with ``--final NAME``, with the figures of the one candidate that
-was chosen and of the published weights on all PTB-XL records at hand, most of which are those that it was chosen on;
-fold 10 was not part of the search.
+Every candidate is trained on the same unlabelled records as in `benchmarks.objectives`. The score is that of a
+logistic regression (C = 0.01, standardised features) in ten patient-disjoint folds of PTB-XL's folds 1 to 9, averaged
+over ten random assignments of the patients to folds; fold 10 is not used. Finished parts are kept: the same command
+resumes after an interruption. Ends with the table or, with ``--final NAME``, with the figures of the chosen candidate
+and of the published weights on all PTB-XL records available, most of which it was chosen on; fold 10 was not part of
+the search.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ from lfbt.utils.tables import as_markdown
 #: Four of the eight leads cost half the time.
 FOUR = ("II", "V1", "V3", "V5")
 ALL = PrepareSettings().leads
-N_DEALS = 10
+N_ASSIGNMENTS = 10
 
 
 @dataclasses.dataclass(frozen=True)
 class Candidate:
-    """What a run learns from, and in what its settings differ from those that the search began with."""
+    """The data of a run, and its settings that differ from those the search started with."""
 
     epochs: int
     changes: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -57,7 +57,7 @@ class Candidate:
     leads: tuple[str, ...] = FOUR
 
 
-# What the search began with: the preset `small` of the time, but for its epochs, and whatever else is varied.
+# Where the search started: the preset `small` as it was then except for its epochs, and every other setting varied.
 _START: dict[str, Any] = {
     "gamma": 0.8,
     "normalisation": "record",
@@ -100,15 +100,20 @@ CANDIDATES = {
 
 
 def run(out: Path, name: str) -> Path:
-    """The run folder of a candidate, which learns if it has not."""
+    """Pretrain a candidate unless that is done already; return its run folder."""
+    settings = pretrain_settings(out, name)
+    if _epochs_done(settings.run_dir) < settings.optimizer.epochs:
+        Pretrainer(settings).run()
+    return settings.run_dir
+
+
+def pretrain_settings(out: Path, name: str) -> PretrainSettings:
+    """The settings of a candidate."""
     candidate = CANDIDATES[name]
+    data = out / str(candidate.n_samples) / "data"
     folder = out / "runs" / name.replace(",", "").replace(" ", "-")
-    if _epochs_done(folder) < candidate.epochs:
-        data = out / str(candidate.n_samples) / "data"
-        base = PretrainSettings.create((data / "cinc2011", data / "challenge"), folder, "small")
-        changes = {"epochs": candidate.epochs, "leads": candidate.leads, "resume": True} | candidate.changes
-        Pretrainer(PretrainSettings.create(**(vars(base) | _START | changes))).run()
-    return folder
+    changes = {"epochs": candidate.epochs, "leads": candidate.leads, "resume": True} | candidate.changes
+    return PretrainSettings.create((data / "cinc2011", data / "challenge"), folder, "small", **(_START | changes))
 
 
 def _epochs_done(folder: Path) -> int:
@@ -118,20 +123,20 @@ def _epochs_done(folder: Path) -> int:
 
 @dataclasses.dataclass(frozen=True)
 class Score:
-    """AUROC and AUPRC of each class ``[classes]``, means over deals of the patients."""
+    """AUROC and AUPRC of each class ``[classes]``, means over assignments of the patients to folds."""
 
     classes: Sequence[str]
     auroc: NDArray[np.float64]
     auprc: NDArray[np.float64]
 
     def macro(self, without: str = "") -> tuple[float, float]:
-        """Means over classes but one."""
+        """Means over all classes except `without`."""
         kept = np.array([name != without for name in self.classes])
         return float(self.auroc[kept].mean()), float(self.auprc[kept].mean())
 
 
 def score(checkpoint: Path, dataset: Dataset, keep: Sequence[str] = ()) -> Score:
-    """The encoder's features scored on the training and validation records; those of some leads only, if named."""
+    """Score the encoder's features on the training and validation records, of the leads in `keep` only if named."""
     encoder, dataset = match(load_encoder(checkpoint), dataset)
     rows = dataset.rows("train", "val")
     features = compute_embeddings(encoder, dataset, rows, torch.device("cpu"), 1).numpy()
@@ -140,17 +145,17 @@ def score(checkpoint: Path, dataset: Dataset, keep: Sequence[str] = ()) -> Score
         features = of_leads[:, [dataset.leads.index(lead) for lead in keep]].reshape(len(rows), -1)
     targets = dataset.targets()[rows]
     patients = [dataset.patients[row] for row in rows]
-    deals = [score_in_folds(features, targets, patient_folds(patients, targets, 10, seed)) for seed in range(N_DEALS)]
-    auroc, auprc = np.mean(deals, axis=0)
+    assignments = [patient_folds(patients, targets, 10, seed) for seed in range(N_ASSIGNMENTS)]
+    auroc, auprc = np.mean([score_in_folds(features, targets, fold_of) for fold_of in assignments], axis=0)
     return Score(dataset.classes, auroc, auprc)
 
 
 def score_in_folds(
     features: NDArray[np.float32], targets: NDArray[np.bool_], fold_of: NDArray[np.int64], folds: Sequence[int] = ()
 ) -> NDArray[np.float64]:
-    """AUROC and AUPRC of each class ``[2, classes]``, probabilities pooled over `folds`, all if none are named.
+    """Compute AUROC and AUPRC of each class ``[2, classes]``, pooling probabilities over `folds` (default: all).
 
-    NaN for a class that no record of these has.
+    NaN for a class without records in these folds.
     """
     classes, probabilities = targets.argmax(axis=1), np.zeros(targets.shape)
     folds = folds or range(fold_of.max() + 1)
@@ -169,7 +174,7 @@ def score_in_folds(
 
 
 def final(checkpoint: Path, dataset: Dataset) -> list[str]:
-    """Macro AUROC and AUPRC on all records: in ten folds of records and of patients, and of fold 10 by the others."""
+    """Macro AUROC and AUPRC on all records: ten folds of records, ten of patients, and fold 10 against the rest."""
     encoder, dataset = match(load_encoder(checkpoint), dataset)
     rows = dataset.rows("train", "val", "test")
     features = compute_embeddings(encoder, dataset, rows, torch.device("cpu"), 1).numpy()
@@ -179,8 +184,8 @@ def final(checkpoint: Path, dataset: Dataset) -> list[str]:
     split = StratifiedKFold(10, shuffle=True, random_state=0).split(rows, targets.argmax(axis=1))
     for fold, (_, tested) in enumerate(split):
         by_record[tested] = fold
-    deals = [by_record, patient_folds(patients, targets, 10, 0)]
-    figures = [score_in_folds(features, targets, fold_of) for fold_of in deals]
+    assignments = [by_record, patient_folds(patients, targets, 10, 0)]
+    figures = [score_in_folds(features, targets, fold_of) for fold_of in assignments]
     is_test = np.isin(rows, dataset.rows("test"))
     figures.append(score_in_folds(features, targets, is_test.astype(np.int64), folds=(1,)))
     return [" / ".join(f"{value:.3f}" for value in np.nanmean(figure, axis=1)) for figure in figures]
@@ -194,12 +199,12 @@ def _line(name: str, scored: Score) -> list[str]:
 
 
 def main() -> None:
-    """Do all that is not done yet, and print and write the table."""
+    """Run every part that is not finished yet, then print and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of the real recordings")
-    parser.add_argument("--out", type=Path, required=True, help="folder for all that is made")
+    parser.add_argument("--out", type=Path, required=True, help="folder for all results")
     parser.add_argument("--only", nargs="+", default=list(CANDIDATES), choices=list(CANDIDATES), help="these rows only")
-    parser.add_argument("--final", choices=list(CANDIDATES), help="instead, the figures of this one on all records")
+    parser.add_argument("--final", choices=list(CANDIDATES), help="instead, score this candidate on all records")
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore", "The least populated class", UserWarning)
     out: Path = arguments.out

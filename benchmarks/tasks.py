@@ -1,4 +1,4 @@
-"""The loss and the step of both sides, each as a function without arguments over data of its own."""
+"""The loss and the step of both sides, each a function without arguments with its own data."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def our_loss(size: StepSize) -> Callable[[], Tensor]:
 
 
 def packed_batch(folder: Path, size: StepSize) -> tuple[ours.Dataset, NDArray[np.float64]]:
-    """A data set of one batch in `folder`, written there first, and what chance decides of its views."""
+    """A data set of one batch in `folder`, written if absent, and the random draws of its views."""
     if not folder.exists():
         write_packed(folder, size.batch, size.leads, size.n_samples)
     return ours.open_dataset(folder), ours.draw_views(0, 0, size.batch)
@@ -72,7 +72,7 @@ def literal_views(folder: Path, size: StepSize) -> DataLoader[tuple[Tensor, Tens
 
 
 def literal_step(folder: Path, size: StepSize, model: reference.Reference) -> Task:
-    """A whole step: files, views, encoders, projectors, loss, gradients, Adam."""
+    """A complete step: files, views, encoders, projectors, loss, gradients, Adam."""
     views = literal_views(folder, size)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     return lambda: reference.step(model, optimizer, views)
@@ -93,7 +93,7 @@ def _new_ours(folder: Path, size: StepSize, low_memory: bool) -> Task:
     return our_step(folder, size, ours.new_model(size.leads, size.n_samples, size.projector, low_memory))
 
 
-#: What `benchmarks.memory` can run, from a folder to write to, a size, and whether to trade time for memory.
+#: The tasks of `benchmarks.memory`: functions of a folder to write to, a size, and whether to use low memory.
 TASKS: dict[str, Callable[[Path, StepSize, bool], Task]] = {
     "literal-loss": lambda _folder, size, _low_memory: literal_loss(size),
     "our-loss": lambda _folder, size, _low_memory: our_loss(size),

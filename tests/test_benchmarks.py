@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from benchmarks import ours, reference, scaling, small_preset
+from benchmarks import objectives, ours, reference, scaling, small_preset
 from benchmarks.cases import CASES
 from benchmarks.measure import Timings, fitted_exponent
 from benchmarks.render import BEGIN, END, render, with_section
@@ -19,6 +19,7 @@ from tests.helpers_model import literal_encoder, literal_loss, literal_projector
 from lfbt.models.encoder import EncoderConfig
 from lfbt.recording import PAPER_LEADS
 from lfbt.training.train_state import create_train_state
+from lfbt.utils.settings import validate
 
 ROOT = Path(__file__).parents[1]
 
@@ -123,6 +124,19 @@ def test_the_score_of_a_candidate_is_that_of_each_fold_by_the_others():
     one = small_preset.score_in_folds(features, targets, fold_of, folds=(2,))
     within = [roc_auc_score(truth[fold_of == 2], p[fold_of == 2]) for truth, p in pairs]
     assert one[0, :3] == pytest.approx(within)
+
+
+def test_pretrain_settings_of_every_objective_and_candidate_are_valid():
+    for name, own in objectives.OBJECTIVES.items():
+        settings = objectives.pretrain_settings(Path("out"), name, seed=1, epochs=20)
+        validate(settings)
+        assert settings.loss.objective == own.get("objective", "lfbt")
+        assert (settings.preset, settings.model.normalisation, settings.seed) == ("small", "record", 1)
+    for name, candidate in small_preset.CANDIDATES.items():
+        settings = small_preset.pretrain_settings(Path("out"), name)
+        validate(settings)
+        assert (settings.optimizer.epochs, settings.data.leads) == (candidate.epochs, candidate.leads)
+        assert settings.model.normalisation == candidate.changes.get("normalisation", "record")
 
 
 def test_the_documentation_shows_the_model():
