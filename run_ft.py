@@ -5,7 +5,7 @@ from pathlib import Path
 
 from lfbt.cli.errors import is_main, reporting_errors
 from lfbt.cli.trials import summary
-from lfbt.evaluation.fine_tuning import finetune
+from lfbt.evaluation.fine_tuning import run_finetune
 from lfbt.evaluation.settings import FinetuneSettings
 from lfbt.utils.memory import keep_freed_memory
 
@@ -26,6 +26,6 @@ if __name__ == "__main__":
     with reporting_errors():
         fraction = (given.pop("fraction"),)
         settings = FinetuneSettings.create(run_dir=given.pop("model_dir"), fraction=fraction, **given)
-        trials = finetune(settings)
+        trials = run_finetune(settings)
         if is_main():
             print(summary(trials, settings.trials.run_dir))

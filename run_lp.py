@@ -6,7 +6,7 @@ from pathlib import Path
 from lfbt.cli.errors import reporting_errors
 from lfbt.cli.trials import summary
 from lfbt.data.dataset import check_n_leads, open_dataset
-from lfbt.evaluation.probing import probe
+from lfbt.evaluation.probing import run_probe
 from lfbt.evaluation.settings import ProbeSettings
 from lfbt.utils.memory import keep_freed_memory
 
@@ -28,4 +28,4 @@ if __name__ == "__main__":
         check_n_leads(open_dataset(given["data_dir"]), given.pop("num_leads"))
         rate = (given.pop("learning_rate"),)
         settings = ProbeSettings.create(run_dir=given.pop("feat_dir"), learning_rate=rate, **given)
-        print(summary(probe(settings), settings.trials.run_dir))
+        print(summary(run_probe(settings), settings.trials.run_dir))

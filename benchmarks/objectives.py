@@ -14,12 +14,12 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from lfbt.data.preparation import prepare
+from lfbt.data.preparation import prepare_dataset
 from lfbt.data.records import PrepareSettings
-from lfbt.evaluation.fine_tuning import finetune
-from lfbt.evaluation.probing import probe
+from lfbt.evaluation.fine_tuning import run_finetune
+from lfbt.evaluation.probing import run_probe
 from lfbt.evaluation.settings import FinetuneSettings, ProbeSettings
-from lfbt.reports.comparison import CompareSettings, compare
+from lfbt.reports.comparison import CompareSettings, run_comparison
 from lfbt.runs.results import RESULTS
 from lfbt.sources import Challenge, Folder, PtbXl
 from lfbt.training.pretraining import Pretrainer
@@ -53,7 +53,7 @@ def prepared(data: Path, out: Path, n_samples: int) -> None:
         (PtbXl(), "ptbxl", data / "ptbxl", "ptbxl-published", PrepareSettings().n_samples),
     ):
         if not (out / "data" / target).exists():
-            prepare(source, kind, folder, out / "data" / target, PrepareSettings(n_samples=samples))
+            prepare_dataset(source, kind, folder, out / "data" / target, PrepareSettings(n_samples=samples))
 
 
 def pretrain_settings(out: Path, name: str, seed: int, epochs: int) -> PretrainSettings:
@@ -88,9 +88,9 @@ def scored(out: Path, name: str, seed: int, arguments: argparse.Namespace, **sta
         }
         if start.get("from_scratch"):
             settings = {"epochs": arguments.scratch_epochs, "batch_size": 64, "learning_rate": 1e-3}
-            finetune(FinetuneSettings.create(**common, **settings, from_scratch=True))
+            run_finetune(FinetuneSettings.create(**common, **settings, from_scratch=True))
         else:
-            probe(ProbeSettings.create(**common, **start, classifier="logistic", c=(0.01,)))
+            run_probe(ProbeSettings.create(**common, **start, classifier="logistic", c=(0.01,)))
 
 
 def main() -> None:
@@ -127,7 +127,9 @@ def main() -> None:
             scored(out, name, seed, arguments, **start)
     if not arguments.only:
         number = len(list(out.glob("compare*")))
-        table, _ = compare(CompareSettings(tuple(out / "scores" / name for name in rows), out / f"compare-{number}"))
+        table, _ = run_comparison(
+            CompareSettings(tuple(out / "scores" / name for name in rows), out / f"compare-{number}")
+        )
         print(table)
 
 

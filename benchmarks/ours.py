@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from benchmarks.reference import Reference
 from lfbt.data.dataset import Dataset, open_dataset
 from lfbt.data.loader import epoch_batches, prefetch_batches
-from lfbt.data.preparation import prepare
+from lfbt.data.preparation import prepare_dataset
 from lfbt.data.records import PrepareSettings
-from lfbt.evaluation.probing import probe
+from lfbt.evaluation.probing import run_probe
 from lfbt.evaluation.settings import ProbeSettings
 from lfbt.losses.lfbt import lfbt_loss
 from lfbt.models.encoder import EncoderConfig, LeadEncoders, estimate_batch_norm, random_encoder
@@ -120,9 +120,9 @@ def new_head(n_inputs: int, n_classes: int, seed: int) -> nn.Linear:
 
 def probed(data: Path, encoder: Path, run_folder: Path, epochs: int, seed: int) -> Results:
     """The results of the linear probe."""
-    return probe(ProbeSettings.create(data, run_folder, encoder, epochs=epochs, seeds=(seed,), device="cpu"))[0]
+    return run_probe(ProbeSettings.create(data, run_folder, encoder, epochs=epochs, seeds=(seed,), device="cpu"))[0]
 
 
 def prepared(download: Path, target: Path, workers: int) -> int:
     """Prepare the records of a download in PTB-XL's form; returns their number."""
-    return prepare(PtbXl(labels="none"), "ptbxl", download, target, PrepareSettings(workers=workers)).records
+    return prepare_dataset(PtbXl(labels="none"), "ptbxl", download, target, PrepareSettings(workers=workers)).records

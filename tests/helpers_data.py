@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lfbt.data.preparation import prepare
+from lfbt.data.preparation import prepare_dataset
 from lfbt.data.records import PrepareSettings
 from lfbt.recording import STANDARD_LEADS, Recording
 from lfbt.sources.listing import Dropped, Entry, Listing
@@ -69,7 +69,7 @@ def entry(id, recording=None, patient="", labels=(), split=""):
 
 def make(target, *entries, classes=(), dropped=(), **changes):
     """Prepare `entries`; the report comes back."""
-    return prepare(
+    return prepare_dataset(
         GivenSource(entries, tuple(classes), tuple(dropped)), "given", Path("from"), target, settings(**changes)
     )
 

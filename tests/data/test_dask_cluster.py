@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import lfbt.data.dask_cluster as cluster_module
-from lfbt.data.preparation import prepare
+from lfbt.data.preparation import prepare_dataset
 from lfbt.data.records import PrepareSettings
 from lfbt.data.writers import PackedWriter
 from lfbt.errors import LfbtError, UnreadableError
@@ -85,7 +85,7 @@ def place(tmp_path_factory):
     write_ptbxl(place / "from", RECORDS, 0)
     record = place / "from" / "records500" / "00000" / "00007_hr.dat"
     record.write_bytes(bytes(record.stat().st_size))
-    prepare(PtbXl(), "ptbxl", place / "from", place / "local", SETTINGS)
+    prepare_dataset(PtbXl(), "ptbxl", place / "from", place / "local", SETTINGS)
     return place
 
 
@@ -106,7 +106,7 @@ class Given:
 def make(place, target, address, **changes):
     """Prepare the download at `place` by the cluster at `address`."""
     settings = dataclasses.replace(SETTINGS, dask_scheduler=address, **changes)
-    return prepare(PtbXl(), "ptbxl", place / "from", target, settings)
+    return prepare_dataset(PtbXl(), "ptbxl", place / "from", target, settings)
 
 
 def tree(folder):
@@ -189,7 +189,7 @@ def test_cluster_does_not_skip_a_file_that_a_worker_does_not_see(dask, tmp_path)
     source = Given((Entry("a", "a", tmp_path / "from" / "a.hea", _gone),))
     settings = dataclasses.replace(SETTINGS, dask_scheduler=dask, skip_unreadable=True)
     with pytest.raises(LfbtError, match=r"its worker on .* does not see .*/from/a\.hea; .* under the same path$"):
-        prepare(source, "given", tmp_path / "from", tmp_path / "to", settings)
+        prepare_dataset(source, "given", tmp_path / "from", tmp_path / "to", settings)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -217,7 +217,7 @@ def test_cluster_names_recordings_that_kill_workers_and_a_scheduler_without_work
     with cluster(tmp_path, workers=1, DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES="0") as (address, _, _):
         settings = dataclasses.replace(SETTINGS, dask_scheduler=address)
         with pytest.raises(LfbtError, match=r"several workers of 127.* died over recording r7 to recording r7, "):
-            prepare(source, "given", tmp_path, tmp_path / "to", settings)
+            prepare_dataset(source, "given", tmp_path, tmp_path / "to", settings)
         with pytest.raises(LfbtError, match=r"127.* has no workers; start some with `dask worker 127"):
             make(place, tmp_path / "to", address)
     assert not any("to" in path.name for path in tmp_path.iterdir())
@@ -250,7 +250,7 @@ def test_connected_refuses_an_address_without_a_scheduler_before_reading(tmp_pat
             begun = time.monotonic()
             settings = dataclasses.replace(SETTINGS, dask_scheduler=address)
             with pytest.raises(LfbtError, match=f"^dask-scheduler: '{address}' cannot be reached \\(.+\\); give host"):
-                prepare(Unread(), "unread", tmp_path / "from", tmp_path / "to", settings)
+                prepare_dataset(Unread(), "unread", tmp_path / "from", tmp_path / "to", settings)
             assert time.monotonic() - begun < 5
     assert list(tmp_path.iterdir()) == []
 

@@ -3,7 +3,7 @@
 import pytest
 from tests.helpers_data import ecg, settings, tree, write_ecg
 
-from lfbt.data.preparation import prepare
+from lfbt.data.preparation import prepare_dataset
 from lfbt.errors import UnreadableError
 from lfbt.sources import Folder
 
@@ -19,7 +19,7 @@ def write_folder(folder, n=6):
 def test_prepare_entries_gives_the_same_for_any_number_of_workers(tmp_path):
     write_folder(tmp_path / "from")
     for workers in (1, 2):
-        prepare(Folder(), "folder", tmp_path / "from", tmp_path / str(workers), settings(workers=workers))
+        prepare_dataset(Folder(), "folder", tmp_path / "from", tmp_path / str(workers), settings(workers=workers))
     one, two = tree(tmp_path / "1"), tree(tmp_path / "2")
     assert set(one) == {"signals.npy", "records.csv", "dropped.csv", "dataset.json"}
     assert one == two
@@ -29,5 +29,5 @@ def test_prepare_entries_stops_at_a_fault_in_a_worker(tmp_path):
     write_folder(tmp_path / "from")
     (tmp_path / "from" / "r4.dat").write_bytes(b"cut")
     with pytest.raises(UnreadableError, match=r"^file .*r4\.hea: cannot be read .*; repair or remove it, or drop such"):
-        prepare(Folder(), "folder", tmp_path / "from", tmp_path / "to", settings(workers=2))
+        prepare_dataset(Folder(), "folder", tmp_path / "from", tmp_path / "to", settings(workers=2))
     assert [path.name for path in tmp_path.iterdir()] == ["from"]

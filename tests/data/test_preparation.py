@@ -13,7 +13,7 @@ from tests.helpers_data import CLASSES, LABELLED, SETTINGS, ecg, entry, make, se
 
 import lfbt
 from lfbt.data.dataset import open_dataset
-from lfbt.data.preparation import prepare
+from lfbt.data.preparation import prepare_dataset
 from lfbt.data.records import PrepareSettings
 from lfbt.data.splits import split_by_patient
 from lfbt.errors import LfbtError, UnreadableError
@@ -34,7 +34,7 @@ def test_prepare_writes_the_signals_of_the_literal_pipeline(tmp_path):
     write_ecg(source / "c", long)
     # Twice the rate and shorter than ten seconds.
     write_ecg(source / "d", fast * 1000, rate=1000, gain=1, unit="uV")
-    report = prepare(Folder(), "folder", source, tmp_path / "to", settings(n_samples=512))
+    report = prepare_dataset(Folder(), "folder", source, tmp_path / "to", settings(n_samples=512))
 
     def rows(signal, names=STANDARD_LEADS):
         by_name = dict(zip(names, signal, strict=True))
@@ -67,7 +67,7 @@ def test_prepare_gives_mv_whatever_the_unit_of_files(tmp_path):
         (tmp_path / name).mkdir()
         np.save(tmp_path / name / "a.npy", ecg(1) * scale)
         source = Folder(file_leads=",".join(STANDARD_LEADS), file_sampling_rate=500, file_unit=unit)
-        prepare(source, "folder", tmp_path / name, tmp_path / f"to-{name}", SETTINGS)
+        prepare_dataset(source, "folder", tmp_path / name, tmp_path / f"to-{name}", SETTINGS)
     one, *others = (np.load(tmp_path / f"to-{name}" / "signals.npy") for name in ("mv", "uv", "v"))
     for other in others:
         np.testing.assert_allclose(other, one, rtol=1e-6, atol=1e-7)
@@ -264,7 +264,7 @@ def test_prepare_refuses_an_occupied_target_before_reading(tmp_path):
 
     (tmp_path / "mine").write_text("mine")
     with pytest.raises(LfbtError, match="holds other results already"):
-        prepare(Unread(), "unread", Path("from"), tmp_path, SETTINGS)
+        prepare_dataset(Unread(), "unread", Path("from"), tmp_path, SETTINGS)
 
 
 def test_prepare_fills_an_empty_target(tmp_path):
@@ -307,7 +307,7 @@ def test_prepare_accepts_other_lead_names_of_own_files(tmp_path):
     (tmp_path / "from").mkdir()
     np.save(tmp_path / "from" / "a.npy", ecg(1)[:2])
     source = Folder(file_leads="MCL1,X", file_sampling_rate=500)
-    prepare(source, "folder", tmp_path / "from", tmp_path / "to", settings(leads=("X",)))
+    prepare_dataset(source, "folder", tmp_path / "from", tmp_path / "to", settings(leads=("X",)))
     assert open_dataset(tmp_path / "to").leads == ("X",)
 
 
@@ -316,7 +316,7 @@ def test_prepare_gives_another_hash_for_other_splits_or_labels(tmp_path):
     hashes = set()
     for number, (source, lead) in enumerate([(labelled, "II"), (unlabelled, "II"), (labelled, "V1")]):
         settings = PrepareSettings(leads=(lead,), n_samples=64, workers=1)
-        prepare(source, "synthetic", tmp_path / "from", tmp_path / str(number), settings)
+        prepare_dataset(source, "synthetic", tmp_path / "from", tmp_path / str(number), settings)
         hashes.add(open_dataset(tmp_path / str(number)).hash)
     assert len(hashes) == 3
 
@@ -325,7 +325,7 @@ def test_prepare_gives_another_hash_for_other_splits_or_labels(tmp_path):
 def test_prepare_marks_synthetic_signals_whatever_source_reads_them(tmp_path, part):
     Synthetic(records=8, seed=1).listing(tmp_path / "from")
     settings = PrepareSettings(n_samples=64, workers=1)
-    prepare(Folder(), "folder", tmp_path / "from" / part, tmp_path / "to", settings)
+    prepare_dataset(Folder(), "folder", tmp_path / "from" / part, tmp_path / "to", settings)
     assert open_dataset(tmp_path / "to").synthetic
-    prepare(PtbXl(), "ptbxl", tmp_path / "from", tmp_path / "ptbxl", settings)
+    prepare_dataset(PtbXl(), "ptbxl", tmp_path / "from", tmp_path / "ptbxl", settings)
     assert open_dataset(tmp_path / "ptbxl").synthetic

@@ -11,8 +11,8 @@ from tests.helpers_model import (
     write_multi_label,
 )
 
-from lfbt.evaluation.fine_tuning import finetune
-from lfbt.evaluation.probing import probe
+from lfbt.evaluation.fine_tuning import run_finetune
+from lfbt.evaluation.probing import run_probe
 from lfbt.evaluation.settings import FinetuneSettings, ProbeSettings
 
 
@@ -44,9 +44,9 @@ def run(data, checkpoint, tmp_path):
     def go(name="run", tune=False, **changes):
         settings = QUICK | {"data_dir": data, "checkpoint": checkpoint, "run_dir": tmp_path / name}
         if tune:
-            finetune(FinetuneSettings.create(**(settings | TUNE | changes)))
+            run_finetune(FinetuneSettings.create(**(settings | TUNE | changes)))
         else:
-            probe(ProbeSettings.create(**(settings | changes)))
+            run_probe(ProbeSettings.create(**(settings | changes)))
         return tmp_path / name
 
     return go

@@ -31,9 +31,9 @@ import lfbt.evaluation.fine_tuning as finetune_module
 from lfbt.data.dataset import open_dataset
 from lfbt.data.loader import epoch_batches, prefetch_batches
 from lfbt.errors import LfbtError
-from lfbt.evaluation.fine_tuning import finetune
+from lfbt.evaluation.fine_tuning import run_finetune
 from lfbt.evaluation.settings import FinetuneSettings
-from lfbt.inference.embedding import EmbedSettings, embed
+from lfbt.inference.embedding import EmbedSettings, write_embeddings
 from lfbt.models.encoder import EncoderConfig, random_encoder
 from lfbt.models.heads import Head, load_head
 from lfbt.models.pretrained import load_encoder, load_history, save_encoder
@@ -60,7 +60,7 @@ def checkpoint(data):
 def base(data, checkpoint):
     """A finished run with the quick settings; to be left as it is."""
     folder = data.with_name("base")
-    finetune(FinetuneSettings.create(data_dir=data, run_dir=folder, checkpoint=checkpoint, **QUICK))
+    run_finetune(FinetuneSettings.create(data_dir=data, run_dir=folder, checkpoint=checkpoint, **QUICK))
     return folder
 
 
@@ -70,7 +70,7 @@ def run(data, checkpoint, tmp_path):
 
     def go(name="run", **changes):
         settings = QUICK | {"data_dir": data, "checkpoint": checkpoint, "run_dir": tmp_path / name}
-        finetune(FinetuneSettings.create(**(settings | changes)))
+        run_finetune(FinetuneSettings.create(**(settings | changes)))
         return tmp_path / name
 
     return go
@@ -212,7 +212,7 @@ def test_finetune_predicts_with_the_kept_epoch(run, data, tmp_path):
     for mine, theirs in zip(learned(folder), learned(shorter), strict=True):
         assert_same_tensors(mine, theirs)
 
-    embed(EmbedSettings((other,), folder, tmp_path / "embedded", device="cpu", workers=0))
+    write_embeddings(EmbedSettings((other,), folder, tmp_path / "embedded", device="cpu", workers=0))
     embedded = pd.read_csv(tmp_path / "embedded" / "probabilities.csv")
     predictions = pd.read_csv(folder / "predictions.csv")
     columns = [f"p_{name}" for name in CLASSES]

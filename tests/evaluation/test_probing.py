@@ -32,7 +32,7 @@ from lfbt.data.loader import epoch_batches
 from lfbt.errors import LfbtError
 from lfbt.evaluation.bootstrap import intervals
 from lfbt.evaluation.metrics import choose_thresholds, evaluate
-from lfbt.evaluation.probing import probe
+from lfbt.evaluation.probing import run_probe
 from lfbt.evaluation.settings import ProbeSettings
 from lfbt.models.encoder import EncoderConfig, estimate_batch_norm, random_encoder
 from lfbt.models.features import compute_embeddings
@@ -61,7 +61,7 @@ def checkpoint(data):
 def base(data, checkpoint):
     """A finished probe with the quick settings; to be left as it is."""
     folder = data.with_name("base")
-    probe(ProbeSettings.create(data_dir=data, run_dir=folder, checkpoint=checkpoint, **QUICK))
+    run_probe(ProbeSettings.create(data_dir=data, run_dir=folder, checkpoint=checkpoint, **QUICK))
     return folder
 
 
@@ -71,7 +71,7 @@ def run(data, checkpoint, tmp_path):
 
     def go(name="run", **changes):
         settings = QUICK | {"data_dir": data, "checkpoint": checkpoint, "run_dir": tmp_path / name}
-        probe(ProbeSettings.create(**(settings | changes)))
+        run_probe(ProbeSettings.create(**(settings | changes)))
         return tmp_path / name
 
     return go
@@ -149,7 +149,9 @@ def test_probe_writes_a_run_folder(base, data, checkpoint):
 
 
 def test_probe_returns_results_as_written(data, checkpoint, tmp_path):
-    (results,) = probe(ProbeSettings.create(data_dir=data, checkpoint=checkpoint, run_dir=tmp_path / "run", **QUICK))
+    (results,) = run_probe(
+        ProbeSettings.create(data_dir=data, checkpoint=checkpoint, run_dir=tmp_path / "run", **QUICK)
+    )
     assert results == results_of(tmp_path / "run")
 
 
@@ -480,7 +482,7 @@ def test_probe_weighs_batches_of_a_random_encoders_statistics_alike(tmp_path):
     signals[128, 0, 5] = 1
     labels = [("slow", "middle", "fast")[i % 3] for i in range(153)]
     d = write_packed(tmp_path / "d", signals, labels, ["train"] * 129 + ["val"] * 12 + ["test"] * 12)
-    probe(ProbeSettings.create(d, tmp_path / "p", random_encoder=True, epochs=1, device="cpu"))
+    run_probe(ProbeSettings.create(d, tmp_path / "p", random_encoder=True, epochs=1, device="cpu"))
     got = load_encoder(tmp_path / "p").state_dict()
     whole = random_encoder(EncoderConfig(("II", "V1"), 6.4, 64), 0)
     batches = epoch_batches(np.arange(129), 128, seed=0, epoch=0)

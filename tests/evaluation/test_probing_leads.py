@@ -11,7 +11,7 @@ from tests.helpers_model import (
 
 import lfbt.evaluation.probing as probe_module
 from lfbt.errors import LfbtError
-from lfbt.evaluation.probing import probe
+from lfbt.evaluation.probing import run_probe
 from lfbt.evaluation.settings import ProbeSettings
 
 
@@ -56,7 +56,7 @@ def test_probe_of_each_lead_and_of_named_subsets_are_trials(run, data, checkpoin
     calls = counted(monkeypatch)
     words = (("each",), ("limb",), ("chest",), ("all",), ("V1", "II"), ("II",))
     given = QUICK | {"data_dir": data, "checkpoint": checkpoint, "lead_subsets": words, "seeds": (0, 1)}
-    found = probe(ProbeSettings.create(run_dir=tmp_path / "run", **given))
+    found = run_probe(ProbeSettings.create(run_dir=tmp_path / "run", **given))
     assert len(calls) == 1
     expected = {"II": "II", "V1": "V1", "limb": "II", "chest": "V1", "all": "II,V1", "V1,II": "V1,II"}
     assert {results.lead_subset: ",".join(results.leads) for results in found} == expected

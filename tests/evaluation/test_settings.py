@@ -7,8 +7,8 @@ import pytest
 from tests.evaluation.helpers import QUICK
 
 from lfbt.errors import LfbtError
-from lfbt.evaluation.fine_tuning import finetune
-from lfbt.evaluation.probing import probe
+from lfbt.evaluation.fine_tuning import run_finetune
+from lfbt.evaluation.probing import run_probe
 from lfbt.evaluation.settings import FinetuneSettings, ProbeSettings
 from lfbt.utils.settings import Affects, list_fields, names_affecting, validate
 
@@ -68,9 +68,9 @@ def command(request, data, checkpoint, tmp_path):
         rate = changes.pop("learning_rate", 1e-2)
         settings = QUICK | {"data_dir": data, "checkpoint": checkpoint, "run_dir": tmp_path / "run"} | changes
         if request.param == "probe":
-            probe(ProbeSettings.create(**settings | {"random_encoder": random_start, "learning_rate": (rate,)}))
+            run_probe(ProbeSettings.create(**settings | {"random_encoder": random_start, "learning_rate": (rate,)}))
         else:
-            finetune(FinetuneSettings.create(**settings | {"from_scratch": random_start, "learning_rate": rate}))
+            run_finetune(FinetuneSettings.create(**settings | {"from_scratch": random_start, "learning_rate": rate}))
 
     return go
 

@@ -45,12 +45,13 @@ from lfbt.cli.app import main
 from lfbt.data.dataset import open_dataset
 from lfbt.errors import LfbtError
 from lfbt.evaluation.metrics import evaluate
-from lfbt.evaluation.probing import probe
+from lfbt.evaluation.probing import run_probe
 from lfbt.evaluation.settings import ProbeSettings
-from lfbt.inference.embedding import EmbedSettings, embed
+from lfbt.inference.embedding import EmbedSettings, write_embeddings
 from lfbt.models.pretrained import load_encoder
-from lfbt.reports.page import ReportSettings, open_runs, report
+from lfbt.reports.page import ReportSettings, report
 from lfbt.reports.run_list import list_runs
+from lfbt.runs.loading import load_runs
 from lfbt.training.pretraining import Pretrainer
 from lfbt.training.settings import PretrainSettings
 from lfbt.utils.tensors import load_tensors
@@ -107,7 +108,7 @@ def test_series_trials_equal_those_run_alone(run, start):
 
 def test_series_table_has_means_and_deviations_over_seeds(run, data, checkpoint, tmp_path):
     settings = QUICK | SERIES | {"data_dir": data, "checkpoint": checkpoint, "run_dir": tmp_path / "run"}
-    found = probe(ProbeSettings.create(**settings))
+    found = run_probe(ProbeSettings.create(**settings))
     assert [(results.fraction, results.seed) for results in found] == [(0.3, 0), (0.3, 2), (1, 0), (1, 2)]
     folders = [tmp_path / "run" / name for name in NAMES]
     assert found == [results_of(folder) for folder in folders]
@@ -418,11 +419,11 @@ def place(run):
 
 def test_report_takes_the_trials_of_a_series(place):
     folder = place / "all" / "series"
-    assert [run.folder.name for run in open_runs(folder)] == list(NAMES)
+    assert [run.folder.name for run in load_runs(folder)] == list(NAMES)
     page, table = report(ReportSettings((folder, place / "all" / "plain"), place / "report"))
     assert table["run"].tolist() == [*(f"series/{name}" for name in NAMES), "plain"]
     assert table["kind"].tolist() == ["linear probe"] * 4 + ["nearest neighbours"]
-    assert table["AUROC"].tolist() == [results_of(run.folder).test.auroc for run in open_runs(folder)] + [
+    assert table["AUROC"].tolist() == [results_of(run.folder).test.auroc for run in load_runs(folder)] + [
         results_of(place / "all" / "plain").test.auroc
     ]
     text = page.read_text()
@@ -458,7 +459,7 @@ def test_list_runs_shows_trials_and_not_their_folder(place):
 def test_trial_serves_as_a_checkpoint(run, data, tmp_path):
     series = run("series", tune=True, **SERIES)
     place = series / NAMES[0]
-    embed(EmbedSettings((data,), place, tmp_path / "embed", device="cpu", workers=0))
+    write_embeddings(EmbedSettings((data,), place, tmp_path / "embed", device="cpu", workers=0))
     p = table_of(tmp_path / "embed", "probabilities.csv")[COLUMNS].to_numpy()
     np.testing.assert_allclose(p[36:], predicted(place), rtol=0, atol=1e-5)
     probed = run("probed", checkpoint=place)
@@ -469,8 +470,8 @@ def test_series_does_not_resume_from_another_encoder(data, tmp_path):
     """The folder and what is told of it are the same, but not the weights in it."""
     settings = {"seeds": (0, 1), **QUICK}
     checkpoint = write_checkpoint(tmp_path / "encoder")
-    probe(ProbeSettings.create(data, tmp_path / "run", checkpoint, **settings))
+    run_probe(ProbeSettings.create(data, tmp_path / "run", checkpoint, **settings))
     shutil.rmtree(checkpoint)
     write_checkpoint(checkpoint, seed=2)
     with pytest.raises(LfbtError, match=r"resume: encoder is .* but was"):
-        probe(ProbeSettings.create(data, tmp_path / "run", checkpoint, resume=True, **settings))
+        run_probe(ProbeSettings.create(data, tmp_path / "run", checkpoint, resume=True, **settings))

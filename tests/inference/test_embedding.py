@@ -29,9 +29,9 @@ import lfbt
 import lfbt.inference.embedding as module
 from lfbt.data.dataset import from_arrays, open_dataset
 from lfbt.errors import LfbtError
-from lfbt.evaluation.probing import probe
+from lfbt.evaluation.probing import run_probe
 from lfbt.evaluation.settings import ProbeSettings
-from lfbt.inference.embedding import EmbedSettings, EmbedSummary, embed, embed_arrays, embed_dataset
+from lfbt.inference.embedding import EmbedSettings, EmbedSummary, embed_arrays, embed_dataset, write_embeddings
 from lfbt.models.encoder import EncoderConfig, estimate_batch_norm, random_encoder
 from lfbt.models.heads import load_head
 from lfbt.models.pretrained import load_encoder, save_encoder
@@ -57,7 +57,7 @@ def probed(data, checkpoint):
     """A run folder with a classifier, which no test may change."""
     folder = data.with_name("probed")
     settings = {"epochs": 3, "batch_size": 8, "learning_rate": (1e-2,), "device": "cpu", "workers": 0}
-    probe(ProbeSettings.create(data_dir=data, run_dir=folder, checkpoint=checkpoint, standardise=True, **settings))
+    run_probe(ProbeSettings.create(data_dir=data, run_dir=folder, checkpoint=checkpoint, standardise=True, **settings))
     return folder
 
 
@@ -67,7 +67,7 @@ def run(data, checkpoint, tmp_path):
 
     def run_embed(name="out", **changes):
         settings = {"data_dir": (data,), "checkpoint": checkpoint, "out": tmp_path / name}
-        embed(EmbedSettings(**(settings | {"device": "cpu", "workers": 0} | changes)))
+        write_embeddings(EmbedSettings(**(settings | {"device": "cpu", "workers": 0} | changes)))
         return tmp_path / name
 
     return run_embed
@@ -115,7 +115,7 @@ def test_embed_writes_three_files(run, data):
 
 
 def test_embed_returns_what_embed_json_has(data, checkpoint, tmp_path):
-    summary = embed(EmbedSettings((data,), checkpoint, tmp_path / "out", device="cpu"))
+    summary = write_embeddings(EmbedSettings((data,), checkpoint, tmp_path / "out", device="cpu"))
     assert EmbedSummary.load(tmp_path / "out") == summary
     (tmp_path / "out" / "embed.json").write_text('{"lfbt_version": 1}')
     with pytest.raises(LfbtError, match=r"embed\.json: field lfbt_version: Expected `str`, got `int`"):
@@ -335,7 +335,7 @@ def test_embed_arrays_equals_the_command(encoder, ecg, tmp_path):
         tmp_path / "data", prepared(ecg, STANDARD_LEADS, encoder), leads=encoder.config.leads, sampling_rate=51.2
     )
     save_encoder(tmp_path / "encoder", encoder, {})
-    embed(EmbedSettings((folder,), tmp_path / "encoder", tmp_path / "out", device="cpu"))
+    write_embeddings(EmbedSettings((folder,), tmp_path / "encoder", tmp_path / "out", device="cpu"))
     embeddings = embed_arrays(ecg, encoder, leads=STANDARD_LEADS, sampling_rate=500, device="cpu")
     assert np.array_equal(embeddings, embeddings_of(tmp_path / "out"))
 
@@ -462,12 +462,12 @@ def test_examples_run():
 
 def test_embed_refuses_a_classifier_with_its_leads_in_another_order(tmp_path):
     d, c = write_labelled(tmp_path / "d"), write_checkpoint(tmp_path / "c")
-    probe(ProbeSettings.create(d, tmp_path / "p", checkpoint=c, epochs=2, batch_size=8, device="cpu"))
+    run_probe(ProbeSettings.create(d, tmp_path / "p", checkpoint=c, epochs=2, batch_size=8, device="cpu"))
     with pytest.raises(LfbtError, match="leads"):
-        embed(EmbedSettings((d,), tmp_path / "p", tmp_path / "e", leads=("V1", "II"), device="cpu"))
+        write_embeddings(EmbedSettings((d,), tmp_path / "p", tmp_path / "e", leads=("V1", "II"), device="cpu"))
 
 
 def test_embed_refuses_records_of_too_few_samples_even_if_allowed(tmp_path):
     s, c = write_labelled(tmp_path / "s", signals=waves(KINDS, 2, 20)), write_checkpoint(tmp_path / "c")
     with pytest.raises(LfbtError, match="samples"):
-        embed(EmbedSettings((s,), c, tmp_path / "e", allow_mismatch=True, device="cpu"))
+        write_embeddings(EmbedSettings((s,), c, tmp_path / "e", allow_mismatch=True, device="cpu"))

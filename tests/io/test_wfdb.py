@@ -1,10 +1,12 @@
 """The reader of WFDB records: units, lead names, invalid samples, and messages about corrupt files."""
 
+import sys
+
 import numpy as np
 import pytest
 from tests.helpers_files import write_wfdb
 
-from lfbt.errors import UnreadableError
+from lfbt.errors import LfbtError, UnreadableError
 from lfbt.io.wfdb import read_wfdb
 
 
@@ -89,3 +91,15 @@ def test_read_wfdb_leaves_out_signals_that_are_not_voltages(tmp_path):
     assert whole.leads == ("II", "RESP", "V1")
     assert without.leads == ("II", "V1")
     np.testing.assert_array_equal(without.signal, whole.signal[[0, 2]])
+
+
+def test_read_wfdb_names_the_extra_where_wfdb_is_absent(tmp_path, monkeypatch):
+    """A header of unusual form, here of format 212, needs the package; this is no reason to skip the file."""
+    (tmp_path / "r.hea").write_text("r 1 500 2\nr.dat 212 200/mV 12 0 0 0 0 II\n")
+    (tmp_path / "r.dat").write_bytes(bytes(3))
+    monkeypatch.setitem(sys.modules, "wfdb", None)
+    with pytest.raises(
+        LfbtError, match=r"package wfdb, which is not installed .* 'lfbt\[formats\]'"
+    ) as caught:
+        read_wfdb(tmp_path / "r.hea")
+    assert not isinstance(caught.value, UnreadableError)

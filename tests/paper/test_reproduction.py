@@ -14,7 +14,7 @@ import pytest
 
 from lfbt.cli.app import main
 from lfbt.errors import LfbtError
-from lfbt.evaluation.fine_tuning import finetune
+from lfbt.evaluation.fine_tuning import run_finetune
 from lfbt.paper.protocol import list_cells
 from lfbt.runs.history import append_history
 from lfbt.sources import Chapman
@@ -83,9 +83,9 @@ def place(tmp_path_factory, given):
             if settings.trials.run_dir.name == "cpsc2018-gamma-0.8-fraction-0.2-seed-0":
                 (settings.trials.run_dir.parent / f".{settings.trials.run_dir.name}.partial-1").mkdir(parents=True)
                 raise KeyboardInterrupt
-            return finetune(settings)
+            return run_finetune(settings)
 
-        patch.setattr("lfbt.paper.stages.finetune", finetune_or_die)
+        patch.setattr("lfbt.paper.stages.run_finetune", finetune_or_die)
         runs.append(run(out, *given, *TINY))
     before = mtimes(out / "data") | mtimes(out / "pretrain") | mtimes(out / "probe") | mtimes(out / "finetune")
     runs.append(run(out, *given, *TINY))

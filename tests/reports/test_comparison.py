@@ -9,7 +9,7 @@ import pytest
 from tests.reports.helpers import rows_of, write_series
 
 from lfbt.cli.app import main
-from lfbt.reports.comparison import CompareSettings, compare
+from lfbt.reports.comparison import CompareSettings, run_comparison
 from lfbt.reports.comparison_rows import Row
 
 
@@ -47,7 +47,7 @@ def test_compare_writes_what_it_prints(tmp_path):
 
 def test_compare_names_runs_of_one_name_by_their_path(tmp_path):
     runs = [write_series(tmp_path / place / "probe", 1) for place in ("x", "y")]
-    _, rows = compare(CompareSettings(tuple(runs), draws=5))
+    _, rows = run_comparison(CompareSettings(tuple(runs), draws=5))
     assert [row.run for row in rows] == [run.as_posix() for run in runs]
     assert isinstance(rows[0], Row)
 

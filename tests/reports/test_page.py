@@ -11,9 +11,10 @@ import pytest
 from tests.helpers_model import waves, write_checkpoint, write_labelled, write_packed
 
 from lfbt.errors import LfbtError
-from lfbt.evaluation.probing import probe
+from lfbt.evaluation.probing import run_probe
 from lfbt.evaluation.settings import ProbeSettings
-from lfbt.reports.page import PretrainingRun, ReportSettings, open_run, report
+from lfbt.reports.page import ReportSettings, report
+from lfbt.runs.loading import PretrainingRun, load_run
 from lfbt.runs.results import EncoderOrigin, Results
 from lfbt.runs.settings import RunSettings
 from lfbt.training.pretraining import Pretrainer
@@ -26,8 +27,8 @@ def runs(tmp_path_factory):
     place = tmp_path_factory.mktemp("runs")
     data, checkpoint = write_labelled(place / "data"), write_checkpoint(place / "checkpoint")
     quick: dict[str, Any] = {"epochs": 2, "batch_size": 8, "device": "cpu"}
-    probe(ProbeSettings.create(data, place / "probe", checkpoint=checkpoint, **quick))
-    probe(ProbeSettings.create(data, place / "random", random_encoder=True, **quick))
+    run_probe(ProbeSettings.create(data, place / "probe", checkpoint=checkpoint, **quick))
+    run_probe(ProbeSettings.create(data, place / "random", random_encoder=True, **quick))
     Pretrainer(PretrainSettings.create((data,), place / "pretrain", projector="8", **quick)).run()
     return place
 
@@ -91,27 +92,27 @@ def test_report_refuses_to_mix_folds_and_test_split(runs, tmp_path):
         report(ReportSettings((folds, runs / "random"), tmp_path / "report"))
 
 
-def test_open_run_refuses_folders_without_a_run_or_an_epoch(runs, tmp_path):
+def test_load_run_refuses_folders_without_a_run_or_an_epoch(runs, tmp_path):
     with pytest.raises(LfbtError, match=r"is not a run folder \(it has neither results\.json nor history\.jsonl\)"):
-        open_run(tmp_path)
+        load_run(tmp_path)
     (tmp_path / "series").mkdir()
     (tmp_path / "series" / "settings.json").write_text("{}")
     with pytest.raises(LfbtError, match="series has neither an epoch nor a finished trial yet"):
-        open_run(tmp_path / "series")
+        load_run(tmp_path / "series")
     cut = tmp_path / "cut"
     shutil.copytree(runs / "pretrain", cut)
     (cut / "history.jsonl").write_text("")
     with pytest.raises(LfbtError, match="has no epoch yet"):
-        open_run(cut)
+        load_run(cut)
     with pytest.raises(LfbtError, match="none given"):
         report(ReportSettings((), tmp_path / "report"))
 
 
-def test_open_run_passes_over_an_epoch_that_was_cut_short(runs, tmp_path):
+def test_load_run_passes_over_an_epoch_that_was_cut_short(runs, tmp_path):
     cut = tmp_path / "cut"
     shutil.copytree(runs / "pretrain", cut)
     (cut / "history.jsonl").write_text((cut / "history.jsonl").read_text()[:-20])
-    run = open_run(cut)
+    run = load_run(cut)
     assert isinstance(run, PretrainingRun)
     assert [line.epoch for line in run.history] == [1]
 
@@ -191,6 +192,6 @@ def test_report_names_a_class_without_test_records(tmp_path):
         tmp_path / "data", waves([0, 1, 2, 0, 1, 0, 1]), list("abcabab"), ["train"] * 3 + ["val"] * 2 + ["test"] * 2
     )
     checkpoint = write_checkpoint(tmp_path / "checkpoint")
-    probe(ProbeSettings.create(data, tmp_path / "run", checkpoint=checkpoint, epochs=1, batch_size=4, device="cpu"))
+    run_probe(ProbeSettings.create(data, tmp_path / "run", checkpoint=checkpoint, epochs=1, batch_size=4, device="cpu"))
     page, _ = report(ReportSettings((tmp_path / "run",), tmp_path / "report"))
     assert "No test record of c: left out of the means." in page.read_text()

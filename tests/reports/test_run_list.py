@@ -9,7 +9,7 @@ from tests.helpers_model import waves, write_checkpoint, write_labelled, write_p
 
 from lfbt.cli.app import main
 from lfbt.errors import LfbtError
-from lfbt.evaluation.probing import probe
+from lfbt.evaluation.probing import run_probe
 from lfbt.evaluation.settings import ProbeSettings
 from lfbt.reports.run_list import list_runs, runs_table
 from lfbt.runs.run_folder import acquire_run_folder
@@ -32,7 +32,7 @@ def place(tmp_path_factory):
     lines = (place / "all" / "c" / "history.jsonl").read_text().splitlines()
     (place / "all" / "c" / "history.jsonl").write_text(lines[0] + "\n" + lines[1][:20])
     checkpoint, labelled = write_checkpoint(place / "encoder"), write_labelled(place / "labelled")
-    probe(ProbeSettings.create(labelled, place / "all" / "probe", checkpoint, epochs=3, device="cpu", workers=0))
+    run_probe(ProbeSettings.create(labelled, place / "all" / "probe", checkpoint, epochs=3, device="cpu", workers=0))
     return place / "all"
 
 

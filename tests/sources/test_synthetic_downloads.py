@@ -12,7 +12,7 @@ import scipy.io
 import scipy.signal
 import wfdb
 
-from lfbt.data.preparation import prepare
+from lfbt.data.preparation import prepare_dataset
 from lfbt.data.records import PrepareSettings
 from lfbt.errors import LfbtError
 from lfbt.recording import STANDARD_LEADS
@@ -61,7 +61,7 @@ def test_write_downloads_are_listed_by_their_source_alone_and_marked_as_syntheti
             with pytest.raises(LfbtError):
                 SOURCES[other]().listing(downloads / name)
         settings = PrepareSettings(n_samples=32, workers=1)
-        prepare(SOURCES[name](), name, downloads / name, tmp_path / name, settings)
+        prepare_dataset(SOURCES[name](), name, downloads / name, tmp_path / name, settings)
         assert json.loads((tmp_path / name / "dataset.json").read_text())["synthetic"] is True
 
 

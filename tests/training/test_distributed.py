@@ -18,7 +18,7 @@ import lfbt.evaluation.fine_tuning as finetune_module
 import lfbt.training.pretraining as pretrain_module
 from lfbt.data.dataset import Dataset
 from lfbt.errors import LfbtError
-from lfbt.evaluation.fine_tuning import finetune
+from lfbt.evaluation.fine_tuning import run_finetune
 from lfbt.evaluation.settings import FinetuneSettings
 from lfbt.training.augmentation import random_views
 from lfbt.training.checkpoints import last_checkpoint
@@ -112,14 +112,14 @@ def runs(folder):
     for objective in OTHER_OBJECTIVES:
         Pretrainer(settings_of(place, objective, objective=objective)).run()
     tuned: dict[str, Any] = {"epochs": 2, "batch_size": 7, "device": "cpu", "workers": 0, "learning_rate": 1e-2}
-    trials = finetune(FinetuneSettings.create(place / "labelled", place / "tuned", place / "start", **tuned))
+    trials = run_finetune(FinetuneSettings.create(place / "labelled", place / "tuned", place / "start", **tuned))
     # Of several labels, two trials, and the second of them once more: what is there, the main process tells.
     once = tuned | {"epochs": 1}
     series = FinetuneSettings.create(place / "multi", place / "series", place / "start", seeds=(0, 1), **once)
-    finetune(series)
+    run_finetune(series)
     if trials:
         shutil.rmtree(place / "series" / "fraction-1-seed-1")
-    finetune(replace(series, resume=True))
+    run_finetune(replace(series, resume=True))
     said, at = stopped_and_resumed(place, "stopped")
     failures = failing_alike(place) if dist.is_initialized() else []
     return {"stopped": said, "at": at, "failures": failures, "val_loss": trials[0].val_loss if trials else -1.0}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lfbt.cli.parsing import parse_settings
-from lfbt.reports.comparison import CompareSettings, compare
+from lfbt.reports.comparison import CompareSettings, run_comparison
 
 EXAMPLES = (
     "lfbt compare runs/random runs/probe",
@@ -22,6 +22,6 @@ def parse(words: Sequence[str]) -> CompareSettings:
 def run(words: Sequence[str]) -> None:
     """Compare runs and print the table."""
     settings = parse(words)
-    print(compare(settings)[0])
+    print(run_comparison(settings)[0])
     if settings.out is not None:
         print(settings.out)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lfbt.cli.parsing import parse_settings
-from lfbt.inference.embedding import EmbedSettings, embed
+from lfbt.inference.embedding import EmbedSettings, write_embeddings
 
 EXAMPLES = (
     "lfbt embed --data-dir data/ptbxl --checkpoint runs/pretrain --out embeddings",
@@ -22,6 +22,6 @@ def parse(words: Sequence[str]) -> EmbedSettings:
 def run(words: Sequence[str]) -> None:
     """Write embeddings and print their size."""
     settings = parse(words)
-    embedded = embed(settings)
+    embedded = write_embeddings(settings)
     columns = len(embedded.leads) * embedded.n_features
     print(f"{settings.out}: embeddings of {embedded.records} records, {columns} columns")

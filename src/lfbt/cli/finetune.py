@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from lfbt.cli.errors import is_main
 from lfbt.cli.parsing import parse_settings
 from lfbt.cli.trials import summary
-from lfbt.evaluation.fine_tuning import finetune
+from lfbt.evaluation.fine_tuning import run_finetune
 from lfbt.evaluation.settings import FinetuneSettings
 
 EXAMPLES = (
@@ -26,6 +26,6 @@ def parse(words: Sequence[str]) -> FinetuneSettings:
 def run(words: Sequence[str]) -> None:
     """Train a classifier and print its scores."""
     settings = parse(words)
-    trials = finetune(settings)
+    trials = run_finetune(settings)
     if is_main():
         print(summary(trials, settings.trials.run_dir))

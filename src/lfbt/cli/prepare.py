@@ -9,7 +9,7 @@ from typing import Any
 
 from lfbt.cli.overview import overview
 from lfbt.cli.parsing import parse_settings
-from lfbt.data.preparation import prepare
+from lfbt.data.preparation import prepare_dataset
 from lfbt.data.records import PrepareSettings
 from lfbt.errors import LfbtError
 from lfbt.sources import SOURCES
@@ -70,7 +70,7 @@ def run(words: Sequence[str]) -> None:
     if name not in SOURCES:
         raise LfbtError(f"source: {name!r} is not one of {', '.join(SOURCES)}")
     given = parse(words)
-    report = prepare(given.source, name, given.source_folder, given.target, given.records)
+    report = prepare_dataset(given.source, name, given.source_folder, given.target, given.records)
 
     print(f"{given.target}: {report.records} records of {report.patients} patients. Labels: {report.label_rule}.")
     for split, counts in report.counts.items():

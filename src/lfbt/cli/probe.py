@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from lfbt.cli.parsing import parse_settings
 from lfbt.cli.trials import summary
-from lfbt.evaluation.probing import probe
+from lfbt.evaluation.probing import run_probe
 from lfbt.evaluation.settings import ProbeSettings
 
 EXAMPLES = (
@@ -27,5 +27,5 @@ def parse(words: Sequence[str]) -> ProbeSettings:
 def run(words: Sequence[str]) -> None:
     """Probe an encoder and print the scores."""
     settings = parse(words)
-    trials = probe(settings)
+    trials = run_probe(settings)
     print(summary(trials, settings.trials.run_dir))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, SupportsIndex, TypeVar
@@ -270,7 +271,7 @@ def from_arrays(signals: Signal, leads: Sequence[str], sampling_rate: float) -> 
     )
 
 
-def open_dataset(folder: Path, split_seed: int = 0, patients_apart: bool = True) -> Dataset:
+def open_dataset(folder: str | os.PathLike[str], split_seed: int = 0, patients_apart: bool = True) -> Dataset:
     """Open a data set: one written by `lfbt.data.preparation.prepare`, or the authors' folders of ``.npy`` files.
 
     ``.npy`` files state neither leads nor rate. Unless a ``dataset.json`` beside them does, the paper's leads are
@@ -279,7 +280,7 @@ def open_dataset(folder: Path, split_seed: int = 0, patients_apart: bool = True)
 
     Parameters
     ----------
-    folder : Path
+    folder
         The folder of the data set.
     split_seed : int
         Seed of the split of class folders.
@@ -296,6 +297,7 @@ def open_dataset(folder: Path, split_seed: int = 0, patients_apart: bool = True)
     LfbtError
         If the folder has none of the layouts, or its files do not agree with each other.
     """
+    folder = Path(folder)
     if not folder.is_dir():
         raise LfbtError(f"data-dir: {folder} is not a folder; give {LAYOUTS}")
     has_manifest = (folder / MANIFEST).is_file()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import functools
 import itertools
@@ -10,7 +11,9 @@ import math
 import multiprocessing
 import os
 import socket
+import sys
 import threading
+import types
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -68,7 +71,8 @@ def _prepare_in_processes(entries: list[Entry], settings: PrepareSettings, folde
         try:
             for number, chunk in enumerate(in_chunks(entries, settings.workers)):
                 file = folder / f"chunk-{number}"
-                waiting.append((pool.submit(_prepare_chunk, chunk, settings, file), file))
+                with _hidden_main_module():
+                    waiting.append((pool.submit(_prepare_chunk, chunk, settings, file), file))
                 if len(waiting) > 2 * settings.workers:
                     yield from _receive(*waiting.popleft(), shape)
             while waiting:
@@ -80,6 +84,17 @@ def _prepare_in_processes(entries: list[Entry], settings: PrepareSettings, folde
             ) from error
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+@contextlib.contextmanager
+def _hidden_main_module() -> Iterator[None]:
+    """Hide the caller's script from processes that are started: they need none of it, and would run it again."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _prepare_chunk(entries: Sequence[Entry], settings: PrepareSettings, file: Path) -> list[Prepared]:

@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,12 @@ from lfbt.data.splits import split_by_patient
 from lfbt.data.writers import NpyWriter, PackedWriter
 from lfbt.errors import LfbtError
 from lfbt.recording import STANDARD_LEADS, missing_leads
-from lfbt.sources import Source
+from lfbt.sources import SOURCES, Source
 from lfbt.sources.listing import SPLITS, Dropped, Entry, Listing
 from lfbt.sources.synthesis import MARKER
 from lfbt.utils.files import atomic_folder, check_unoccupied
 from lfbt.utils.progress import track
-from lfbt.utils.settings import Affects, names_affecting, to_dict, validate
+from lfbt.utils.settings import Affects, create, names_affecting, to_dict, validate
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +67,51 @@ class _Record:
 
 
 def prepare(
+    source: str, folder: str | os.PathLike[str], target: str | os.PathLike[str], **settings: Any
+) -> PrepareReport:
+    """Prepare a data set from a published download or from your own records.
+
+    Parameters
+    ----------
+    source
+        ``ptbxl``, ``cpsc2018``, ``chapman``, ``ningbo``, ``challenge``, ``folder`` (your own records) or ``synthetic``.
+    folder
+        The download as it was unpacked, or the folder of your records; it is searched through.
+    target
+        New folder for the data set.
+    **settings
+        Any option of ``lfbt prepare SOURCE`` by its name, with ``_`` for ``-``: ``n_samples=1024``, ``leads="II,V1"``,
+        ``keep_multi_label=True``; of the source ``labels="subclass"``, ``file_sampling_rate=500``.
+
+    Returns
+    -------
+    PrepareReport
+        Records by split and class, and what was dropped, by reason.
+
+    Raises
+    ------
+    LfbtError
+        For an unknown source or setting, a folder that is not of the source, a file that cannot be read (unless
+        ``skip_unreadable=True``), no record left, and an occupied `target`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as place:
+    ...     report = prepare("synthetic", f"{place}/download", f"{place}/data", records=30, n_samples=64, workers=1)
+    >>> report.records, report.dropped
+    (26, {'several labels': 4})
+    """
+    if source not in SOURCES:
+        raise LfbtError(f"source: {source!r} is not one of {', '.join(SOURCES)}")
+    kind: type[Any] = SOURCES[source]
+    own = {field.name for field in dataclasses.fields(kind)}
+    options = create(kind, {name: value for name, value in settings.items() if name in own})
+    given = create(PrepareSettings, {name: value for name, value in settings.items() if name not in own})
+    return prepare_dataset(options, source, Path(folder), Path(target), given)
+
+
+def prepare_dataset(
     source: Source, name: str, source_folder: Path, target: Path, settings: PrepareSettings | None = None
 ) -> PrepareReport:
     """Prepare a data set from a source's recordings.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import os
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,7 +35,42 @@ from lfbt.utils.progress import progress_bar
 from lfbt.utils.settings import Affects, names_affecting, to_dict, validate
 
 
-def finetune(settings: FinetuneSettings) -> list[Results]:
+def finetune(
+    data: str | os.PathLike[str],
+    run_dir: str | os.PathLike[str],
+    encoder: str | os.PathLike[str] | None = None,
+    **settings: Any,
+) -> list[Results]:
+    """Train encoder and linear classifier together on labelled records.
+
+    Parameters
+    ----------
+    data
+        Labelled data set: a folder made by `lfbt.prepare`, or class folders of ``.npy`` files.
+    run_dir
+        New folder for the results, the fine-tuned encoder and its classifier; with several fractions or seeds each
+        trial has a folder in it.
+    encoder
+        Encoder to start from: run folder of `lfbt.pretrain`, encoder folder, or a ``.pth`` file of the authors. Without
+        one give ``from_scratch=True``, the baseline.
+    **settings
+        Any option of ``lfbt finetune`` by its name, with ``_`` for ``-``: ``epochs=20``, ``fraction=0.1``,
+        ``seeds=[0, 1]``.
+
+    Returns
+    -------
+    list of Results
+        One a trial; of several processes only the main one has them.
+
+    Raises
+    ------
+    LfbtError
+        As `lfbt.probe` does.
+    """
+    return run_finetune(FinetuneSettings.create(data, run_dir, encoder, **settings))
+
+
+def run_finetune(settings: FinetuneSettings) -> list[Results]:
     """Train encoder and classifier together for every trial, and score and write it.
 
     The epoch with the lowest validation loss is kept, and the test records are scored once, with it.

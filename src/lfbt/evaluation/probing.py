@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
+import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -45,7 +46,42 @@ NAMED_SUBSETS = {"limb": STANDARD_LEADS[:6], "chest": STANDARD_LEADS[6:]}
 _NEVER = -30.0
 
 
-def probe(settings: ProbeSettings) -> list[Results]:
+def probe(
+    data: str | os.PathLike[str],
+    run_dir: str | os.PathLike[str],
+    encoder: str | os.PathLike[str] | None = None,
+    **settings: Any,
+) -> list[Results]:
+    """Score a frozen encoder with a classifier on its features.
+
+    Parameters
+    ----------
+    data
+        Labelled data set: a folder made by `lfbt.prepare`, or class folders of ``.npy`` files.
+    run_dir
+        New folder for the results; with several fractions, seeds or lead subsets each trial has a folder in it.
+    encoder
+        Run folder of `lfbt.pretrain`, encoder folder, or a ``.pth`` file of the authors. Without one give
+        ``random_encoder=True``, the baseline.
+    **settings
+        Any option of ``lfbt probe`` by its name, with ``_`` for ``-``: ``classifier="logistic"``,
+        ``fraction=[0.1, 1]``, ``seeds=[0, 1, 2]``, ``folds=10``.
+
+    Returns
+    -------
+    list of Results
+        One a trial: ``results.test.auroc``, ``results.test.intervals.auroc``, ``results.test.per_class["MI"].auprc``.
+
+    Raises
+    ------
+    LfbtError
+        For settings out of range, data that does not fit the encoder, an occupied run folder, test records that the
+        encoder was pretrained on unless allowed, and a loss that is not finite.
+    """
+    return run_probe(ProbeSettings.create(data, run_dir, encoder, **settings))
+
+
+def run_probe(settings: ProbeSettings) -> list[Results]:
     """Compute features once, and fit, score and write a classifier for every trial.
 
     The candidate with the lowest validation loss is kept, and the test records are scored once, with it. The folder of

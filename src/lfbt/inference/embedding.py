@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,13 +14,14 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 import lfbt
-from lfbt.data.dataset import Dataset, from_arrays, open_datasets
+from lfbt.data.dataset import Dataset, from_arrays, open_dataset, open_datasets
 from lfbt.errors import AbsentLeadError, LfbtError
+from lfbt.io import read
 from lfbt.models.encoder import EncoderConfig, LeadEncoders
 from lfbt.models.features import compute_embeddings
 from lfbt.models.heads import HEAD, load_head
 from lfbt.models.pretrained import load_encoder, load_history, match
-from lfbt.recording import check_leads, lead_name, parse_leads, unit_in_mv
+from lfbt.recording import Recording, check_leads, lead_name, parse_leads, unit_in_mv
 from lfbt.runs.results import EncoderOrigin
 from lfbt.signal import Signal, choose_leads, fit_samples
 from lfbt.utils import json_files
@@ -85,7 +87,89 @@ class EmbedSummary:
         return json_files.load(folder / SUMMARY, cls, "it was edited, or is another program's")
 
 
-def embed(settings: EmbedSettings) -> EmbedSummary:
+def embed(
+    x: ArrayLike | Dataset | Recording | Sequence[Recording] | str | os.PathLike[str],
+    encoder: LeadEncoders | str | os.PathLike[str],
+    *,
+    leads: Sequence[str] | str | None = None,
+    sampling_rate: float | None = None,
+    unit: str | None = None,
+    device: str = "auto",
+) -> NDArray[np.float32]:
+    """Compute embeddings of ECGs by a pretrained encoder.
+
+    Signals are made to fit the encoder as `lfbt.prepare` does: leads by name, unit, sampling rate, normalisation. What
+    cannot be made to fit is refused.
+
+    Parameters
+    ----------
+    x
+        Signals ``[records, leads, samples]`` or ``[leads, samples]``; a `Recording` or several; a `Dataset`; or the
+        path of a prepared data set or of one recording's file, as `lfbt.read` takes it.
+    encoder
+        From `lfbt.load_encoder`, or the path of a run folder, an encoder folder or the authors' ``.pth``.
+    leads, sampling_rate, unit
+        Names of the rows of a record, rate in Hz, and unit (mV by default) of arrays, and of files that do not state
+        them.
+    device
+        ``auto``, ``cpu`` or ``cuda``.
+
+    Returns
+    -------
+    NDArray[float32]
+        ``[records, leads × 64]``, lead by lead in the encoder's order.
+
+    Raises
+    ------
+    LfbtError
+        For signals that do not fit the encoder: leads, duration, unit, NaN; for arrays without `leads` and
+        `sampling_rate`; and for a path that is neither a data set nor a readable file.
+
+    Examples
+    --------
+    >>> from lfbt.models.encoder import random_encoder
+    >>> encoder = random_encoder(EncoderConfig(("II", "V1"), sampling_rate=100, n_samples=1000), seed=0)
+    >>> signals = np.random.default_rng(0).standard_normal((3, 2, 5000))
+    >>> embed(signals, encoder, leads="II,V1", sampling_rate=500, device="cpu").shape
+    (3, 128)
+    """
+    model = encoder if isinstance(encoder, LeadEncoders) else load_encoder(Path(encoder))
+    if isinstance(x, (str, os.PathLike)):
+        path = Path(x)
+        if path.is_dir():
+            x = open_dataset(path)
+        else:
+            x = read(path, leads=leads, sampling_rate=sampling_rate, unit=unit or "mV")
+            leads = sampling_rate = unit = None
+    if isinstance(x, Recording):
+        x = [x]
+    recordings = [item for item in x if isinstance(item, Recording)] if isinstance(x, (list, tuple)) else []
+    known = isinstance(x, Dataset) or len(recordings) > 0
+    if known and not (leads is None and sampling_rate is None and unit is None):
+        raise LfbtError("embed: recordings and data sets state their leads, sampling rate and unit; leave these out")
+    if isinstance(x, Dataset):
+        return embed_dataset(x, model, device=device)
+    if recordings:
+        if len(recordings) < len(x):  # type: ignore[arg-type]
+            raise LfbtError("embed: recordings and other things are mixed; give recordings only, or an array")
+        parts = [
+            embed_arrays(one.signal, model, leads=one.leads, sampling_rate=one.sampling_rate, device=device)
+            for one in recordings
+        ]
+        return np.concatenate(parts)
+    if leads is None or sampling_rate is None:
+        raise LfbtError("embed: an array states neither leads nor sampling rate; give leads= and sampling_rate=")
+    return embed_arrays(
+        np.asarray(x),
+        model,
+        leads=leads,
+        sampling_rate=sampling_rate,
+        unit="mV" if unit is None else unit,
+        device=device,
+    )
+
+
+def write_embeddings(settings: EmbedSettings) -> EmbedSummary:
     """Write the embeddings ``[records, leads × 64]`` of all records of one data set or several into a new folder.
 
     ``records.csv`` names the record of each row; ``probabilities.csv`` has the class probabilities where the checkpoint

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lfbt.errors import UnreadableError
+from lfbt.errors import LfbtError, UnreadableError
 from lfbt.io.recordings import READ_ERRORS, make_recording, unreadable
 from lfbt.io.wfdb16 import read_wfdb16
 from lfbt.recording import Recording, is_voltage, unit_in_mv
@@ -77,8 +77,13 @@ def _signal_files(signal_lines: str) -> set[str]:
 
 def _read_wfdb(readable: Path, header: Path) -> Recording:
     """Read the header `readable` by wfdb; messages name `header`."""
-    import wfdb
-
+    try:
+        import wfdb
+    except ImportError as error:
+        raise LfbtError(
+            f"file {header}: its form needs the package wfdb, which is not installed ({error}); pip install "
+            "'lfbt[formats]'"
+        ) from error
     try:
         record = wfdb.rdrecord(str(readable.with_suffix("")))
     except READ_ERRORS as error:

@@ -12,10 +12,10 @@ import numpy as np
 
 from lfbt.data.layouts import MANIFEST
 from lfbt.data.manifest import DatasetManifest
-from lfbt.data.preparation import prepare
+from lfbt.data.preparation import prepare_dataset
 from lfbt.data.records import PrepareSettings
-from lfbt.evaluation.fine_tuning import finetune
-from lfbt.evaluation.probing import probe
+from lfbt.evaluation.fine_tuning import run_finetune
+from lfbt.evaluation.probing import run_probe
 from lfbt.evaluation.settings import FinetuneSettings, ProbeSettings
 from lfbt.models.pretrained import CONFIG, load_history
 from lfbt.paper.protocol import GAMMAS, LABELLED, Cell, list_cells
@@ -100,7 +100,9 @@ def _preparation(settings: ReproduceSettings, name: str) -> Stage:
     options = PrepareSettings(
         n_samples=settings.n_samples, skip_unreadable=settings.skip_unreadable, workers=settings.workers
     )
-    run = functools.partial(prepare, create_source(settings, name), name, getattr(settings, name), folder, options)
+    run = functools.partial(
+        prepare_dataset, create_source(settings, name), name, getattr(settings, name), folder, options
+    )
     return Stage(f"data/{name}", f"prepare {name}", (folder / MANIFEST).is_file, run)
 
 
@@ -175,7 +177,7 @@ def _classification(settings: ReproduceSettings, cell: Cell, seed: int) -> Stage
     }
     run: Callable[[], object]
     if cell.kind == "probe":
-        run = functools.partial(probe, ProbeSettings.create(**common, epochs=settings.probe_epochs))
+        run = functools.partial(run_probe, ProbeSettings.create(**common, epochs=settings.probe_epochs))
     else:
         tuning = FinetuneSettings.create(
             **common,
@@ -183,7 +185,7 @@ def _classification(settings: ReproduceSettings, cell: Cell, seed: int) -> Stage
             learning_rate=settings.finetune_learning_rate,
             from_scratch=cell.kind == "scratch",
         )
-        run = functools.partial(finetune, tuning)
+        run = functools.partial(run_finetune, tuning)
     gamma = "" if cell.gamma is None else f" γ {cell.gamma}"
     fraction = "" if cell.kind == "probe" else f" fraction {cell.fraction:g}"
     description = f"{cell.kind} {cell.data}{gamma}{fraction} seed {seed}"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import io
+import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import lfbt
 from lfbt.errors import LfbtError
@@ -15,8 +17,11 @@ from lfbt.reports.comparison_table import as_csv, table_cells, table_note
 from lfbt.reports.scored_trials import open_trials
 from lfbt.utils.files import atomic_folder, check_unoccupied
 from lfbt.utils.json_files import write_json
-from lfbt.utils.settings import Range, validate
+from lfbt.utils.settings import Range, create, validate
 from lfbt.utils.tables import as_latex, as_markdown, as_text, markdown
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +56,40 @@ class CompareSettings:
             raise LfbtError(f"baseline: {self.baseline} is not one of the runs compared; name it among them, too")
 
 
-def compare(settings: CompareSettings) -> tuple[str, list[Row]]:
+def compare(
+    runs: Sequence[str | os.PathLike[str]], baseline: str | os.PathLike[str] | None = None, **settings: Any
+) -> pd.DataFrame:
+    """Compare runs on their common test records.
+
+    Parameters
+    ----------
+    runs
+        Run folders of `lfbt.probe` and `lfbt.finetune`, of one trial or several.
+    baseline
+        The run that the others are compared with; the first by default.
+    **settings
+        Any option of ``lfbt compare`` by its name: ``metrics=["auroc", "f1"]``, ``draws=10000``, ``out="comparison"``.
+
+    Returns
+    -------
+    DataFrame
+        One row a run, fraction and lead subset; of each metric the mean over seeds, standard deviation, 95 % interval
+        over test patients, and the paired difference from the baseline with its interval and p-values.
+
+    Raises
+    ------
+    LfbtError
+        For settings out of range, a folder without trials, and runs that do not compare: other test records, real and
+        synthetic data.
+    """
+    import pandas as pd
+
+    given = create(CompareSettings, {"runs": tuple(runs), "baseline": baseline} | settings)
+    _, rows = run_comparison(given)
+    return pd.read_csv(io.StringIO(as_csv(rows)))
+
+
+def run_comparison(settings: CompareSettings) -> tuple[str, list[Row]]:
     """Compare runs on the test split, and write all forms of the table where there is an `out`.
 
     Returns

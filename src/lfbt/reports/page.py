@@ -14,9 +14,8 @@ import numpy as np
 
 import lfbt
 from lfbt.errors import LfbtError
-from lfbt.runs.history import HISTORY, PretrainingEpoch, read_history
-from lfbt.runs.results import RESULTS, Interval, Results
-from lfbt.runs.settings import SETTINGS, RunSettings
+from lfbt.runs.loading import ClassifierRun, PretrainingRun, load_runs
+from lfbt.runs.results import Interval, Results
 from lfbt.utils.figures import ABSENT, format_figure, format_interval
 from lfbt.utils.files import atomic_folder, check_unoccupied
 from lfbt.utils.settings import validate
@@ -30,7 +29,6 @@ REPORT = "report.html"
 TABLE = "results.csv"
 PICTURE = "overview.png"
 
-_KINDS = {"probe": "linear probe", "finetune": "fine-tuned", "scratch": "trained from scratch"}
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1b1f24; }
 table { border-collapse: collapse; margin: 1rem 0; } td, th { border: 1px solid #d0d7de; padding: .3rem .7rem; }
@@ -54,88 +52,6 @@ class ReportSettings:
             raise LfbtError("runs: none given; name run folders of pretrain, probe or finetune")
 
 
-@dataclasses.dataclass(frozen=True)
-class PretrainingRun:
-    """A pretraining of at least one epoch."""
-
-    folder: Path
-    settings: RunSettings
-    history: list[PretrainingEpoch]
-
-    @property
-    def synthetic(self) -> bool:
-        """Whether the data set is synthetic."""
-        return self.settings.synthetic
-
-    @property
-    def name(self) -> str:
-        """The folder's name."""
-        return self.folder.name
-
-    @property
-    def title(self) -> str:
-        """The kind of run, as text."""
-        return "pretraining"
-
-
-@dataclasses.dataclass(frozen=True)
-class ClassifierRun:
-    """A finished trial of a classifier."""
-
-    folder: Path
-    results: Results
-
-    @property
-    def synthetic(self) -> bool:
-        """Whether the data set is synthetic."""
-        return self.results.synthetic
-
-    @property
-    def name(self) -> str:
-        """The folder's name; of a trial of a series with that of the series' folder."""
-        is_trial = (self.folder.parent / SETTINGS).is_file()
-        return f"{self.folder.parent.name}/{self.folder.name}" if is_trial else self.folder.name
-
-    @property
-    def title(self) -> str:
-        """The kind of run, as text."""
-        kind = _KINDS.get(self.results.kind, self.results.kind)
-        if self.results.kind != "probe":
-            return kind
-        kind = "nearest neighbours" if self.results.classifier == "knn" else kind
-        return kind + (" of a random encoder" if self.results.encoder.checkpoint is None else "")
-
-
-def open_runs(folder: Path) -> list[PretrainingRun | ClassifierRun]:
-    """Read the run in a folder, or its trials where it is a series. Raises LfbtError as `open_run` does."""
-    trials = sorted(path.parent for path in folder.glob(f"[!.]*/{RESULTS}"))
-    is_series = (folder / SETTINGS).is_file() and not (folder / HISTORY).is_file() and trials
-    return [open_run(place) for place in (trials if is_series else [folder])]
-
-
-def open_run(folder: Path) -> PretrainingRun | ClassifierRun:
-    """Read the run in a folder.
-
-    Raises
-    ------
-    LfbtError
-        When it is not a run folder, has not ended an epoch, or has a missing or corrupt file, which is named.
-    """
-    if (folder / RESULTS).is_file():
-        return ClassifierRun(folder, Results.load(folder))
-    if not (folder / HISTORY).is_file():
-        if (folder / SETTINGS).is_file():
-            raise LfbtError(f"run: {folder} has neither an epoch nor a finished trial yet; let it go on first")
-        raise LfbtError(
-            f"run: {folder} is not a run folder (it has neither {RESULTS} nor {HISTORY}); give those of pretrain, "
-            "probe or finetune"
-        )
-    settings, history = RunSettings.load(folder), read_history(folder, PretrainingEpoch)
-    if not history:
-        raise LfbtError(f"run: {folder} has no epoch yet; let it go on first")
-    return PretrainingRun(folder, settings, history)
-
-
 def report(settings: ReportSettings) -> tuple[Path, pd.DataFrame]:
     """Write the report of runs as one HTML file, with its table and its overview beside it.
 
@@ -154,7 +70,7 @@ def report(settings: ReportSettings) -> tuple[Path, pd.DataFrame]:
     """
     validate(settings)
     check_unoccupied(settings.out)
-    runs = [run for folder in settings.runs for run in open_runs(folder)]
+    runs = [run for folder in settings.runs for run in load_runs(folder)]
     classifiers = [run for run in runs if isinstance(run, ClassifierRun)]
     pretrainings = [run for run in runs if isinstance(run, PretrainingRun)]
     _check_belong_together(runs, classifiers)

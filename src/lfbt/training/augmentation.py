@@ -23,11 +23,36 @@ def draw_views(seed: int, epoch: int, n_records: int) -> NDArray[np.float64]:
 
 def random_views(
     signals: Tensor,
-    draws: NDArray[np.float64],
+    draws: NDArray[np.float64] | np.random.Generator,
     shortest_crop: float = SHORTEST_CROP,
     longest_time_out: float = LONGEST_TIME_OUT,
 ) -> Tensor:
-    """Two views ``[2, records, leads, samples]`` of each record; draws as `random_view`'s ``[records, 2, 4]``."""
+    """Draw two views of each record: random resized crop, then time-out, the same for all leads (method, section 3).
+
+    Parameters
+    ----------
+    signals
+        ``[records, leads, samples]``, on any device.
+    draws
+        A NumPy generator, or its numbers in [0, 1) ``[records, 2 views, 4]``, as `draw_views` draws them for an epoch.
+    shortest_crop
+        The shortest part of a record that is cut out and resampled to all samples.
+    longest_time_out
+        The longest part that is set to zero.
+
+    Returns
+    -------
+    Tensor
+        ``[2 views, records, leads, samples]``.
+
+    Examples
+    --------
+    >>> z1, z2 = random_views(torch.randn(4, 8, 512), np.random.default_rng(0))
+    >>> z1.shape
+    torch.Size([4, 8, 512])
+    """
+    if isinstance(draws, np.random.Generator):
+        draws = draws.random((len(signals), 2, N_DRAWS))
     views = [random_view(signals, draws[:, view], shortest_crop, longest_time_out) for view in range(2)]
     return torch.stack(views)
 

@@ -1,0 +1,33 @@
+from .data.dataset import open_dataset as open_dataset
+from .data.preparation import prepare as prepare
+from .errors import LfbtError as LfbtError
+from .evaluation.fine_tuning import finetune as finetune
+from .evaluation.probing import probe as probe
+from .inference.embedding import embed as embed
+from .io.reader import read as read
+from .losses.lfbt import LFBTLoss as LFBTLoss
+from .models.pretrained import load_encoder as load_encoder
+from .recording import Recording as Recording
+from .reports.comparison import compare as compare
+from .runs.loading import load_run as load_run
+from .training.augmentation import random_views as random_views
+from .training.pretraining import pretrain as pretrain
+
+__version__: str
+
+__all__ = [
+    "LFBTLoss",
+    "LfbtError",
+    "Recording",
+    "compare",
+    "embed",
+    "finetune",
+    "load_encoder",
+    "load_run",
+    "open_dataset",
+    "prepare",
+    "pretrain",
+    "probe",
+    "random_views",
+    "read",
+]

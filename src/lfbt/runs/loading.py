@@ -1,0 +1,116 @@
+"""Run folders read back: a pretraining, a trial of a classifier, or all trials of a series."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+
+from lfbt.errors import LfbtError
+from lfbt.runs.history import HISTORY, PretrainingEpoch, read_history
+from lfbt.runs.results import RESULTS, Results
+from lfbt.runs.settings import SETTINGS, RunSettings
+
+_KINDS = {"probe": "linear probe", "finetune": "fine-tuned", "scratch": "trained from scratch"}
+
+
+@dataclasses.dataclass(frozen=True)
+class PretrainingRun:
+    """A pretraining of at least one epoch."""
+
+    folder: Path
+    settings: RunSettings
+    history: list[PretrainingEpoch]
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether the data set is synthetic."""
+        return self.settings.synthetic
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.folder.name
+
+    @property
+    def title(self) -> str:
+        """The kind of run, as text."""
+        return "pretraining"
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassifierRun:
+    """A finished trial of a classifier."""
+
+    folder: Path
+    results: Results
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether the data set is synthetic."""
+        return self.results.synthetic
+
+    @property
+    def name(self) -> str:
+        """The folder's name; of a trial of a series with that of the series' folder."""
+        is_trial = (self.folder.parent / SETTINGS).is_file()
+        return f"{self.folder.parent.name}/{self.folder.name}" if is_trial else self.folder.name
+
+    @property
+    def title(self) -> str:
+        """The kind of run, as text."""
+        kind = _KINDS.get(self.results.kind, self.results.kind)
+        if self.results.kind != "probe":
+            return kind
+        kind = "nearest neighbours" if self.results.classifier == "knn" else kind
+        return kind + (" of a random encoder" if self.results.encoder.checkpoint is None else "")
+
+
+def load_runs(folder: Path) -> list[PretrainingRun | ClassifierRun]:
+    """Read the run in a folder, or its trials where it is a series. Raises LfbtError as `load_run` does."""
+    trials = _list_trials(folder)
+    is_series = (folder / SETTINGS).is_file() and not (folder / HISTORY).is_file() and trials
+    return [load_run(place) for place in (trials if is_series else [folder])]
+
+
+def load_run(folder: str | os.PathLike[str]) -> PretrainingRun | ClassifierRun:
+    """Read the run in a folder.
+
+    Parameters
+    ----------
+    folder
+        The run folder of `lfbt.pretrain`, or of one trial of `lfbt.probe` or `lfbt.finetune`.
+
+    Returns
+    -------
+    PretrainingRun or ClassifierRun
+        With ``settings`` and ``history`` of a pretraining, or ``results`` of a classifier.
+
+    Raises
+    ------
+    LfbtError
+        When it is not a run folder, has not ended an epoch, holds a series of trials, or has a missing or corrupt file,
+        which is named.
+    """
+    folder = Path(folder)
+    if (folder / RESULTS).is_file():
+        return ClassifierRun(folder, Results.load(folder))
+    if not (folder / HISTORY).is_file():
+        trials = _list_trials(folder)
+        if trials:
+            raise LfbtError(f"run: {folder} is a series of {len(trials)} trials; load one of them, such as {trials[0]}")
+        if (folder / SETTINGS).is_file():
+            raise LfbtError(f"run: {folder} has neither an epoch nor a finished trial yet; let it go on first")
+        raise LfbtError(
+            f"run: {folder} is not a run folder (it has neither {RESULTS} nor {HISTORY}); give those of pretrain, "
+            "probe or finetune"
+        )
+    settings, history = RunSettings.load(folder), read_history(folder, PretrainingEpoch)
+    if not history:
+        raise LfbtError(f"run: {folder} has no epoch yet; let it go on first")
+    return PretrainingRun(folder, settings, history)
+
+
+def _list_trials(folder: Path) -> list[Path]:
+    # What begins with a dot is not complete yet.
+    return sorted(path.parent for path in folder.glob(f"[!.]*/{RESULTS}"))
