@@ -29,7 +29,7 @@ from tests.helpers_model import (
     write_multi_label,
 )
 
-import lfbt.evaluation.probing as probe_module
+import lfbt.evaluation.classifiers as classifiers_module
 from lfbt.data.loader import epoch_batches
 from lfbt.errors import LfbtError
 from lfbt.evaluation.bootstrap import intervals
@@ -251,14 +251,14 @@ def test_fit_chooses_without_test_records(run, data, tmp_path, classifier):
 
 def test_fit_skips_a_rate_that_diverges(run, monkeypatch):
     """It leaves no line and is not chosen; all that do are an error."""
-    fit_adam = probe_module._fit_adam
+    fit_adam = classifiers_module._fit_adam
 
-    def fit(task, rows, inputs, settings, seed, learning_rate):
+    def fit(fold, settings, seed, learning_rate):
         if learning_rate >= 100:
             raise FloatingPointError("epoch 1")
-        return fit_adam(task, rows, inputs, settings, seed, learning_rate)
+        return fit_adam(fold, settings, seed, learning_rate)
 
-    monkeypatch.setattr(probe_module, "_fit_adam", fit)
+    monkeypatch.setattr(classifiers_module, "_fit_adam", fit)
     folder, alone = run("sweep", learning_rate=(100.0, 1e-2)), run("alone", learning_rate=(1e-2,))
     assert results_of(folder).chosen["learning_rate"] == 1e-2
     assert {line["learning_rate"] for line in read_lines(folder / "history.jsonl")} == {1e-2}

@@ -98,8 +98,6 @@ def test_read_wfdb_names_the_extra_where_wfdb_is_absent(tmp_path, monkeypatch):
     (tmp_path / "r.hea").write_text("r 1 500 2\nr.dat 212 200/mV 12 0 0 0 0 II\n")
     (tmp_path / "r.dat").write_bytes(bytes(3))
     monkeypatch.setitem(sys.modules, "wfdb", None)
-    with pytest.raises(
-        LfbtError, match=r"package wfdb, which is not installed .* 'lfbt\[formats\]'"
-    ) as caught:
+    with pytest.raises(LfbtError, match=r"package wfdb, which is not installed .* 'lfbt\[formats\]'") as caught:
         read_wfdb(tmp_path / "r.hea")
     assert not isinstance(caught.value, UnreadableError)

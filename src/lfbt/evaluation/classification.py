@@ -1,4 +1,4 @@
-"""The classification task that probe and fine-tuning share: labelled records, splits, encoder, loss, and new heads."""
+"""The classification task that probe and fine-tuning share: labelled records, their splits, and the encoder."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ import functools
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
 
 from lfbt.audit.leakage import check_leakage
 from lfbt.data.dataset import Dataset, open_dataset
@@ -18,10 +16,8 @@ from lfbt.data.splits import patient_folds, stratified_fraction
 from lfbt.errors import LfbtError
 from lfbt.evaluation.settings import ClassifySettings
 from lfbt.models.encoder import EncoderConfig, LeadEncoders, random_encoder
-from lfbt.models.heads import Head
 from lfbt.models.pretrained import load_encoder, match
 from lfbt.sources.listing import SPLITS
-from lfbt.utils.tensors import seeded
 
 #: The rows of a data set that are train, val and test. Validation may be empty where nothing is chosen on it.
 Rows = dict[str, NDArray[np.int64]]
@@ -80,22 +76,6 @@ class Task:
             )
         return self.folds[fold] | {"train": chosen}
 
-    def loss_targets(self, rows: NDArray[np.int64]) -> Tensor:
-        """Return the targets of `rows` for `loss`, on the device: class numbers, or ``[records, classes]``."""
-        targets = self.targets[rows]
-        if self.exclusive:
-            return torch.from_numpy(targets.argmax(axis=1)).to(self.device)
-        return torch.from_numpy(targets).to(self.device, torch.get_default_dtype())
-
-    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Compute the cross-entropy of `logits` ``[records, classes]``, a mean over records.
-
-        In a multi-label task it is the binary cross-entropy, a mean over records and classes.
-        """
-        if self.exclusive:
-            return F.cross_entropy(logits, targets)
-        return F.binary_cross_entropy_with_logits(logits, targets)
-
 
 def open_task(settings: ClassifySettings, device: torch.device) -> Task:
     """Open the data set and the encoder of `settings`, and divide the records.
@@ -150,9 +130,3 @@ def _fold(fold_of: NDArray[np.int64], fold: int, n_folds: int, needs_val: bool) 
     val = (fold + 1) % n_folds if needs_val else -1
     where = {"train": (fold_of != fold) & (fold_of != val), "val": fold_of == val, "test": fold_of == fold}
     return {split: np.flatnonzero(chosen) for split, chosen in where.items()}
-
-
-def new_head(task: Task, n_inputs: int, seed: int) -> Head:
-    """Create an untrained head for `task`, drawn from `seed`."""
-    with seeded(seed):
-        return Head(n_inputs, len(task.dataset.classes), task.exclusive).to(task.device)

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lfbt.data.loader import epoch_batches, prefetch_batches, sequential_batches
-from lfbt.evaluation.classification import Rows, Task, new_head, open_task
+from lfbt.evaluation.classification import Rows, Task, open_task
+from lfbt.evaluation.classifiers import Fitted
 from lfbt.evaluation.settings import FinetuneSettings
 from lfbt.evaluation.trials import (
-    Fitted,
     Trial,
     is_finished,
     list_trials,
@@ -26,7 +26,7 @@ from lfbt.evaluation.trials import (
     write_series,
 )
 from lfbt.models.encoder import LeadEncoders
-from lfbt.models.heads import Head
+from lfbt.models.heads import Head, create_head
 from lfbt.runs.history import FittingStep
 from lfbt.runs.results import Results
 from lfbt.training.distributed import MixedPrecision, World, check_shard_sizes, init_distributed, select_device
@@ -156,11 +156,12 @@ def _fit(
 ) -> Fitted:
     """Train `encoder` in place, together with a new head; it ends as in the kept epoch."""
     config, training, workers = encoder.config, settings.training, settings.compute.workers
-    classifier = _Classifier(encoder, new_head(task, len(config.leads) * config.n_features, seed))
+    n_inputs = len(config.leads) * config.n_features
+    head = create_head(n_inputs, len(task.dataset.classes), task.exclusive, seed).to(task.device)
+    classifier = _Classifier(encoder, head)
     optimizer = torch.optim.Adam(classifier.parameters(), lr=training.learning_rate, fused=True)
     model, precision = world.parallelise(classifier), MixedPrecision(training.precision, world.device)
-    targets = task.loss_targets(np.arange(len(task.dataset)))
-    val_targets = task.loss_targets(rows["val"])
+    targets, val_targets = (head.encode_targets(known) for known in (task.targets, task.targets[rows["val"]]))
     n_steps = len(epoch_batches(rows["train"], training.batch_size, seed, 0)) * training.epochs
     history: list[FittingStep] = []
     lowest = np.inf
@@ -172,7 +173,7 @@ def _fit(
             model.train()
             signals_of = prefetch_batches(task.dataset, shards, config.normalisation, task.device, workers)
             for batch, shard, signals in zip(batches, shards, signals_of, strict=True):
-                loss = task.loss(precision.forward(model, signals), targets[torch.from_numpy(shard)])
+                loss = head.loss(precision.forward(model, signals), targets[torch.from_numpy(shard)])
                 optimizer.zero_grad(set_to_none=True)
                 # The mean of the processes' gradients is that of the whole batch then.
                 precision.step(loss * (len(shard) * world.size / len(batch)), optimizer)
@@ -182,7 +183,7 @@ def _fit(
                 all_reduce_sum(losses)
                 broadcast_buffers(classifier)
             train_loss = losses.item() / len(rows["train"])
-            val_loss = task.loss(_logits(task, classifier, rows["val"], workers, world), val_targets).item()
+            val_loss = head.loss(_logits(task, classifier, rows["val"], workers, world), val_targets).item()
             if not np.isfinite(train_loss) or not np.isfinite(val_loss):
                 raise world.error(f"epoch {epoch + 1}: the loss is not finite; try a lower --learning-rate")
             if val_loss < lowest:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import dataclasses
 import functools
 import os
 from collections.abc import Callable, Sequence
@@ -11,15 +9,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from lfbt.data.loader import INFERENCE_BATCH, epoch_batches, prefetch_batches
 from lfbt.errors import LfbtError
-from lfbt.evaluation.classification import Rows, Task, new_head, open_task
-from lfbt.evaluation.settings import FittingSettings, ProbeSettings
+from lfbt.evaluation.classification import Task, open_task
+from lfbt.evaluation.classifiers import Fold, fit
+from lfbt.evaluation.settings import ProbeSettings
 from lfbt.evaluation.trials import (
-    Fitted,
     Subset,
     Trial,
     is_finished,
@@ -31,19 +28,13 @@ from lfbt.evaluation.trials import (
 )
 from lfbt.models.encoder import LeadEncoders, estimate_batch_norm
 from lfbt.models.features import compute_embeddings
-from lfbt.models.heads import Head
 from lfbt.recording import STANDARD_LEADS
-from lfbt.runs.history import FittingStep
 from lfbt.runs.results import Results
-from lfbt.sources.listing import SPLITS
 from lfbt.utils.device import resolve_device
 from lfbt.utils.settings import validate
 
 #: Names for several leads; a subset has those of them that the encoder has. There are "all" and "each", too.
 NAMED_SUBSETS = {"limb": STANDARD_LEADS[:6], "chest": STANDARD_LEADS[6:]}
-
-# The logit, or its negative, of a class that all training records lack, or have.
-_NEVER = -30.0
 
 
 def probe(
@@ -132,16 +123,13 @@ def _run(
         encoder, embeddings = frozen(*((trial.seed, fold) if settings.random_encoder else (0, 0)))
         columns = embeddings if trial.subset is None else embeddings[:, _columns(task, trial.subset)]
         inputs = {split: columns[torch.from_numpy(where)] for split, where in rows.items()}
-        folds.append(fit(task, rows, inputs, settings.fitting, trial.seed))
+        targets = {split: task.targets[where] for split, where in rows.items()}
+        folds.append(fit(Fold(rows, inputs, targets, task.exclusive), settings.fitting, trial.seed))
     arrays = {}
     if with_features and len(folds) == 1:
         arrays = {f"X_{split}": x.cpu().numpy() for split, x in inputs.items()}
-        arrays |= {f"y_{split}": _known(task, where) for split, where in rows.items()}
+        arrays |= {f"y_{split}": y.argmax(axis=1) if task.exclusive else y for split, y in targets.items()}
     write_results(settings, task, trial, folds, encoder, arrays)
-
-
-def _known(task: Task, rows: NDArray[np.int64]) -> NDArray[Any]:
-    return task.targets[rows].argmax(axis=1) if task.exclusive else task.targets[rows]
 
 
 def _frozen(task: Task, workers: int, seed: int, fold: int) -> tuple[LeadEncoders, Tensor]:
@@ -181,159 +169,3 @@ def _columns(task: Task, subset: Subset) -> Tensor:
     n = task.config.n_features
     starts = [n * task.config.leads.index(lead) for lead in subset.leads]
     return torch.cat([torch.arange(start, start + n) for start in starts])
-
-
-def fit(task: Task, rows: Rows, inputs: dict[str, Tensor], settings: FittingSettings, seed: int) -> Fitted:
-    """Fit every candidate on training embeddings, and keep the one with the lowest validation loss.
-
-    Of several rates those whose loss is not finite are skipped.
-
-    Parameters
-    ----------
-    task
-        The classes and the loss.
-    rows
-        The records of each split.
-    inputs
-        Their embeddings ``[records, columns]``.
-    settings
-        The classifier and its candidates.
-    seed
-        Seed of weights and order.
-
-    Raises
-    ------
-    LfbtError
-        Where no candidate's loss is finite.
-    """
-    if settings.classifier == "logistic":
-        fitted = [_fit_logistic(task, rows, inputs, c) for c in settings.c]
-    elif settings.classifier == "knn":
-        fitted = [_fit_neighbours(task, rows, inputs, n) for n in settings.neighbours]
-    else:
-        fitted = []
-        for learning_rate in settings.learning_rate:
-            try:
-                fitted.append(_fit_adam(task, rows, inputs, settings, seed, learning_rate))
-            except FloatingPointError as error:
-                failure = error
-        if not fitted:
-            raise LfbtError(f"{failure}: the loss is not finite; try a lower --learning-rate")
-    best = min(fitted, key=lambda one: 0.0 if one.val_loss is None else one.val_loss)
-    return dataclasses.replace(best, history=[step for one in fitted for step in one.history])
-
-
-def _fit_adam(
-    task: Task, rows: Rows, inputs: dict[str, Tensor], settings: FittingSettings, seed: int, learning_rate: float
-) -> Fitted:
-    """A linear head, by Adam; the epoch with the lowest validation loss is kept.
-
-    Raises FloatingPointError, naming the epoch, for a loss that is not finite.
-    """
-    head = new_head(task, inputs["train"].shape[1], seed)
-    if settings.standardise:
-        head.standardise(inputs["train"])
-    optimizer = torch.optim.Adam(head.parameters(), lr=learning_rate, fused=True)
-    x = {split: head.standardised(inputs[split]) for split in ("train", "val")}
-    y = {split: task.loss_targets(rows[split]) for split in ("train", "val")}
-    positions = np.arange(len(rows["train"]))
-    history: list[FittingStep] = []
-    best, lowest = head, np.inf
-    for epoch in range(settings.epochs):
-        losses = torch.zeros((), device=task.device)
-        for batch in epoch_batches(positions, settings.batch_size, seed, epoch):
-            picked = torch.from_numpy(batch).to(task.device)
-            loss = task.loss(head.linear(x["train"][picked]), y["train"][picked])
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-            losses += loss.detach() * len(batch)
-        with torch.no_grad():
-            val_loss = task.loss(head.linear(x["val"]), y["val"]).item()
-        if not np.isfinite(val_loss):
-            raise FloatingPointError(f"epoch {epoch + 1}")
-        if val_loss < lowest:
-            best, lowest, best_epoch = copy.deepcopy(head), val_loss, epoch + 1
-        rate = None if len(settings.learning_rate) == 1 else learning_rate
-        history.append(FittingStep(losses.item() / len(positions), val_loss, epoch + 1, learning_rate=rate))
-    chosen = {"epoch": best_epoch, "learning_rate": learning_rate}
-    return Fitted(rows, _probabilities(best, inputs), history, chosen, lowest, best)
-
-
-def _fit_logistic(task: Task, rows: Rows, inputs: dict[str, Tensor], c: float) -> Fitted:
-    """Logistic regression on standardised features: multinomial, or of each class by itself in a multi-label task."""
-    head = new_head(task, inputs["train"].shape[1], seed=0)
-    head.standardise(inputs["train"])
-    x = head.standardised(inputs["train"]).cpu().numpy()
-    known = task.targets[rows["train"]]
-    weights, biases = _logistic(x, known, c) if task.exclusive else _logistic_each(x, known, c)
-    with torch.no_grad():
-        head.linear.weight.copy_(torch.from_numpy(weights))
-        head.linear.bias.copy_(torch.from_numpy(biases))
-        train_loss = task.loss(head(inputs["train"]), task.loss_targets(rows["train"])).item()
-        has_val = len(rows["val"]) > 0
-        val_loss = task.loss(head(inputs["val"]), task.loss_targets(rows["val"])).item() if has_val else None
-    step = FittingStep(train_loss, val_loss, c=c)
-    return Fitted(rows, _probabilities(head, inputs), [step], {"c": c}, val_loss, head)
-
-
-def _logistic(x: NDArray[np.float32], known: NDArray[np.bool_], c: float) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Weights ``[classes, columns]`` and biases of exclusive classes; those without a training record get no weight."""
-    from sklearn.linear_model import LogisticRegression
-
-    model = LogisticRegression(C=c, max_iter=10_000).fit(x, known.argmax(axis=1))
-    weights = np.zeros((known.shape[1], x.shape[1]))
-    biases = np.full(known.shape[1], _NEVER)
-    # Of two classes the model has the second one's logit, and the first one's is zero.
-    both = len(model.classes_) == 2
-    weights[model.classes_] = np.concatenate([0 * model.coef_, model.coef_]) if both else model.coef_
-    biases[model.classes_] = [0, model.intercept_[0]] if both else model.intercept_
-    return weights, biases
-
-
-def _logistic_each(x: NDArray[np.float32], known: NDArray[np.bool_], c: float) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Weights ``[classes, columns]`` and biases of classes of which a record may have several."""
-    from sklearn.linear_model import LogisticRegression
-
-    weights, biases = np.zeros((known.shape[1], x.shape[1])), np.zeros(known.shape[1])
-    for k, positive in enumerate(known.T):
-        if positive.all() or not positive.any():
-            biases[k] = -_NEVER if positive.all() else _NEVER
-            continue
-        model = LogisticRegression(C=c, max_iter=10_000).fit(x, positive)
-        weights[k], biases[k] = model.coef_[0], model.intercept_[0]
-    return weights, biases
-
-
-def _fit_neighbours(task: Task, rows: Rows, inputs: dict[str, Tensor], neighbours: int) -> Fitted:
-    """Shares of the classes among the nearest training records, and one more record that has those of all of them."""
-    from sklearn.neighbors import NearestNeighbors
-
-    n = min(neighbours, len(rows["train"]))
-    scale = new_head(task, inputs["train"].shape[1], seed=0)
-    scale.standardise(inputs["train"])
-    x = {split: scale.standardised(inputs[split]).cpu().numpy() for split in SPLITS}
-    index = NearestNeighbors(n_neighbors=n, metric="cosine", algorithm="brute").fit(x["train"])
-    known = task.targets[rows["train"]]
-    probabilities = {}
-    for split in ("val", "test"):
-        if len(rows[split]):
-            nearest = index.kneighbors(x[split], return_distance=False)
-            probabilities[split] = (known[nearest].sum(axis=1) + known.mean(axis=0)) / (n + 1)
-    val_loss = _log_loss(task, probabilities["val"], rows["val"]) if len(rows["val"]) else None
-    step = FittingStep(val_loss=val_loss, neighbours=neighbours)
-    return Fitted(rows, probabilities, [step], {"neighbours": neighbours}, val_loss)
-
-
-def _log_loss(task: Task, probabilities: NDArray[np.floating[Any]], rows: NDArray[np.int64]) -> float:
-    """`Task.loss` of probabilities; those of a class without training records are clipped to more than zero."""
-    known = task.targets[rows]
-    p = np.clip(probabilities, np.exp(_NEVER), 1 - np.exp(_NEVER))
-    if task.exclusive:
-        return float(-np.log(p[known]).mean())
-    return float(-np.where(known, np.log(p), np.log1p(-p)).mean())
-
-
-def _probabilities(head: Head, inputs: dict[str, Tensor]) -> dict[str, NDArray[np.floating[Any]]]:
-    with torch.no_grad():
-        return {split: head.probabilities(head(inputs[split])) for split in ("val", "test") if len(inputs[split])}

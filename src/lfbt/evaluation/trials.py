@@ -16,11 +16,12 @@ import lfbt
 from lfbt.audit.leakage import write_fingerprints
 from lfbt.evaluation.aggregation import MeanOverSeeds, group_by_seed, mean_over_seeds
 from lfbt.evaluation.bootstrap import intervals
-from lfbt.evaluation.classification import Rows, Task
+from lfbt.evaluation.classification import Task
+from lfbt.evaluation.classifiers import Fitted
 from lfbt.evaluation.metrics import choose_thresholds, evaluate
 from lfbt.evaluation.settings import ClassifySettings, ProbeSettings, TrialSettings
 from lfbt.models.encoder import LeadEncoders
-from lfbt.models.heads import HEAD, Head, save_head
+from lfbt.models.heads import HEAD, save_head
 from lfbt.models.pretrained import load_history, save_encoder, weights_hash
 from lfbt.runs.history import FittingStep, write_history
 from lfbt.runs.predictions import Predictions
@@ -56,34 +57,6 @@ class Trial:
     fraction: float
     seed: int
     subset: Subset | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Fitted:
-    """A trained classifier of one fold.
-
-    Parameters
-    ----------
-    rows
-        The records of the fold.
-    probabilities
-        ``[records, classes]`` of the rows of validation, if there are any, and of the test.
-    history
-        One step an epoch, or a candidate.
-    chosen
-        What was chosen on validation, by name.
-    val_loss
-        The validation loss of that; None without validation records.
-    head
-        None where the classifier is not linear.
-    """
-
-    rows: Rows
-    probabilities: dict[str, NDArray[np.floating[Any]]]
-    history: list[FittingStep]
-    chosen: dict[str, int | float]
-    val_loss: float | None
-    head: Head | None = None
 
 
 def list_trials(settings: TrialSettings, subsets: Sequence[Subset] = ()) -> list[Trial]:

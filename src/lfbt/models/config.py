@@ -41,6 +41,11 @@ class EncoderConfig:
     width : float
         Factor on VGG16's channels. The paper's 0.125 gives 64 features a lead.
 
+    Raises
+    ------
+    LfbtError
+        For a value out of range, and for leads without a name or named twice.
+
     Examples
     --------
     >>> EncoderConfig(("II", "V1"), sampling_rate=100.0, n_samples=1000).n_features
@@ -58,9 +63,9 @@ class EncoderConfig:
         """Features of a lead."""
         return int(BLOCKS[-1][-1] * self.width)
 
-    def check(self) -> None:
-        """Raise LfbtError unless the leads have names that differ; for `lfbt.utils.settings.validate`."""
+    def __post_init__(self) -> None:
         check_leads(self.leads)
+        validate(self)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,7 +113,7 @@ class EncoderCard:
         path = folder / CONFIG
         card = json_files.load(path, cls, _remedy("an encoder"), _FORMAT)
         try:
-            validate(card.config)
+            _ = card.config
         except LfbtError as error:
             raise LfbtError(f"{path}: {error}; {_remedy('an encoder')}") from error
         return card

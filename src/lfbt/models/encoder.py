@@ -16,7 +16,6 @@ from lfbt.models.config import BLOCKS, MIN_SAMPLES, EncoderConfig
 from lfbt.models.cpu.fused import Layer, encode, encode_in_training
 from lfbt.recording import missing_leads
 from lfbt.utils.collectives import sync_batch_norm
-from lfbt.utils.settings import validate
 from lfbt.utils.tensors import seeded, to_full_precision
 
 __all__ = ["EncoderConfig", "LeadEncoder", "LeadEncoders", "estimate_batch_norm", "random_encoder"]
@@ -98,7 +97,6 @@ class LeadEncoders(nn.Module):
 
     def __init__(self, config: EncoderConfig, *, low_memory: bool = False, sync_batch_norm: bool = False) -> None:
         super().__init__()
-        validate(config)
         self.config = config
         self.low_memory = low_memory
         self.sync_batch_norm = sync_batch_norm

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import lfbt
 from lfbt.models.config import HeadCard
-from lfbt.utils.tensors import load_state, load_tensors, save_tensors
+from lfbt.utils.tensors import load_state, load_tensors, save_tensors, seeded
 
 #: The folder of the classifier in a run folder.
 HEAD = "head"
@@ -73,6 +74,28 @@ class Head(nn.Module):
         """Convert logits to probabilities ``[records, classes]``, which of exclusive classes add up to 1."""
         values: NDArray[np.float32] = (logits.softmax(dim=1) if self.exclusive else logits.sigmoid()).cpu().numpy()
         return values
+
+    def encode_targets(self, targets: NDArray[np.bool_]) -> Tensor:
+        """Convert targets ``[records, classes]`` to what `loss` takes: class numbers, or numbers 0 and 1."""
+        device = self.linear.weight.device
+        if self.exclusive:
+            return torch.from_numpy(targets.argmax(axis=1)).to(device)
+        return torch.from_numpy(targets).to(device, torch.get_default_dtype())
+
+    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Compute the cross-entropy of logits ``[records, classes]``, a mean over records.
+
+        Of classes of which a record may have several it is the binary cross-entropy, a mean over records and classes.
+        """
+        if self.exclusive:
+            return F.cross_entropy(logits, targets)
+        return F.binary_cross_entropy_with_logits(logits, targets)
+
+
+def create_head(n_inputs: int, n_classes: int, exclusive: bool, seed: int) -> Head:
+    """Create a head with weights drawn from `seed`."""
+    with seeded(seed):
+        return Head(n_inputs, n_classes, exclusive)
 
 
 def save_head(folder: Path, head: Head, classes: Sequence[str]) -> None:

@@ -1,0 +1,236 @@
+"""Classifiers on frozen features: a linear layer by Adam, logistic regression, nearest neighbours."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lfbt.data.loader import epoch_batches
+from lfbt.errors import LfbtError
+from lfbt.evaluation.classification import Rows
+from lfbt.evaluation.settings import FittingSettings
+from lfbt.models.heads import Head, create_head
+from lfbt.runs.history import FittingStep
+from lfbt.sources.listing import SPLITS
+
+# The logit, or its negative, of a class that all training records lack, or have.
+_NEVER = -30.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Fold:
+    """What a classifier is fitted on and scored on, of each split; validation may be empty.
+
+    Parameters
+    ----------
+    rows
+        The records' rows in the data set.
+    inputs
+        Their embeddings ``[records, columns]``.
+    targets
+        Which classes each record has ``[records, classes]``.
+    exclusive
+        Whether a record has exactly one class.
+    """
+
+    rows: Rows
+    inputs: dict[str, Tensor]
+    targets: dict[str, NDArray[np.bool_]]
+    exclusive: bool
+
+    @property
+    def has_val(self) -> bool:
+        """Whether there are validation records."""
+        return len(self.rows["val"]) > 0
+
+    def create_head(self, seed: int) -> Head:
+        """Create an untrained head, on the embeddings' device."""
+        train = self.inputs["train"]
+        return create_head(train.shape[1], self.targets["train"].shape[1], self.exclusive, seed).to(train.device)
+
+
+@dataclasses.dataclass(frozen=True)
+class Fitted:
+    """A trained classifier of one fold.
+
+    Parameters
+    ----------
+    rows
+        The records of the fold.
+    probabilities
+        ``[records, classes]`` of the rows of validation, if there are any, and of the test.
+    history
+        One step an epoch, or a candidate.
+    chosen
+        What was chosen on validation, by name.
+    val_loss
+        The validation loss of that; None without validation records.
+    head
+        None where the classifier is not linear.
+    """
+
+    rows: Rows
+    probabilities: dict[str, NDArray[np.floating[Any]]]
+    history: list[FittingStep]
+    chosen: dict[str, int | float]
+    val_loss: float | None
+    head: Head | None = None
+
+
+def fit(fold: Fold, settings: FittingSettings, seed: int) -> Fitted:
+    """Fit every candidate on training embeddings, and keep the one with the lowest validation loss.
+
+    Of several rates those whose loss is not finite are skipped.
+
+    Parameters
+    ----------
+    fold
+        Embeddings and classes of each split.
+    settings
+        The classifier and its candidates.
+    seed
+        Seed of weights and order.
+
+    Raises
+    ------
+    LfbtError
+        Where no candidate's loss is finite.
+    """
+    if settings.classifier == "logistic":
+        fitted = [_fit_logistic(fold, c) for c in settings.c]
+    elif settings.classifier == "knn":
+        fitted = [_fit_neighbours(fold, n) for n in settings.neighbours]
+    else:
+        fitted = []
+        for learning_rate in settings.learning_rate:
+            try:
+                fitted.append(_fit_adam(fold, settings, seed, learning_rate))
+            except FloatingPointError as error:
+                failure = error
+        if not fitted:
+            raise LfbtError(f"{failure}: the loss is not finite; try a lower --learning-rate")
+    best = min(fitted, key=lambda one: 0.0 if one.val_loss is None else one.val_loss)
+    return dataclasses.replace(best, history=[step for one in fitted for step in one.history])
+
+
+def _fit_adam(fold: Fold, settings: FittingSettings, seed: int, learning_rate: float) -> Fitted:
+    """A linear head, by Adam; the epoch with the lowest validation loss is kept.
+
+    Raises FloatingPointError, naming the epoch, for a loss that is not finite.
+    """
+    head = fold.create_head(seed)
+    if settings.standardise:
+        head.standardise(fold.inputs["train"])
+    optimizer = torch.optim.Adam(head.parameters(), lr=learning_rate, fused=True)
+    x = {split: head.standardised(fold.inputs[split]) for split in ("train", "val")}
+    y = {split: head.encode_targets(fold.targets[split]) for split in ("train", "val")}
+    positions = np.arange(len(x["train"]))
+    history: list[FittingStep] = []
+    best, lowest = head, np.inf
+    for epoch in range(settings.epochs):
+        losses = torch.zeros((), device=x["train"].device)
+        for batch in epoch_batches(positions, settings.batch_size, seed, epoch):
+            picked = torch.from_numpy(batch).to(x["train"].device)
+            loss = head.loss(head.linear(x["train"][picked]), y["train"][picked])
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            losses += loss.detach() * len(batch)
+        with torch.no_grad():
+            val_loss = head.loss(head.linear(x["val"]), y["val"]).item()
+        if not np.isfinite(val_loss):
+            raise FloatingPointError(f"epoch {epoch + 1}")
+        if val_loss < lowest:
+            best, lowest, best_epoch = copy.deepcopy(head), val_loss, epoch + 1
+        rate = None if len(settings.learning_rate) == 1 else learning_rate
+        history.append(FittingStep(losses.item() / len(positions), val_loss, epoch + 1, learning_rate=rate))
+    chosen = {"epoch": best_epoch, "learning_rate": learning_rate}
+    return Fitted(fold.rows, _probabilities(best, fold), history, chosen, lowest, best)
+
+
+def _fit_logistic(fold: Fold, c: float) -> Fitted:
+    """Logistic regression on standardised features: multinomial, or of each class by itself in a multi-label task."""
+    head = fold.create_head(seed=0)
+    head.standardise(fold.inputs["train"])
+    x, known = head.standardised(fold.inputs["train"]).cpu().numpy(), fold.targets["train"]
+    weights, biases = _logistic(x, known, c) if fold.exclusive else _logistic_each(x, known, c)
+    with torch.no_grad():
+        head.linear.weight.copy_(torch.from_numpy(weights))
+        head.linear.bias.copy_(torch.from_numpy(biases))
+        train_loss = _loss(head, fold, "train")
+        val_loss = _loss(head, fold, "val") if fold.has_val else None
+    step = FittingStep(train_loss, val_loss, c=c)
+    return Fitted(fold.rows, _probabilities(head, fold), [step], {"c": c}, val_loss, head)
+
+
+def _loss(head: Head, fold: Fold, split: str) -> float:
+    return head.loss(head(fold.inputs[split]), head.encode_targets(fold.targets[split])).item()
+
+
+def _logistic(x: NDArray[np.float32], known: NDArray[np.bool_], c: float) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Weights ``[classes, columns]`` and biases of exclusive classes; those without a training record get no weight."""
+    from sklearn.linear_model import LogisticRegression
+
+    model = LogisticRegression(C=c, max_iter=10_000).fit(x, known.argmax(axis=1))
+    weights = np.zeros((known.shape[1], x.shape[1]))
+    biases = np.full(known.shape[1], _NEVER)
+    # Of two classes the model has the second one's logit, and the first one's is zero.
+    both = len(model.classes_) == 2
+    weights[model.classes_] = np.concatenate([0 * model.coef_, model.coef_]) if both else model.coef_
+    biases[model.classes_] = [0, model.intercept_[0]] if both else model.intercept_
+    return weights, biases
+
+
+def _logistic_each(x: NDArray[np.float32], known: NDArray[np.bool_], c: float) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Weights ``[classes, columns]`` and biases of classes of which a record may have several."""
+    from sklearn.linear_model import LogisticRegression
+
+    weights, biases = np.zeros((known.shape[1], x.shape[1])), np.zeros(known.shape[1])
+    for k, positive in enumerate(known.T):
+        if positive.all() or not positive.any():
+            biases[k] = -_NEVER if positive.all() else _NEVER
+            continue
+        model = LogisticRegression(C=c, max_iter=10_000).fit(x, positive)
+        weights[k], biases[k] = model.coef_[0], model.intercept_[0]
+    return weights, biases
+
+
+def _fit_neighbours(fold: Fold, neighbours: int) -> Fitted:
+    """Shares of the classes among the nearest training records, and one more record that has those of all of them."""
+    from sklearn.neighbors import NearestNeighbors
+
+    known = fold.targets["train"]
+    n = min(neighbours, len(known))
+    scale = fold.create_head(seed=0)
+    scale.standardise(fold.inputs["train"])
+    x = {split: scale.standardised(fold.inputs[split]).cpu().numpy() for split in SPLITS}
+    index = NearestNeighbors(n_neighbors=n, metric="cosine", algorithm="brute").fit(x["train"])
+    probabilities = {}
+    for split in ("val", "test"):
+        if len(x[split]):
+            nearest = index.kneighbors(x[split], return_distance=False)
+            probabilities[split] = (known[nearest].sum(axis=1) + known.mean(axis=0)) / (n + 1)
+    val_loss = _log_loss(probabilities["val"], fold) if fold.has_val else None
+    step = FittingStep(val_loss=val_loss, neighbours=neighbours)
+    return Fitted(fold.rows, probabilities, [step], {"neighbours": neighbours}, val_loss)
+
+
+def _log_loss(probabilities: NDArray[np.floating[Any]], fold: Fold) -> float:
+    """`Head.loss` of probabilities of validation; those of a class without training records are clipped above zero."""
+    known = fold.targets["val"]
+    p = np.clip(probabilities, np.exp(_NEVER), 1 - np.exp(_NEVER))
+    if fold.exclusive:
+        return float(-np.log(p[known]).mean())
+    return float(-np.where(known, np.log(p), np.log1p(-p)).mean())
+
+
+def _probabilities(head: Head, fold: Fold) -> dict[str, NDArray[np.floating[Any]]]:
+    splits = ("val", "test") if fold.has_val else ("test",)
+    with torch.no_grad():
+        return {split: head.probabilities(head(fold.inputs[split])) for split in splits}
