@@ -188,7 +188,8 @@ from lfbt.data.dataset import open_dataset, open_datasets
 from lfbt.data.preparation import prepare_dataset
 from lfbt.data.records import PrepareSettings
 from lfbt.sources import Synthetic
-prepare_dataset(Synthetic(records=30), "synthetic", folder / "from", folder / "to", PrepareSettings(n_samples=64, workers=1))
+settings = PrepareSettings(n_samples=64, workers=1)
+prepare_dataset(Synthetic(records=30), "synthetic", folder / "from", folder / "to", settings)
 dataset = open_datasets([folder / "to"])
 dataset.batch(dataset.rows("train"), "record")
 dataset[0]
