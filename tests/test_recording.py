@@ -1,13 +1,10 @@
 """Recording, lead names and units: spelling, and what is refused."""
 
-import doctest
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import lfbt.recording
 from lfbt.errors import LfbtError, UnreadableError
 from lfbt.recording import (
     PAPER_LEADS,
@@ -124,7 +121,3 @@ def test_parse_leads_refuses_sequences_that_cannot_be_leads(leads):
 def test_is_voltage_agrees_with_unit_in_mv():
     assert all(map(is_voltage, ("mV", "uV", " V ", "nv")))
     assert not any(map(is_voltage, ("mmHg", "", "adu")))
-
-
-def test_recording_examples_run():
-    assert doctest.testmod(lfbt.recording).failed == 0

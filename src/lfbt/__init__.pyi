@@ -4,7 +4,7 @@ from .errors import LfbtError as LfbtError
 from .evaluation.fine_tuning import finetune as finetune
 from .evaluation.probing import probe as probe
 from .inference.embedding import embed as embed
-from .io.reader import read as read
+from .io import read as read
 from .losses.lfbt import LFBTLoss as LFBTLoss
 from .models.pretrained import load_encoder as load_encoder
 from .recording import Recording as Recording

@@ -1,6 +1,5 @@
 """Data sets: packed ones, arrays in memory and several joined, as records, batches and for PyTorch's DataLoader."""
 
-import doctest
 from typing import Any
 
 import numpy as np
@@ -9,7 +8,6 @@ import torch
 from tests.helpers_data import LEADS, ROWS, noise, write_npy, write_packed, z
 from torch.utils.data import DataLoader
 
-import lfbt.data.dataset
 from lfbt.data.dataset import check_n_leads, from_arrays, open_dataset, open_datasets
 from lfbt.errors import LfbtError
 from lfbt.recording import PAPER_LEADS
@@ -242,7 +240,3 @@ def test_dataset_is_sampled_by_a_data_loader(tmp_path):
 
 def test_dataset_without_labels_has_empty_targets():
     assert from_arrays(noise(2, 3, 40), LEADS, 4.0)[0].targets.shape == (0,)
-
-
-def test_dataset_examples_run():
-    assert doctest.testmod(lfbt.data.dataset).failed == 0

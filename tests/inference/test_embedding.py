@@ -1,7 +1,6 @@
 """Embeddings of data sets and arrays against those of plain layers; probabilities where there is a classifier."""
 
 import dataclasses
-import doctest
 import json
 import shutil
 from typing import Any
@@ -26,7 +25,6 @@ from tests.helpers_model import (
 )
 
 import lfbt
-import lfbt.inference.embedding as module
 from lfbt.data.dataset import from_arrays, open_dataset
 from lfbt.errors import LfbtError
 from lfbt.evaluation.probing import run_probe
@@ -454,10 +452,6 @@ def test_embed_arrays_refuses_wrong_arguments(encoder, ecg, changes, message):
 def test_embed_arrays_refuses_what_is_not_an_array_of_signals(encoder, signals, message):
     with pytest.raises(LfbtError, match=message):
         embed_ten_seconds(signals, encoder)
-
-
-def test_examples_run():
-    assert doctest.testmod(module).failed == 0
 
 
 def test_embed_refuses_a_classifier_with_its_leads_in_another_order(tmp_path):

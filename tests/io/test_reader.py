@@ -1,6 +1,5 @@
 """Reading a file of any format: which reader takes it, what must be given, and what contradicts the file."""
 
-import doctest
 import pickle
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,6 @@ import pytest
 from tests.helpers_clinical import EXPECTED, STEPS, aecg
 from tests.helpers_files import RNG, write, write_mat, write_wfdb
 
-import lfbt.io.reader
 from lfbt.errors import LfbtError, UnreadableError
 from lfbt.io import CLINICAL_FORMATS, read
 from lfbt.recording import STANDARD_LEADS
@@ -158,7 +156,3 @@ def test_read_names_a_file_that_it_cannot_read(tmp_path, name, message):
 
 def test_read_can_be_sent_to_a_worker():
     assert pickle.loads(pickle.dumps(read)) is read  # noqa: S301 - written on the same line
-
-
-def test_read_example_runs():
-    assert doctest.testmod(lfbt.io.reader).failed == 0

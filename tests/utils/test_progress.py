@@ -1,9 +1,7 @@
 """Progress bars, on a terminal and without one."""
 
-import doctest
 import io
 
-import lfbt.utils.progress as module
 from lfbt.utils.progress import progress_bar, track
 
 
@@ -45,7 +43,3 @@ def test_bar_advance_shows_the_message_on_a_terminal(monkeypatch):
     shown = terminal.getvalue()
     assert "a line above" in shown
     assert all(text in shown for text in ("train", "3/4", "loss 1.5"))
-
-
-def test_examples_run():
-    assert doctest.testmod(module).failed == 0

@@ -1,10 +1,7 @@
 """Ranges of numbers: their ends, and the message."""
 
-import doctest
-
 import pytest
 
-import lfbt.utils.validation
 from lfbt.errors import LfbtError
 from lfbt.utils.validation import check_range
 
@@ -25,7 +22,3 @@ def test_check_range_includes_and_excludes_ends_as_written(allowed, inside, outs
         with pytest.raises(LfbtError) as caught:
             check_range("name", value, allowed, "so it is")
         assert str(caught.value) == f"name: {value} is outside {allowed}; so it is"
-
-
-def test_check_range_example_runs():
-    assert doctest.testmod(lfbt.utils.validation).failed == 0

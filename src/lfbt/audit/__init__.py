@@ -1,1 +1,3 @@
-"""What is wrong with data sets: copies, leakage, bad leads, unexpected counts."""
+"""Checks of data sets: copies, leakage, bad leads, unexpected counts."""
+
+__all__ = ["checks", "fingerprints", "leakage", "reference_counts"]

@@ -2,4 +2,4 @@
 
 from lfbt.cli.app import main
 
-__all__ = ["main"]
+__all__ = ["errors", "main", "trials"]

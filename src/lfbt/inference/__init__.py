@@ -1,1 +1,3 @@
-"""Encoders put to use."""
+"""Encoders applied to recordings: embeddings."""
+
+__all__ = ["embedding"]

@@ -1,1 +1,3 @@
 """The paper's protocol and its reproduction."""
+
+__all__ = ["reproduction"]

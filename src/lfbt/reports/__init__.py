@@ -1,1 +1,3 @@
 """Runs side by side: lists, tables, pages."""
+
+__all__ = ["comparison", "page", "run_list"]

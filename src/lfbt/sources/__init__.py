@@ -13,7 +13,19 @@ from lfbt.sources.listing import Listing
 from lfbt.sources.ptbxl import PtbXl
 from lfbt.sources.synthetic import Synthetic
 
-__all__ = ["SOURCES", "Challenge", "Chapman", "Cpsc2018", "Folder", "Ningbo", "PtbXl", "Source", "Synthetic"]
+__all__ = [
+    "SOURCES",
+    "Challenge",
+    "Chapman",
+    "Cpsc2018",
+    "Folder",
+    "Ningbo",
+    "PtbXl",
+    "Source",
+    "Synthetic",
+    "listing",
+    "synthesis",
+]
 
 
 class Source(Protocol):

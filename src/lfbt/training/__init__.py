@@ -1,1 +1,3 @@
-"""Pretraining."""
+"""Pretraining of encoders."""
+
+__all__ = ["augmentation", "distributed", "pretraining", "settings", "train_state"]

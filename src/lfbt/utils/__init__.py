@@ -1,1 +1,16 @@
-"""What is not about ECG."""
+"""Helpers that are not about ECG: files, settings, progress, tensors."""
+
+__all__ = [
+    "collectives",
+    "device",
+    "figures",
+    "files",
+    "interrupts",
+    "json_files",
+    "memory",
+    "progress",
+    "settings",
+    "tables",
+    "tensors",
+    "validation",
+]
