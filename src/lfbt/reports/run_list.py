@@ -173,7 +173,6 @@ def _differing(run: RunSummary, runs: Sequence[RunSummary]) -> str:
 
 def _never_shown() -> frozenset[str]:
     """Names of the settings that say where and how a run ran, not what it learned; the data set's folder is shown."""
-    effects = (Affects.RUNTIME, Affects.PROCESS, Affects.LOCATION)
     kinds = (PretrainSettings, ProbeSettings, FinetuneSettings)
     effects = (Affects.RUNTIME, Affects.PROCESS, Affects.LOCATION)
     return frozenset().union(*(names_affecting(kind, *effects) for kind in kinds)) - {"data_dir"}
