@@ -22,6 +22,7 @@ from lfbt.evaluation.fine_tuning import run_finetune
 from lfbt.evaluation.settings import FinetuneSettings
 from lfbt.training.augmentation import random_views
 from lfbt.training.checkpoints import last_checkpoint
+from lfbt.training.distributed import init_distributed
 from lfbt.training.pretraining import Pretrainer
 from lfbt.training.settings import PretrainSettings
 from lfbt.utils.interrupts import StoppedError
@@ -235,3 +236,23 @@ def test_what_is_wrong_for_all_is_said_by_one(several):
         others[0][2] == "seed is 1 in process 1 but 0 in the main one; launch all with the same words, on the same data"
     )
     assert others[1:] == [["2"] * 4] * len(others[1:])
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({"WORLD_SIZE": "two"}, "WORLD_SIZE: 'two' is not the number that torchrun sets"),
+        ({"WORLD_SIZE": "2"}, "RANK: None is not the number that torchrun sets"),
+        ({"WORLD_SIZE": "2", "RANK": "0"}, "MASTER_PORT: None is not the number"),
+        ({"WORLD_SIZE": "2", "RANK": "0", "MASTER_PORT": "29500"}, "MASTER_ADDR: not set, but WORLD_SIZE is"),
+        ({"ACCELERATE_USE_FSDP": "true"}, "accelerate launch: FSDP is not supported"),
+    ],
+)
+def test_init_distributed_refuses_an_environment_that_is_incomplete(monkeypatch, environment, message):
+    """Otherwise it would wait for hours for processes that nobody launched."""
+    for name in ("WORLD_SIZE", "RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(LfbtError, match=message), init_distributed(torch.device("cpu")):
+        pass

@@ -145,7 +145,7 @@ def init_distributed(device: torch.device) -> Iterator[World]:
     Raises LfbtError for a launcher that was asked for what lfbt does not do and, while the block runs, when another
     process is lost.
     """
-    size = _read_environment()
+    size = dist.get_world_size() if dist.is_initialized() else _read_environment()
     if size == 1:
         with _deterministic():
             yield World(device)
@@ -192,6 +192,9 @@ def _read_environment() -> int:
     size = _integer("WORLD_SIZE", 1)
     if size > 1:
         _integer("RANK")
+        _integer("MASTER_PORT")
+        if "MASTER_ADDR" not in environment:
+            raise LfbtError("MASTER_ADDR: not set, but WORLD_SIZE is; launch by torchrun, or unset WORLD_SIZE")
     return size
 
 

@@ -121,8 +121,9 @@ class Pretrainer:
         settings = self.settings
         device = select_device(settings.compute.device)
         with contextlib.ExitStack() as stack:
-            self.stop = stack.enter_context(catch_stop_signals())
+            # Before signals are caught: one ends a process that waits for others in vain.
             self.world = stack.enter_context(init_distributed(device))
+            self.stop = stack.enter_context(catch_stop_signals())
             self.trackers = stack.enter_context(tracking())
             self.world.run_on_all(self.setup)
             self.world.check_same(self._values_of_all_processes())
