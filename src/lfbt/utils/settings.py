@@ -234,7 +234,8 @@ def _converted(field: Field, value: Any, kind: Any) -> Any:
             check_leads(leads)
         return leads
     if typing.get_origin(kind) is Annotated:
-        return _converted(field, value, typing.get_args(kind)[0])
+        inner, *metadata = typing.get_args(kind)
+        return _converted(dataclasses.replace(field, metadata=(*field.metadata, *metadata)), value, inner)
     if typing.get_origin(kind) is tuple:
         several = value if isinstance(value, (tuple, list)) else (value,)
         return tuple(_converted(field, item, typing.get_args(kind)[0]) for item in several)
