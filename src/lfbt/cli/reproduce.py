@@ -30,4 +30,4 @@ def parse(words: Sequence[str]) -> ReproduceSettings:
 
 def run(words: Sequence[str]) -> None:
     """Run the stages, their progress on stderr, and print the tables."""
-    print(reproduce(parse(words), say=lambda line: print(line, file=sys.stderr, flush=True)))
+    print(reproduce(parse(words), log=lambda line: print(line, file=sys.stderr, flush=True)))

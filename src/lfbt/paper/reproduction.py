@@ -35,7 +35,7 @@ SETTINGS = "reproduce.json"
 _LOCK = ".lock"
 
 
-def reproduce(settings: ReproduceSettings, say: Callable[[str], None] = print) -> str:
+def reproduce(settings: ReproduceSettings, log: Callable[[str], None] = print) -> str:
     """Run all stages that are not done yet, and write the tables.
 
     `out` holds ``data/``, ``pretrain/``, ``probe/``, ``finetune/`` and ``scratch/`` with a folder a stage, as
@@ -47,7 +47,7 @@ def reproduce(settings: ReproduceSettings, say: Callable[[str], None] = print) -
     ----------
     settings
         What is reproduced, and from what.
-    say
+    log
         Receives a line of progress for each stage.
 
     Returns
@@ -75,25 +75,25 @@ def reproduce(settings: ReproduceSettings, say: Callable[[str], None] = print) -
                 create_source(settings, name).listing(getattr(settings, name))
         write_json(settings.out / SETTINGS, {"lfbt_version": lfbt.__version__, **dataclasses.asdict(settings)})
         for number, stage in enumerate(stages, start=1):
-            _run(stage, f"[{number}/{len(stages)}] {stage.description}", say)
+            _run(stage, f"[{number}/{len(stages)}] {stage.description}", log)
             if number == len(names):  # the last preparation
-                _report_sizes(settings, names, say)
+                _report_sizes(settings, names, log)
                 if not all(stage.is_done() for stage in stages if stage.folder.startswith("pretrain/")):
                     _check_no_test_records(settings, names)
         return write_tables(settings, names)
 
 
-def _run(stage: Stage, line: str, say: Callable[[str], None]) -> None:
+def _run(stage: Stage, line: str, log: Callable[[str], None]) -> None:
     if stage.is_done():
-        say(f"{line}: done before")
+        log(f"{line}: done before")
         return
-    say(f"{line} ...")
+    log(f"{line} ...")
     start = time.monotonic()
     try:
         stage.run()
     except StoppedError:
         raise StoppedError(f"stopped in {stage.folder} and saved; the same command goes on") from None
-    say(f"{line}: {time.monotonic() - start:.0f} s")
+    log(f"{line}: {time.monotonic() - start:.0f} s")
 
 
 def _check_sufficient(settings: ReproduceSettings, names: Sequence[str]) -> None:
@@ -188,12 +188,12 @@ def _has_begun(settings: ReproduceSettings, folder: str) -> bool:
     return place.is_dir() and any(place.iterdir())
 
 
-def _report_sizes(settings: ReproduceSettings, names: Sequence[str], say: Callable[[str], None]) -> None:
+def _report_sizes(settings: ReproduceSettings, names: Sequence[str], log: Callable[[str], None]) -> None:
     manifests = {name: load_manifest(settings, name) for name in names}
     for row in sizes_table(manifests).to_dict("records"):
         unexpected = not row["as_published"] and not settings.most_records
         advice = "; a part of the download, or another release?" if unexpected else ""
-        say(f"{'warning: ' if unexpected else ''}{row['data']}: {row['verdict']}{advice}")
+        log(f"{'warning: ' if unexpected else ''}{row['data']}: {row['verdict']}{advice}")
 
 
 def _check_no_test_records(settings: ReproduceSettings, names: Sequence[str]) -> None:
