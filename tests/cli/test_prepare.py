@@ -1,12 +1,13 @@
-"""lfbt prepare with bad input: status 2, one line on stderr that names the fault, and nothing written."""
+"""``lfbt prepare``: what it prints, and what it refuses."""
 
+import re
 import shutil
 
 import numpy as np
 import openpyxl
 import pytest
 import scipy.io
-from tests.helpers_cli import everything, refused, run
+from tests.helpers_cli import everything, read_json, refused, run
 
 from lfbt.recording import STANDARD_LEADS
 from lfbt.sources import SOURCES
@@ -201,3 +202,17 @@ def test_prepare_ends_with_status_130_when_interrupted(place, tmp_path, monkeypa
     status, _, err = run("prepare", "ptbxl", place / "download", tmp_path / "to", "--workers", 1)
     assert (status, err) == (130, "lfbt: interrupted\n")
     assert everything(tmp_path) == []
+
+
+def test_prepare_prints_what_the_data_set_holds(chain):
+    output = read_json(chain / "outputs.json")["data"]
+    manifest = read_json(chain / "data" / "dataset.json")
+    assert manifest["synthetic"] is True
+    assert (manifest["source"]["name"], manifest["source"]["options"]["records"]) == ("synthetic", 70)
+    assert f"{manifest['records']} records of {manifest['patients']} patients. Labels: SYNTHETIC" in output
+    for split, counts in manifest["counts"].items():
+        line = ", ".join(f"{name} {count}" for name, count in counts.items())
+        assert re.search(rf"^  {split} +{sum(counts.values())}  \({line}\)$", output, re.MULTILINE)
+    for reason, count in manifest["dropped"].items():
+        assert f"  dropped {count}: {reason}" in output
+    assert manifest["records"] + sum(manifest["dropped"].values()) == 70
