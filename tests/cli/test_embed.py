@@ -77,9 +77,9 @@ def test_embed_and_probe_refuse_what_is_not_a_checkpoint(place, tmp_path, name):
     corrupt(tmp_path / "bad")
     before = everything(tmp_path)
     for words in (embed_words(place, tmp_path / "to"), classify_words("probe", place, tmp_path / "to")):
-        said = refused(*words, "--checkpoint", tmp_path / "bad")
-        assert message in said
-        assert str(tmp_path / "bad") in said or "leads" in said
+        refusal = refused(*words, "--checkpoint", tmp_path / "bad")
+        assert message in refusal
+        assert str(tmp_path / "bad") in refusal or "leads" in refusal
     assert everything(tmp_path) == before
 
 
@@ -100,8 +100,8 @@ def test_embed_refuses_fewer_leads_than_the_classifier_has(place, tmp_path):
     fitted = tmp_path / "fitted"
     words = ("probe", "--data-dir", data, "--checkpoint", place / "run", "--run-dir", fitted, *SHORT)
     assert run(*words)[0] == 0
-    said = refused("embed", "--data-dir", data, "--checkpoint", fitted, "--out", tmp_path / "to", "--leads", "II,V1")
-    assert "takes II,III,V1,V2,V3,V4,V5,V6 in this order, not II,V1" in said
+    refusal = refused("embed", "--data-dir", data, "--checkpoint", fitted, "--out", tmp_path / "to", "--leads", "II,V1")
+    assert "takes II,III,V1,V2,V3,V4,V5,V6 in this order, not II,V1" in refusal
     assert not (tmp_path / "to").exists()
 
 

@@ -50,8 +50,8 @@ def test_pretrain_refuses_and_writes_nothing(place, tmp_path, name):
 def test_pretrain_names_a_file_of_another_shape(place, tmp_path, shape):
     data = other_data(tmp_path / "data")
     np.save(data / "val" / "b" / "1.npy", np.ones(shape, dtype=np.float32))
-    said = refused(*pretrain_words(place, tmp_path / "to"), "--data-dir", data)
-    assert f"{data}/val/b/1.npy: " in said
+    refusal = refused(*pretrain_words(place, tmp_path / "to"), "--data-dir", data)
+    assert f"{data}/val/b/1.npy: " in refusal
     assert not (tmp_path / "to").exists()
 
 

@@ -23,12 +23,12 @@ CLASSES = ("NORM", "MI", "STTC", "CD", "HYP")
 
 def test_probe_refuses_one_class_only(place, tmp_path):
     data = other_data(tmp_path / "data", classes="a")
-    said = refused(*classify_words("probe", place, tmp_path / "to"), "--data-dir", data)
-    assert said == f"{data}: 1 class(es) (a); a classifier needs two or more: prepare it with a label rule"
+    refusal = refused(*classify_words("probe", place, tmp_path / "to"), "--data-dir", data)
+    assert refusal == f"{data}: 1 class(es) (a); a classifier needs two or more: prepare it with a label rule"
     for name in ("val", "test"):
         shutil.copytree(data / name / "a", data / name / "b")
-    said = refused(*classify_words("probe", place, tmp_path / "to"), "--data-dir", data)
-    assert said == f"{data}: the training records are all of class a; a classifier needs two classes"
+    refusal = refused(*classify_words("probe", place, tmp_path / "to"), "--data-dir", data)
+    assert refusal == f"{data}: the training records are all of class a; a classifier needs two classes"
     assert not (tmp_path / "to").exists()
 
 
@@ -43,9 +43,9 @@ def test_probe_refuses_unlabelled_data_and_an_empty_split(place, tmp_path):
     assert not (tmp_path / "to").exists()
 
 
-@pytest.mark.parametrize(("leads", "said"), [("II,II", "leads: II is named twice"), ("", "leads: none given")])
-def test_probe_refuses_bad_lead_lists_in_one_line(leads, said):
-    assert said in refused("probe", "--data-dir", "x", "--run-dir", "y", "--leads", leads)
+@pytest.mark.parametrize(("leads", "refusal"), [("II,II", "leads: II is named twice"), ("", "leads: none given")])
+def test_probe_refuses_bad_lead_lists_in_one_line(leads, refusal):
+    assert refusal in refused("probe", "--data-dir", "x", "--run-dir", "y", "--leads", leads)
 
 
 @pytest.mark.parametrize("name", REFUSED_OPTIONS)
