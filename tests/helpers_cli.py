@@ -1,7 +1,9 @@
 """Run commands in this process, with bad input and good."""
 
 import contextlib
+import csv
 import io
+import json
 from pathlib import Path
 
 import numpy as np
@@ -31,11 +33,31 @@ def refused(*words):
     return err.removeprefix("lfbt: error: ").rstrip("\n")
 
 
+def output_of(*words):
+    """What a command prints to stdout; it must succeed, with nothing about an error on stderr."""
+    status, out, err = run(*words)
+    assert status == 0, err
+    assert "rror" not in err
+    return out
+
+
+def read_json(path):
+    return json.loads(path.read_text())
+
+
+def read_table(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
 def everything(folder):
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
 
 
 SHORT = ("--epochs", 1, "--workers", 0, "--device", "cpu")
+#: Options of the commands of the fixture `chain`.
+PRETRAIN_SHORT = ("--epochs", 2, "--batch-size", 32, "--projector", "32-32-32", "--workers", 0, "--device", "cpu")
+CLASSIFY_SHORT = ("--epochs", 2, "--batch-size", 32, "--workers", 0, "--device", "cpu")
 
 
 def pretrain_words(place, target):
@@ -50,6 +72,20 @@ def classify_words(command, place, target):
 def embed_words(place, target):
     data = ("--data-dir", place / "data", "--checkpoint", place / "run")
     return ("embed", *data, "--out", target, "--workers", 0, "--device", "cpu")
+
+
+#: Options that probe and finetune refuse, and words of the message.
+REFUSED_OPTIONS = {
+    "unknown lead": (("--leads", "II,V9"), "lead V9: the encoder has none of that name"),
+    "batch of 1": (("--batch-size", 1), "batch-size: 1 is outside"),
+    "number of classes": (("--num-classes", 3), "num-classes: 3 contradicts the 5 classes of"),
+    "no fraction": (("--fraction", 0), "fraction: 0.0 is outside (0, 1]"),
+    "whole and more": (("--fraction", 1.5), "fraction: 1.5 is outside"),
+    "no epoch": (("--epochs", 0), "epochs: 0 is outside"),
+    "seed": (("--seeds", -1), "seeds: -1 is outside"),
+    "absent data": (("--data-dir", "absent"), "data-dir: absent is not a folder"),
+    "absent checkpoint": (("--checkpoint", "absent"), "checkpoint: absent is not an encoder"),
+}
 
 
 class Harmful:

@@ -70,10 +70,10 @@ def parser_of(script) -> argparse.ArgumentParser:
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_flags_and_defaults_are_the_authors(script):
+def test_parser_has_the_flags_and_defaults_of_the_authors(script):
     flags = {action.option_strings[-1]: action for action in parser_of(script)._actions}
     del flags["--help"]
-    # One more, unlisted: what a stopped run says to go on with.
+    # One more, unlisted: the flag that a stopped run names.
     assert ("--resume" in flags) == (script == "run_pt.py")
     flags.pop("--resume", None)
     assert list(flags) == list(FLAGS[script])
@@ -90,17 +90,17 @@ def test_flags_and_defaults_are_the_authors(script):
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_usage_is_the_authors(script, monkeypatch, capsys):
+def test_help_has_the_usage_of_the_authors(script, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", [script, "--help"])
     monkeypatch.setenv("COLUMNS", "1000")
     with pytest.raises(SystemExit) as caught:
         runpy.run_path(str(ROOT / script), run_name="__main__")
     assert caught.value.code == 0
-    said = capsys.readouterr().out
-    assert said.splitlines()[0] == f"usage: {USAGES[script]}"
+    output = capsys.readouterr().out
+    assert output.splitlines()[0] == f"usage: {USAGES[script]}"
     for name, default in FLAGS[script].items():
         if not isinstance(default, type):
-            (line,) = [line for line in said.splitlines() if line.startswith(f"  {name} ")]
+            (line,) = [line for line in output.splitlines() if line.startswith(f"  {name} ")]
             assert line.endswith(f"(default: {default})")
 
 
@@ -116,7 +116,7 @@ def signal(number, label=0):
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """The authors' folders, and a run of each script on them in a process of its own, with what each said."""
+    """The authors' folders, and a run of each script on them in a process of its own, with what each output."""
     place = tmp_path_factory.mktemp("scripts")
     (place / "pretrain" / "samples").mkdir(parents=True)
     for number in range(12):
@@ -151,25 +151,25 @@ def place(tmp_path_factory):
     return place
 
 
-def test_run_pt_leaves_an_encoder(place):
+def test_run_pt_writes_an_encoder(place):
     config = json.loads((place / "encoder" / "encoder" / "config.json").read_text())
     assert (config["leads"], config["n_samples"], config["sampling_rate"]) == (list(PAPER_LEADS), 64, 6.4)
     assert (config["history"]["epochs_done"], config["history"]["projector"]) == (2, "16-16")
     assert "encoder" in (place / "run_pt.py.out").read_text()
 
 
-def test_run_lp_leaves_features_and_labels(place):
+def test_run_lp_writes_features_and_labels(place):
     for split, records in (("train", 12), ("val", 6), ("test", 6)):
         features, labels = (np.load(place / "features" / f"{kind}_{split}.npy") for kind in "Xy")
         assert features.shape == (records, 512)
         assert np.bincount(labels).tolist() == [records // 2, records // 2]
     results = json.loads((place / "features" / "results.json").read_text())
     assert (results["kind"], results["data"]["classes"]) == ("probe", ["class_x", "class_y"])
-    said = (place / "run_lp.py.out").read_text()
-    assert f"6 test records: macro AUROC {results['test']['auroc']:.4f}" in said
+    output = (place / "run_lp.py.out").read_text()
+    assert f"6 test records: macro AUROC {results['test']['auroc']:.4f}" in output
 
 
-def test_run_ft_leaves_a_model(place):
+def test_run_ft_writes_a_model(place):
     results = json.loads((place / "model" / "results.json").read_text())
     assert (results["kind"], results["fraction"]) == ("finetune", 0.5)
     assert results["data"]["counts"]["train"] == {"class_x": 3, "class_y": 3}
@@ -191,7 +191,7 @@ def run_here(monkeypatch, script, *words):
 SHORT = ("--epochs", 1, "--batch-size", 8, "--workers", 0)
 
 
-def test_class_folders_without_splits_are_split(place, tmp_path, monkeypatch, capsys):
+def test_run_lp_splits_class_folders_without_splits(place, tmp_path, monkeypatch, capsys):
     words = ("--data-dir", f"{place}/classes/", "--checkpoint", place / "encoder", "--num-classes", 2)
     assert run_here(monkeypatch, "run_lp.py", *words, "--feat-dir", tmp_path / "features", *SHORT) == 0
     sizes = {split: len(np.load(tmp_path / "features" / f"X_{split}.npy")) for split in ("train", "val", "test")}
@@ -214,7 +214,7 @@ REFUSALS: dict[str, tuple[str, dict[str, object], str]] = {
 
 
 @pytest.mark.parametrize("name", REFUSALS)
-def test_refusals_are_one_line_and_status_2(place, tmp_path, monkeypatch, capsys, name):
+def test_scripts_refuse_in_one_line_with_status_2(place, tmp_path, monkeypatch, capsys, name):
     script, changes, message = REFUSALS[name]
     monkeypatch.chdir(tmp_path)
     given: dict[str, object]
@@ -233,7 +233,7 @@ def test_refusals_are_one_line_and_status_2(place, tmp_path, monkeypatch, capsys
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_results_are_never_written_over(place, monkeypatch, capsys, script):
+def test_scripts_never_write_over_results(place, monkeypatch, capsys, script):
     folder = {"run_pt.py": "encoder", "run_lp.py": "features", "run_ft.py": "model"}[script]
     words: tuple[object, ...] = ("--data-dir", place / "pretrain", "--checkpoint-dir", place / folder)
     if script != "run_pt.py":

@@ -1,6 +1,9 @@
 """What the tests of the commands share."""
 
+import json
+
 import pytest
+from tests.helpers_cli import CLASSIFY_SHORT, PRETRAIN_SHORT, output_of
 
 from lfbt.data.preparation import prepare_dataset
 from lfbt.data.records import PrepareSettings
@@ -20,3 +23,23 @@ def place(tmp_path_factory):
     encoder = random_encoder(EncoderConfig(PAPER_LEADS, sampling_rate=12.8, n_samples=128), 0)
     save_encoder(place / "run" / "encoder", encoder, {"method": "random"})
     return place
+
+
+@pytest.fixture(scope="session")
+def chain(tmp_path_factory):
+    """Every step's results in a folder of its own, and in outputs.json what the commands printed."""
+    chain = tmp_path_factory.mktemp("cli")
+    data = ("--data-dir", chain / "data")
+    encoder = ("--checkpoint", chain / "pretrain")
+    options = ("--records", 70, "--n-samples", 128, "--workers", 1)
+    outputs = {
+        "data": output_of("prepare", "synthetic", chain / "download", chain / "data", *options),
+        "pretrain": output_of("pretrain", *data, "--run-dir", chain / "pretrain", *PRETRAIN_SHORT),
+        "probe": output_of("probe", *data, *encoder, "--run-dir", chain / "probe", *CLASSIFY_SHORT),
+        "random": output_of("probe", *data, "--random-encoder", "--run-dir", chain / "random", *CLASSIFY_SHORT),
+        "finetune": output_of("finetune", *data, *encoder, "--run-dir", chain / "finetune", *CLASSIFY_SHORT),
+        "scratch": output_of("finetune", *data, "--from-scratch", "--run-dir", chain / "scratch", *CLASSIFY_SHORT),
+        "embed": output_of("embed", *data, "--checkpoint", chain / "random", "--out", chain / "embed"),
+    }
+    (chain / "outputs.json").write_text(json.dumps(outputs))
+    return chain

@@ -1,246 +1,43 @@
-"""The command line from end to end on tiny synthetic records: commands, presets, and that runs can be repeated."""
+"""`lfbt` with its commands: their list, what they have in common, and what they refuse alike."""
 
-import contextlib
-import csv
 import importlib
-import io
 import json
-import math
 import re
 import subprocess
 import sys
 
 import numpy as np
 import pytest
-import torch
-from tests.helpers_model import literal_encoder
+from tests.helpers_cli import (
+    CLASSIFY_SHORT,
+    classify_words,
+    embed_words,
+    everything,
+    other_data,
+    output_of,
+    pretrain_words,
+    read_json,
+    read_table,
+    refused,
+    run,
+)
 
 import lfbt
 from lfbt.cli.app import COMMANDS, main
 from lfbt.data.dataset import open_dataset
-from lfbt.models.pretrained import load_encoder
 from lfbt.recording import PAPER_LEADS
-from lfbt.training.settings import PretrainSettings
 
 CLASSES = ("NORM", "MI", "STTC", "CD", "HYP")
 
 
-def lfbt_says(*words):
-    """What the command printed to stdout; it must end well and say nothing on stderr but what a bar says."""
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        main([str(word) for word in words])
-    assert "rror" not in err.getvalue()
-    return out.getvalue()
-
-
-def read(path):
-    return json.loads(path.read_text())
-
-
-def table(path):
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-PRETRAIN = ("--epochs", 2, "--batch-size", 32, "--projector", "32-32-32", "--workers", 0, "--device", "cpu")
-CLASSIFY = ("--epochs", 2, "--batch-size", 32, "--workers", 0, "--device", "cpu")
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    """A folder with every step's results in a folder of its own, and what was said on the way."""
-    place = tmp_path_factory.mktemp("cli")
-    data = ("--data-dir", place / "data")
-    encoder = ("--checkpoint", place / "pretrain")
-    options = ("--records", 70, "--n-samples", 128, "--workers", 1)
-    said = {
-        "data": lfbt_says("prepare", "synthetic", place / "download", place / "data", *options),
-        "pretrain": lfbt_says("pretrain", *data, "--run-dir", place / "pretrain", *PRETRAIN),
-        "probe": lfbt_says("probe", *data, *encoder, "--run-dir", place / "probe", *CLASSIFY),
-        "random": lfbt_says("probe", *data, "--random-encoder", "--run-dir", place / "random", *CLASSIFY),
-        "finetune": lfbt_says("finetune", *data, *encoder, "--run-dir", place / "finetune", *CLASSIFY),
-        "scratch": lfbt_says("finetune", *data, "--from-scratch", "--run-dir", place / "scratch", *CLASSIFY),
-        "embed": lfbt_says("embed", *data, "--checkpoint", place / "random", "--out", place / "embed"),
-    }
-    (place / "said.json").write_text(json.dumps(said))
-    return place
-
-
-# --- end to end ---
-
-
-def test_prepare_says_what_the_data_set_holds(place):
-    said = read(place / "said.json")["data"]
-    manifest = read(place / "data" / "dataset.json")
-    assert manifest["synthetic"] is True
-    assert (manifest["source"]["name"], manifest["source"]["options"]["records"]) == ("synthetic", 70)
-    assert f"{manifest['records']} records of {manifest['patients']} patients. Labels: SYNTHETIC" in said
-    for split, counts in manifest["counts"].items():
-        line = ", ".join(f"{name} {count}" for name, count in counts.items())
-        assert re.search(rf"^  {split} +{sum(counts.values())}  \({line}\)$", said, re.MULTILINE)
-    for reason, count in manifest["dropped"].items():
-        assert f"  dropped {count}: {reason}" in said
-    assert manifest["records"] + sum(manifest["dropped"].values()) == 70
-
-
-def test_pretraining_leaves_an_encoder_its_history_and_its_settings(place):
-    run = place / "pretrain"
-    lines = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
-    assert [line["epoch"] for line in lines] == [1, 2]
-    assert all(math.isfinite(line["loss"]) for line in lines)
-    settings = read(run / "settings.json")
-    assert (settings["epochs"], settings["gamma"], settings["lambd"]) == (2, 0.8, 0.0051)
-    config = read(run / "encoder" / "config.json")
-    assert (config["leads"], config["n_samples"], config["sampling_rate"]) == (list(PAPER_LEADS), 128, 12.8)
-    said = read(place / "said.json")["pretrain"]
-    assert f"use it with --checkpoint {run}" in said
-
-
-@pytest.mark.parametrize(
-    ("run", "kind", "checkpoint", "method"),
-    [
-        ("probe", "probe", "pretrain", "LFBT"),
-        ("random", "probe", None, "random"),
-        ("finetune", "finetune", "pretrain", "LFBT"),
-        ("scratch", "scratch", None, "random"),
-    ],
-)
-def test_a_classifier_leaves_its_results(place, run, kind, checkpoint, method):
-    results = read(place / run / "results.json")
-    dataset = open_dataset(place / "data")
-    assert (results["kind"], results["synthetic"]) == (kind, True)
-    assert (results["encoder"]["checkpoint"], results["encoder"]["history"]["method"]) == (checkpoint, method)
-    assert results["leads"] == list(PAPER_LEADS)
-    assert results["data"]["classes"] == list(CLASSES)
-    labels = np.array([label for (label,) in dataset.labels])
-    for split, counts in results["data"]["counts"].items():
-        assert counts == {name: int((labels[dataset.rows(split)] == name).sum()) for name in CLASSES}
-    test = dataset.rows("test")
-    predictions = table(place / run / "predictions.csv")
-    assert [row["id"] for row in predictions] == [dataset.ids[row] for row in test]
-    assert [row["label"] for row in predictions] == labels[test].tolist()
-    probabilities = np.array([[float(row[f"p_{name}"]) for name in CLASSES] for row in predictions])
-    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
-    right = probabilities.argmax(axis=1) == [CLASSES.index(label) for label in labels[test]]
-    assert results["test"]["accuracy"] == pytest.approx(right.mean())
-    lines = [json.loads(line) for line in (place / run / "history.jsonl").read_text().splitlines()]
-    losses = [line["val_loss"] for line in lines]
-    assert len(losses) == 2
-    assert (results["chosen"]["epoch"], results["val_loss"]) == (losses.index(min(losses)) + 1, min(losses))
-    said = read(place / "said.json")[run]
-    assert f"{kind}, epoch {results['chosen']['epoch']}" in said
-    assert f"SYNTHETIC data, {len(test)} test records: macro AUROC {results['test']['auroc']:.4f}" in said
-    for name in CLASSES:
-        assert re.search(rf"^  {name} +\d+ records  AUROC ", said, re.MULTILINE)
-
-
-def test_a_probe_leaves_its_features_and_embed_writes_the_same(place):
-    embeddings = np.load(place / "embed" / "embeddings.npy")
-    dataset = open_dataset(place / "data")
-    assert embeddings.shape == (len(dataset), 512)
-    assert np.abs(np.diff(embeddings, axis=0)).max(axis=1).min() > 0.1
-    for split in ("train", "val", "test"):
-        rows = dataset.rows(split)
-        np.testing.assert_allclose(np.load(place / "random" / f"X_{split}.npy"), embeddings[rows], rtol=1e-4, atol=1e-5)
-        numbers = dataset.targets()[rows].argmax(axis=1)
-        np.testing.assert_array_equal(np.load(place / "random" / f"y_{split}.npy"), numbers)
-    records = table(place / "embed" / "records.csv")
-    assert [(row["id"], row["split"]) for row in records] == list(zip(dataset.ids, dataset.split, strict=True))
-    assert [row["labels"] for row in records] == [label for (label,) in dataset.labels]
-    assert f"embeddings of {len(dataset)} records, 512 columns" in read(place / "said.json")["embed"]
-
-
-def test_embed_writes_the_probabilities_of_a_classifier(place):
-    found = {row["id"]: row for row in table(place / "embed" / "probabilities.csv")}
-    predictions = table(place / "random" / "predictions.csv")
-    assert len(found) == len(open_dataset(place / "data"))
-    assert len({row["p_NORM"] for row in predictions}) == len(predictions)
-    for row in predictions:
-        for name in CLASSES:
-            assert float(found[row["id"]][f"p_{name}"]) == pytest.approx(float(row[f"p_{name}"]), abs=1e-5)
-
-
-def test_embed_names_the_checkpoint_it_used(place, tmp_path):
-    words = ("--data-dir", place / "data", "--checkpoint", place / "finetune", "--out", tmp_path / "embed")
-    lfbt_says("embed", *words)
-    assert read(tmp_path / "embed" / "embed.json")["encoder"]["checkpoint"] == "finetune"
-
-
-def test_named_leads_use_their_own_encoders_in_the_order_given(place, tmp_path):
-    data, encoder = ("--data-dir", place / "data"), ("--checkpoint", place / "random" / "encoder")
-    lfbt_says("probe", *data, *encoder, "--run-dir", tmp_path / "probe", "--leads", "II,V1", *CLASSIFY)
-    lfbt_says("embed", *data, *encoder, "--out", tmp_path / "embed", "--leads", "v1,ii")
-    assert read(tmp_path / "probe" / "results.json")["leads"] == ["II", "V1"]
-    assert read(tmp_path / "embed" / "embed.json")["leads"] == ["V1", "II"]
-    signals = np.load(place / "data" / "signals.npy")[:, [0, 2]]
-    mean, std = signals.mean(axis=(1, 2), keepdims=True), signals.std(axis=(1, 2), keepdims=True)
-    z_scored = torch.from_numpy((signals - mean) / (std + np.float32(1e-5)))
-    encoders = load_encoder(place / "random").encoders
-    with torch.no_grad():
-        stacks = [literal_encoder(encoders[lead]).eval() for lead in ("II", "V1")]
-        ii, v1 = (stack(z_scored[:, i : i + 1]).numpy() for i, stack in enumerate(stacks))
-    found = np.load(tmp_path / "embed" / "embeddings.npy")
-    np.testing.assert_allclose(found, np.concatenate([v1, ii], axis=1), rtol=1e-4, atol=1e-5)
-    test = open_dataset(place / "data").rows("test")
-    found = np.load(tmp_path / "probe" / "X_test.npy")
-    np.testing.assert_allclose(found, np.concatenate([ii, v1], axis=1)[test], rtol=1e-4, atol=1e-5)
-
-
-def test_a_fraction_of_the_training_labels_is_stratified(place, tmp_path):
-    words = ("--data-dir", place / "data", "--checkpoint", place / "pretrain", "--run-dir", tmp_path / "run")
-    lfbt_says("probe", *words, *CLASSIFY, "--fraction", 0.5, "--num-classes", 5)
-    dataset = open_dataset(place / "data")
-    label_of = {name: label for name, (label,) in zip(dataset.ids, dataset.labels, strict=True)}
-    patient_of = dict(zip(dataset.ids, dataset.patients, strict=True))
-    whole, half = (table(folder / "splits.csv") for folder in (place / "probe", tmp_path / "run"))
-    assert [row for row in half if row["split"] != "train"] == [row for row in whole if row["split"] != "train"]
-    ids, chosen = ([row["id"] for row in rows if row["split"] == "train"] for rows in (whole, half))
-    patients = {patient_of[name] for name in chosen}
-    assert chosen == [name for name in ids if patient_of[name] in patients]
-    for label in CLASSES:
-        of_label = {patient_of[name] for name in ids if label_of[name] == label}
-        assert len(of_label & patients) == math.ceil(len(of_label) / 2)
-
-
-def test_several_data_sets_are_pretrained_on_together(place, tmp_path):
-    two = ("--data-dir", place / "data", place / "data")
-    splits = ("--splits", "val", "test", "--allow-test-records")
-    lfbt_says("pretrain", *two, "--run-dir", tmp_path / "run", *PRETRAIN, "--batch-size", 20, *splits)
-    assert read(tmp_path / "run" / "settings.json")["records"] == 2 * len(
-        open_dataset(place / "data").rows("val", "test")
-    )
-    assert read(tmp_path / "run" / "encoder" / "config.json")["history"]["splits"] == ["val", "test"]
-
-
-@pytest.mark.parametrize("run", ["probe", "random", "finetune", "scratch"])
-def test_the_same_command_gives_the_same_results(place, tmp_path, run):
-    command = "probe" if run in ("probe", "random") else "finetune"
-    start = {"random": ("--random-encoder",), "scratch": ("--from-scratch",)}.get(
-        run, ("--checkpoint", place / "pretrain")
-    )
-    lfbt_says(command, "--data-dir", place / "data", *start, "--run-dir", tmp_path / "again", *CLASSIFY)
-    once, again = read(place / run / "results.json"), read(tmp_path / "again" / "results.json")
-    for key in ("test", "val", "chosen", "val_loss", "data", "encoder"):
-        assert again[key] == once[key]
-    for name in ("predictions.csv", "splits.csv", "history.jsonl", "encoder/model.safetensors"):
-        assert (tmp_path / "again" / name).read_bytes() == (place / run / name).read_bytes()
-
-
-def test_pretraining_again_gives_the_same_weights(place, tmp_path):
-    lfbt_says("pretrain", "--data-dir", place / "data", "--run-dir", tmp_path / "again", *PRETRAIN)
-    once, again = (folder / "encoder" / "model.safetensors" for folder in (place / "pretrain", tmp_path / "again"))
-    assert again.read_bytes() == once.read_bytes()
-
-
-# --- commands, version, presets ---
+# --- commands and version ---
 
 
 @pytest.mark.parametrize("words", [(), ("-h",), ("--help",)], ids=str)
 def test_main_lists_the_commands(words):
-    said = lfbt_says(*words)
+    output = output_of(*words)
     for name, meaning in COMMANDS.items():
-        assert re.search(rf"^  {name} +{re.escape(meaning)}$", said, re.MULTILINE)
+        assert re.search(rf"^  {name} +{re.escape(meaning)}$", output, re.MULTILINE)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -267,7 +64,7 @@ def test_main_runs_one_process_of_a_command_that_cannot_share_work(monkeypatch, 
 
 
 def test_main_prints_the_version_from_the_module_too():
-    assert lfbt_says("--version") == f"lfbt {lfbt.__version__}\n"
+    assert output_of("--version") == f"lfbt {lfbt.__version__}\n"
     run = subprocess.run([sys.executable, "-m", "lfbt", "--version"], capture_output=True, text=True, check=True)
     assert (run.stdout, run.stderr) == (f"lfbt {lfbt.__version__}\n", "")
 
@@ -281,14 +78,155 @@ def test_version_and_list_import_nothing_slow(word):
         assert f"'{slow}'" not in run.stderr
 
 
-@pytest.mark.parametrize("first", [True, False])
-def test_explicit_options_win_over_a_preset(place, tmp_path, first):
-    preset = ("--preset", "small")
-    mine = ("--epochs", 1, "--batch-size", 20, "--projector", "32-32", "--warmup-epochs", 0.5)
-    words = (*preset, *mine) if first else (*mine, *preset)
-    lfbt_says("pretrain", "--data-dir", place / "data", "--run-dir", tmp_path / "run", *words)
-    settings = read(tmp_path / "run" / "settings.json")
-    small = PretrainSettings.create((), tmp_path, "small").optimizer
-    assert (settings["epochs"], settings["batch_size"], settings["projector"]) == (1, 20, "32-32")
-    assert (settings["preset"], settings["warmup_epochs"]) == ("small", 0.5)
-    assert (settings["learning_rate"], settings["schedule"]) == (small.learning_rate, small.schedule)
+@pytest.mark.parametrize("word", ["--frobnicate", "x", ""])
+def test_main_refuses_an_unknown_command_with_the_known_ones(word):
+    assert refused(word) == f"{word!r} is no command; commands are {', '.join(COMMANDS)}"
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("pretrain", "--run-dir", "x"), "--data-dir"),
+        (("pretrain", "--data-dir", "x", "--run-dir", "y", "--gama", "1"), "--gama"),
+        (("pretrain", "--data-dir", "x", "--run-dir", "y", "--gamma", "much"), "--gamma"),
+        (("prepare", "ptbxl", "x"), "TO"),
+        (("prepare", "ptbxl", "x", "y", "--layout", "zip"), "--layout"),
+        (("probe", "--data-dir", "x"), "--run-dir"),
+    ],
+    ids=str,
+)
+def test_main_names_unknown_options(tmp_path, monkeypatch, words, named):
+    monkeypatch.chdir(tmp_path)
+    status, _, err = run(*words)
+    assert status == 2
+    assert named in err
+    assert "Traceback" not in err
+    assert everything(tmp_path) == []
+
+
+# --- what the classifying commands have in common ---
+
+
+@pytest.mark.parametrize(
+    ("run", "kind", "checkpoint", "method"),
+    [
+        ("probe", "probe", "pretrain", "LFBT"),
+        ("random", "probe", None, "random"),
+        ("finetune", "finetune", "pretrain", "LFBT"),
+        ("scratch", "scratch", None, "random"),
+    ],
+)
+def test_probe_and_finetune_write_and_print_their_results(chain, run, kind, checkpoint, method):
+    results = read_json(chain / run / "results.json")
+    dataset = open_dataset(chain / "data")
+    assert (results["kind"], results["synthetic"]) == (kind, True)
+    assert (results["encoder"]["checkpoint"], results["encoder"]["history"]["method"]) == (checkpoint, method)
+    assert results["leads"] == list(PAPER_LEADS)
+    assert results["data"]["classes"] == list(CLASSES)
+    labels = np.array([label for (label,) in dataset.labels])
+    for split, counts in results["data"]["counts"].items():
+        assert counts == {name: int((labels[dataset.rows(split)] == name).sum()) for name in CLASSES}
+    test = dataset.rows("test")
+    predictions = read_table(chain / run / "predictions.csv")
+    assert [row["id"] for row in predictions] == [dataset.ids[row] for row in test]
+    assert [row["label"] for row in predictions] == labels[test].tolist()
+    probabilities = np.array([[float(row[f"p_{name}"]) for name in CLASSES] for row in predictions])
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+    right = probabilities.argmax(axis=1) == [CLASSES.index(label) for label in labels[test]]
+    assert results["test"]["accuracy"] == pytest.approx(right.mean())
+    lines = [json.loads(line) for line in (chain / run / "history.jsonl").read_text().splitlines()]
+    losses = [line["val_loss"] for line in lines]
+    assert len(losses) == 2
+    assert (results["chosen"]["epoch"], results["val_loss"]) == (losses.index(min(losses)) + 1, min(losses))
+    output = read_json(chain / "outputs.json")[run]
+    assert f"{kind}, epoch {results['chosen']['epoch']}" in output
+    assert f"SYNTHETIC data, {len(test)} test records: macro AUROC {results['test']['auroc']:.4f}" in output
+    for name in CLASSES:
+        assert re.search(rf"^  {name} +\d+ records  AUROC ", output, re.MULTILINE)
+
+
+@pytest.mark.parametrize("run", ["probe", "random", "finetune", "scratch"])
+def test_probe_and_finetune_give_the_same_results_again(chain, tmp_path, run):
+    command = "probe" if run in ("probe", "random") else "finetune"
+    start = {"random": ("--random-encoder",), "scratch": ("--from-scratch",)}.get(
+        run, ("--checkpoint", chain / "pretrain")
+    )
+    output_of(command, "--data-dir", chain / "data", *start, "--run-dir", tmp_path / "again", *CLASSIFY_SHORT)
+    once, again = read_json(chain / run / "results.json"), read_json(tmp_path / "again" / "results.json")
+    for key in ("test", "val", "chosen", "val_loss", "data", "encoder"):
+        assert again[key] == once[key]
+    for name in ("predictions.csv", "splits.csv", "history.jsonl", "encoder/model.safetensors"):
+        assert (tmp_path / "again" / name).read_bytes() == (chain / run / name).read_bytes()
+
+
+# --- data and folders that cannot be used ---
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ({"samples": 256}, "25.6 Hz against the encoder's 12.8 Hz; 256 samples against the encoder's 128"),
+        ({"leads": 12}, "against the encoder's II,III,V1,V2,V3,V4,V5,V6"),
+        ({"leads": 3}, "leads lead1,lead2,lead3"),
+    ],
+    ids=str,
+)
+def test_commands_refuse_data_that_does_not_fit_the_encoder_with_both_sides(place, tmp_path, shape, message):
+    data = other_data(tmp_path / "data", **shape)
+    before = everything(tmp_path)
+    for words in (
+        embed_words(place, tmp_path / "to"),
+        classify_words("probe", place, tmp_path / "to"),
+        classify_words("finetune", place, tmp_path / "to"),
+    ):
+        line = refused(*words, "--data-dir", data)
+        assert line.startswith(f"{data}: the data set does not fit the encoder: ")
+        assert message in line
+        assert "--allow-mismatch" in line
+    assert everything(tmp_path) == before
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_commands_refuse_records_that_are_not_finite_by_name(place, tmp_path, bad):
+    data = other_data(tmp_path / "data", bad=bad)
+    before = everything(tmp_path)
+    for words in (
+        pretrain_words(place, tmp_path / "to"),
+        embed_words(place, tmp_path / "to"),
+        classify_words("probe", place, tmp_path / "to"),
+        classify_words("finetune", place, tmp_path / "to"),
+    ):
+        batch = () if words[0] == "embed" else ("--batch-size", 4)
+        message = refused(*words, *batch, "--data-dir", data)
+        assert f"{data}: record " in message
+        assert "holds NaN or infinity" in message
+        assert everything(tmp_path) == before
+
+
+@pytest.mark.parametrize("words", [pretrain_words, embed_words])
+def test_commands_refuse_an_empty_data_folder(place, tmp_path, words):
+    (tmp_path / "data").mkdir()
+    message = refused(*words(place, tmp_path / "to"), "--data-dir", tmp_path / "data")
+    assert message.startswith(f"data-dir: {tmp_path / 'data'} holds no data set; give a packed data set")
+    assert everything(tmp_path) == ["data"]
+
+
+@pytest.mark.parametrize("command", ["pretrain", "probe", "finetune", "embed"])
+def test_commands_leave_an_occupied_run_folder_as_it_is(place, tmp_path, command):
+    (tmp_path / "mine").write_text("mine")
+    words = {"pretrain": pretrain_words(place, tmp_path), "embed": embed_words(place, tmp_path)}
+    given = words.get(command) or classify_words(command, place, tmp_path)
+    batch = ("--batch-size", 16) if command == "pretrain" else ()
+    assert "holds other results already" in refused(*given, *batch)
+    assert everything(tmp_path) == ["mine"]
+
+
+@pytest.mark.parametrize("command", ["pretrain", "probe", "embed"])
+def test_commands_refuse_a_folder_that_cannot_be_written_to(place, tmp_path, command):
+    (tmp_path / "file").write_text("mine")
+    target = tmp_path / "file" / "to"
+    words = {"pretrain": pretrain_words(place, target), "embed": embed_words(place, target)}
+    given = words.get(command) or classify_words(command, place, target)
+    batch = ("--batch-size", 16) if command == "pretrain" else ()
+    assert str(tmp_path / "file") in refused(*given, *batch)
+    assert everything(tmp_path) == ["file"]

@@ -1,4 +1,4 @@
-"""lfbt embed with bad input: status 2, one line on stderr that names the fault, and nothing written."""
+"""``lfbt embed``: what it prints and writes, and what it refuses."""
 
 import json
 import pickle
@@ -6,7 +6,27 @@ import shutil
 
 import numpy as np
 import pytest
-from tests.helpers_cli import SHORT, Harmful, classify_words, embed_words, everything, other_data, refused, run
+import torch
+from tests.helpers_cli import (
+    CLASSIFY_SHORT,
+    SHORT,
+    Harmful,
+    classify_words,
+    embed_words,
+    everything,
+    other_data,
+    output_of,
+    read_json,
+    read_table,
+    refused,
+    run,
+)
+from tests.helpers_model import literal_encoder
+
+from lfbt.data.dataset import open_dataset
+from lfbt.models.pretrained import load_encoder
+
+CLASSES = ("NORM", "MI", "STTC", "CD", "HYP")
 
 
 def broken_config(folder, change):
@@ -57,9 +77,9 @@ def test_embed_and_probe_refuse_what_is_not_a_checkpoint(place, tmp_path, name):
     corrupt(tmp_path / "bad")
     before = everything(tmp_path)
     for words in (embed_words(place, tmp_path / "to"), classify_words("probe", place, tmp_path / "to")):
-        said = refused(*words, "--checkpoint", tmp_path / "bad")
-        assert message in said
-        assert str(tmp_path / "bad") in said or "leads" in said
+        refusal = refused(*words, "--checkpoint", tmp_path / "bad")
+        assert message in refusal
+        assert str(tmp_path / "bad") in refusal or "leads" in refusal
     assert everything(tmp_path) == before
 
 
@@ -80,6 +100,58 @@ def test_embed_refuses_fewer_leads_than_the_classifier_has(place, tmp_path):
     fitted = tmp_path / "fitted"
     words = ("probe", "--data-dir", data, "--checkpoint", place / "run", "--run-dir", fitted, *SHORT)
     assert run(*words)[0] == 0
-    said = refused("embed", "--data-dir", data, "--checkpoint", fitted, "--out", tmp_path / "to", "--leads", "II,V1")
-    assert "takes II,III,V1,V2,V3,V4,V5,V6 in this order, not II,V1" in said
+    refusal = refused("embed", "--data-dir", data, "--checkpoint", fitted, "--out", tmp_path / "to", "--leads", "II,V1")
+    assert "takes II,III,V1,V2,V3,V4,V5,V6 in this order, not II,V1" in refusal
     assert not (tmp_path / "to").exists()
+
+
+def test_embed_writes_the_features_of_a_probe(chain):
+    embeddings = np.load(chain / "embed" / "embeddings.npy")
+    dataset = open_dataset(chain / "data")
+    assert embeddings.shape == (len(dataset), 512)
+    assert np.abs(np.diff(embeddings, axis=0)).max(axis=1).min() > 0.1
+    for split in ("train", "val", "test"):
+        rows = dataset.rows(split)
+        np.testing.assert_allclose(np.load(chain / "random" / f"X_{split}.npy"), embeddings[rows], rtol=1e-4, atol=1e-5)
+        numbers = dataset.targets()[rows].argmax(axis=1)
+        np.testing.assert_array_equal(np.load(chain / "random" / f"y_{split}.npy"), numbers)
+    records = read_table(chain / "embed" / "records.csv")
+    assert [(row["id"], row["split"]) for row in records] == list(zip(dataset.ids, dataset.split, strict=True))
+    assert [row["labels"] for row in records] == [label for (label,) in dataset.labels]
+    assert f"embeddings of {len(dataset)} records, 512 columns" in read_json(chain / "outputs.json")["embed"]
+
+
+def test_embed_writes_the_probabilities_of_a_classifier(chain):
+    found = {row["id"]: row for row in read_table(chain / "embed" / "probabilities.csv")}
+    predictions = read_table(chain / "random" / "predictions.csv")
+    assert len(found) == len(open_dataset(chain / "data"))
+    assert len({row["p_NORM"] for row in predictions}) == len(predictions)
+    for row in predictions:
+        for name in CLASSES:
+            assert float(found[row["id"]][f"p_{name}"]) == pytest.approx(float(row[f"p_{name}"]), abs=1e-5)
+
+
+def test_embed_names_the_checkpoint_it_used(chain, tmp_path):
+    words = ("--data-dir", chain / "data", "--checkpoint", chain / "finetune", "--out", tmp_path / "embed")
+    output_of("embed", *words)
+    assert read_json(tmp_path / "embed" / "embed.json")["encoder"]["checkpoint"] == "finetune"
+
+
+def test_embed_and_probe_use_the_encoders_of_named_leads_in_the_order_given(chain, tmp_path):
+    data, encoder = ("--data-dir", chain / "data"), ("--checkpoint", chain / "random" / "encoder")
+    output_of("probe", *data, *encoder, "--run-dir", tmp_path / "probe", "--leads", "II,V1", *CLASSIFY_SHORT)
+    output_of("embed", *data, *encoder, "--out", tmp_path / "embed", "--leads", "v1,ii")
+    assert read_json(tmp_path / "probe" / "results.json")["leads"] == ["II", "V1"]
+    assert read_json(tmp_path / "embed" / "embed.json")["leads"] == ["V1", "II"]
+    signals = np.load(chain / "data" / "signals.npy")[:, [0, 2]]
+    mean, std = signals.mean(axis=(1, 2), keepdims=True), signals.std(axis=(1, 2), keepdims=True)
+    z_scored = torch.from_numpy((signals - mean) / (std + np.float32(1e-5)))
+    encoders = load_encoder(chain / "random").encoders
+    with torch.no_grad():
+        stacks = [literal_encoder(encoders[lead]).eval() for lead in ("II", "V1")]
+        ii, v1 = (stack(z_scored[:, i : i + 1]).numpy() for i, stack in enumerate(stacks))
+    found = np.load(tmp_path / "embed" / "embeddings.npy")
+    np.testing.assert_allclose(found, np.concatenate([v1, ii], axis=1), rtol=1e-4, atol=1e-5)
+    test = open_dataset(chain / "data").rows("test")
+    found = np.load(tmp_path / "probe" / "X_test.npy")
+    np.testing.assert_allclose(found, np.concatenate([ii, v1], axis=1)[test], rtol=1e-4, atol=1e-5)

@@ -1,6 +1,11 @@
 """How a command ends: exit status and one line on stderr."""
 
+import os
+import subprocess
+import sys
+
 import pytest
+from tests.helpers_cli import everything, refused
 
 from lfbt.cli.errors import is_main, reporting_errors
 from lfbt.errors import LfbtError, UnreadableError
@@ -47,3 +52,36 @@ def test_is_main_is_the_first_rank(rank, main, monkeypatch, capsys):
     with pytest.raises(SystemExit), reporting_errors():
         raise StoppedError("saved")
     assert capsys.readouterr().err == ("lfbt: saved\n" if main else "")
+
+
+# --- a process of its own ---
+
+
+def test_main_prints_a_message_on_one_line(tmp_path):
+    assert f"{tmp_path}/a b does not exist" in refused("prepare", "ptbxl", tmp_path / "a\nb", tmp_path / "to")
+
+
+def test_main_ends_with_status_2_and_one_line(tmp_path):
+    words = [sys.executable, "-m", "lfbt", "prepare", "ptbxl", str(tmp_path / "absent"), str(tmp_path / "to")]
+    ended = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    expected = f"lfbt: error: folder: {tmp_path}/absent does not exist; give the folder that holds the download\n"
+    assert ended.stderr == expected
+    assert everything(tmp_path) == []
+
+
+@pytest.mark.parametrize("words", [("--help",), ("--version",), ("prepare",), ("prepare", "ptbxl", "--help")], ids=str)
+def test_main_ends_silently_where_the_reader_of_stdout_is_gone(words):
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "lfbt", *words]
+    ended = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert (ended.returncode, ended.stderr) == (141, "")
+
+
+def test_reporting_errors_is_silent_about_a_closed_pipe(capsys):
+    with pytest.raises(SystemExit) as caught, reporting_errors():
+        raise BrokenPipeError(32, "Broken pipe")
+    assert caught.value.code == 141
+    assert capsys.readouterr() == ("", "")

@@ -207,11 +207,11 @@ def help_of(monkeypatch, capsys):
 
 
 def entries_of(text):
-    """What the help says of each option, on one line, by its flag or placeholder."""
+    """The meaning of each option, on one line, by its flag or placeholder."""
     parts = re.split(
         r"^  (--[a-z][a-z0-9-]*|[A-Z]+(?: \.\.\.)?)(?= )", text.split("\nExamples:")[0], flags=re.MULTILINE
     )
-    return {name: " ".join(said.split()) for name, said in zip(parts[1::2], parts[2::2], strict=True)}
+    return {name: " ".join(entry.split()) for name, entry in zip(parts[1::2], parts[2::2], strict=True)}
 
 
 def examples_of(text):
@@ -232,9 +232,9 @@ def test_help_lists_every_flag_with_its_default(help_of, command):
     for name in positional:
         assert len(entries[name]) > 20
     for flag, default in FLAGS[command].items():
-        said = entries[flag]
-        assert len(said) > 20
-        shown = re.search(r"\((required|default: [^;)]*)", said)
+        entry = entries[flag]
+        assert len(entry) > 20
+        shown = re.search(r"\((required|default: [^;)]*)", entry)
         expected = default if default in ("", REQUIRED) else f"default: {default}"
         assert (shown[1] if shown else "") == expected
 
@@ -271,9 +271,9 @@ def test_help_has_the_choices_of_the_preset_on_lines_of_their_own(help_of):
 @pytest.mark.parametrize("words", ["", "-h", "--help"])
 def test_prepare_lists_its_sources(words, capsys):
     main(["prepare", *words.split()])
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     for name in SOURCES:
-        assert re.search(rf"^  {name} +[A-Z]", said, re.MULTILINE)
+        assert re.search(rf"^  {name} +[A-Z]", output, re.MULTILINE)
 
 
 # --- the text, of settings made for these tests ---

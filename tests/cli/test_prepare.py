@@ -1,12 +1,13 @@
-"""lfbt prepare with bad input: status 2, one line on stderr that names the fault, and nothing written."""
+"""``lfbt prepare``: what it prints, and what it refuses."""
 
+import re
 import shutil
 
 import numpy as np
 import openpyxl
 import pytest
 import scipy.io
-from tests.helpers_cli import everything, refused, run
+from tests.helpers_cli import everything, read_json, refused, run
 
 from lfbt.recording import STANDARD_LEADS
 from lfbt.sources import SOURCES
@@ -144,16 +145,16 @@ def test_prepare_refuses_and_writes_nothing(tmp_path, name):
     more = fill(tmp_path / "from")
     more = more if isinstance(more, tuple) and "--table" in more else ()
     before = everything(tmp_path)
-    said = refused("prepare", source, tmp_path / "from", tmp_path / "to", "--workers", 1, *more, *options)
-    assert message in said
+    refusal = refused("prepare", source, tmp_path / "from", tmp_path / "to", "--workers", 1, *more, *options)
+    assert message in refusal
     assert everything(tmp_path) == before
 
 
 @pytest.mark.parametrize("source", [name for name in SOURCES if name != "synthetic"])
 def test_prepare_refuses_an_empty_folder_for_every_source(tmp_path, source):
     (tmp_path / "from").mkdir()
-    said = refused("prepare", source, tmp_path / "from", tmp_path / "to")
-    assert f"{tmp_path / 'from'} holds no files" in said
+    refusal = refused("prepare", source, tmp_path / "from", tmp_path / "to")
+    assert f"{tmp_path / 'from'} holds no files" in refusal
     assert everything(tmp_path) == ["from"]
 
 
@@ -162,18 +163,18 @@ def test_prepare_refuses_the_folder_of_another_source(place, tmp_path, source):
     (tmp_path / "from").mkdir()
     for name in ("ptbxl_database.csv", "scp_statements.csv"):
         shutil.copy(place / "download" / name, tmp_path / "from")
-    said = refused("prepare", source, tmp_path / "from", tmp_path / "to")
-    assert str(tmp_path / "from") in said
+    refusal = refused("prepare", source, tmp_path / "from", tmp_path / "to")
+    assert str(tmp_path / "from") in refusal
     if source != "synthetic":
         fits = "is a download of ptbxl" if source in ("ningbo", "challenge") else "the source ptbxl might fit"
-        assert fits in said
+        assert fits in refusal
     assert not (tmp_path / "to").exists()
 
 
 def test_prepare_does_not_fill_an_occupied_folder(place, tmp_path):
     (tmp_path / "mine").write_text("mine")
-    said = refused("prepare", "ptbxl", place / "download", tmp_path, "--workers", 1)
-    assert f"{tmp_path}: holds other results already; name a new or empty folder" in said
+    refusal = refused("prepare", "ptbxl", place / "download", tmp_path, "--workers", 1)
+    assert f"{tmp_path}: holds other results already; name a new or empty folder" in refusal
     assert everything(tmp_path) == ["mine"]
 
 
@@ -201,3 +202,17 @@ def test_prepare_ends_with_status_130_when_interrupted(place, tmp_path, monkeypa
     status, _, err = run("prepare", "ptbxl", place / "download", tmp_path / "to", "--workers", 1)
     assert (status, err) == (130, "lfbt: interrupted\n")
     assert everything(tmp_path) == []
+
+
+def test_prepare_prints_what_the_data_set_holds(chain):
+    output = read_json(chain / "outputs.json")["data"]
+    manifest = read_json(chain / "data" / "dataset.json")
+    assert manifest["synthetic"] is True
+    assert (manifest["source"]["name"], manifest["source"]["options"]["records"]) == ("synthetic", 70)
+    assert f"{manifest['records']} records of {manifest['patients']} patients. Labels: SYNTHETIC" in output
+    for split, counts in manifest["counts"].items():
+        line = ", ".join(f"{name} {count}" for name, count in counts.items())
+        assert re.search(rf"^  {split} +{sum(counts.values())}  \({line}\)$", output, re.MULTILINE)
+    for reason, count in manifest["dropped"].items():
+        assert f"  dropped {count}: {reason}" in output
+    assert manifest["records"] + sum(manifest["dropped"].values()) == 70

@@ -1,8 +1,15 @@
-"""lfbt pretrain with bad input: status 2, one line on stderr that names the fault, and nothing written."""
+"""``lfbt pretrain``: what it prints and writes, and what it refuses."""
+
+import json
+import math
 
 import numpy as np
 import pytest
-from tests.helpers_cli import everything, other_data, pretrain_words, refused
+from tests.helpers_cli import PRETRAIN_SHORT, everything, other_data, output_of, pretrain_words, read_json, refused
+
+from lfbt.data.dataset import open_dataset
+from lfbt.recording import PAPER_LEADS
+from lfbt.training.settings import PretrainSettings
 
 #: Options of pretrain and words of the message.
 PRETRAIN = {
@@ -43,6 +50,48 @@ def test_pretrain_refuses_and_writes_nothing(place, tmp_path, name):
 def test_pretrain_names_a_file_of_another_shape(place, tmp_path, shape):
     data = other_data(tmp_path / "data")
     np.save(data / "val" / "b" / "1.npy", np.ones(shape, dtype=np.float32))
-    said = refused(*pretrain_words(place, tmp_path / "to"), "--data-dir", data)
-    assert f"{data}/val/b/1.npy: " in said
+    refusal = refused(*pretrain_words(place, tmp_path / "to"), "--data-dir", data)
+    assert f"{data}/val/b/1.npy: " in refusal
     assert not (tmp_path / "to").exists()
+
+
+def test_pretrain_writes_an_encoder_its_history_and_its_settings(chain):
+    run = chain / "pretrain"
+    lines = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == [1, 2]
+    assert all(math.isfinite(line["loss"]) for line in lines)
+    settings = read_json(run / "settings.json")
+    assert (settings["epochs"], settings["gamma"], settings["lambd"]) == (2, 0.8, 0.0051)
+    config = read_json(run / "encoder" / "config.json")
+    assert (config["leads"], config["n_samples"], config["sampling_rate"]) == (list(PAPER_LEADS), 128, 12.8)
+    output = read_json(chain / "outputs.json")["pretrain"]
+    assert f"use it with --checkpoint {run}" in output
+
+
+def test_pretrain_learns_from_several_data_sets_together(chain, tmp_path):
+    two = ("--data-dir", chain / "data", chain / "data")
+    splits = ("--splits", "val", "test", "--allow-test-records")
+    output_of("pretrain", *two, "--run-dir", tmp_path / "run", *PRETRAIN_SHORT, "--batch-size", 20, *splits)
+    assert read_json(tmp_path / "run" / "settings.json")["records"] == 2 * len(
+        open_dataset(chain / "data").rows("val", "test")
+    )
+    assert read_json(tmp_path / "run" / "encoder" / "config.json")["history"]["splits"] == ["val", "test"]
+
+
+def test_pretrain_gives_the_same_weights_again(chain, tmp_path):
+    output_of("pretrain", "--data-dir", chain / "data", "--run-dir", tmp_path / "again", *PRETRAIN_SHORT)
+    once, again = (folder / "encoder" / "model.safetensors" for folder in (chain / "pretrain", tmp_path / "again"))
+    assert again.read_bytes() == once.read_bytes()
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_pretrain_takes_explicit_options_over_a_preset(chain, tmp_path, first):
+    preset = ("--preset", "small")
+    mine = ("--epochs", 1, "--batch-size", 20, "--projector", "32-32", "--warmup-epochs", 0.5)
+    words = (*preset, *mine) if first else (*mine, *preset)
+    output_of("pretrain", "--data-dir", chain / "data", "--run-dir", tmp_path / "run", *words)
+    settings = read_json(tmp_path / "run" / "settings.json")
+    small = PretrainSettings.create((), tmp_path, "small").optimizer
+    assert (settings["epochs"], settings["batch_size"], settings["projector"]) == (1, 20, "32-32")
+    assert (settings["preset"], settings["warmup_epochs"]) == ("small", 0.5)
+    assert (settings["learning_rate"], settings["schedule"]) == (small.learning_rate, small.schedule)

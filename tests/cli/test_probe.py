@@ -1,20 +1,34 @@
-"""lfbt probe with bad input: status 2, one line on stderr that names the fault, and nothing written."""
+"""``lfbt probe``: what it writes, and what it refuses."""
 
+import math
 import shutil
 
 import numpy as np
 import pytest
-from tests.helpers_cli import classify_words, other_data, refused
+from tests.helpers_cli import (
+    CLASSIFY_SHORT,
+    REFUSED_OPTIONS,
+    classify_words,
+    everything,
+    other_data,
+    output_of,
+    read_table,
+    refused,
+)
+
+from lfbt.data.dataset import open_dataset
+
+CLASSES = ("NORM", "MI", "STTC", "CD", "HYP")
 
 
 def test_probe_refuses_one_class_only(place, tmp_path):
     data = other_data(tmp_path / "data", classes="a")
-    said = refused(*classify_words("probe", place, tmp_path / "to"), "--data-dir", data)
-    assert said == f"{data}: 1 class(es) (a); a classifier needs two or more: prepare it with a label rule"
+    refusal = refused(*classify_words("probe", place, tmp_path / "to"), "--data-dir", data)
+    assert refusal == f"{data}: 1 class(es) (a); a classifier needs two or more: prepare it with a label rule"
     for name in ("val", "test"):
         shutil.copytree(data / name / "a", data / name / "b")
-    said = refused(*classify_words("probe", place, tmp_path / "to"), "--data-dir", data)
-    assert said == f"{data}: the training records are all of class a; a classifier needs two classes"
+    refusal = refused(*classify_words("probe", place, tmp_path / "to"), "--data-dir", data)
+    assert refusal == f"{data}: the training records are all of class a; a classifier needs two classes"
     assert not (tmp_path / "to").exists()
 
 
@@ -29,6 +43,39 @@ def test_probe_refuses_unlabelled_data_and_an_empty_split(place, tmp_path):
     assert not (tmp_path / "to").exists()
 
 
-@pytest.mark.parametrize(("leads", "said"), [("II,II", "leads: II is named twice"), ("", "leads: none given")])
-def test_probe_refuses_bad_lead_lists_in_one_line(leads, said):
-    assert said in refused("probe", "--data-dir", "x", "--run-dir", "y", "--leads", leads)
+@pytest.mark.parametrize(("leads", "refusal"), [("II,II", "leads: II is named twice"), ("", "leads: none given")])
+def test_probe_refuses_bad_lead_lists_in_one_line(leads, refusal):
+    assert refusal in refused("probe", "--data-dir", "x", "--run-dir", "y", "--leads", leads)
+
+
+@pytest.mark.parametrize("name", REFUSED_OPTIONS)
+def test_probe_refuses_and_writes_nothing(place, tmp_path, name):
+    options, message = REFUSED_OPTIONS[name]
+    assert message in refused(*classify_words("probe", place, tmp_path / "to"), *options)
+    assert everything(tmp_path) == []
+
+
+def test_probe_takes_either_a_checkpoint_or_a_random_start(place, tmp_path):
+    both = refused(*classify_words("probe", place, tmp_path / "to"), "--random-encoder")
+    neither = refused("probe", "--data-dir", place / "data", "--run-dir", tmp_path / "to")
+    assert both == neither
+    assert both.startswith(
+        "checkpoint: give either --checkpoint, or --random-encoder (probe) or --from-scratch (finetune)"
+    )
+    assert everything(tmp_path) == []
+
+
+def test_probe_takes_a_stratified_fraction_of_the_training_labels(chain, tmp_path):
+    words = ("--data-dir", chain / "data", "--checkpoint", chain / "pretrain", "--run-dir", tmp_path / "run")
+    output_of("probe", *words, *CLASSIFY_SHORT, "--fraction", 0.5, "--num-classes", 5)
+    dataset = open_dataset(chain / "data")
+    label_of = {name: label for name, (label,) in zip(dataset.ids, dataset.labels, strict=True)}
+    patient_of = dict(zip(dataset.ids, dataset.patients, strict=True))
+    whole, half = (read_table(folder / "splits.csv") for folder in (chain / "probe", tmp_path / "run"))
+    assert [row for row in half if row["split"] != "train"] == [row for row in whole if row["split"] != "train"]
+    ids, chosen = ([row["id"] for row in rows if row["split"] == "train"] for rows in (whole, half))
+    patients = {patient_of[name] for name in chosen}
+    assert chosen == [name for name in ids if patient_of[name] in patients]
+    for label in CLASSES:
+        of_label = {patient_of[name] for name in ids if label_of[name] == label}
+        assert len(of_label & patients) == math.ceil(len(of_label) / 2)

@@ -33,12 +33,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         As `reporting_errors` does, and with 1 where ``lfbt check`` found an error.
     """
     words = list(sys.argv[1:] if argv is None else argv)
-    if not words or words[0] in ("-h", "--help"):
-        print(overview("lfbt COMMAND", COMMANDS))
-    elif words[0] == "--version":
-        print(f"lfbt {lfbt.__version__}")
-    else:
-        with reporting_errors():
+    with reporting_errors():
+        if not words or words[0] in ("-h", "--help"):
+            print(overview("lfbt COMMAND", COMMANDS))
+        elif words[0] == "--version":
+            print(f"lfbt {lfbt.__version__}")
+        else:
             _check_command(words[0])
             keep_freed_memory()
             # Imported when it is run: PyTorch takes seconds, which the list of commands need not wait for.

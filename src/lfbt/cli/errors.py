@@ -12,6 +12,8 @@ from lfbt.utils.interrupts import STOPPED_STATUS, StoppedError
 
 _USER_ERROR_STATUS = 2
 _INTERRUPTED_STATUS = 130
+# As a shell reports a process that SIGPIPE ended.
+_CLOSED_PIPE_STATUS = 141
 
 
 @contextlib.contextmanager
@@ -21,11 +23,16 @@ def reporting_errors() -> Iterator[None]:
     Raises
     ------
     SystemExit
-        2 for an error that the user can mend, 75 for a run that saved and stopped on a signal, 130 for Ctrl-C. Errors
-        of any other kind pass through, with their traceback.
+        2 for an error that the user can mend, 75 for a run that saved and stopped on a signal, 130 for Ctrl-C. 141
+        without a line where the reader of stdout has closed it, as ``head`` does. Errors of any other kind pass
+        through, with their traceback.
     """
     try:
-        yield
+        with _flushing_stdout():
+            yield
+    except BrokenPipeError:
+        _discard_stdout()
+        raise SystemExit(_CLOSED_PIPE_STATUS) from None
     except StoppedError as stopped:
         if is_main():
             _print(str(stopped))
@@ -47,6 +54,24 @@ def reporting_errors() -> Iterator[None]:
 def is_main() -> bool:
     """Whether this process is the one that prints, of those that torchrun or accelerate launched together."""
     return os.environ.get("RANK", "0") == "0"
+
+
+@contextlib.contextmanager
+def _flushing_stdout() -> Iterator[None]:
+    """Flush stdout after a block that ends normally, or with a status, so that a closed pipe shows here."""
+    try:
+        yield
+    except SystemExit:
+        sys.stdout.flush()
+        raise
+    sys.stdout.flush()
+
+
+def _discard_stdout() -> None:
+    """Let stdout lead nowhere: Python flushes it once more on exit."""
+    # Where stdout has no descriptor, as in a notebook, nothing fails on exit.
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _print(line: str) -> None:
