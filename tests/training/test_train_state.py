@@ -51,9 +51,8 @@ def test_create_train_state_draws_from_the_seed():
     one, same, other = (create_train_state(config, (8, 8), 1e-3, seed=seed) for seed in (1, 1, 2))
     for name, tensor in one.state().items():
         assert torch.equal(tensor, same.state()[name]), name
-    assert not torch.equal(
-        one.projectors.projectors[0].linears[0].weight, other.projectors.projectors[0].linears[0].weight
-    )
+    weights = [next(state.projectors.parameters()) for state in (one, other)]
+    assert not torch.equal(*weights)
 
 
 def test_create_train_state_decays_weights_but_not_norms_and_biases():
