@@ -14,7 +14,6 @@ from lfbt.errors import LfbtError
 from lfbt.evaluation.probing import run_probe
 from lfbt.evaluation.settings import ProbeSettings
 from lfbt.reports.page import ReportSettings, report
-from lfbt.runs.loading import PretrainingRun, load_run
 from lfbt.runs.results import EncoderOrigin, Results
 from lfbt.runs.settings import RunSettings
 from lfbt.training.pretraining import Pretrainer
@@ -92,29 +91,9 @@ def test_report_refuses_to_mix_folds_and_test_split(runs, tmp_path):
         report(ReportSettings((folds, runs / "random"), tmp_path / "report"))
 
 
-def test_load_run_refuses_folders_without_a_run_or_an_epoch(runs, tmp_path):
-    with pytest.raises(LfbtError, match=r"is not a run folder \(it has neither results\.json nor history\.jsonl\)"):
-        load_run(tmp_path)
-    (tmp_path / "series").mkdir()
-    (tmp_path / "series" / "settings.json").write_text("{}")
-    with pytest.raises(LfbtError, match="series has neither an epoch nor a finished trial yet"):
-        load_run(tmp_path / "series")
-    cut = tmp_path / "cut"
-    shutil.copytree(runs / "pretrain", cut)
-    (cut / "history.jsonl").write_text("")
-    with pytest.raises(LfbtError, match="has no epoch yet"):
-        load_run(cut)
+def test_report_refuses_to_be_without_runs(tmp_path):
     with pytest.raises(LfbtError, match="none given"):
         report(ReportSettings((), tmp_path / "report"))
-
-
-def test_load_run_passes_over_an_epoch_that_was_cut_short(runs, tmp_path):
-    cut = tmp_path / "cut"
-    shutil.copytree(runs / "pretrain", cut)
-    (cut / "history.jsonl").write_text((cut / "history.jsonl").read_text()[:-20])
-    run = load_run(cut)
-    assert isinstance(run, PretrainingRun)
-    assert [line.epoch for line in run.history] == [1]
 
 
 @pytest.mark.parametrize(
