@@ -349,19 +349,6 @@ def test_a_checkpoint_of_another_model_is_refused(stopped):
         resume(stopped)
 
 
-def test_only_the_last_checkpoints_are_kept(tmp_path):
-    for step in (1, 2, 10, 11):
-        save_checkpoint(tmp_path / "c", step, {"a": torch.tensor([step]), "b": torch.tensor(2.5)}, keep=2)
-    assert [path.name for path in sorted((tmp_path / "c").iterdir())] == [
-        "step-000000010.safetensors",
-        "step-000000011.safetensors",
-    ]
-    tensors = last_checkpoint(tmp_path / "c", print)
-    assert tensors is not None
-    assert_same_tensors(tensors, {"a": torch.tensor([11]), "b": torch.tensor(2.5)})
-    assert last_checkpoint(tmp_path / "absent", print) is None
-
-
 def test_two_runs_cannot_share_a_folder(stopped):
     settings = RunSettings.load(stopped.run_dir)
     with acquire_run_folder(stopped.run_dir, settings, frozenset(), resume=True):

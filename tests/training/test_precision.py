@@ -1,7 +1,5 @@
 """Half precision: products of matrices only, and a result that agrees with single precision."""
 
-import copy
-
 import numpy as np
 import pytest
 import torch
@@ -83,16 +81,3 @@ def test_what_the_launcher_was_told_must_not_differ(monkeypatch):
     check_precision("fp16", gpu)
     with pytest.raises(LfbtError, match="precision: fp16 needs a GPU"):
         check_precision("fp16", cpu)
-
-
-def test_the_scale_of_fp16_is_kept():
-    """What scales the gradients goes on where it was; on a CPU it can be asked for by hand."""
-    train_state = create_train_state(EncoderConfig(("II",), 6.4, 64), (8,), learning_rate=1e-3)
-    scaler = torch.amp.GradScaler("cpu", init_scale=512.0)
-    scaler.scale(torch.ones(1))
-    scaler._growth_tracker.fill_(7)  # type: ignore[union-attr]
-    kept = train_state.checkpoint(scaler)
-    other, new = copy.deepcopy(train_state), torch.amp.GradScaler("cpu")
-    other.load(kept)
-    other.restore_scale(new)
-    assert (new.state_dict()["scale"], new.state_dict()["_growth_tracker"]) == (512.0, 7)

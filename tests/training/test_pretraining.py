@@ -31,10 +31,8 @@ from lfbt.models.pretrained import load_encoder, load_history
 from lfbt.models.projector import Projectors
 from lfbt.training.augmentation import draw_views, random_view, random_views
 from lfbt.training.checkpoints import save_checkpoint
-from lfbt.training.pretraining import Pretrainer, train_step
-from lfbt.training.schedule import learning_rate_at
+from lfbt.training.pretraining import Pretrainer
 from lfbt.training.settings import ModelSettings, OptimizerSettings, PretrainSettings
-from lfbt.training.train_state import create_train_state, free_gradients_early
 from lfbt.utils.settings import list_fields
 from lfbt.utils.tensors import load_tensors, seeded
 
@@ -193,27 +191,6 @@ def test_low_memory_learns_the_same(run):
 def test_a_run_may_go_on_with_low_memory(run):
     folder = run(epochs=2)
     assert run(epochs=2, resume=True, low_memory=True) == folder
-
-
-def test_with_low_memory_no_two_gradients_of_projectors_are_held():
-    """A step for each of their parameters as it comes, and one for the encoders at the end."""
-    config = EncoderConfig(("II", "V1"), 6.4, 64)
-    train_state = create_train_state(config, (16, 16), learning_rate=1e-3, low_memory=True)
-    model, optimizer, projectors = train_state.model, train_state.optimizer, train_state.projectors
-    held = []
-
-    def look(*_):
-        held.append([name for name, parameter in projectors.named_parameters() if parameter.grad is not None])
-
-    optimizer.register_step_pre_hook(look)
-    free_gradients_early(model, optimizer)
-    views = torch.randn((2, 5, 2, 64), generator=torch.Generator().manual_seed(0))
-    train_step(views, model, optimizer, lambda z1, z2, sizes: lfbt_loss(z1, z2, 0.8, 0.0051, sizes))
-    names = [name for name, _ in projectors.named_parameters()]
-    assert held[-1] == []
-    assert sorted(held[:-1]) == sorted([name] for name in names)
-    assert all(parameter.grad is None for parameter in model.parameters())
-    assert {int(state["step"]) for state in optimizer.state.values()} == {1}
 
 
 @pytest.mark.parametrize("there", [True, False])
@@ -435,23 +412,6 @@ def test_losses_are_printed_as_often_as_asked(run, capfd):
     printed = capfd.readouterr().err
     assert "step" not in printed
     assert printed.count("epoch 2/2  loss") == 1
-
-
-def rates(steps_per_epoch, n_steps, **changes):
-    settings = PretrainSettings.create((), "run", **({"learning_rate": 1.0} | changes))
-    return [learning_rate_at(step, steps_per_epoch, settings.optimizer) for step in range(n_steps)]
-
-
-def test_learning_rates_by_hand():
-    assert rates(3, 5, epochs=2) == [1] * 5
-    # Two epochs of four steps from nothing at step −1 to the full rate at step 8.
-    assert rates(4, 10, epochs=3, warmup_epochs=2, learning_rate=9.0) == pytest.approx([1, 2, 3, 4, 5, 6, 7, 8, 9, 9])
-    assert rates(2, 3, epochs=2, warmup_epochs=0.5) == pytest.approx([1 / 2, 1, 1])
-    half = math.sqrt(2) / 2
-    cosine = [1, (1 + half) / 2, 0.5, (1 - half) / 2]
-    assert rates(2, 4, epochs=2, schedule="cosine") == pytest.approx(cosine)
-    assert rates(2, 6, epochs=3, schedule="cosine", warmup_epochs=1) == pytest.approx([1 / 3, 2 / 3, *cosine])
-    assert rates(1, 1, epochs=1, schedule="cosine") == [1]
 
 
 def test_presets(tmp_path):
