@@ -1,4 +1,4 @@
-"""The records that an encoder learns from: which ones, in which batches, and what settings.json says of them."""
+"""The records that an encoder learns from: which ones, in which batches, and what settings.json records of them."""
 
 import hashlib
 from typing import Any
