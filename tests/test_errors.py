@@ -1,12 +1,32 @@
-"""Kinds of errors: each is an LfbtError, and so a ValueError, for callers who know neither."""
+"""Errors caused by user input: one class catches them all, and it is a ValueError."""
+
+import pickle
 
 import pytest
 
+import lfbt
 from lfbt.errors import AbsentLeadError, LfbtError, UnreadableError
 
 
 @pytest.mark.parametrize("kind", [LfbtError, UnreadableError, AbsentLeadError])
-def test_every_kind_of_error_is_an_lfbt_error_and_a_value_error(kind):
-    with pytest.raises(LfbtError, match="a message"):
-        raise kind("a message")
-    assert issubclass(kind, ValueError)
+def test_lfbt_error_catches_every_kind_with_its_message(kind):
+    for caught in (LfbtError, ValueError):
+        with pytest.raises(caught, match=r"^lead V9: not in the file$"):
+            raise kind("lead V9: not in the file")
+
+
+def test_kinds_of_lfbt_error_do_not_catch_each_other():
+    assert not issubclass(UnreadableError, AbsentLeadError)
+    assert not issubclass(AbsentLeadError, UnreadableError)
+
+
+@pytest.mark.parametrize("kind", [LfbtError, UnreadableError, AbsentLeadError])
+def test_lfbt_error_crosses_processes(kind):
+    """Worker processes of prepare send their errors to the main one."""
+    error = pickle.loads(pickle.dumps(kind("a message")))  # noqa: S301
+    assert type(error) is kind
+    assert str(error) == "a message"
+
+
+def test_lfbt_error_is_at_the_face():
+    assert lfbt.LfbtError is LfbtError

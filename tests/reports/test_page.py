@@ -91,7 +91,7 @@ def test_report_refuses_to_mix_folds_and_test_split(runs, tmp_path):
         report(ReportSettings((folds, runs / "random"), tmp_path / "report"))
 
 
-def test_report_refuses_no_run_at_all(tmp_path):
+def test_report_refuses_to_be_without_runs(tmp_path):
     with pytest.raises(LfbtError, match="none given"):
         report(ReportSettings((), tmp_path / "report"))
 

@@ -1,33 +1,34 @@
-"""Run folders read back: pretrainings, trials and series, and what is no run."""
+"""Run folders read back: of a pretraining, a trial and a series, and folders that are none of these."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from lfbt.errors import LfbtError
 from lfbt.runs.history import PretrainingEpoch, write_history
 from lfbt.runs.loading import ClassifierRun, PretrainingRun, load_run, load_runs
+from lfbt.runs.results import Results
 from lfbt.runs.settings import RunSettings
 
-EPOCHS = [PretrainingEpoch(epoch, 20.0 - epoch, 1e-3, 2.0, 50.0) for epoch in (1, 2)]
+EPOCHS = [PretrainingEpoch(epoch, 5.0 / epoch, 1e-3, 2.0, 10.0) for epoch in (1, 2)]
 
 
 @pytest.fixture
 def pretraining(tmp_path):
-    """A run folder of a pretraining of two epochs."""
+    """The folder of a pretraining of two epochs."""
     folder = tmp_path / "pretrain"
     folder.mkdir()
-    RunSettings("0.1.0", {"epochs": 2}, kind="pretrain", data_hash="e9", synthetic=True).save(folder)
+    RunSettings("0.1.0", {"epochs": 2, "seed": 5}, records=10, synthetic=True).save(folder)
     write_history(folder, EPOCHS)
     return folder
 
 
 @pytest.fixture
-def trial(tmp_path, results_content):
-    """Writer of a run folder with the results of a classifier, changed as asked."""
+def write_trial(results_content):
+    """Write the folder of a trial, its results changed."""
 
-    def write(name="probe", **changes):
-        folder = tmp_path / name
+    def write(folder, **changes):
         folder.mkdir(parents=True)
         (folder / "results.json").write_text(json.dumps(results_content | changes))
         return folder
@@ -35,55 +36,47 @@ def trial(tmp_path, results_content):
     return write
 
 
-def test_load_run_reads_a_pretraining(pretraining):
-    run = load_run(pretraining)
+@pytest.fixture
+def series(tmp_path, write_trial):
+    """The folder of a series of two finished trials and one that is not complete."""
+    folder = tmp_path / "series"
+    for seed in (1, 0):
+        write_trial(folder / f"seed-{seed}", seed=seed)
+    write_trial(folder / ".seed-2.partial-99", seed=2)
+    RunSettings("0.1.0", {"seeds": (0, 1, 2)}, kind="probe").save(folder)
+    return folder
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_load_run_reads_a_pretraining(pretraining, kind):
+    run = load_run(kind(pretraining))
     assert isinstance(run, PretrainingRun)
-    assert (run.name, run.title, run.synthetic) == ("pretrain", "pretraining", True)
+    assert (run.folder, run.name, run.title, run.synthetic) == (pretraining, "pretrain", "pretraining", True)
+    assert (run.settings.settings, run.settings.records) == ({"epochs": 2, "seed": 5}, 10)
     assert run.history == EPOCHS
-    assert run.settings.settings == {"epochs": 2}
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_load_run_reads_a_classifier(tmp_path, write_trial, kind):
+    folder = write_trial(tmp_path / "probe")
+    run = load_run(kind(folder))
+    assert isinstance(run, ClassifierRun)
+    assert (run.folder, run.name, run.title, run.synthetic) == (folder, "probe", "linear probe", True)
+    assert run.results == Results.load(folder)
+
+
+def test_load_run_takes_a_fine_tuning_with_a_history_for_a_classifier(tmp_path, write_trial):
+    folder = write_trial(tmp_path / "tuned", kind="finetune")
+    (folder / "history.jsonl").write_text('{"epoch": 1, "train_loss": 0.5}\n')
+    assert isinstance(load_run(folder), ClassifierRun)
 
 
 def test_load_run_passes_over_an_epoch_that_was_cut_short(pretraining):
-    path = pretraining / "history.jsonl"
-    path.write_text(path.read_text()[:-20])
+    history = pretraining / "history.jsonl"
+    history.write_text(history.read_text()[:-20])
     run = load_run(pretraining)
     assert isinstance(run, PretrainingRun)
-    assert run.history == EPOCHS[:1]
-
-
-@pytest.mark.parametrize(
-    ("changes", "title"),
-    [
-        ({}, "linear probe"),
-        ({"classifier": "knn"}, "nearest neighbours"),
-        ({"encoder": {"checkpoint": None, "history": {}}}, "linear probe of a random encoder"),
-        ({"kind": "finetune", "classifier": None}, "fine-tuned"),
-        (
-            {"kind": "scratch", "classifier": None, "encoder": {"checkpoint": None, "history": {}}},
-            "trained from scratch",
-        ),
-    ],
-)
-def test_load_run_reads_a_classifier_and_names_its_kind(trial, changes, title):
-    run = load_run(str(trial(**changes)))
-    assert isinstance(run, ClassifierRun)
-    assert (run.name, run.title, run.synthetic) == ("probe", title, True)
-    assert run.results.test.auroc == 0.9
-
-
-def test_load_runs_reads_each_complete_trial_of_a_series(trial, tmp_path):
-    for name in ("series/seed-1", "series/seed-0", "series/.seed-2"):
-        trial(name)
-    (tmp_path / "series" / "settings.json").write_text("{}")
-    assert [run.name for run in load_runs(tmp_path / "series")] == ["series/seed-0", "series/seed-1"]
-    with pytest.raises(LfbtError, match=r"series is a series of 2 trials; load one of them, such as .*seed-0$"):
-        load_run(tmp_path / "series")
-
-
-def test_load_runs_reads_a_single_run_as_a_list(pretraining, trial):
-    probe = trial()
-    assert load_runs(pretraining) == [load_run(pretraining)]
-    assert load_runs(probe) == [load_run(probe)]
+    assert [line.epoch for line in run.history] == [1]
 
 
 def test_load_run_refuses_folders_without_a_run_or_an_epoch(pretraining, tmp_path):
@@ -98,8 +91,79 @@ def test_load_run_refuses_folders_without_a_run_or_an_epoch(pretraining, tmp_pat
         load_run(pretraining)
 
 
-@pytest.mark.parametrize("file", ["settings.json", "history.jsonl"])
-def test_load_run_names_a_corrupt_file(pretraining, file):
-    (pretraining / file).write_text("[]\n")
-    with pytest.raises(LfbtError, match=f"{pretraining / file}: "):
+def test_load_run_names_the_trials_of_a_series(series):
+    with pytest.raises(LfbtError) as caught:
+        load_run(series)
+    first = series / "seed-0"
+    assert str(caught.value) == f"run: {series} is a series of 2 trials; load one of them, such as {first}"
+
+
+@pytest.mark.parametrize("name", ["settings.json", "history.jsonl"])
+def test_load_run_names_a_corrupt_file_of_a_pretraining(pretraining, name):
+    (pretraining / name).write_text("[]\n")
+    with pytest.raises(LfbtError, match=f"{pretraining / name}: "):
         load_run(pretraining)
+
+
+def test_load_run_names_a_missing_settings_file(pretraining):
+    (pretraining / "settings.json").unlink()
+    with pytest.raises(LfbtError, match=f"{pretraining / 'settings.json'}: "):
+        load_run(pretraining)
+
+
+def test_load_run_names_corrupt_results(tmp_path, write_trial):
+    folder = write_trial(tmp_path / "probe")
+    (folder / "results.json").write_text("[]\n")
+    with pytest.raises(LfbtError, match=f"{folder / 'results.json'}: "):
+        load_run(folder)
+
+
+def test_load_runs_reads_the_trials_of_a_series_in_order(series):
+    runs = load_runs(series)
+    assert [run.name for run in runs] == ["series/seed-0", "series/seed-1"]
+    assert [run.folder for run in runs] == [series / "seed-0", series / "seed-1"]
+    assert [run.results.seed for run in runs if isinstance(run, ClassifierRun)] == [0, 1]
+
+
+def test_load_runs_reads_a_single_run(pretraining, tmp_path, write_trial):
+    probe = write_trial(tmp_path / "probe")
+    for folder in (pretraining, probe):
+        assert load_runs(folder) == [load_run(folder)]
+
+
+def test_load_runs_takes_a_pretraining_with_runs_inside_for_the_pretraining(pretraining, write_trial):
+    write_trial(pretraining / "probe")
+    assert [run.title for run in load_runs(pretraining)] == ["pretraining"]
+
+
+def test_load_runs_refuses_a_folder_of_runs_that_is_not_a_series(tmp_path, write_trial):
+    write_trial(tmp_path / "runs" / "probe")
+    with pytest.raises(LfbtError, match="runs is a series of 1 trials; load one of them"):
+        load_runs(tmp_path / "runs")
+
+
+def test_classifier_run_name_has_the_series_folder_only_in_a_series(tmp_path, write_trial):
+    assert load_run(write_trial(tmp_path / "runs" / "probe")).name == "probe"
+    RunSettings("0.1.0", {}, kind="probe").save(tmp_path / "runs")
+    assert load_run(tmp_path / "runs" / "probe").name == "runs/probe"
+
+
+@pytest.mark.parametrize(
+    ("kind", "classifier", "checkpoint", "title"),
+    [
+        ("probe", "adam", "pre", "linear probe"),
+        ("probe", "logistic", "pre", "linear probe"),
+        ("probe", "adam", None, "linear probe of a random encoder"),
+        ("probe", "knn", "pre", "nearest neighbours"),
+        ("probe", "knn", None, "nearest neighbours of a random encoder"),
+        ("finetune", "adam", "pre", "fine-tuned"),
+        ("scratch", "adam", None, "trained from scratch"),
+        ("another", "adam", "pre", "another"),
+    ],
+)
+def test_classifier_run_title_names_kind_classifier_and_random_encoder(
+    tmp_path, write_trial, kind, classifier, checkpoint, title
+):
+    encoder = {"checkpoint": checkpoint, "history": {}}
+    run = load_run(write_trial(tmp_path / "run", kind=kind, classifier=classifier, encoder=encoder))
+    assert run.title == title

@@ -47,7 +47,7 @@ def spied_parts(patch):
 
 
 @pytest.mark.parametrize("n_samples", [32, 33, 64, 65, 100, 127])
-def test_crop_equals_scipy_for_every_length(n_samples):
+def test_resized_crop_equals_scipy_for_every_length(n_samples):
     lengths = np.arange(n_samples // 2, n_samples + 1)
     starts = np.random.default_rng(1).integers(0, n_samples - lengths + 1)
     assert {(n_samples - n) % 2 for n in lengths} == {0, 1}
@@ -59,7 +59,7 @@ def test_crop_equals_scipy_for_every_length(n_samples):
 
 
 @pytest.mark.parametrize("n_samples", [2047, 2048])
-def test_crop_equals_scipy_at_the_papers_size(n_samples):
+def test_resized_crop_equals_scipy_at_the_papers_size(n_samples):
     lengths = integers(n_samples // 2, n_samples // 2 + 1, 1500, 1531, n_samples - 1, n_samples)
     starts = integers(0, n_samples // 2 - 1, 300, 41, 1, 0)
     signals = normal(len(lengths), 2, n_samples) * 1000
@@ -68,14 +68,14 @@ def test_crop_equals_scipy_at_the_papers_size(n_samples):
 
 
 @pytest.mark.parametrize("n_samples", [64, 65])
-def test_crop_of_everything_is_the_signal(n_samples):
+def test_resized_crop_of_everything_is_the_signal(n_samples):
     signals = normal(2, 2, n_samples)
     assert_close(resized_crop(signals, integers(0, 0), integers(n_samples, n_samples)), signals.numpy())
 
 
 @pytest.mark.parametrize(("length", "cycles"), [(48, 0), (48, 5), (40, 20), (33, 16), (33, 1)])
-def test_crop_stretches_whole_waves(length, cycles):
-    """A part of so many whole cycles becomes the whole of as many, of the same height; at n/2 too."""
+def test_resized_crop_stretches_complete_waves(length, cycles):
+    """A part of so many complete cycles becomes as many over the complete record, of the same height; at n/2 too."""
     signals = torch.zeros(1, 1, 64)
     wave = np.cos(2 * np.pi * cycles * np.arange(length) / length)
     signals[0, 0, 7 : 7 + length] = torch.from_numpy(wave)
@@ -85,7 +85,7 @@ def test_crop_stretches_whole_waves(length, cycles):
     )
 
 
-def test_crop_sees_nothing_outside_its_part():
+def test_resized_crop_depends_on_its_part_only():
     signals = normal(2, 3, 64)
     changed = signals.clone()
     changed[0, :, :10] = changed[0, :, 50:] = 1e6
@@ -96,7 +96,7 @@ def test_crop_sees_nothing_outside_its_part():
     assert not torch.equal(resized_crop(signals, starts, lengths), resized_crop(changed, starts, lengths))
 
 
-def test_time_out_by_hand():
+def test_time_out_sets_its_part_to_zero():
     signals = torch.tensor([[[1.0, 2, 3, 4], [5, 6, 7, 8]]]).repeat(4, 1, 1)
     before = signals.clone()
     result = time_out(signals, integers(0, 1, 3, 2), integers(0, 2, 1, 2))
@@ -111,7 +111,7 @@ def test_time_out_by_hand():
 
 
 @pytest.mark.parametrize("n_samples", [64, 65])
-def test_view_is_crop_then_time_out(n_samples):
+def test_random_view_is_crop_then_time_out(n_samples):
     signals = normal(20, 3, n_samples)
     draws = draw_views(3, 1, 20)[:, 1]
     expected = np.stack([literal_view(signal, draw) for signal, draw in zip(signals.numpy(), draws, strict=True)])
@@ -126,8 +126,8 @@ def test_view_is_crop_then_time_out(n_samples):
     st.lists(st.tuples(unit, unit, unit, unit), min_size=1, max_size=5),
     st.sampled_from([(), (0.1, 0.9), (1.0, 0.0), (0.7, 0.25)]),
 )
-def test_parts_keep_within_the_bounds(n_samples, chosen, bounds):
-    """A crop has int(U(0.5, 1) · T) samples and a time-out int(U(0, 0.5) · T) unless told, both inside the record."""
+def test_random_view_keeps_within_the_bounds(n_samples, chosen, bounds):
+    """Crops have int(U(0.5, 1) · T) samples, time-outs int(U(0, 0.5) · T) unless bounds are given, all inside."""
     with pytest.MonkeyPatch.context() as patch:
         seen = spied_parts(patch)
         random_view(torch.zeros(len(chosen), 1, n_samples), np.array(chosen), *bounds)
@@ -140,7 +140,7 @@ def test_parts_keep_within_the_bounds(n_samples, chosen, bounds):
             assert 0 <= start <= n_samples - length
 
 
-def test_every_length_and_place_comes_up(monkeypatch):
+def test_random_view_draws_every_length_and_place(monkeypatch):
     """T = 32: crops of 16 to 31 samples, time-outs of 0 to 15, at the first and at the last place."""
     parts = spied_parts(monkeypatch)
     random_view(torch.zeros(4000, 1, 32), draw_views(0, 0, 4000)[:, 0])
@@ -151,7 +151,7 @@ def test_every_length_and_place_comes_up(monkeypatch):
         assert {0, 1} <= set(start.tolist())
 
 
-def test_a_view_is_the_same_for_all_leads():
+def test_random_view_is_the_same_for_all_leads():
     signal = normal(6, 1, 64)
     view = random_view(signal.expand(-1, 3, -1), draw_views(0, 0, 6)[:, 0])
     assert_close(view[:, 1], view[:, 0].numpy())
@@ -159,7 +159,7 @@ def test_a_view_is_the_same_for_all_leads():
     np.testing.assert_array_equal(view[:, 1] == 0, view[:, 0] == 0)
 
 
-def test_a_records_view_does_not_depend_on_its_batch():
+def test_random_view_does_not_depend_on_the_batch():
     """Alone, in another order or among others; to single precision, for a transform may group its rows."""
     signals, draws = normal(7, 2, 65), draw_views(5, 2, 7)[:, 0]
     views_of_all = random_view(signals, draws)
@@ -169,7 +169,7 @@ def test_a_records_view_does_not_depend_on_its_batch():
         assert_close(random_view(signals[row : row + 1], draws[row : row + 1]), views_of_all[row : row + 1].numpy())
 
 
-def test_draws_follow_from_seed_epoch_and_record_alone():
+def test_draw_views_depends_on_seed_epoch_and_record_only():
     draws = draw_views(7, 3, 50)
     assert draws.shape == (50, 2, 4)
     assert ((draws >= 0) & (draws < 1)).all()
@@ -181,7 +181,7 @@ def test_draws_follow_from_seed_epoch_and_record_alone():
     assert len(np.unique(draws)) == draws.size
 
 
-def test_a_view_leaves_its_input_alone():
+def test_random_view_leaves_its_input_alone():
     signals = normal(3, 2, 64)
     before = signals.clone()
     random_view(signals, draw_views(0, 0, 3)[:, 0])

@@ -1,74 +1,123 @@
-"""What a run of pretraining prints."""
+"""What pretraining prints: hints before it, losses of steps and epochs, a warning of a collapse."""
 
-import numpy as np
+from typing import Any
+
 import pytest
 import torch
 from tests.helpers_model import waves, write_packed
 
-from lfbt.data.dataset import open_dataset
 from lfbt.runs.history import PretrainingEpoch
 from lfbt.training.display import Display, format_terms
 from lfbt.training.monitor import Quality
-from lfbt.training.records import TrainingRecords
+from lfbt.training.records import open_training_records
 from lfbt.training.settings import PretrainSettings
 from lfbt.training.train_state import Progress
 from lfbt.utils.progress import progress_bar
 
+LINE = PretrainingEpoch(1, 12.5, 1e-3, 2.0, 1234.5, 10.0, 22.5)
+NORMAL = "losses in the hundreds or thousands are normal: they are sums over the projector's dimensions"
+
 
 @pytest.fixture
-def display(tmp_path):
-    """A function that makes a display of two epochs of four steps, whose lines come on stderr."""
-    dataset = open_dataset(write_packed(tmp_path / "data", waves([0, 1] * 4)))
+def printed(tmp_path, capsys, monkeypatch):
+    """Let a function print by a `Display` of a run of two epochs of three steps; returns the lines on stderr."""
+    data = write_packed(tmp_path / "data", waves([0, 1, 2] * 3))
+    monkeypatch.setattr("lfbt.training.display.has_numba", lambda: True)
 
-    def create(bar, **settings):
-        given = PretrainSettings.create(tmp_path / "data", tmp_path / "run", **({"epochs": 2} | settings))
-        return Display(bar, given, TrainingRecords(dataset, np.arange(8), 2, 0), torch.device("cpu"))
+    def show(function, shown=True, device="cpu", **changes):
+        quick: dict[str, Any] = {"epochs": 2, "batch_size": 3, "device": "cpu"}
+        settings = PretrainSettings.create(data, tmp_path / "run", **(quick | changes))
+        with progress_bar(6, "pretrain", shown) as bar:
+            function(Display(bar, settings, open_training_records(settings), torch.device(device)))
+        out, lines = capsys.readouterr()
+        assert out == ""
+        return lines.splitlines()
 
-    return create
-
-
-def test_format_terms_has_the_parts_of_lfbt_only():
-    assert format_terms([1.5]) == "loss 1.5000"
-    assert format_terms([2.0, 1.0, 6.0]) == "loss 2.00  (intra 1.00, inter 6.00)"
-
-
-def test_epoch_prints_loss_speed_quality_and_once_that_hundreds_are_normal(display, capsys):
-    with progress_bar(8, "pretrain") as bar:
-        shown = display(bar)
-        shown.epoch(PretrainingEpoch(1, 200.0, 1e-3, 2.0, 4.0, 100.0, 600.0), Quality(5.0, {"II": 0.5}, 0.75))
-        shown.epoch(PretrainingEpoch(2, 100.0, 1e-3, 2.0, 4.0, 50.0, 300.0), None)
-    lines = capsys.readouterr().err.splitlines()
-    assert lines[0].startswith(
-        "epoch 1/2  loss 200.00  (intra 100.00, inter 600.00)  4 records/s  validation AUROC 0.7500"
-    )
-    assert lines[1].startswith("losses in the hundreds or thousands are normal")
-    assert lines[2] == "epoch 2/2  loss 100.00  (intra 50.00, inter 300.00)  4 records/s"
+    return show
 
 
-def test_epoch_warns_of_a_collapse(display, capsys):
-    with progress_bar(8, "pretrain") as bar:
-        display(bar).epoch(PretrainingEpoch(2, 1.0, 1e-3, 2.0, 4.0), Quality(1.0, {"II": 0.5}))
-    assert "warning: the features fill 1.0 directions only: the encoder has collapsed; try" in capsys.readouterr().err
+def steps(display):
+    """Show the steps of two epochs."""
+    for epoch in (0, 1):
+        for step in (1, 2, 3):
+            display.step(Progress(epoch=epoch, step=step), [12.5, 10.0, 22.5], 99.0)
 
 
-def test_step_prints_every_so_many_steps(display, capsys):
-    with progress_bar(8, "pretrain") as bar:
-        shown = display(bar, print_freq=2)
-        for step in (1, 2, 3, 4):
-            shown.step(Progress(step=step), [1.0], 10.0)
-    assert [line.split("  ")[0] for line in capsys.readouterr().err.splitlines()] == [
-        "epoch 1 step 2/4",
-        "epoch 1 step 4/4",
+def test_display_write_prints_a_line_as_it_is(printed):
+    line = "a long line [bold]as it is[/bold] " + "x" * 200
+    assert printed(lambda display: display.write(line)) == [line]
+
+
+def test_display_of_another_process_prints_nothing(printed):
+    assert printed(steps, shown=False, print_freq=1) == []
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_display_begin_without_numba_says_what_would_make_a_cpu_faster(printed, monkeypatch, there):
+    monkeypatch.setattr("lfbt.training.display.has_numba", lambda: there)
+    lines = printed(lambda display: display.begin(0))
+    assert ("Numba is not installed" in "".join(lines)) != there
+
+
+def test_display_begin_does_not_ask_for_numba_on_a_gpu(printed, monkeypatch):
+    monkeypatch.setattr("lfbt.training.display.has_numba", lambda: False)
+    assert printed(lambda display: display.begin(0), device="cuda") == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "hint"),
+    [
+        ({"quality_data": "labelled"}, True),
+        ({"quality_data": "labelled", "epochs": 16}, True),
+        ({"quality_data": "labelled", "epochs": 17}, False),
+        ({"quality_data": "labelled", "quality_every": 0}, False),
+        ({}, False),
+    ],
+)
+def test_display_begin_hints_at_a_run_too_short_for_quality(printed, changes, hint):
+    """Epochs have three steps: 17 of them have more than 50."""
+    lines = printed(lambda display: display.begin(0), **changes)
+    assert lines == ["quality is looked at after 50 steps, which this run does not have"] * hint
+
+
+def test_display_step_prints_losses_as_often_as_asked(printed):
+    loss = "loss 12.50  (intra 10.00, inter 22.50)"
+    assert printed(steps, print_freq=2) == [f"epoch 1 step 2/3  {loss}", f"epoch 2 step 2/3  {loss}"]
+    assert len(printed(steps, print_freq=1)) == 6
+    assert printed(steps, print_freq=0) == []
+
+
+def test_display_epoch_prints_loss_speed_and_what_is_normal_once(printed):
+    loss = "loss 12.50  (intra 10.00, inter 22.50)  1234 records/s"
+    second = PretrainingEpoch(2, 12.5, 1e-3, 2.0, 1234.5, 10.0, 22.5)
+    assert printed(lambda display: [display.epoch(line, None) for line in (LINE, second)]) == [
+        f"epoch 1/2  {loss}",
+        NORMAL,
+        f"epoch 2/2  {loss}",
     ]
 
 
-def test_begin_says_that_a_short_run_has_no_quality(display, capsys, tmp_path):
-    with progress_bar(8, "pretrain") as bar:
-        display(bar, quality_data=tmp_path / "labelled").begin(0)
-    assert "quality is looked at after 50 steps, which this run does not have" in capsys.readouterr().err
+def test_display_epoch_of_another_objective_has_one_loss(printed):
+    line = PretrainingEpoch(1, 1.25, 1e-3, 2.0, 10.0)
+    assert printed(lambda display: display.epoch(line, None), objective="simclr") == [
+        "epoch 1/2  loss 1.2500  10 records/s"
+    ]
 
 
-def test_a_process_that_is_not_the_main_one_prints_nothing(display, capsys):
-    with progress_bar(8, "pretrain", shown=False) as bar:
-        display(bar).epoch(PretrainingEpoch(1, 1.0, 1e-3, 2.0, 4.0), None)
-    assert capsys.readouterr().err == ""
+def test_display_epoch_prints_quality(printed):
+    line, normal = printed(lambda display: display.epoch(LINE, Quality(20.0, {"II": 0.4, "V1": 0.25}, 0.75)))
+    assert line.endswith("records/s  validation AUROC 0.7500, rank 20.0, least spread 0.25")
+    assert normal == NORMAL
+
+
+def test_display_epoch_warns_of_a_collapse(printed):
+    lines = printed(lambda display: display.epoch(LINE, Quality(20.0, {"II": 0.4, "V1": 0.001})))
+    assert lines[-1] == (
+        "warning: the features of V1 hardly differ between records: the encoder has collapsed; try a lower "
+        "--learning-rate, a larger --batch-size, or --warmup-epochs"
+    )
+
+
+def test_format_terms_has_four_digits_of_one_loss_and_two_of_lfbts():
+    assert format_terms([0.123456]) == "loss 0.1235"
+    assert format_terms([1234.567, 0, 2.345]) == "loss 1234.57  (intra 0.00, inter 2.35)"

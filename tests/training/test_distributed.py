@@ -22,7 +22,7 @@ from lfbt.evaluation.fine_tuning import run_finetune
 from lfbt.evaluation.settings import FinetuneSettings
 from lfbt.training.augmentation import random_views
 from lfbt.training.checkpoints import last_checkpoint
-from lfbt.training.distributed import init_distributed
+from lfbt.training.distributed import check_precision
 from lfbt.training.pretraining import Pretrainer
 from lfbt.training.settings import PretrainSettings
 from lfbt.utils.interrupts import StoppedError
@@ -66,7 +66,7 @@ def stopped_and_resumed(place, name):
     def with_a_signal(*args):
         nonlocal n_steps
         n_steps += 1
-        # Others hear of it with the step after.
+        # Others learn of it at the step after.
         if n_steps == (1 if dist.is_initialized() else 2) and rank == n_processes - 1:
             os.kill(os.getpid(), signal.SIGTERM)
         return step(*args)
@@ -75,14 +75,14 @@ def stopped_and_resumed(place, name):
     try:
         Pretrainer(settings).run()
     except StoppedError as stopped:
-        said = str(stopped)
+        message = str(stopped)
     finally:
         pretrain_module.train_step = step
     checkpoint = last_checkpoint(settings.run_dir / "checkpoints", print)
     assert checkpoint is not None
     at = [int(number) for number in checkpoint["progress"][:2]]
     Pretrainer(replace(settings, resume=True)).run()
-    return said, at
+    return message, at
 
 
 def failing_alike(place):
@@ -103,7 +103,7 @@ def failing_alike(place):
 
 
 def runs(folder):
-    """All runs of one process, or of this one of several, in its own folder; what they said."""
+    """All runs of one process, or of this one of several, in its own folder; what they printed."""
     place = Path(folder)
     in_double_precision()
     Pretrainer(settings_of(place, "plain")).run()
@@ -114,44 +114,44 @@ def runs(folder):
         Pretrainer(settings_of(place, objective, objective=objective)).run()
     tuned: dict[str, Any] = {"epochs": 2, "batch_size": 7, "device": "cpu", "workers": 0, "learning_rate": 1e-2}
     trials = run_finetune(FinetuneSettings.create(place / "labelled", place / "tuned", place / "start", **tuned))
-    # Of several labels, two trials, and the second of them once more: what is there, the main process tells.
+    # Of several labels, two trials, and the second of them once more: the main process broadcasts what is there.
     once = tuned | {"epochs": 1}
     series = FinetuneSettings.create(place / "multi", place / "series", place / "start", seeds=(0, 1), **once)
     run_finetune(series)
     if trials:
         shutil.rmtree(place / "series" / "fraction-1-seed-1")
     run_finetune(replace(series, resume=True))
-    said, at = stopped_and_resumed(place, "stopped")
+    message, at = stopped_and_resumed(place, "stopped")
     failures = failing_alike(place) if dist.is_initialized() else []
-    return {"stopped": said, "at": at, "failures": failures, "val_loss": trials[0].val_loss if trials else -1.0}
+    return {"stopped": message, "at": at, "failures": failures, "val_loss": trials[0].val_loss if trials else -1.0}
 
 
 @pytest.fixture(scope="module", params=[2, 3])
 def several(request, tmp_path_factory):
-    """The run folders of several processes, and what each of them said."""
+    """The run folders of several processes, and what each of them printed."""
     return found_by(request.param, tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
-    """The run folders of one process, and what it said."""
+    """The run folders of one process, and what it printed."""
     return found_by(1, tmp_path_factory)
 
 
 def found_by(n_processes, tmp_path_factory):
-    """Made once, however many processes run these tests."""
+    """Run once, however many processes run these tests."""
     common = tmp_path_factory.getbasetemp()
     common = common.parent if os.environ.get("PYTEST_XDIST_WORKER") else common
     place = common / f"launched-{n_processes}"
     with FileLock(common / f"launched-{n_processes}.lock"):
-        if not (place / "said.json").exists():
+        if not (place / "results.json").exists():
             write_packed(place / "data", waves([0, 1, 2] * (N_RECORDS // 3)))
             write_labelled(place / "labelled")
             write_multi_label(place / "multi")
             write_checkpoint(place / "start")
-            said = in_processes(n_processes, runs, str(place))
-            (place / "said.json").write_text(json.dumps(said))
-    return place, json.loads((place / "said.json").read_text())
+            results = in_processes(n_processes, runs, str(place))
+            (place / "results.json").write_text(json.dumps(results))
+    return place, json.loads((place / "results.json").read_text())
 
 
 def assert_close(one, other, atol):
@@ -161,7 +161,7 @@ def assert_close(one, other, atol):
 
 
 @pytest.mark.parametrize("name", ["plain", "low memory", "longer", *OTHER_OBJECTIVES])
-def test_several_processes_learn_what_one_does(alone, several, name):
+def test_pretrainer_learns_the_same_with_several_processes(alone, several, name):
     """After six or nine steps, batches of uneven parts: weights, Adam's moments, running statistics and history."""
     mine, theirs = learned(several[0] / name), learned(alone[0] / name)
     assert_close(mine, theirs, 1e-8)
@@ -175,14 +175,14 @@ def test_several_processes_learn_what_one_does(alone, several, name):
         assert losses[0] == pytest.approx(losses[1], rel=1e-9)
 
 
-def test_statistics_of_each_process_are_another_way_to_learn(alone, several):
+def test_pretrainer_learns_otherwise_with_statistics_of_each_process(alone, several):
     mine, theirs = (learned(place / "per process") for place, _ in (several, alone))
     weight = "encoder.encoders.II.convolutions.0.weight"
     assert (mine[weight] - theirs[weight]).abs().max() > 1e-4
     assert_close(theirs, learned(alone[0] / "plain"), 0)
 
 
-def test_fine_tuning_by_several_processes(alone, several):
+def test_run_finetune_learns_the_same_with_several_processes(alone, several):
     ours, others = (place / "tuned" for place, _ in (several, alone))
     for part in ("encoder", "head"):
         mine, theirs = (load_tensors(folder / part / "model.safetensors") for folder in (ours, others))
@@ -191,11 +191,11 @@ def test_fine_tuning_by_several_processes(alone, several):
         others / "predictions.csv"
     ).read_text().splitlines()[0]
     assert several[1][0]["val_loss"] == pytest.approx(alone[1][0]["val_loss"], rel=1e-9)
-    assert [said["val_loss"] for said in several[1][1:]] == [-1.0] * (len(several[1]) - 1)
+    assert [result["val_loss"] for result in several[1][1:]] == [-1.0] * (len(several[1]) - 1)
 
 
 @pytest.mark.parametrize("trial", ["fraction-1-seed-0", "fraction-1-seed-1"])
-def test_trials_of_several_labels_by_several_processes(alone, several, trial):
+def test_run_finetune_of_several_labels_learns_the_same_with_several_processes(alone, several, trial):
     ours, others = (place / "series" / trial for place, _ in (several, alone))
     for part in ("encoder", "head"):
         mine, theirs = (load_tensors(folder / part / "model.safetensors") for folder in (ours, others))
@@ -208,25 +208,25 @@ def test_trials_of_several_labels_by_several_processes(alone, several, trial):
     assert (ours.parent / "results.csv").is_file()
 
 
-def test_a_signal_stops_a_run_at_the_next_step(alone):
+def test_pretrainer_stops_at_the_step_after_a_signal(alone):
     assert_stopped_and_resumed(*alone)
     assert alone[1][0]["at"] == [0, 2]
 
 
-def test_a_signal_to_one_stops_all_at_the_same_step(several):
-    """The last process alone is told; the others hear of it with the next step, in the middle of the epoch."""
+def test_pretrainer_stops_all_processes_at_the_same_step_after_a_signal_to_one(several):
+    """The last process alone gets it; the others learn of it with the next step, in the middle of the epoch."""
     assert_stopped_and_resumed(*several)
-    assert [said["at"] for said in several[1]] == [[0, 2]] * len(several[1])
+    assert [result["at"] for result in several[1]] == [[0, 2]] * len(several[1])
 
 
 def assert_stopped_and_resumed(place, found):
-    assert all("the same command goes on with --resume" in said["stopped"] for said in found)
+    assert all("the same command goes on with --resume" in result["stopped"] for result in found)
     assert "SIGTERM" in found[-1]["stopped"]
     assert_close(learned(place / "stopped"), learned(place / "longer"), 0)
 
 
-def test_what_is_wrong_for_all_is_said_by_one(several):
-    main, *others = [said["failures"] for said in several[1]]
+def test_pretrainer_prints_an_error_of_all_processes_once(several):
+    main, *others = [result["failures"] for result in several[1]]
     assert "batch-size: " in main[0]
     assert "plain: holds a run already; go on with --resume, or name a new folder" in main[1]
     assert main[2:] == ["2", "2"]
@@ -238,21 +238,13 @@ def test_what_is_wrong_for_all_is_said_by_one(several):
     assert others[1:] == [["2"] * 4] * len(others[1:])
 
 
-@pytest.mark.parametrize(
-    ("environment", "message"),
-    [
-        ({"WORLD_SIZE": "two"}, "WORLD_SIZE: 'two' is not the number that torchrun sets"),
-        ({"WORLD_SIZE": "2"}, "RANK: None is not the number that torchrun sets"),
-        ({"WORLD_SIZE": "2", "RANK": "0"}, "MASTER_PORT: None is not the number"),
-        ({"WORLD_SIZE": "2", "RANK": "0", "MASTER_PORT": "29500"}, "MASTER_ADDR: not set, but WORLD_SIZE is"),
-        ({"ACCELERATE_USE_FSDP": "true"}, "accelerate launch: FSDP is not supported"),
-    ],
-)
-def test_init_distributed_refuses_an_environment_that_is_incomplete(monkeypatch, environment, message):
-    """Otherwise it would wait for hours for processes that nobody launched."""
-    for name in ("WORLD_SIZE", "RANK", "MASTER_ADDR", "MASTER_PORT"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    with pytest.raises(LfbtError, match=message), init_distributed(torch.device("cpu")):
-        pass
+def test_check_precision_refuses_another_than_the_launchers(monkeypatch):
+    cpu, gpu = torch.device("cpu"), torch.device("cuda")
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
+    check_precision("bf16", cpu)
+    with pytest.raises(LfbtError, match="precision: accelerate launch was told bf16, lfbt fp32; give both the same"):
+        check_precision("fp32", cpu)
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")
+    check_precision("fp16", gpu)
+    with pytest.raises(LfbtError, match="precision: fp16 needs a GPU"):
+        check_precision("fp16", cpu)

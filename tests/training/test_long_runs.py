@@ -1,4 +1,4 @@
-"""Runs that last: killed at any time, out of disk space, spoilt on disk, started twice, on several hosts."""
+"""Long runs end to end, across modules: killed at any time, disk full, files corrupt, started twice, several hosts."""
 
 import contextlib
 import functools
@@ -66,7 +66,7 @@ def spawn():
 
 
 def _command(words, limit, errors):
-    """`lfbt` with `words`; no file may get longer than `limit` bytes, and what it says goes to `errors`."""
+    """`lfbt` with `words`; no file may get longer than `limit` bytes, and what it prints goes to `errors`."""
     if limit is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     with Path(errors).open("a", buffering=1) as file, contextlib.redirect_stderr(file):
@@ -97,12 +97,12 @@ def steps_saved(run_dir):
     return sorted(int(path.stem.removeprefix("step-")) for path in (run_dir / "checkpoints").glob("step-*"))
 
 
-def test_twenty_kills_lose_nothing_but_the_work_since_the_last_checkpoint(data, tmp_path, spawn):
+def test_pretrain_killed_twenty_times_equals_a_run_never_killed(data, tmp_path, spawn):
     """kill −9 at random times, while it starts, learns or saves; the same command each time; the end is the same."""
     long = ["--epochs", 70, "--save-steps", 1, "--batch-size", 8, "--leads", "II"]
-    whole = spawn(*words_of(data, tmp_path / "whole", *long))
-    whole.join()
-    assert whole.exitcode == 0
+    complete = spawn(*words_of(data, tmp_path / "complete", *long))
+    complete.join()
+    assert complete.exitcode == 0
     run_dir, rng = tmp_path / "killed", random.Random(0)
     last = 0
     for kills in range(20):
@@ -119,7 +119,7 @@ def test_twenty_kills_lose_nothing_but_the_work_since_the_last_checkpoint(data, 
     process = spawn(*words_of(data, run_dir, *long, "--resume"))
     process.join()
     assert process.exitcode == 0
-    assert_same_run(tmp_path / "whole", run_dir)
+    assert_same_run(tmp_path / "complete", run_dir)
     assert len(steps_saved(run_dir)) == 2
     assert not list(run_dir.rglob("*.partial-*"))
 
@@ -129,15 +129,15 @@ def has_saved(run_dir, since):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_saves_and_says_how_to_go_on(data, tmp_path, number):
+def test_pretrain_saves_on_a_signal_and_prints_how_to_go_on(data, tmp_path, number):
     words = [str(word) for word in words_of(data, tmp_path / "run", "--epochs", 400, "--save-minutes", 0)]
     process = subprocess.Popen([sys.executable, "-m", "lfbt", *words], stderr=subprocess.PIPE, text=True)
     wait_until((tmp_path / "run" / "history.jsonl").exists, process)
     process.send_signal(number)
-    said = process.communicate(timeout=_A_MINUTE)[1].splitlines()
+    printed = process.communicate(timeout=_A_MINUTE)[1].splitlines()
     assert process.returncode == STOPPED_STATUS == 75
-    assert said[-1].startswith(f"lfbt: stopped by {number.name} and saved in {tmp_path / 'run'}, ")
-    assert said[-1].endswith("steps done; the same command goes on with --resume")
+    assert printed[-1].startswith(f"lfbt: stopped by {number.name} and saved in {tmp_path / 'run'}, ")
+    assert printed[-1].endswith("steps done; the same command goes on with --resume")
     assert len(steps_saved(tmp_path / "run")) == 1
 
 
@@ -157,7 +157,7 @@ def stopped(data, tmp_path):
         quality_every=0, save_steps=2, keep=3,
     )  # fmt: skip
     Pretrainer(settings).run()
-    shutil.copytree(settings.run_dir, tmp_path / "whole")
+    shutil.copytree(settings.run_dir, tmp_path / "complete")
     (settings.run_dir / "checkpoints" / "step-000000006.safetensors").unlink()
     assert steps_saved(settings.run_dir) == [2, 4]
     return settings
@@ -167,22 +167,22 @@ def resume(settings):
     return Pretrainer(replace(settings, resume=True)).run()
 
 
-def test_a_full_disk_is_told_and_spares_the_last_checkpoint(stopped, tmp_path, spawn):
+def test_pretrain_keeps_the_last_checkpoint_when_the_disk_is_full(stopped, tmp_path, spawn):
     words = words_of(
         stopped.data.data_dir[0], stopped.run_dir, "--epochs", 2, "--save-steps", 2, "--keep", 3, "--resume"
     )
     size = (stopped.run_dir / "checkpoints" / "step-000000004.safetensors").stat().st_size
-    process = spawn(*words, limit=size - 1000, errors=tmp_path / "said")
+    process = spawn(*words, limit=size - 1000, errors=tmp_path / "printed")
     process.join()
     assert process.exitcode == 2
-    said = (tmp_path / "said").read_text().splitlines()[-1]
-    assert said.startswith("lfbt: error: checkpoint of step 6: ")
-    assert "File too large" in said
-    assert said.endswith("the one of step 4 is kept. Go on from it with --resume once that is mended")
+    printed = (tmp_path / "printed").read_text().splitlines()[-1]
+    assert printed.startswith("lfbt: error: checkpoint of step 6: ")
+    assert "File too large" in printed
+    assert printed.endswith("the one of step 4 is kept. Go on from it with --resume once that is mended")
     assert steps_saved(stopped.run_dir) == [2, 4]
     assert not list((stopped.run_dir / "checkpoints").glob(".*"))
     resume(stopped)
-    assert_same_run(stopped.run_dir, tmp_path / "whole")
+    assert_same_run(stopped.run_dir, tmp_path / "complete")
 
 
 def cut_short(path):
@@ -199,18 +199,18 @@ def empty(path):
     path.write_bytes(b"")
 
 
-@pytest.mark.parametrize("spoil", [cut_short, change_a_bit, empty])
-def test_a_spoilt_checkpoint_is_told_of_and_the_one_before_is_used(stopped, tmp_path, capfd, spoil):
-    spoil(stopped.run_dir / "checkpoints" / "step-000000004.safetensors")
+@pytest.mark.parametrize("corrupt", [cut_short, change_a_bit, empty])
+def test_pretrainer_resumes_from_the_checkpoint_before_a_corrupt_one(stopped, tmp_path, capfd, corrupt):
+    corrupt(stopped.run_dir / "checkpoints" / "step-000000004.safetensors")
     resume(stopped)
-    said = capfd.readouterr().err
-    assert "step-000000004.safetensors: is no whole checkpoint" in said
-    assert "it is left out" in said
+    printed = capfd.readouterr().err
+    assert "step-000000004.safetensors: is no whole checkpoint" in printed
+    assert "it is left out" in printed
     assert (stopped.run_dir / "checkpoints" / "step-000000004.spoilt").exists()
-    assert_same_run(stopped.run_dir, tmp_path / "whole")
+    assert_same_run(stopped.run_dir, tmp_path / "complete")
 
 
-def test_what_a_kill_left_half_written_is_removed(stopped):
+def test_pretrainer_removes_what_a_kill_left_half_written(stopped):
     """Of this run, that is: another program may be writing into a folder of its own there."""
     half = [stopped.run_dir / place / ".x.partial-12345" for place in (".", "checkpoints", "encoder")]
     other = stopped.run_dir / ".probe.partial-12345"
@@ -222,21 +222,21 @@ def test_what_a_kill_left_half_written_is_removed(stopped):
     assert (other / "x").exists()
 
 
-def test_a_run_killed_while_it_wrote_its_very_first_file_begins(stopped, tmp_path):
+def test_pretrainer_begins_where_a_kill_left_no_settings(stopped, tmp_path):
     other = replace(stopped, run_dir=tmp_path / "killed")
     other.run_dir.mkdir()
     for name in (".lock", ".settings.json.partial-99"):
         (other.run_dir / name).write_text("")
     resume(other)
-    assert_same_run(other.run_dir, tmp_path / "whole")
+    assert_same_run(other.run_dir, tmp_path / "complete")
 
 
-def test_others_may_read_what_is_saved(stopped):
+def test_pretrainer_saves_files_that_others_may_read(stopped):
     modes = {path.suffix: path.stat().st_mode & 0o777 for path in stopped.run_dir.rglob("*") if path.is_file()}
     assert modes[".safetensors"] == modes[".json"] != 0
 
 
-def test_other_labelled_records_are_refused_on_resuming(stopped, tmp_path):
+def test_pretrainer_refuses_to_resume_with_other_quality_data(stopped, tmp_path):
     """The best quality so far is theirs."""
     first, second = (
         write_labelled(tmp_path / name, signals=waves([i % 3 for i in range(48)], seed=seed), hash=name)
@@ -248,15 +248,15 @@ def test_other_labelled_records_are_refused_on_resuming(stopped, tmp_path):
         resume(replace(looking, quality_data=second))
 
 
-def test_files_that_are_no_checkpoints_are_left_alone(stopped, tmp_path):
+def test_pretrainer_leaves_files_that_are_not_checkpoints_alone(stopped, tmp_path):
     backup = stopped.run_dir / "checkpoints" / "step-000000004-backup.safetensors"
     backup.write_bytes(b"mine")
     resume(stopped)
     assert backup.read_bytes() == b"mine"
-    assert_same_run(stopped.run_dir, tmp_path / "whole")
+    assert_same_run(stopped.run_dir, tmp_path / "complete")
 
 
-def test_a_checkpoint_that_cannot_be_read_now_is_not_given_up(stopped, monkeypatch):
+def test_pretrainer_keeps_a_checkpoint_that_cannot_be_read_now(stopped, monkeypatch):
     def stale(path, **options):
         raise OSError(116, "Stale file handle")
 
@@ -266,7 +266,7 @@ def test_a_checkpoint_that_cannot_be_read_now_is_not_given_up(stopped, monkeypat
     assert steps_saved(stopped.run_dir) == [2, 4]
 
 
-def test_an_encoder_without_checkpoints_is_not_overwritten(stopped):
+def test_pretrainer_does_not_overwrite_an_encoder_without_checkpoints(stopped):
     shutil.rmtree(stopped.run_dir / "checkpoints")
     before = (stopped.run_dir / "history.jsonl").read_text()
     with pytest.raises(LfbtError, match="has an encoder but no checkpoint any more, so it cannot be resumed"):
@@ -274,24 +274,24 @@ def test_an_encoder_without_checkpoints_is_not_overwritten(stopped):
     assert (stopped.run_dir / "history.jsonl").read_text() == before
 
 
-def test_a_run_killed_between_its_last_checkpoint_and_its_encoder_gets_one(stopped, tmp_path):
+def test_pretrainer_writes_the_encoder_of_a_run_killed_after_its_last_checkpoint(stopped, tmp_path):
     resume(stopped)
     (stopped.run_dir / "encoder" / "config.json").unlink()
-    shutil.copytree(tmp_path / "whole" / "encoder", tmp_path / "kept")
+    shutil.copytree(tmp_path / "complete" / "encoder", tmp_path / "kept")
     resume(stopped)
     folders = (stopped.run_dir / "encoder", tmp_path / "kept")
     mine, theirs = (load_file(folder / "model.safetensors") for folder in folders)
     assert_same_tensors(mine, theirs)
 
 
-def test_a_history_that_is_lost_is_told_of(stopped, capfd):
+def test_pretrainer_warns_of_a_lost_history(stopped, capfd):
     (stopped.run_dir / "history.jsonl").unlink()
     resume(stopped)
     assert "the history has 0 of the 1 epochs that the checkpoint has" in capfd.readouterr().err
     assert [line["epoch"] for line in read_lines(stopped.run_dir / "history.jsonl")] == [2]
 
 
-def test_a_disk_that_is_full_for_the_history(stopped, monkeypatch):
+def test_pretrainer_names_the_history_that_a_full_disk_does_not_take(stopped, monkeypatch):
     def full(descriptor):
         raise OSError(28, "No space left on device")
 
@@ -301,11 +301,11 @@ def test_a_disk_that_is_full_for_the_history(stopped, monkeypatch):
     assert steps_saved(stopped.run_dir) == [2, 4]
 
 
-def test_weights_that_are_not_finite_are_never_saved(stopped, tmp_path, monkeypatch):
+def test_pretrainer_never_saves_weights_that_are_not_finite(stopped, tmp_path, monkeypatch):
     """The loss before a step does not show what the step, here the last one, does."""
     step, steps = pretrain_module.train_step, itertools.count(5)
 
-    def spoiling(views, model, *rest):
+    def corrupting(views, model, *rest):
         terms = step(views, model, *rest)
         if next(steps) == 6:
             with torch.no_grad():
@@ -313,15 +313,15 @@ def test_weights_that_are_not_finite_are_never_saved(stopped, tmp_path, monkeypa
         return terms
 
     with monkeypatch.context() as patch:
-        patch.setattr(pretrain_module, "train_step", spoiling)
+        patch.setattr(pretrain_module, "train_step", corrupting)
         with pytest.raises(LfbtError, match="after 6 steps weights are not finite, and nothing of them was saved"):
             resume(replace(stopped, save_steps=0))
     assert steps_saved(stopped.run_dir) == [2, 4]
     resume(stopped)
-    assert_same_run(stopped.run_dir, tmp_path / "whole")
+    assert_same_run(stopped.run_dir, tmp_path / "complete")
 
 
-def test_with_statistics_of_each_process_their_number_must_stay(stopped, tmp_path):
+def test_pretrainer_refuses_another_number_of_processes_with_statistics_of_each(stopped, tmp_path):
     other = replace(stopped, batch_norm="process", run_dir=tmp_path / "other")
     Pretrainer(other).run()
     settings = tmp_path / "other" / "settings.json"
@@ -332,7 +332,7 @@ def test_with_statistics_of_each_process_their_number_must_stay(stopped, tmp_pat
         resume(other)
 
 
-def test_without_a_whole_checkpoint_a_run_is_refused(stopped):
+def test_pretrainer_refuses_to_resume_without_a_complete_checkpoint(stopped):
     for path in (stopped.run_dir / "checkpoints").iterdir():
         cut_short(path)
     with pytest.raises(LfbtError, match="none of its 2 checkpoints is whole; the run has to begin anew"):
@@ -340,7 +340,7 @@ def test_without_a_whole_checkpoint_a_run_is_refused(stopped):
     assert steps_saved(stopped.run_dir) == [2, 4]
 
 
-def test_a_checkpoint_of_another_model_is_refused(stopped):
+def test_pretrainer_refuses_a_checkpoint_of_another_model(stopped):
     folder = stopped.run_dir / "checkpoints"
     tensors = last_checkpoint(folder, print)
     assert tensors is not None
@@ -349,7 +349,7 @@ def test_a_checkpoint_of_another_model_is_refused(stopped):
         resume(stopped)
 
 
-def test_two_runs_cannot_share_a_folder(stopped):
+def test_pretrainer_refuses_a_folder_where_another_run_goes_on(stopped):
     settings = RunSettings.load(stopped.run_dir)
     with acquire_run_folder(stopped.run_dir, settings, frozenset(), resume=True):
         assert is_running(stopped.run_dir)
@@ -359,14 +359,14 @@ def test_two_runs_cannot_share_a_folder(stopped):
     resume(stopped)
 
 
-def test_two_runs_started_at_once_do_not_share_a_new_folder(data, tmp_path, spawn):
-    both = [spawn(*words_of(data, tmp_path / "run", "--epochs", 3), errors=tmp_path / "said") for _ in range(2)]
+def test_pretrain_started_twice_at_once_runs_once(data, tmp_path, spawn):
+    both = [spawn(*words_of(data, tmp_path / "run", "--epochs", 3), errors=tmp_path / "printed") for _ in range(2)]
     for process in both:
         process.join()
     assert sorted(process.exitcode for process in both) == [0, 2]
     assert len(read_lines(tmp_path / "run" / "history.jsonl")) == 3
-    said = (tmp_path / "said").read_text()
-    assert "another run is going on there" in said or "holds a run already" in said
+    printed = (tmp_path / "printed").read_text()
+    assert "another run is going on there" in printed or "holds a run already" in printed
 
 
 # Launched by torchrun
@@ -397,43 +397,43 @@ def launch():
         yield start
 
 
-def test_torchrun_is_stopped_by_a_signal_and_goes_on(data, tmp_path, launch):
+def test_torchrun_saves_on_a_signal_and_resumes(data, tmp_path, launch):
     """The real commands: one line in the end, and the same command with --resume goes on to the end."""
     long = ["--epochs", 25, "--save-minutes", 0]
     process = launch(*words_of(data, tmp_path / "run", *long))
     wait_until((tmp_path / "run" / "history.jsonl").exists, process)
     process.terminate()
-    _, said = process.communicate(timeout=_A_MINUTE)
-    assert said.count("lfbt: stopped by SIGTERM and saved in") == 1
+    _, printed = process.communicate(timeout=_A_MINUTE)
+    assert printed.count("lfbt: stopped by SIGTERM and saved in") == 1
     n_epochs = len(read_lines(tmp_path / "run" / "history.jsonl"))
     assert 0 < n_epochs < 25
     process = launch(*words_of(data, tmp_path / "run", *long, "--resume"))
-    out, said = process.communicate(timeout=_A_MINUTE)
-    assert process.returncode == 0, said
-    # One process speaks for both.
+    out, printed = process.communicate(timeout=_A_MINUTE)
+    assert process.returncode == 0, printed
+    # One process prints for both.
     assert out.count("the encoder is in") == 1
-    assert said.count("epoch 25/25") == said.count(f"epoch {n_epochs + 1}/25") == 1
-    assert f"epoch {n_epochs}/25" not in said
-    assert "Warning" not in said
+    assert printed.count("epoch 25/25") == printed.count(f"epoch {n_epochs + 1}/25") == 1
+    assert f"epoch {n_epochs}/25" not in printed
+    assert "Warning" not in printed
     assert [line["epoch"] for line in read_lines(tmp_path / "run" / "history.jsonl")] == list(range(1, 26))
 
 
-def test_one_process_that_fails_ends_all_with_its_message(tmp_path, launch):
+def test_torchrun_ends_all_processes_with_the_message_of_one_that_fails(tmp_path, launch):
     signals = SIGNALS.copy()
     signals[4, 1, 7] = np.nan
     bad = write_packed(tmp_path / "bad", signals, hash="bad")
     began = time.monotonic()
     process = launch(*words_of(bad, tmp_path / "run", "--epochs", 400), n_processes=3)
-    _, said = process.communicate(timeout=_A_MINUTE)
+    _, printed = process.communicate(timeout=_A_MINUTE)
     assert process.returncode != 0
     assert time.monotonic() - began < _A_MINUTE
-    lines = [line for line in said.splitlines() if line.startswith("lfbt: error: ")]
+    lines = [line for line in printed.splitlines() if line.startswith("lfbt: error: ")]
     assert f"lfbt: error: {bad}: record r4 holds NaN or infinity; remove it or prepare the data set again" in lines
     assert all("lost another one" in line or "record r4" in line for line in lines)
-    assert not any("src/lfbt" in line for line in said.splitlines())
+    assert not any("src/lfbt" in line for line in printed.splitlines())
 
 
-def test_two_hosts(data, tmp_path, launch):
+def test_torchrun_joins_two_hosts(data, tmp_path, launch):
     """Two launchers that meet at an address, as on two machines: docs/scaling.md has the recipe."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -447,18 +447,18 @@ def test_two_hosts(data, tmp_path, launch):
     assert [line["epoch"] for line in read_lines(tmp_path / "run" / "history.jsonl")] == [1, 2]
 
 
-def test_torchrun_with_one_process_learns_what_a_plain_command_does(data, tmp_path, launch):
+def test_torchrun_with_one_process_learns_the_same_as_the_plain_command(data, tmp_path, launch):
     """DistributedDataParallel is there, too, which must not meet gradients that are used as they come."""
     words = ["--epochs", 2, "--low-memory"]
     process = launch(*words_of(data, tmp_path / "launched", *words), n_processes=1)
-    _, said = process.communicate(timeout=_A_MINUTE)
-    assert process.returncode == 0, said
+    _, printed = process.communicate(timeout=_A_MINUTE)
+    assert process.returncode == 0, printed
     main([str(word) for word in words_of(data, tmp_path / "plain", *words)])
     assert_same_run(tmp_path / "launched", tmp_path / "plain")
 
 
 @pytest.mark.parametrize("command", ["probe", "embed", "report", "prepare"])
-def test_other_commands_are_not_for_several_processes(monkeypatch, capsys, command):
+def test_main_refuses_other_commands_in_several_processes(monkeypatch, capsys, command):
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(SystemExit) as ended:
         main([command, "--help"])

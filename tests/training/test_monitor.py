@@ -22,7 +22,7 @@ from lfbt.training.settings import PretrainSettings
 from lfbt.utils.settings import replace
 
 
-def test_rank_by_hand():
+def test_rank_me_equals_values_by_hand():
     assert rank_me(torch.eye(6) * 3) == pytest.approx(6, rel=1e-4)
     assert rank_me(torch.outer(torch.arange(1.0, 8.0), torch.ones(5))) == pytest.approx(1, rel=1e-4)
     # Shares 3/4 and 1/4: e to 3/4 ln(4/3) + 1/4 ln 4.
@@ -32,14 +32,14 @@ def test_rank_by_hand():
     assert rank_me(torch.zeros(3, 2)) == 0
 
 
-def test_spread_by_hand():
+def test_feature_spread_equals_values_by_hand():
     features = torch.tensor([[[1.0, 0.0], [4.0, 4.0]], [[3.0, 4.0], [4.0, 4.0]]])  # 2 records, 2 leads, 2 features
     # Of the first lead: deviations 1 and 2 by a mean size of (1 + 0 + 3 + 4) / 4. The second never changes.
     assert feature_spread(features) == pytest.approx([1.5 / 2, 0])
     assert feature_spread(torch.zeros(3, 1, 4)) == [0]
 
 
-def test_ridge_tells_classes_apart_that_a_line_does():
+def test_ridge_auroc_is_one_for_separable_classes_and_chance_for_noise():
     rng = np.random.default_rng(0)
     numbers = rng.integers(0, 3, 90)
     targets = numbers[:, None] == np.arange(3)
@@ -52,7 +52,7 @@ def test_ridge_tells_classes_apart_that_a_line_does():
     assert ridge_auroc(x[:60], targets[:60], x[60:70], np.tile([True, False, False], (10, 1))) is None
 
 
-def test_the_sample_is_seeded_and_small():
+def test_sample_rows_is_seeded_and_small():
     rows = np.arange(5000) * 2
     sample = sample_rows(rows, 3)
     assert len(sample) == len(set(sample)) == 1024
@@ -64,7 +64,7 @@ def test_the_sample_is_seeded_and_small():
 
 
 @pytest.mark.parametrize(
-    ("quality", "told"),
+    ("quality", "expected"),
     [
         (Quality(20.0, {"II": 0.4, "V1": 0.2}), None),
         (Quality(20.0, {"II": 0.4, "V1": 0.001}), "the features of V1 hardly differ between records"),
@@ -72,8 +72,8 @@ def test_the_sample_is_seeded_and_small():
         (Quality(0.0, {"II": 0.0}), "the features of II hardly differ between records"),
     ],
 )
-def test_a_collapse_in_words(quality, told):
-    assert quality.collapse() == told
+def test_quality_collapse_names_what_has_collapsed(quality, expected):
+    assert quality.collapse() == expected
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def examined(folder, encoder):
     return QualityMonitor(records, dataset, 1, torch.device("cpu"), 0).evaluate(encoder)
 
 
-def test_test_records_do_not_count(labelled, tmp_path):
+def test_quality_monitor_ignores_test_records(labelled, tmp_path):
     changed = waves([i % 3 for i in range(48)])
     changed[36:] = 5 * waves([2] * 12, seed=7)
     other = write_labelled(tmp_path / "other", signals=changed)
@@ -101,14 +101,14 @@ def test_test_records_do_not_count(labelled, tmp_path):
 
 @pytest.fixture
 def settings(tmp_path):
-    """Sixty steps, looked at after each 25 of these from the 50th on; validation AUROC as the epoch's number says."""
+    """Sixty steps, evaluated every 10 from the 50th on; validation AUROC as the epoch's number says."""
     data = write_packed(tmp_path / "data", waves([0, 1, 2] * 5))
     return PretrainSettings.create(
         (data,), tmp_path / "run", epochs=12, batch_size=3, projector="16-16", device="cpu", workers=0, quality_every=2
     )
 
 
-def test_quality_is_shown_and_logged_when_it_means_something(settings, labelled, capfd):
+def test_pretrainer_prints_and_records_quality_from_step_50_on(settings, labelled, capfd):
     settings = replace(settings, quality_data=labelled)
     Pretrainer(settings).run()
     lines = read_lines(settings.run_dir / "history.jsonl")
@@ -116,12 +116,12 @@ def test_quality_is_shown_and_logged_when_it_means_something(settings, labelled,
     quality = examined(labelled, load_encoder(settings.run_dir))
     assert lines[-1]["val_auroc"] == quality.auroc
     assert lines[-1].keys() >= {"rank", "spread_II", "spread_V1"}
-    said = capfd.readouterr().err
-    assert f"validation AUROC {quality.auroc:.4f}, rank " in said
+    printed = capfd.readouterr().err
+    assert f"validation AUROC {quality.auroc:.4f}, rank " in printed
     assert load_history(settings.run_dir)["val_auroc"] == quality.auroc
 
 
-def test_looking_changes_nothing_that_is_learned(settings, labelled, tmp_path):
+def test_quality_monitor_changes_nothing_that_is_learned(settings, labelled, tmp_path):
     Pretrainer(replace(settings, quality_data=labelled)).run()
     Pretrainer(replace(settings, quality_every=0, run_dir=tmp_path / "blind")).run()
     seen, blind = (contents(folder / "encoder") for folder in (settings.run_dir, tmp_path / "blind"))
@@ -130,7 +130,7 @@ def test_looking_changes_nothing_that_is_learned(settings, labelled, tmp_path):
     assert all("rank" not in line for line in read_lines(tmp_path / "blind" / "history.jsonl"))
 
 
-def test_the_best_encoder_is_kept_beside_the_last(settings, labelled, monkeypatch):
+def test_pretrainer_keeps_the_best_encoder_beside_the_last(settings, labelled, monkeypatch):
     scores = iter([0.6, 0.9, 0.7, 0.8])
     evaluate = QualityMonitor.evaluate
 
@@ -149,7 +149,7 @@ def test_the_best_encoder_is_kept_beside_the_last(settings, labelled, monkeypatc
     assert best != last
 
 
-def test_a_collapse_is_warned_of(settings, monkeypatch, capfd):
+def test_pretrainer_warns_of_a_collapse(settings, monkeypatch, capfd):
     """An encoder whose convolutions are all zero gives the same features for every record."""
     step = pretrain_module.train_step
 
@@ -163,11 +163,11 @@ def test_a_collapse_is_warned_of(settings, monkeypatch, capfd):
 
     monkeypatch.setattr(pretrain_module, "train_step", killing)
     Pretrainer(settings).run()
-    said = capfd.readouterr().err
-    assert "warning: the features of II, V1 hardly differ between records: the encoder has collapsed; try" in said
+    printed = capfd.readouterr().err
+    assert "warning: the features of II, V1 hardly differ between records: the encoder has collapsed; try" in printed
 
 
-def test_quality_data_that_does_not_serve_is_refused(settings, labelled, tmp_path):
+def test_open_quality_data_refuses_unsuitable_data(settings, labelled, tmp_path):
     other = write_packed(tmp_path / "other-leads", waves([0] * 4), leads=("II", "V2"), labels=["a", "b"] * 2)
     unlabelled = settings.data.data_dir[0]
     no_val = write_packed(tmp_path / "no-val", waves([0] * 4), labels=["a", "b"] * 2)
@@ -181,7 +181,7 @@ def test_quality_data_that_does_not_serve_is_refused(settings, labelled, tmp_pat
         assert not settings.run_dir.exists()
 
 
-def test_a_signal_ends_a_look(settings, labelled, monkeypatch):
+def test_quality_monitor_evaluate_ends_when_asked_to_stop(settings, labelled, monkeypatch):
     """A scheduler that has sent SIGTERM does not wait for long."""
     encoder = random_encoder(EncoderConfig(("II", "V1"), 6.4, 64), 1)
     dataset = open_dataset(labelled)
@@ -199,18 +199,18 @@ def test_a_signal_ends_a_look(settings, labelled, monkeypatch):
     assert len(seen) == 2
 
 
-def test_more_leads_or_another_order_in_the_quality_data(settings, tmp_path):
+def test_open_quality_data_selects_the_encoders_leads(settings, tmp_path):
     wide = write_labelled(tmp_path / "wide", signals=waves([i % 3 for i in range(48)], 3), leads=("V1", "V9", "II"))
     Pretrainer(replace(settings, quality_data=wide)).run()
     assert "val_auroc" in read_lines(settings.run_dir / "history.jsonl")[-1]
 
 
-def test_a_run_too_short_for_a_look_says_so(settings, labelled, capfd):
+def test_pretrainer_prints_that_a_run_is_too_short_for_quality(settings, labelled, capfd):
     Pretrainer(replace(settings, quality_data=labelled, epochs=2)).run()
     assert "quality is looked at after 50 steps, which this run does not have" in capfd.readouterr().err
 
 
-def test_names_of_figures_are_plain():
+def test_pretraining_epoch_figures_have_plain_names():
     epoch = PretrainingEpoch(1, 2.0, 1e-3, 5.0, 10.0)
     plain = {"loss": 2.0, "learning_rate": 1e-3, "seconds": 5.0, "records_per_second": 10.0}
     figures = epoch.with_quality(0.75, 3.0, {"II": 0.5}).figures()

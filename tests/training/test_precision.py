@@ -1,14 +1,12 @@
-"""Half precision: products of matrices only, and a result that agrees with single precision."""
+"""Half precision end to end, across modules: products of matrices only, results that agree with single precision."""
 
 import numpy as np
 import pytest
 import torch
 from tests.helpers_model import read_lines, waves, write_packed
 
-from lfbt.errors import LfbtError
 from lfbt.losses.lfbt import lfbt_loss
 from lfbt.models.encoder import EncoderConfig
-from lfbt.training.distributed import check_precision
 from lfbt.training.pretraining import Pretrainer
 from lfbt.training.settings import PretrainSettings
 from lfbt.training.train_state import create_train_state
@@ -39,7 +37,7 @@ def step(grouped, dtype=None, rounded_to=None):
 
 @pytest.mark.parametrize("grouped", [True, False])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_half_precision_agrees(dtype, grouped):
+def test_autocast_agrees_with_single_precision(dtype, grouped):
     """Results differ no more than a few times as much as rounding weights and views alone makes them differ."""
     single, half, rounded = step(grouped), step(grouped, dtype), step(grouped, rounded_to=dtype)
     for exact, mine, by_rounding in zip(single, half, rounded, strict=True):
@@ -51,14 +49,14 @@ def test_half_precision_agrees(dtype, grouped):
     assert (z.var(dim=1, correction=0) - 1).abs().max() < 1e-3
 
 
-def test_on_a_cpu_the_encoders_stay_in_single_precision():
+def test_autocast_on_a_cpu_leaves_the_encoders_in_single_precision():
     encoder = create_train_state(EncoderConfig(("II", "V1"), 6.4, 64), (32, 32), learning_rate=1e-3).encoder
     features = encoder(VIEWS)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert torch.equal(encoder(VIEWS), features)
 
 
-def test_a_run_in_bf16_agrees_with_one_in_single_precision(tmp_path):
+def test_pretrainer_in_bf16_agrees_with_single_precision(tmp_path):
     data = write_packed(tmp_path / "data", waves([0, 1, 2] * 8))
     losses = {}
     for precision in ("fp32", "bf16"):
@@ -69,15 +67,3 @@ def test_a_run_in_bf16_agrees_with_one_in_single_precision(tmp_path):
         losses[precision] = [line["loss"] for line in read_lines(Pretrainer(settings).run() / "history.jsonl")]
     assert losses["bf16"] != losses["fp32"]
     assert losses["bf16"] == pytest.approx(losses["fp32"], rel=0.05)
-
-
-def test_what_the_launcher_was_told_must_not_differ(monkeypatch):
-    cpu, gpu = torch.device("cpu"), torch.device("cuda")
-    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
-    check_precision("bf16", cpu)
-    with pytest.raises(LfbtError, match="precision: accelerate launch was told bf16, lfbt fp32; give both the same"):
-        check_precision("fp32", cpu)
-    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")
-    check_precision("fp16", gpu)
-    with pytest.raises(LfbtError, match="precision: fp16 needs a GPU"):
-        check_precision("fp16", cpu)

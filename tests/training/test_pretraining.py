@@ -25,7 +25,6 @@ from lfbt.data.dataset import open_dataset
 from lfbt.data.loader import epoch_batches
 from lfbt.errors import LfbtError
 from lfbt.losses.lfbt import lfbt_loss
-from lfbt.models.cpu import layer_ops as kernels
 from lfbt.models.encoder import EncoderConfig, LeadEncoders
 from lfbt.models.pretrained import load_encoder, load_history
 from lfbt.models.projector import Projectors
@@ -92,7 +91,7 @@ def learned(run_dir):
     """The weights of a run: the encoder's, and all that resuming needs."""
     encoder = load_tensors(run_dir / "encoder" / "model.safetensors")
     state = load_tensors(checkpoints(run_dir)[-1])
-    # What a clock says differs from run to run.
+    # Durations differ from run to run.
     state["progress"] = state["progress"][:5]
     return encoder, state
 
@@ -117,7 +116,7 @@ def assert_other_weights(one, other):
     assert any(not torch.equal(tensor, theirs[name]) for name, tensor in mine.items() if "convolutions" in name)
 
 
-def test_training_equals_a_hand_written_loop(data, run, monkeypatch, double_precision):
+def test_pretrainer_equals_a_hand_written_loop(data, run, monkeypatch, double_precision):
     """Three epochs of three batches: literal encoders, projectors and loss, and PyTorch's plain Adam.
 
     Both take the package's views and go on in double precision, where both forms differ by 1e-12 or so. Only a bias
@@ -183,29 +182,29 @@ def test_training_equals_a_hand_written_loop(data, run, monkeypatch, double_prec
     assert moved > 1e-3
 
 
-def test_low_memory_learns_the_same(run):
+def test_pretrainer_with_low_memory_learns_the_same(run):
     """Activations computed twice, and Adam's steps taken gradient by gradient: the same bits."""
     assert_same_run(run("default"), run("spared", low_memory=True))
 
 
-def test_a_run_may_go_on_with_low_memory(run):
+def test_pretrainer_resumes_with_low_memory(run):
     folder = run(epochs=2)
     assert run(epochs=2, resume=True, low_memory=True) == folder
 
 
-def test_the_loss_falls(run):
+def test_pretrainer_lowers_the_loss(run):
     """To between a quarter and a half of what it was, whatever the seed, in twenty steps."""
     folder = run(epochs=20, batch_size=10, learning_rate=3e-3)
     losses = [line["loss"] for line in read_lines(folder / "history.jsonl")]
     assert np.mean(losses[-3:]) < 0.7 * np.mean(losses[:3])
 
 
-def test_the_run_folder(run, data):
+def test_pretrainer_writes_the_run_folder(run, data):
     folder = run(epochs=3, save_steps=4, workers=1)
     assert sorted(path.name for path in folder.iterdir()) == FILES
     assert [path.name for path in checkpoints(folder)] == ["step-000000004.safetensors", "step-000000006.safetensors"]
     content = json.loads((folder / "settings.json").read_text())
-    told = {
+    expected = {
         "data_dir": [str(data)],
         "run_dir": str(folder),
         "epochs": 3,
@@ -216,7 +215,7 @@ def test_the_run_folder(run, data):
         "data_hash": open_dataset(data).hash,
         "splits": ["train"],
     }
-    assert content | told == content
+    assert content | expected == content
     fields = {field.name for field in list_fields(PretrainSettings)} - {"resume"}
     assert set(content) == fields | {
         "format",
@@ -250,7 +249,7 @@ def test_the_run_folder(run, data):
     assert state["progress"][:2].tolist() == [3, 0]
 
 
-def test_golden_losses(tmp_path, monkeypatch, double_precision):
+def test_pretrainer_reproduces_golden_losses(tmp_path, monkeypatch, double_precision):
     """A tiny run's losses, as lfbt 0.1.0 computed them with torch 2.13: whatever changes them changes every result.
 
     In double precision, with literal views: single precision's rounding grows a thousandfold in two such steps, while
@@ -274,7 +273,7 @@ def test_golden_losses(tmp_path, monkeypatch, double_precision):
     assert losses == pytest.approx(golden, rel=1e-6)
 
 
-def test_the_same_command_gives_the_same_weights(base, run):
+def test_pretrainer_gives_the_same_weights_again(base, run):
     """Whatever else draws from the global generators."""
     torch.manual_seed(2)
     np.random.seed(3)  # noqa: NPY002
@@ -282,7 +281,7 @@ def test_the_same_command_gives_the_same_weights(base, run):
 
 
 @pytest.mark.parametrize("change", [{"workers": 3}, {"print_freq": 1}, {"save_steps": 1}, {"split_seed": 4}])
-def test_settings_that_change_nothing_that_is_learned(base, run, change):
+def test_pretrainer_learns_the_same_whatever_settings_without_effect_on_it(base, run, change):
     assert_same_run(base, run(**change))
 
 
@@ -305,17 +304,17 @@ def test_settings_that_change_nothing_that_is_learned(base, run, change):
     ],
     ids=lambda change: "-".join(map(str, next(iter(change.items())))),
 )
-def test_settings_that_change_what_is_learned(base, run, change):
+def test_pretrainer_applies_every_setting_that_affects_the_result(base, run, change):
     assert_other_weights(base, run(**change))
 
 
-def test_width_and_normalisation_go_with_the_encoder(run):
+def test_pretrainer_saves_width_and_normalisation_with_the_encoder(run):
     encoder = load_encoder(run(width=0.0625, normalisation="lead", epochs=1))
     assert (encoder.config.width, encoder.config.normalisation) == (0.0625, "lead")
     assert encoder.config.n_features == 32
 
 
-def test_only_the_splits_named_are_learned_from(tmp_path):
+def test_pretrainer_learns_from_the_splits_named_only(tmp_path):
     split = ["train"] * 6 + ["val"] * 2 + ["test"] * 2
     changed = SIGNALS.copy()
     changed[6:] = waves([2] * 4, seed=9)
@@ -335,7 +334,7 @@ def test_only_the_splits_named_are_learned_from(tmp_path):
     assert_other_weights(train, all_of_it)
 
 
-def test_several_data_sets_are_learned_from_as_one(base, run, tmp_path):
+def test_pretrainer_learns_from_several_data_sets_as_from_one(base, run, tmp_path):
     one, two = write_packed(tmp_path / "one", SIGNALS[:6]), write_packed(tmp_path / "two", SIGNALS[6:])
     joined = run("joined", data_dir=(one, two))
     assert_same_run(base, joined)
@@ -352,31 +351,31 @@ def test_several_data_sets_are_learned_from_as_one(base, run, tmp_path):
         ({"signals": SIGNALS[:, :, :48]}, "4.8 Hz, 48 samples, but .* 6.4 Hz, 64 samples"),
     ],
 )
-def test_data_sets_that_do_not_fit_each_other_are_refused(data, tmp_path, other, message):
+def test_pretrainer_refuses_data_sets_that_do_not_fit_each_other(data, tmp_path, other, message):
     folder = write_packed(tmp_path / "other", **({"signals": SIGNALS} | other))
     with pytest.raises(LfbtError, match=message):
         Pretrainer(settings_of(data_dir=(data, folder), run_dir=tmp_path / "run")).run()
     assert not (tmp_path / "run").exists()
 
 
-def test_a_subset_of_leads_is_learned_as_if_there_were_no_others(run, tmp_path):
+def test_pretrainer_learns_a_subset_of_leads_as_if_there_were_no_others(run, tmp_path):
     folder = write_packed(tmp_path / "less", SIGNALS[:, :1], leads=("II",), hash="less")
     subset = run("subset", leads=("II",), normalisation="lead")
     assert_same_run(subset, run("alone", data_dir=(folder,), normalisation="lead"))
     assert load_encoder(subset).config.leads == ("II",)
 
 
-def test_one_lead_has_an_intra_lead_loss_only(run):
+def test_pretrainer_of_one_lead_has_an_intra_lead_loss_only(run):
     for line in read_lines(run(leads=("V1",), gamma=0.3) / "history.jsonl"):
         assert line["loss"] == line["intra"] > 0
         assert line["inter"] == 0
 
 
-def test_the_order_of_leads_is_the_one_asked_for(run):
+def test_pretrainer_keeps_the_order_of_leads_asked_for(run):
     assert load_encoder(run(leads=("V1", "II"))).config.leads == ("V1", "II")
 
 
-def test_the_authors_folder(run, tmp_path):
+def test_pretrainer_learns_from_the_authors_folder(run, tmp_path):
     """DIR/samples/sample_0.npy …, sample_2 before sample_10: the same weights as a packed set's in that order."""
     signals = waves([0, 1, 2] * 4)
     (tmp_path / "npy" / "samples").mkdir(parents=True)
@@ -389,71 +388,51 @@ def test_the_authors_folder(run, tmp_path):
     assert load_history(folder)["names_assumed"]
 
 
-def test_synthetic_data_leaves_its_mark(run, tmp_path):
-    folder = write_packed(tmp_path / "made", SIGNALS, synthetic=True)
+def test_pretrainer_marks_an_encoder_of_synthetic_data(run, tmp_path):
+    folder = write_packed(tmp_path / "synthetic", SIGNALS, synthetic=True)
     assert load_history(run(data_dir=(folder,), epochs=1))["synthetic"]
+
+
+def test_pretrainer_prints_losses_as_often_as_asked(run, capfd):
+    run("one", batch_size=4, print_freq=2)
+    printed = capfd.readouterr().err
+    assert printed.count("epoch 1 step 2/3  loss") == printed.count("epoch 2 step 2/3  loss") == 1
+    assert "step 1/3" not in printed
+    assert "step 3/3" not in printed
+    run("two")
+    printed = capfd.readouterr().err
+    assert "step" not in printed
+    assert printed.count("epoch 2/2  loss") == 1
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"batch_size": 1}, "batch-size: 1 "),
-        ({"batch_size": 11}, "batch-size: 11 is more than the 10 records of split train"),
-        ({"epochs": 0}, "epochs: 0 "),
         ({"gamma": 1.5}, r"gamma: 1\.5 is outside \[0, 1\]"),
-        ({"gamma": math.nan}, "gamma: nan "),
-        ({"lambd": -0.1}, r"lambd: -0\.1 "),
-        ({"lambd": math.inf}, "lambd: inf "),
-        ({"learning_rate": 0.0}, r"learning-rate: 0\.0 "),
-        ({"learning_rate": math.nan}, "learning-rate: nan "),
-        ({"warmup_epochs": 2.0}, r"warmup-epochs: 2\.0 is outside \[0, 2\)"),
-        ({"warmup_epochs": -1.0}, r"warmup-epochs: -1\.0 "),
-        ({"projector": "16-"}, "projector: '16-'"),
-        ({"print_freq": -1}, "print-freq: -1 "),
-        ({"save_steps": -1}, "save-steps: -1 "),
-        ({"save_minutes": -0.5}, r"save-minutes: -0\.5 "),
-        ({"keep": 0}, "keep: 0 "),
-        ({"weight_decay": -0.1}, r"weight-decay: -0\.1 "),
-        ({"quality_every": -1}, "quality-every: -1 "),
-        ({"batch_norm": "local"}, "batch-norm: 'local' is not one of global, process"),
-        ({"precision": "fp8"}, "precision: 'fp8' is not one of fp32, bf16, fp16"),
+        ({"batch_size": 11}, "batch-size: 11 is more than the 10 records of split train"),
         ({"precision": "fp16"}, "precision: fp16 needs a GPU; take bf16 or fp32 on a CPU"),
-        ({"workers": -1}, "workers: -1 "),
-        ({"seed": -1}, "seed: -1 "),
         ({"width": 0.001}, r"width: 0\.001 "),
-        ({"normalisation": "z"}, "normalisation: 'z' is not one of record, lead, none"),
         ({"device": "abacus"}, "device: 'abacus' cannot be used"),
         ({"leads": ("II", "V9")}, "lead V9: not in the data set .*, which has II,V1"),
-        ({"leads": ("II", "II")}, "leads: II is named twice"),
-        ({"splits": ()}, "splits: none given; name one or more of train, val, test"),
         ({"splits": ("val",)}, "batch-size: 5 is more than the 0 records of split val"),
         ({"data_dir": ()}, "data-dir: none given"),
     ],
     ids=lambda value: "-".join(map(str, next(iter(value.items())))) if isinstance(value, dict) else "",
 )
-def test_what_cannot_be_done_is_refused(run, tmp_path, changes, message):
+def test_pretrainer_refuses_what_cannot_be_done_before_it_makes_a_folder(run, tmp_path, changes, message):
     with pytest.raises(LfbtError, match=message):
         run(**changes)
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize(("n_records", "batch_size"), [(3, 2), (5, 2)])
-def test_a_batch_of_one_is_refused(tmp_path, n_records, batch_size):
-    folder = write_packed(tmp_path / "few", SIGNALS[:n_records])
-    with pytest.raises(LfbtError, match=f"batch-size: 2 leaves a batch of one of {n_records} records"):
-        Pretrainer(settings_of(data_dir=(folder,), run_dir=tmp_path / "run", batch_size=batch_size)).run()
-    assert not (tmp_path / "run").exists()
-    Pretrainer(settings_of(data_dir=(folder,), run_dir=tmp_path / "run", batch_size=3, epochs=1)).run()
-
-
-def test_too_short_records_are_refused(tmp_path):
+def test_pretrainer_refuses_too_short_records(tmp_path):
     folder = write_packed(tmp_path / "short", SIGNALS[:, :, :31])
     with pytest.raises(LfbtError, match="n-samples: 31 "):
         Pretrainer(settings_of(data_dir=(folder,), run_dir=tmp_path / "run")).run()
     assert not (tmp_path / "run").exists()
 
 
-def test_another_runs_folder_is_refused(run, tmp_path):
+def test_pretrainer_refuses_a_folder_with_other_results(run, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "notes.txt").write_text("mine")
     with pytest.raises(LfbtError, match="run: holds other results already"):
@@ -465,7 +444,7 @@ def test_another_runs_folder_is_refused(run, tmp_path):
 
 
 class StopError(Exception):
-    """Somebody pulls the plug."""
+    """The process ends, as if it were killed."""
 
 
 def stop_at_step(monkeypatch, n_steps):
@@ -485,7 +464,7 @@ def stop_at_step(monkeypatch, n_steps):
     [(4, 0, 2), (5, 2, 2), (6, 0, 2), (9, 2, 4)],
     ids=["after a save", "in an epoch", "between saves", "in the last epoch"],
 )
-def test_a_resumed_run_equals_one_never_stopped(longer, run, tmp_path, monkeypatch, n_steps, workers, saved):
+def test_pretrainer_resumed_equals_a_run_never_stopped(longer, run, tmp_path, monkeypatch, n_steps, workers, saved):
     """Stopped once, and once more right after it is resumed."""
     with monkeypatch.context() as patch:
         stop_at_step(patch, n_steps)
@@ -499,7 +478,7 @@ def test_a_resumed_run_equals_one_never_stopped(longer, run, tmp_path, monkeypat
     assert_same_run(longer, run("stopped", resume=True, **LONGER))
 
 
-def test_a_run_stopped_while_it_saves_can_be_resumed(longer, run, tmp_path, monkeypatch):
+def test_pretrainer_resumes_a_run_stopped_while_it_saved(longer, run, tmp_path, monkeypatch):
     """Neither the checkpoint nor the encoder after it is written: the save before that counts."""
     with monkeypatch.context() as patch:
         saves = iter(range(10))
@@ -517,14 +496,14 @@ def test_a_run_stopped_while_it_saves_can_be_resumed(longer, run, tmp_path, monk
     assert_same_run(longer, run("stopped", resume=True, **LONGER))
 
 
-def test_resuming_a_finished_run_changes_nothing(base, run, tmp_path):
+def test_pretrainer_changes_nothing_of_a_finished_run(base, run, tmp_path):
     shutil.copytree(base, tmp_path / "run")
     before = contents(tmp_path / "run")
     run(resume=True)
     assert contents(tmp_path / "run") == before
 
 
-def test_what_does_not_change_the_learning_may_change_on_resuming(longer, run, data, tmp_path, monkeypatch):
+def test_pretrainer_resumes_with_other_settings_without_effect_on_the_result(longer, run, data, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         stop_at_step(patch, 7)
         with pytest.raises(StopError):
@@ -555,7 +534,7 @@ def test_what_does_not_change_the_learning_may_change_on_resuming(longer, run, d
     ],
     ids=lambda change: next(iter(change)),
 )
-def test_other_settings_are_refused_on_resuming(base, run, tmp_path, change):
+def test_pretrainer_refuses_to_resume_with_other_settings(base, run, tmp_path, change):
     shutil.copytree(base, tmp_path / "run")
     before = contents(tmp_path / "run")
     with pytest.raises(LfbtError, match=f"resume: {next(iter(change))} is .* but was .*; give the run's own settings"):
@@ -563,7 +542,7 @@ def test_other_settings_are_refused_on_resuming(base, run, tmp_path, change):
     assert contents(tmp_path / "run") == before
 
 
-def test_a_run_of_a_version_without_a_setting_is_not_resumed(base, run, tmp_path):
+def test_pretrainer_refuses_to_resume_a_run_of_a_version_without_a_setting(base, run, tmp_path):
     shutil.copytree(base, tmp_path / "run")
     settings = json.loads((tmp_path / "run" / "settings.json").read_text())
     del settings["shortest_crop"]
@@ -572,7 +551,7 @@ def test_a_run_of_a_version_without_a_setting_is_not_resumed(base, run, tmp_path
         run(resume=True)
 
 
-def test_other_records_are_refused_on_resuming(base, run, tmp_path):
+def test_pretrainer_refuses_to_resume_with_other_records(base, run, tmp_path):
     shutil.copytree(base, tmp_path / "run")
     other = write_packed(tmp_path / "other", SIGNALS + 1)
     with pytest.raises(LfbtError, match=r"resume: data_hash is .* but was"):
@@ -583,7 +562,7 @@ def test_other_records_are_refused_on_resuming(base, run, tmp_path):
 
 
 @pytest.mark.parametrize("there", ["nothing", "an empty folder", "a stopped run without a checkpoint"])
-def test_without_a_checkpoint_resuming_begins(base, run, tmp_path, capfd, there):
+def test_pretrainer_begins_where_there_is_no_checkpoint_to_resume(base, run, tmp_path, capfd, there):
     """So that a job that may be killed at any time can be started by one and the same command again and again."""
     if there != "nothing":
         (tmp_path / "run").mkdir()
@@ -591,11 +570,11 @@ def test_without_a_checkpoint_resuming_begins(base, run, tmp_path, capfd, there)
         shutil.copy(base / "settings.json", tmp_path / "run")
         (tmp_path / "run" / ".lock").touch()
     assert_same_run(base, run(resume=True))
-    said = "nothing to resume in" in capfd.readouterr().err
-    assert said == (there != "a stopped run without a checkpoint")
+    begun = "nothing to resume in" in capfd.readouterr().err
+    assert begun == (there != "a stopped run without a checkpoint")
 
 
-def test_other_results_are_no_run_to_resume(run, tmp_path):
+def test_pretrainer_refuses_to_resume_other_results(run, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "notes.txt").write_text("mine")
     with pytest.raises(LfbtError, match=r"resume: .*run holds no run that goes on"):
@@ -603,14 +582,14 @@ def test_other_results_are_no_run_to_resume(run, tmp_path):
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["notes.txt"]
 
 
-def test_a_run_that_failed_before_anything_was_saved_leaves_nothing(run, tmp_path, monkeypatch):
+def test_pretrainer_leaves_nothing_when_it_fails_before_the_first_save(run, tmp_path, monkeypatch):
     stop_at_step(monkeypatch, 1)
     with pytest.raises(StopError):
         run()
     assert not (tmp_path / "run").exists()
 
 
-def test_nothing_is_left_when_a_record_cannot_be_used(run, tmp_path):
+def test_pretrainer_leaves_nothing_when_a_record_is_not_finite(run, tmp_path):
     signals = SIGNALS.copy()
     signals[9, 1, 5] = np.nan
     bad = write_packed(tmp_path / "bad", signals, hash="x")
@@ -619,38 +598,18 @@ def test_nothing_is_left_when_a_record_cannot_be_used(run, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["bad"]
 
 
-def test_a_loss_that_is_not_finite_ends_the_run_and_spares_the_last_save(longer, run, tmp_path, monkeypatch):
-    """Nothing of the spoilt epoch is kept, and the run can go on from the one before."""
+def test_pretrainer_ends_at_a_loss_that_is_not_finite_and_keeps_the_last_save(longer, run, tmp_path, monkeypatch):
+    """Nothing of that epoch is kept, and the run can go on from the one before."""
     with monkeypatch.context() as patch:
         steps = iter(range(100))
 
-        def spoilt(*args):
+        def not_finite(*args):
             result = lfbt_loss(*args)
             return result._replace(total=result.total * math.nan) if next(steps) == 6 else result
 
-        patch.setattr("lfbt.losses.lfbt.lfbt_loss", spoilt)
+        patch.setattr("lfbt.losses.lfbt.lfbt_loss", not_finite)
         with pytest.raises(LfbtError, match=r"epoch 4 step 1: the loss is not finite \(nan\) for the records r\d, "):
             run(**LONGER)
     assert [line["epoch"] for line in read_lines(tmp_path / "run" / "history.jsonl")] == [1, 2, 3]
     assert all(tensor.isfinite().all() for tensor in learned(tmp_path / "run")[0].values())
     assert_same_run(longer, run(resume=True, **LONGER))
-
-
-@pytest.mark.parametrize("there", [True, False])
-def test_run_hints_at_numba_on_a_cpu_without_it(run, capsys, monkeypatch, there):
-    monkeypatch.setattr(kernels, "has_numba", lambda: there)
-    monkeypatch.setattr("lfbt.training.display.has_numba", lambda: there)
-    run(epochs=1)
-    assert ("Numba is not installed" in "".join(capsys.readouterr())) != there
-
-
-def test_run_prints_losses_as_often_as_asked(run, capfd):
-    run("one", batch_size=4, print_freq=2)
-    printed = capfd.readouterr().err
-    assert printed.count("epoch 1 step 2/3  loss") == printed.count("epoch 2 step 2/3  loss") == 1
-    assert "step 1/3" not in printed
-    assert "step 3/3" not in printed
-    run("two")
-    printed = capfd.readouterr().err
-    assert "step" not in printed
-    assert printed.count("epoch 2/2  loss") == 1

@@ -1,69 +1,129 @@
-"""The records that an encoder learns from."""
+"""The records that an encoder learns from: which ones, in which batches, and what settings.json records of them."""
+
+import hashlib
+from typing import Any
 
 import numpy as np
 import pytest
 from tests.helpers_model import waves, write_packed
 
+import lfbt
+from lfbt.data.dataset import open_dataset
+from lfbt.data.loader import epoch_batches
 from lfbt.errors import LfbtError
-from lfbt.training.records import describe_run, open_training_records
+from lfbt.training.pretraining import Pretrainer
+from lfbt.training.records import TrainingRecords, describe_run, open_training_records
 from lfbt.training.settings import PretrainSettings
+from lfbt.utils.settings import to_dict
 
-SPLIT = ["train"] * 7 + ["val"] * 2 + ["test"]
-
-
-@pytest.fixture
-def settings(tmp_path):
-    folder = write_packed(tmp_path / "data", waves([0, 1] * 5), split=SPLIT)
-
-    def create(**changes):
-        return PretrainSettings.create(folder, tmp_path / "run", **({"batch_size": 4} | changes))
-
-    return create
+SIGNALS = waves([0, 1, 2, 0, 1, 2, 0, 1, 2, 0])
+SPLIT = ["train"] * 6 + ["val"] * 3 + ["test"]
 
 
-def test_open_training_records_takes_the_splits_named(settings):
-    assert open_training_records(settings()).rows.tolist() == list(range(7))
-    assert open_training_records(settings(splits=("train", "val"))).rows.tolist() == list(range(9))
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_packed(tmp_path_factory.mktemp("records") / "data", SIGNALS, split=SPLIT)
 
 
-def test_open_training_records_chooses_leads(settings):
-    assert open_training_records(settings(leads="V1")).dataset.leads == ("V1",)
-    with pytest.raises(LfbtError, match="lead V9: not in the data set"):
-        open_training_records(settings(leads="V9"))
+def settings_of(**changes):
+    quick: dict[str, Any] = {"epochs": 2, "batch_size": 3, "projector": "16-16", "device": "cpu", "workers": 0}
+    return PretrainSettings.create(**({"run_dir": "run"} | quick | changes))
 
 
-def test_batches_have_every_record_once_in_an_order_of_seed_and_epoch(settings):
-    records = open_training_records(settings())
-    assert (records.batch_sizes, records.steps_per_epoch, len(records)) == ([4, 3], 2, 7)
-    first, again, second = (np.concatenate(records.batches(epoch)).tolist() for epoch in (0, 0, 1))
-    assert first == again != second
-    assert sorted(first) == sorted(second) == list(range(7))
+def test_training_records_batches_are_those_of_seed_and_epoch(data):
+    rows = np.array([1, 4, 5, 7, 9])
+    records = TrainingRecords(open_dataset(data), rows, batch_size=2, seed=7)
+    for epoch in (0, 3):
+        for mine, theirs in zip(records.batches(epoch), epoch_batches(rows, 2, 7, epoch), strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+    assert (len(records), records.batch_sizes, records.steps_per_epoch) == (5, [2, 2, 1], 3)
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"batch_size": 8}, "batch-size: 8 is more than the 7 records of split train in .*data"),
-        ({"batch_size": 2, "exclude": "ids.txt"}, "exclude: .*ids.txt cannot be read"),
-    ],
+    ("splits", "rows"),
+    [(("train",), range(6)), (("val",), range(6, 9)), (("train", "val", "test"), range(10))],
 )
-def test_open_training_records_refuses_what_makes_no_batches(settings, changes, message):
-    with pytest.raises(LfbtError, match=message):
-        open_training_records(settings(**changes))
+def test_open_training_records_takes_the_splits_named(data, splits, rows):
+    records = open_training_records(settings_of(data_dir=data, splits=splits, seed=4))
+    assert records.rows.tolist() == list(rows)
+    assert (records.batch_size, records.seed) == (3, 4)
 
 
-def test_open_training_records_leaves_out_the_records_of_a_file(settings, tmp_path):
-    (tmp_path / "ids.txt").write_text("r0\nr3\n")
-    excluding = settings(exclude=tmp_path / "ids.txt")
-    records = open_training_records(excluding)
-    assert records.rows.tolist() == [1, 2, 4, 5, 6]
-    described = describe_run(excluding, records, n_processes=1, quality_hash=None)
-    assert (described.records, described.processes) == (5, None)
-    assert described.records_hash is not None
-    assert "resume" not in described.settings
+def test_open_training_records_chooses_leads_in_the_order_asked_for(data):
+    assert open_training_records(settings_of(data_dir=data)).dataset.leads == ("II", "V1")
+    assert open_training_records(settings_of(data_dir=data, leads="V1,II")).dataset.leads == ("V1", "II")
 
 
-def test_describe_run_names_the_processes_where_the_result_hangs_on_them(settings):
-    records = open_training_records(settings())
-    assert describe_run(settings(batch_norm="process"), records, 3, None).processes == 3
-    assert describe_run(settings(), records, 3, "q").to_dict()["quality_hash"] == "q"
+def test_open_training_records_joins_data_sets(data, tmp_path):
+    other = write_packed(tmp_path / "other", SIGNALS[:4] + 1)
+    records = open_training_records(settings_of(data_dir=(data, other)))
+    assert records.rows.tolist() == [*range(6), *range(10, 14)]
+
+
+def test_open_training_records_leaves_excluded_records_out(data, tmp_path):
+    file = tmp_path / "exclude.txt"
+    file.write_text("r1\nr4\nr8\n")
+    assert open_training_records(settings_of(data_dir=data, exclude=file)).rows.tolist() == [0, 2, 3, 5]
+
+
+def test_open_training_records_refuses_unknown_excluded_records(data, tmp_path):
+    file = tmp_path / "exclude.txt"
+    file.write_text("r1\nr99\n")
+    with pytest.raises(LfbtError, match=r"exclude: .*exclude\.txt names r99, which .* does not have"):
+        open_training_records(settings_of(data_dir=data, exclude=file))
+
+
+def test_open_training_records_refuses_a_batch_larger_than_the_data(data, tmp_path):
+    with pytest.raises(LfbtError) as caught:
+        open_training_records(settings_of(data_dir=data, batch_size=7))
+    assert str(caught.value) == f"batch-size: 7 is more than the 6 records of split train in {data}"
+    file = tmp_path / "exclude.txt"
+    file.write_text("r1\nr4\n")
+    with pytest.raises(LfbtError, match="batch-size: 5 is more than the 4 records of split train,val"):
+        open_training_records(
+            settings_of(
+                data_dir=write_packed(tmp_path / "few", SIGNALS[:6]),
+                batch_size=5,
+                exclude=file,
+                splits=("train", "val"),
+            )
+        )
+
+
+@pytest.mark.parametrize(("n_records", "batch_size"), [(3, 2), (5, 2)])
+def test_open_training_records_refuses_a_batch_of_one(tmp_path, n_records, batch_size):
+    folder = write_packed(tmp_path / "few", SIGNALS[:n_records])
+    place: dict[str, Any] = {"data_dir": (folder,), "run_dir": tmp_path / "run"}
+    with pytest.raises(LfbtError, match=f"batch-size: 2 leaves a batch of one of {n_records} records"):
+        Pretrainer(settings_of(**place, batch_size=batch_size)).run()
+    assert not (tmp_path / "run").exists()
+    Pretrainer(settings_of(**place, batch_size=3, epochs=1)).run()
+
+
+def test_describe_run_has_settings_but_resume_and_what_they_were_applied_to(data):
+    settings = settings_of(data_dir=data, resume=True)
+    described = describe_run(settings, open_training_records(settings), n_processes=2, quality_hash="q")
+    assert described.settings == {name: value for name, value in to_dict(settings).items() if name != "resume"}
+    assert (described.lfbt_version, described.kind) == (lfbt.__version__, "pretrain")
+    assert (described.records, described.data_hash) == (6, open_dataset(data).hash)
+    assert (described.quality_hash, described.synthetic, described.names_assumed) == ("q", False, False)
+    # Neither matters to this run.
+    assert (described.records_hash, described.processes) == (None, None)
+
+
+def test_describe_run_counts_processes_where_each_has_its_own_statistics(data):
+    settings = settings_of(data_dir=data, batch_norm="process")
+    assert describe_run(settings, open_training_records(settings), 2, None).processes == 2
+
+
+def test_describe_run_hashes_the_ids_that_an_exclude_leaves(data, tmp_path):
+    file = tmp_path / "exclude.txt"
+    file.write_text("r1\nr4\n")
+    settings = settings_of(data_dir=data, exclude=file)
+    described = describe_run(settings, open_training_records(settings), 1, None)
+    assert described.records_hash == hashlib.sha256(b"r0\nr2\nr3\nr5").hexdigest()
+
+
+def test_describe_run_marks_synthetic_data(tmp_path):
+    settings = settings_of(data_dir=write_packed(tmp_path / "synthetic", SIGNALS, synthetic=True))
+    assert describe_run(settings, open_training_records(settings), 1, None).synthetic

@@ -1,5 +1,7 @@
 """Settings of pretraining: presets, ranges, keyword arguments."""
 
+import math
+
 import pytest
 
 from lfbt.errors import LfbtError
@@ -22,7 +24,7 @@ def test_parse_projector_refuses_other_text(text):
         parse_projector(text)
 
 
-def test_create_takes_defaults_from_the_preset(tmp_path):
+def test_create_has_the_defaults_of_a_preset(tmp_path):
     paper = PretrainSettings.create((tmp_path,), tmp_path / "run", "paper")
     assert paper == PretrainSettings.create((tmp_path,), tmp_path / "run")
     assert paper.optimizer == OptimizerSettings(200, 128, 1e-3, "constant", 0.0, 0.0)
@@ -37,26 +39,62 @@ def test_create_takes_defaults_from_the_preset(tmp_path):
         PretrainSettings.create((), tmp_path, "huge")
 
 
-def test_pretrain_refuses_a_schedule_that_is_not_one(tmp_path):
-    with pytest.raises(LfbtError, match="schedule: 'linear' is not one of constant, cosine"):
-        PretrainSettings.create(tmp_path / "d", tmp_path / "r", schedule="linear")
+def test_create_prefers_what_is_given_to_the_preset(tmp_path):
+    settings = PretrainSettings.create(tmp_path, tmp_path / "run", "small", epochs=7)
+    assert (settings.optimizer.epochs, settings.optimizer.batch_size) == (7, 64)
 
 
-def test_apply_preset_changes_what_the_preset_names_and_keeps_the_rest(tmp_path):
-    given = PretrainSettings.create(tmp_path, tmp_path / "run", gamma=0.6, epochs=7)
-    small = apply_preset(given, "small")
-    assert (small.loss.gamma, small.optimizer.epochs, small.preset) == (0.6, 120, "small")
+def test_apply_preset_replaces_what_the_preset_names_and_nothing_else(tmp_path):
+    settings = PretrainSettings.create(tmp_path, tmp_path / "run", epochs=7, gamma=0.6, seed=3)
+    small = PretrainSettings.create(tmp_path, tmp_path / "run", "small", gamma=0.6, seed=3)
+    assert apply_preset(settings, "small") == small
+    with pytest.raises(LfbtError, match="preset: 'huge' is not one of paper, small"):
+        apply_preset(settings, "huge")
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"batch_size": 1}, "batch-size: 1 "),
+        ({"epochs": 0}, "epochs: 0 "),
+        ({"gamma": 1.5}, r"gamma: 1\.5 is outside \[0, 1\]"),
+        ({"gamma": math.nan}, "gamma: nan "),
+        ({"lambd": -0.1}, r"lambd: -0\.1 "),
+        ({"lambd": math.inf}, "lambd: inf "),
+        ({"learning_rate": 0.0}, r"learning-rate: 0\.0 "),
+        ({"learning_rate": math.nan}, "learning-rate: nan "),
+        ({"warmup_epochs": 2.0}, r"warmup-epochs: 2\.0 is outside \[0, 2\)"),
+        ({"warmup_epochs": -1.0}, r"warmup-epochs: -1\.0 "),
+        ({"projector": "16-"}, "projector: '16-'"),
+        ({"print_freq": -1}, "print-freq: -1 "),
+        ({"save_steps": -1}, "save-steps: -1 "),
+        ({"save_minutes": -0.5}, r"save-minutes: -0\.5 "),
+        ({"keep": 0}, "keep: 0 "),
+        ({"weight_decay": -0.1}, r"weight-decay: -0\.1 "),
+        ({"quality_every": -1}, "quality-every: -1 "),
+        ({"batch_norm": "local"}, "batch-norm: 'local' is not one of global, process"),
+        ({"precision": "fp8"}, "precision: 'fp8' is not one of fp32, bf16, fp16"),
+        ({"workers": -1}, "workers: -1 "),
+        ({"seed": -1}, "seed: -1 "),
+        ({"normalisation": "z"}, "normalisation: 'z' is not one of record, lead, none"),
+        ({"leads": ("II", "II")}, "leads: II is named twice"),
         ({"splits": ()}, "splits: none given; name one or more of train, val, test"),
-        ({"splits": ("train", "test")}, "splits: test is among them"),
-        ({"warmup_epochs": 5, "epochs": 5}, r"warmup-epochs: 5.0 is outside \[0, 5\); it must end before --epochs"),
-        ({"projector": "a"}, "projector: 'a' is not a list of layer sizes"),
     ],
+    ids=lambda value: "-".join(map(str, next(iter(value.items())))) if isinstance(value, dict) else "",
 )
-def test_validate_refuses_settings_that_do_not_go_together(tmp_path, changes, message):
+def test_pretrain_settings_out_of_range_are_refused(tmp_path, changes, message):
+    quick = {"epochs": 2, "batch_size": 5, "projector": "16-16", "device": "cpu", "workers": 0}
     with pytest.raises(LfbtError, match=message):
-        validate(PretrainSettings.create(tmp_path, tmp_path / "run", **changes))
+        validate(PretrainSettings.create(**({"data_dir": tmp_path, "run_dir": tmp_path / "run"} | quick | changes)))
+
+
+def test_create_refuses_a_schedule_that_is_not_one(tmp_path):
+    with pytest.raises(LfbtError, match="schedule: 'linear' is not one of constant, cosine"):
+        PretrainSettings.create(tmp_path / "d", tmp_path / "r", schedule="linear")
+
+
+def test_data_settings_refuse_test_records_unless_allowed(tmp_path):
+    settings = {"data_dir": tmp_path, "run_dir": tmp_path / "run", "splits": ("train", "test")}
+    with pytest.raises(LfbtError, match=r"splits: test is among them, .* insist with --allow-test-records"):
+        validate(PretrainSettings.create(**settings))
+    validate(PretrainSettings.create(**settings, allow_test_records=True))

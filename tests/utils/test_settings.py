@@ -1,4 +1,4 @@
-"""Settings: what stands on a field is listed, checked, replaced and created from keyword arguments."""
+"""Settings as nested dataclasses: their fields, creation from keyword arguments, and checks of values."""
 
 import dataclasses
 import math
@@ -26,147 +26,320 @@ from lfbt.utils.settings import (
 
 
 @dataclasses.dataclass(frozen=True)
-class Data:
-    folders: Annotated[tuple[Path, ...], Affects.LOCATION]
-    leads: LeadNames = ()
-    kind: Literal["a", "b"] = "a"
+class Oven:
+    """Two levels deep."""
+
+    heat: Annotated[float, Range("(0, 300]", "bread has 230")] = 200.0
+    fan: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
-class Fit:
-    learning_rate: Annotated[float, Range("(0, 1]", "the paper has 0.001")] = 1e-3
-    epochs: Annotated[int, Range("[1, inf)")] = 5
-    warmup: float = 0.0
-    seeds: Annotated[tuple[Seed, ...], Affects.TRIAL] = (0,)
+class Kitchen:
+    """One level deep, with a check of its own."""
+
+    place: Annotated[Path, Affects.LOCATION]
+    oven: Oven = Oven()
+    shelves: Annotated[tuple[Path, ...], Affects.LOCATION] = ()
+    n_cooks: Annotated[int, Range("[1, 9]"), Affects.PROCESS] = 1
 
     def check(self) -> None:
-        if self.warmup >= self.epochs:
-            raise LfbtError("warmup: must end before epochs")
+        """Refuse many cooks at a hot oven."""
+        if self.n_cooks > 2 and self.oven.heat > 250:
+            raise LfbtError("n-cooks: too many for such heat")
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
-    data: Data
-    out: Annotated[Path | None, Affects.LOCATION] = None
-    fit: Fit = Fit()
-    workers: Annotated[int, Range("[0, inf)"), Affects.PROCESS] = 2
-    resume: Annotated[bool, Affects.RUNTIME] = False
+class Meal:
+    """The settings of a stage."""
+
+    name: str
+    kitchen: Kitchen
+    course: Literal["soup", "main"] = "main"
+    leads: LeadNames = ()
+    portions: Annotated[tuple[float, ...], Range("(0, 1]"), Affects.TRIAL] = (1.0,)
+    seeds: Annotated[tuple[Seed, ...], Affects.TRIAL] = (0,)
+    n_guests: int | None = None
+    depth: Annotated[int, Range("[1, inf)")] | None = None
+    recipe: Annotated[Path | None, Affects.LOCATION] = None
+    seed: Seed = 0
+    loud: Annotated[bool, Affects.RUNTIME] = False
+
+    def check(self) -> None:
+        """Refuse an unnamed meal."""
+        if not self.name:
+            raise LfbtError("name: is empty")
 
 
-SETTINGS = Settings(Data((Path("x"),)))
+NAMES = [
+    "name", "place", "heat", "fan", "shelves", "n_cooks", "course", "leads", "portions", "seeds", "n_guests", "depth",
+    "recipe", "seed", "loud",
+]  # fmt: skip
+
+MEAL = Meal("lunch", Kitchen(Path("home")))
 
 
-def test_list_fields_has_nested_ones_in_their_place():
-    names = [field.name for field in list_fields(Settings)]
-    assert names == [
-        "folders", "leads", "kind", "out", "learning_rate", "epochs", "warmup", "seeds", "workers", "resume",
-    ]  # fmt: skip
-    rate = list_fields(Settings)[4]
-    assert (rate.flag, rate.type, rate.metadata) == ("learning-rate", float, (Range("(0, 1]", "the paper has 0.001"),))
+def meal(**values: Any) -> Meal:
+    """Create settings from what has no default, and `values`."""
+    return create(Meal, {"name": "lunch", "place": "home"} | values)
 
 
-def test_names_affecting_takes_the_result_where_a_field_does_not_say():
-    assert names_affecting(Settings, Affects.LOCATION) == {"folders", "out"}
-    assert names_affecting(Settings, Affects.PROCESS, Affects.RUNTIME) == {"workers", "resume"}
-    assert names_affecting(Settings, Affects.TRIAL) == {"seeds"}
-    assert names_affecting(Settings, Affects.RESULT) == {"leads", "kind", "learning_rate", "epochs", "warmup"}
+def test_list_fields_has_nested_fields_in_their_place():
+    assert [field.name for field in list_fields(Meal)] == NAMES
 
 
-def test_to_dict_has_every_setting_by_its_name():
-    values = to_dict(SETTINGS)
-    assert list(values) == [field.name for field in list_fields(Settings)]
-    assert (values["folders"], values["epochs"], values["out"]) == ((Path("x"),), 5, None)
+def test_list_fields_separates_type_and_metadata():
+    fields = {field.name: field for field in list_fields(Meal)}
+    assert (fields["heat"].type, fields["heat"].metadata) == (float, (Range("(0, 300]", "bread has 230"),))
+    assert (fields["fan"].type, fields["fan"].metadata) == (bool, ())
+    assert (fields["shelves"].type, fields["shelves"].metadata) == (tuple[Path, ...], (Affects.LOCATION,))
+    assert (fields["seed"].type, fields["seed"].metadata) == (int, (Range("[0, 4294967295]"),))
+    # Metadata of a tuple's items stays with the items.
+    assert (fields["seeds"].type, fields["seeds"].metadata) == (tuple[Seed, ...], (Affects.TRIAL,))
 
 
-def test_replace_reaches_nested_settings_and_leaves_the_original():
-    changed = replace(SETTINGS, epochs=7, kind="b", out=Path("y"))
-    assert changed == Settings(Data((Path("x"),), kind="b"), Path("y"), Fit(epochs=7))
-    assert SETTINGS.fit.epochs == 5
-    whole = replace(SETTINGS, fit=Fit(epochs=9))
-    assert whole.fit.epochs == 9
+def test_field_flag_has_dashes():
+    flags = {field.name: field.flag for field in list_fields(Meal)}
+    assert (flags["n_guests"], flags["heat"]) == ("n-guests", "heat")
 
 
-@pytest.mark.parametrize("change", [replace, lambda settings, **values: create(Settings, to_dict(settings) | values)])
-def test_an_unknown_name_is_refused_with_the_nearest(change):
-    with pytest.raises(LfbtError, match="epoch: is no setting; did you mean epochs"):
-        change(SETTINGS, epoch=3)
-    with pytest.raises(LfbtError, match="zzz: is no setting; settings are folders, leads, kind"):
-        change(SETTINGS, zzz=3)
+def test_field_affects_the_result_unless_annotated():
+    affects = {field.name: field.affects for field in list_fields(Meal)}
+    assert affects["heat"] is affects["fan"] is affects["seed"] is Affects.RESULT
+    assert affects["portions"] is Affects.TRIAL
+    assert affects["loud"] is Affects.RUNTIME
+    assert affects["n_cooks"] is Affects.PROCESS
+    assert affects["recipe"] is Affects.LOCATION
 
 
-def test_create_takes_what_stands_for_a_value():
-    made = create(
-        Settings, {"folders": "x", "leads": "ii, avr", "out": "y", "seeds": 3, "epochs": np.int64(4), "warmup": 1}
-    )
-    assert made == Settings(Data((Path("x"),), ("II", "aVR")), Path("y"), Fit(epochs=4, warmup=1.0, seeds=(3,)))
-    assert (type(made.fit.epochs), type(made.fit.warmup)) == (int, float)
-    several = create(Settings, {"folders": ["x", Path("y")], "leads": ["v1"], "seeds": [0, 1], "out": None})
-    assert several == Settings(Data((Path("x"), Path("y")), ("V1",)), None, Fit(seeds=(0, 1)))
-    assert create(Settings, {"folders": "x", "leads": ""}).data.leads == ()
+def test_names_affecting_lists_names_of_any_of_the_effects():
+    assert names_affecting(Meal, Affects.LOCATION) == {"place", "shelves", "recipe"}
+    assert names_affecting(Meal, Affects.RUNTIME, Affects.TRIAL) == {"loud", "portions", "seeds"}
+    assert names_affecting(Meal) == frozenset()
+    assert names_affecting(Meal, *Affects) == set(NAMES)
+
+
+def test_to_dict_flattens_nested_settings_in_order():
+    values = to_dict(MEAL)
+    assert list(values) == NAMES
+    assert (values["place"], values["heat"], values["n_guests"]) == (Path("home"), 200.0, None)
+
+
+def test_replace_changes_settings_at_every_level_and_no_others():
+    changed = replace(MEAL, heat=90.0, n_cooks=2, course="soup")
+    assert changed == Meal("lunch", Kitchen(Path("home"), Oven(90.0), n_cooks=2), "soup")
+    assert MEAL.kitchen.oven.heat == 200.0
+    assert replace(MEAL) == MEAL
+
+
+def test_replace_takes_a_nested_dataclass():
+    kitchen = Kitchen(Path("there"), Oven(50.0, True))
+    assert replace(MEAL, kitchen=kitchen) == Meal("lunch", kitchen)
+
+
+def test_replace_refuses_an_unknown_name():
+    with pytest.raises(LfbtError, match=r"^portion: is no setting; did you mean portions\?$"):
+        replace(MEAL, portion=(0.5,), heat=90.0)
 
 
 @pytest.mark.parametrize(
-    ("values", "message"),
+    ("name", "value", "expected"),
     [
-        ({"epochs": "3"}, "epochs: '3' is not a whole number"),
-        ({"epochs": 3.0}, "epochs: 3.0 is not a whole number"),
-        ({"epochs": True}, "epochs: True is not a whole number"),
-        ({"epochs": None}, "epochs: None is not a whole number"),
-        ({"epochs": 0}, r"epochs: 0 is outside \[1, inf\)"),
-        ({"learning_rate": "fast"}, "learning-rate: 'fast' is not a number"),
-        ({"learning_rate": 2}, r"learning-rate: 2 is outside \(0, 1\]; the paper has 0.001"),
-        ({"learning_rate": math.nan}, "learning-rate: nan is outside"),
-        ({"resume": 1}, "resume: 1 is not True or False"),
-        ({"kind": "c"}, "kind: 'c' is not one of a, b"),
-        ({"seeds": (0, -1)}, r"seeds: -1 is outside \[0, 4294967295\]"),
-        ({"seeds": ("0",)}, "seeds: '0' is not a whole number"),
-        ({"out": 3}, "out: 3 is not a path"),
-        ({"leads": "II,II"}, "leads: II is named twice"),
+        ("place", "there", Path("there")),
+        ("recipe", "a.txt", Path("a.txt")),
+        ("recipe", None, None),
+        ("shelves", "one", (Path("one"),)),
+        ("shelves", Path("one"), (Path("one"),)),
+        ("shelves", ["one", Path("two")], (Path("one"), Path("two"))),
+        ("shelves", (), ()),
+        ("leads", "ii,V1", ("II", "V1")),
+        ("leads", ["AVR", "V6"], ("aVR", "V6")),
+        ("leads", "", ()),
+        ("leads", (), ()),
+        ("portions", 0.5, (0.5,)),
+        ("portions", [1, 0.5], (1.0, 0.5)),
+        ("seeds", 3, (3,)),
+        ("seeds", [np.int64(3), 4], (3, 4)),
+        ("heat", 90, 90.0),
+        ("heat", np.float32(90.5), 90.5),
+        ("heat", np.int64(90), 90.0),
+        ("n_cooks", np.int32(2), 2),
+        ("n_guests", np.uint8(7), 7),
+        ("n_guests", None, None),
+        ("course", "soup", "soup"),
+        ("fan", True, True),
     ],
 )
-def test_create_refuses_other_values(values, message):
-    with pytest.raises(LfbtError, match=message):
-        create(Settings, {"folders": "x"} | values)
+def test_create_converts_what_python_callers_give(name, value, expected):
+    found = to_dict(meal(**{name: value}))[name]
+    assert found == expected
+    # A NumPy number equals Python's, but a JSON file does not take it.
+    assert type(found) is type(expected)
+    if isinstance(found, tuple):
+        assert [type(item) for item in found] == [type(item) for item in expected]
+
+
+def test_create_keeps_defaults_at_every_level():
+    assert meal() == MEAL
+    assert meal(fan=True).kitchen == Kitchen(Path("home"), Oven(200.0, True))
 
 
 @pytest.mark.parametrize(
-    ("values", "message"),
+    ("name", "message"),
     [
-        ({"epochs": 0}, r"epochs: 0 is outside \[1, inf\)"),
-        ({"epochs": 1.5}, "epochs: 1.5 is not a whole number"),
-        ({"learning_rate": 0}, r"learning-rate: 0 is outside \(0, 1\]; the paper has 0.001"),
-        ({"seeds": (2**32,)}, "seeds: 4294967296 is outside"),
-        ({"seeds": [0]}, r"seeds: \[0\] is not a tuple of values"),
-        ({"seeds": 0}, "seeds: 0 is not a tuple of values"),
-        ({"kind": "c"}, "kind: 'c' is not one of a, b"),
-        ({"folders": ("x",)}, "folders: 'x' is not a path"),
-        ({"out": "y"}, "out: 'y' is not a path"),
-        ({"warmup": 5.0}, "warmup: must end before epochs"),
+        ("portion", r"^portion: is no setting; did you mean portions\?$"),
+        ("n_cook", r"^n_cook: is no setting; did you mean n_cooks\?$"),
+        ("zzz", f"^zzz: is no setting; settings are {', '.join(NAMES)}$"),
+        # The groups of settings are not settings.
+        ("kitchen", "^kitchen: is no setting; "),
     ],
 )
-def test_validate_refuses_wrong_types_choices_ranges_and_what_check_says(values, message):
+def test_create_refuses_an_unknown_name_with_the_nearest_or_all(name, message):
     with pytest.raises(LfbtError, match=message):
-        validate(replace(SETTINGS, **values))
+        meal(**{name: 1})
 
 
-def test_validate_takes_numbers_of_numpy_and_whole_numbers_for_floats():
-    validate(replace(SETTINGS, epochs=np.int32(3), learning_rate=np.float32(0.5), warmup=2))
-    validate(SETTINGS)
-
-
-@given(
-    rate=st.floats(1e-6, 1),
-    epochs=st.integers(1, 10**6),
-    seeds=st.lists(st.integers(0, 2**32 - 1), min_size=1).map(tuple),
-    folders=st.lists(st.text("abc/", min_size=1).map(Path), min_size=1).map(tuple),
-    out=st.none() | st.just(Path("y")),
-    resume=st.booleans(),
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("heat", "90", "^heat: '90' is not a number$"),
+        ("heat", True, "^heat: True is not a number$"),
+        ("n_cooks", 1.0, "^n-cooks: 1.0 is not a whole number$"),
+        ("n_cooks", None, "^n-cooks: None is not a whole number$"),
+        ("n_guests", "7", "^n-guests: '7' is not a whole number$"),
+        ("fan", 1, "^fan: 1 is not True or False$"),
+        ("fan", "yes", "^fan: 'yes' is not True or False$"),
+        ("name", 5, "^name: 5 is not a text$"),
+        ("place", 5, "^place: 5 is not a path$"),
+        ("shelves", [5], "^shelves: 5 is not a path$"),
+        ("seeds", [0.5], "^seeds: 0.5 is not a whole number$"),
+        ("course", "cake", "^course: 'cake' is not one of soup, main$"),
+        ("course", ["soup"], r"^course: \['soup'\] is not one of soup, main$"),
+        ("leads", None, "^leads: None is not a text$"),
+        ("leads", 3, "^leads: 3 is not a text$"),
+        ("leads", ["II", 3], "^leads: 3 is not a text$"),
+        ("leads", "II,II", "^leads: II is named twice"),
+        ("leads", ["II/V1"], "^leads: 'II/V1' is not a lead name"),
+    ],
 )
-def test_create_is_the_inverse_of_to_dict(rate, epochs, seeds, folders, out, resume):
-    changes: dict[str, Any] = {
-        "learning_rate": rate, "epochs": epochs, "seeds": seeds, "folders": folders, "out": out, "resume": resume,
-    }  # fmt: skip
-    settings = replace(SETTINGS, **changes)
-    validate(settings)
-    assert create(Settings, to_dict(settings)) == settings
-    assert to_dict(settings) == to_dict(SETTINGS) | changes
+def test_create_refuses_a_value_of_another_type(name, value, message):
+    with pytest.raises(LfbtError, match=message):
+        meal(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("heat", 0, r"^heat: 0 is outside \(0, 300\]; bread has 230$"),
+        ("heat", math.nan, r"^heat: nan is outside \(0, 300\]"),
+        ("portions", [0.5, 1.5], r"^portions: 1\.5 is outside \(0, 1\]$"),
+    ],
+)
+def test_create_refuses_a_number_outside_its_range(name, value, message):
+    with pytest.raises(LfbtError, match=message):
+        meal(**{name: value})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"heat": 300.0, "n_cooks": 1, "depth": 1, "seed": 4294967295, "n_guests": -3},
+        {"heat": 250.0, "n_cooks": 9, "portions": (1.0,)},
+        # Whole numbers are numbers, and NumPy's are too.
+        {"heat": 1, "n_cooks": np.int64(2), "portions": (1, np.float64(0.5)), "seeds": ()},
+        {"heat": 251.0, "n_cooks": 2},
+    ],
+)
+def test_validate_accepts_values_up_to_the_ends_of_ranges(changes):
+    validate(replace(MEAL, **changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"heat": 0.0}, r"^heat: 0\.0 is outside \(0, 300\]; bread has 230$"),
+        ({"heat": math.nan}, r"^heat: nan is outside \(0, 300\]; bread has 230$"),
+        ({"n_cooks": 10}, r"^n-cooks: 10 is outside \[1, 9\]$"),
+        ({"portions": (0.5, 1.5)}, r"^portions: 1\.5 is outside \(0, 1\]$"),
+        ({"seeds": (0, -1)}, r"^seeds: -1 is outside \[0, 4294967295\]$"),
+        ({"seed": 2**32}, r"^seed: 4294967296 is outside \[0, 4294967295\]$"),
+        ({"depth": 0}, r"^depth: 0 is outside \[1, inf\)$"),
+        ({"seed": True}, "^seed: True is not a whole number$"),
+        ({"heat": True}, "^heat: True is not a number$"),
+        ({"n_guests": 1.5}, "^n-guests: 1.5 is not a whole number$"),
+        ({"fan": 0}, "^fan: 0 is not True or False$"),
+        ({"place": "home"}, "^place: 'home' is not a path$"),
+        ({"shelves": [Path("a")]}, "^shelves: .* is not a tuple of values$"),
+        ({"leads": "II"}, "^leads: 'II' is not a tuple of values$"),
+        ({"leads": (1,)}, "^leads: 1 is not a text$"),
+        ({"course": "cake"}, "^course: 'cake' is not one of soup, main$"),
+        ({"name": None}, "^name: None is not a text$"),
+    ],
+)
+def test_validate_refuses_wrong_types_choices_and_numbers(changes, message):
+    with pytest.raises(LfbtError, match=message):
+        validate(replace(MEAL, **changes))
+
+
+def test_validate_calls_the_check_methods_at_every_level():
+    with pytest.raises(LfbtError, match=r"^name: is empty$"):
+        validate(replace(MEAL, name=""))
+    with pytest.raises(LfbtError, match=r"^n-cooks: too many for such heat$"):
+        validate(replace(MEAL, n_cooks=3, heat=251.0))
+
+
+def test_validate_checks_nested_settings_first_and_ranges_before_check_methods():
+    with pytest.raises(LfbtError, match=r"^n-cooks: too many"):
+        validate(replace(MEAL, name="", n_cooks=3, heat=251.0))
+    with pytest.raises(LfbtError, match=r"^seed: -1 is outside"):
+        validate(replace(MEAL, name="", seed=-1))
+
+
+def test_check_methods_are_left_to_validate():
+    """A command line's words are converted one by one before they are checked together."""
+    assert meal(name="").name == ""
+    assert replace(MEAL, name="", seed=-1).seed == -1
+
+
+paths = st.from_regex(r"[a-z]{1,5}(/[a-z]{1,5})?", fullmatch=True).map(Path)
+numbers = st.floats(0, 1, exclude_min=True)
+settings_strategy = st.fixed_dictionaries(
+    {"name": st.text(min_size=1), "place": paths},
+    optional={
+        "heat": st.floats(0, 300, exclude_min=True),
+        "fan": st.booleans(),
+        "shelves": st.lists(paths).map(tuple),
+        "n_cooks": st.integers(1, 2),
+        "course": st.sampled_from(["soup", "main"]),
+        "leads": st.lists(st.sampled_from(["I", "II", "aVR", "V1", "MCL1"]), unique=True).map(tuple),
+        "portions": st.lists(numbers).map(tuple),
+        "seeds": st.lists(st.integers(0, 2**32 - 1)).map(tuple),
+        "n_guests": st.none() | st.integers(),
+        "depth": st.none() | st.integers(1, 99),
+        "recipe": st.none() | paths,
+        "seed": st.integers(0, 2**32 - 1),
+        "loud": st.booleans(),
+    },
+)
+
+
+@given(settings_strategy)
+def test_create_and_replace_restore_what_to_dict_returns(values):
+    created = create(Meal, values)
+    validate(created)
+    flat = to_dict(created)
+    assert flat | values == flat
+    assert create(Meal, flat) == created
+    assert replace(MEAL, **flat) == created
+
+
+@given(settings_strategy)
+def test_create_reads_paths_as_text_and_tuples_as_lists(values):
+    """As a file of settings has them."""
+
+    def as_text(value):
+        if isinstance(value, tuple):
+            return [as_text(item) for item in value]
+        return str(value) if isinstance(value, Path) else value
+
+    assert create(Meal, {name: as_text(value) for name, value in values.items()}) == create(Meal, values)

@@ -14,7 +14,7 @@ import numbers
 import os
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union
 
@@ -229,7 +229,12 @@ def _converted(field: Field, value: Any, kind: Any) -> Any:
     if kind is None:
         return None
     if kind == LeadNames:
-        leads = parse_leads(value) if isinstance(value, str) and value else tuple(map(lead_name, value))
+        if isinstance(value, str) and value:
+            return parse_leads(value)
+        names = tuple(value) if isinstance(value, Iterable) else (value,)
+        for name in names:
+            _check(field, name, str)
+        leads = tuple(map(lead_name, names))
         if leads:
             check_leads(leads)
         return leads
