@@ -243,6 +243,7 @@ def test_exclude_records_of_several_data_sets(tmp_path, places):
     [
         ("r3\nr99\nr98\n", "ids.txt", "names r99, r98, which .* does not have; give ids as records.csv has them"),
         ("record\nr3\n", "ids.csv", "has no column id, but record"),
+        ("r3\n", "ids.csv", "has no column id, but r3"),
         ("data,id\nother,r3\n", "ids.csv", "names no record of"),
         (None, "ids.csv", "cannot be read"),
         (b"\xff\xfe\x00", "ids.txt", "cannot be read"),

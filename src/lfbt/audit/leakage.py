@@ -260,9 +260,9 @@ def _read_ids(file: Path) -> list[tuple[str, str]]:
         ) from error
     if file.suffix.lower() != ".csv":
         return [("", line.strip()) for line in text.splitlines() if line.strip()]
-    lines = list(csv.DictReader(text.splitlines()))
-    if lines and "id" not in lines[0]:
+    reader = csv.DictReader(text.splitlines())
+    if reader.fieldnames and "id" not in reader.fieldnames:
         raise LfbtError(
-            f"exclude: {file} has no column id, but {', '.join(map(str, lines[0]))}; name the column of ids so"
+            f"exclude: {file} has no column id, but {', '.join(map(str, reader.fieldnames))}; name the column of ids so"
         )
-    return [((line.get("data") or "").strip(), (line["id"] or "").strip()) for line in lines]
+    return [((line.get("data") or "").strip(), (line["id"] or "").strip()) for line in reader]
