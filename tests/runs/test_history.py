@@ -19,12 +19,12 @@ def lines_of(folder):
     return [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
 
 
-def test_pretraining_epochs_come_back(tmp_path):
+def test_read_history_returns_the_epochs_written(tmp_path):
     write_history(tmp_path, EPOCHS[:1])
     append_history(tmp_path, EPOCHS[1])
     assert read_history(tmp_path, PretrainingEpoch) == EPOCHS
     first, second = lines_of(tmp_path)
-    assert list(first) == ["epoch", "loss", "learning_rate", "seconds", "records_per_second", "intra", "inter"]
+    assert list(first) == ["epoch", "loss", "intra", "inter", "learning_rate", "seconds", "records_per_second"]
     assert (second["spread_II"], second["spread_aVR"]) == (0.5, 0.25)
 
 

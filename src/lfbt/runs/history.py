@@ -59,9 +59,10 @@ class PretrainingEpoch:
 
     def to_dict(self) -> dict[str, Any]:
         """The line as the file has it."""
-        known = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "spread"}
+        terms = ("epoch", "loss", "intra", "inter")
+        others = ("learning_rate", "seconds", "records_per_second", "val_auroc", "rank")
         spread = {f"{_SPREAD}{lead}": value for lead, value in self.spread.items()}
-        return {name: value for name, value in known.items() if value is not None} | spread
+        return {name: value for name in terms + others if (value := getattr(self, name)) is not None} | spread
 
     @classmethod
     def from_dict(cls, content: dict[str, Any], path: Path) -> PretrainingEpoch:
