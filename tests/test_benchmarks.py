@@ -14,7 +14,7 @@ from benchmarks.measure import Timings, fitted_exponent
 from benchmarks.render import BEGIN, END, render, with_section
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, roc_auc_score
-from tests.helpers_model import literal_encoder, literal_loss, literal_projector, literal_view
+from tests.literal import literal_encoder, literal_loss, literal_projector, literal_view
 
 from lfbt.models.encoder import EncoderConfig
 from lfbt.recording import PAPER_LEADS

@@ -7,8 +7,9 @@ import signal
 
 import pytest
 from safetensors.torch import load_file
-from tests.helpers_cli import output_of, read_json, refused, run
-from tests.helpers_model import assert_same_tensors, read_lines, waves, write_checkpoint, write_labelled, write_packed
+from tests.cli.helpers import output_of, read_json, refused, run
+from tests.factories import waves, write_checkpoint, write_labelled, write_packed
+from tests.outputs import assert_same_tensors, read_lines
 
 from lfbt.data.dataset import open_dataset
 from lfbt.models.pretrained import load_encoder

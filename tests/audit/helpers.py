@@ -4,7 +4,7 @@ import functools
 
 import numpy as np
 import scipy.signal
-from tests.helpers_model import write_packed
+from tests.factories import write_packed
 
 from lfbt.audit.checks import CheckSettings, check
 from lfbt.cli.app import main

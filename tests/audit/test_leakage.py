@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 from tests.audit.helpers import generate_ecg, prepare_differently, write
-from tests.helpers_model import contents, write_packed
+from tests.factories import write_packed
+from tests.outputs import contents
 
 import lfbt.training.pretraining as pretrain_module
 from lfbt.audit.checks import CheckSettings, check

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from tests.audit.helpers import SPLIT, generate_ecg, list_excluded, prepare_differently, run_check, tally, write
-from tests.helpers_model import write_packed
+from tests.factories import write_packed
 
 from lfbt.recording import PAPER_LEADS
 

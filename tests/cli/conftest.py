@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from tests.helpers_cli import CLASSIFY_SHORT, PRETRAIN_SHORT, output_of
+from tests.cli.helpers import CLASSIFY_SHORT, PRETRAIN_SHORT, output_of
 
 from lfbt.data.preparation import prepare_dataset
 from lfbt.data.records import PrepareSettings

@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-from tests.helpers_cli import (
+from tests.cli.helpers import (
     CLASSIFY_SHORT,
     classify_words,
     embed_words,

@@ -4,7 +4,7 @@ import re
 import shutil
 
 import pytest
-from tests.helpers_cli import everything, output_of, refused, run
+from tests.cli.helpers import everything, output_of, refused, run
 
 
 def test_check_prints_records_findings_and_where_it_writes_them(place, tmp_path):

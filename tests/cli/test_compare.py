@@ -1,6 +1,6 @@
 """``lfbt compare`` on runs of the commands; `tests/reports` has the figures themselves."""
 
-from tests.helpers_cli import everything, output_of, read_json, refused
+from tests.cli.helpers import everything, output_of, read_json, refused
 
 
 def test_compare_prints_a_row_a_run_and_writes_the_same(chain, tmp_path):

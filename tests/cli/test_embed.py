@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from tests.helpers_cli import (
+from tests.cli.helpers import (
     CLASSIFY_SHORT,
     SHORT,
     Harmful,
@@ -21,7 +21,7 @@ from tests.helpers_cli import (
     refused,
     run,
 )
-from tests.helpers_model import literal_encoder
+from tests.literal import literal_encoder
 
 from lfbt.data.dataset import open_dataset
 from lfbt.models.pretrained import load_encoder

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from tests.helpers_cli import everything, refused
+from tests.cli.helpers import everything, refused
 
 from lfbt.cli.errors import is_main, reporting_errors
 from lfbt.errors import LfbtError, UnreadableError

@@ -1,7 +1,7 @@
 """``lfbt finetune``: what it prints and writes, and what it refuses."""
 
 import pytest
-from tests.helpers_cli import REFUSED_OPTIONS, classify_words, everything, read_json, refused
+from tests.cli.helpers import REFUSED_OPTIONS, classify_words, everything, read_json, refused
 
 
 def test_finetune_prints_every_epoch_and_the_summary(chain):

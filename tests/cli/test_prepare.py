@@ -7,7 +7,7 @@ import numpy as np
 import openpyxl
 import pytest
 import scipy.io
-from tests.helpers_cli import everything, read_json, refused, run
+from tests.cli.helpers import everything, read_json, refused, run
 
 from lfbt.recording import STANDARD_LEADS
 from lfbt.sources import SOURCES

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from tests.helpers_cli import PRETRAIN_SHORT, everything, other_data, output_of, pretrain_words, read_json, refused
+from tests.cli.helpers import PRETRAIN_SHORT, everything, other_data, output_of, pretrain_words, read_json, refused
 
 from lfbt.data.dataset import open_dataset
 from lfbt.recording import PAPER_LEADS

@@ -5,7 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
-from tests.helpers_cli import (
+from tests.cli.helpers import (
     CLASSIFY_SHORT,
     REFUSED_OPTIONS,
     classify_words,

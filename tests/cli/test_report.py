@@ -1,6 +1,6 @@
 """``lfbt report`` on runs of the commands; `tests/reports/test_page.py` has what is on the page."""
 
-from tests.helpers_cli import everything, output_of, read_json, refused
+from tests.cli.helpers import everything, output_of, read_json, refused
 
 
 def test_report_prints_its_table_and_where_the_page_is(chain, tmp_path):

@@ -1,7 +1,7 @@
 """``lfbt reproduce``: its options and one short run; `tests/paper/test_reproduction.py` has the protocol."""
 
 import pytest
-from tests.helpers_cli import everything, refused, run
+from tests.cli.helpers import everything, refused, run
 
 from lfbt.cli.reproduce import parse
 from lfbt.models.encoder import EncoderConfig, random_encoder

@@ -1,6 +1,6 @@
 """``lfbt runs`` on runs of the commands; `tests/reports/test_run_list.py` has the list itself."""
 
-from tests.helpers_cli import output_of, refused
+from tests.cli.helpers import output_of, refused
 
 
 def test_runs_lists_every_run_below_a_folder(chain):

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.helpers_data import LEADS, ROWS, noise, write_npy, write_packed, z
+from tests.data.helpers import LEADS, ROWS, noise, write_npy, write_packed, z
 from torch.utils.data import DataLoader
 
 from lfbt.data.dataset import check_n_leads, from_arrays, open_dataset, open_datasets

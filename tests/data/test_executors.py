@@ -1,7 +1,7 @@
 """Where recordings are prepared makes no difference, and a fault in a worker ends the preparation."""
 
 import pytest
-from tests.helpers_data import ecg, settings, tree, write_ecg
+from tests.data.helpers import ecg, settings, tree, write_ecg
 
 from lfbt.data.preparation import prepare_dataset
 from lfbt.errors import UnreadableError

@@ -1,7 +1,7 @@
 """Folders in no known layout are refused, with the layouts in the message."""
 
 import pytest
-from tests.helpers_data import write_npy
+from tests.data.helpers import write_npy
 
 from lfbt.data.dataset import open_dataset
 from lfbt.errors import LfbtError

@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.helpers_model import waves
+from tests.factories import waves
 
 from lfbt.data.dataset import from_arrays
 from lfbt.data.loader import epoch_batches, prefetch_batches, sequential_batches

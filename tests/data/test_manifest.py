@@ -4,7 +4,7 @@ import dataclasses
 import json
 
 import pytest
-from tests.helpers_data import CLASSES, LABELLED, LEADS, make, write_npy, write_packed
+from tests.data.helpers import CLASSES, LABELLED, LEADS, make, write_npy, write_packed
 
 from lfbt.data.dataset import open_dataset
 from lfbt.data.manifest import DatasetManifest, SourceInfo

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.helpers_data import noise, write_npy
+from tests.data.helpers import noise, write_npy
 
 from lfbt.data.dataset import open_dataset
 from lfbt.data.npy_folders import _natural

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tests.helpers_data import ROWS, noise, write_packed
+from tests.data.helpers import ROWS, noise, write_packed
 
 from lfbt.data.dataset import open_dataset
 from lfbt.errors import LfbtError

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.signal
-from tests.helpers_data import CLASSES, LABELLED, SETTINGS, ecg, entry, make, settings, table, tree, write_ecg
+from tests.data.helpers import CLASSES, LABELLED, SETTINGS, ecg, entry, make, settings, table, tree, write_ecg
 
 import lfbt
 from lfbt.data.dataset import open_dataset

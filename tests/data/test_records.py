@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tests.helpers_data import CLASSES, LABELLED, ecg, entry, make, table
+from tests.data.helpers import CLASSES, LABELLED, ecg, entry, make, table
 
 from lfbt.data.dataset import open_dataset
 from lfbt.data.records import PrepareSettings, prepare_entry

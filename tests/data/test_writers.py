@@ -6,7 +6,7 @@ import tracemalloc
 import numpy as np
 import pytest
 import scipy.signal
-from tests.helpers_data import CLASSES, LABELLED, ecg, entry, make, table, tree
+from tests.data.helpers import CLASSES, LABELLED, ecg, entry, make, table, tree
 
 from lfbt.data.dataset import open_dataset
 from lfbt.errors import LfbtError

@@ -3,13 +3,7 @@
 import numpy as np
 import pytest
 from tests.evaluation.helpers import PATIENTS, QUICK, TUNE
-from tests.helpers_model import (
-    KINDS,
-    waves,
-    write_checkpoint,
-    write_labelled,
-    write_multi_label,
-)
+from tests.factories import KINDS, waves, write_checkpoint, write_labelled, write_multi_label
 
 from lfbt.evaluation.fine_tuning import run_finetune
 from lfbt.evaluation.probing import run_probe

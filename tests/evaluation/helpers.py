@@ -8,11 +8,9 @@ import pandas as pd
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from tests.helpers_model import (
-    CLASSES,
-    contents,
-    literal_embeddings,
-)
+from tests.factories import CLASSES
+from tests.literal import literal_embeddings
+from tests.outputs import contents
 
 from lfbt.models.pretrained import load_encoder
 from lfbt.runs.results import Results

@@ -10,19 +10,18 @@ import pytest
 from sklearn.metrics import log_loss
 from sklearn.model_selection import StratifiedKFold
 from tests.evaluation.helpers import PATIENTS, QUICK, features_of, logistic, predicted, results_of, table_of, targets_of
-from tests.helpers_model import (
+from tests.factories import (
     CLASSES,
     KINDS,
     LABELS,
     MULTI_LABELS,
     SPLIT,
-    contents,
-    read_lines,
     waves,
     write_labelled,
     write_multi_label,
     write_packed,
 )
+from tests.outputs import contents, read_lines
 
 from lfbt.errors import LfbtError
 from lfbt.evaluation.fine_tuning import run_finetune

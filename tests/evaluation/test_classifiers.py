@@ -16,18 +16,8 @@ from tests.evaluation.helpers import (
     table_of,
     targets_of,
 )
-from tests.helpers_model import (
-    CLASSES,
-    LABELS,
-    MULTI_LABELS,
-    MULTI_TARGETS,
-    ROWS,
-    contents,
-    read_lines,
-    waves,
-    write_labelled,
-    write_multi_label,
-)
+from tests.factories import CLASSES, LABELS, MULTI_LABELS, MULTI_TARGETS, ROWS, waves, write_labelled, write_multi_label
+from tests.outputs import contents, read_lines
 
 import lfbt.evaluation.classifiers as classifiers_module
 from lfbt.data.loader import epoch_batches

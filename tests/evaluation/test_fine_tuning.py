@@ -9,23 +9,20 @@ import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
-from tests.helpers_model import (
+from tests.factories import (
     CLASSES,
     KINDS,
     LABELS,
     MULTI_TARGETS,
     ROWS,
     SPLIT,
-    assert_same_tensors,
-    contents,
-    literal_embeddings,
-    literal_encoder,
-    read_lines,
     waves,
     write_checkpoint,
     write_labelled,
     write_multi_label,
 )
+from tests.literal import literal_embeddings, literal_encoder
+from tests.outputs import assert_same_tensors, contents, read_lines
 
 import lfbt.evaluation.fine_tuning as finetune_module
 from lfbt.data.dataset import open_dataset

@@ -9,22 +9,9 @@ import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
-from tests.helpers_model import (
-    CLASSES,
-    KINDS,
-    LABELS,
-    ROWS,
-    SPLIT,
-    assert_same_tensors,
-    contents,
-    literal_embeddings,
-    read_lines,
-    waves,
-    write_checkpoint,
-    write_labelled,
-    write_packed,
-    z_score,
-)
+from tests.factories import CLASSES, KINDS, LABELS, ROWS, SPLIT, waves, write_checkpoint, write_labelled, write_packed
+from tests.literal import literal_embeddings, z_score
+from tests.outputs import assert_same_tensors, contents, read_lines
 
 import lfbt
 from lfbt.data.dataset import open_dataset

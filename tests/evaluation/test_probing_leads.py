@@ -3,11 +3,7 @@
 import numpy as np
 import pytest
 from tests.evaluation.helpers import QUICK, assert_same_but_settings, results_of, table_of
-from tests.helpers_model import (
-    ROWS,
-    write_checkpoint,
-    write_labelled,
-)
+from tests.factories import ROWS, write_checkpoint, write_labelled
 
 import lfbt.evaluation.probing as probe_module
 from lfbt.errors import LfbtError

@@ -22,7 +22,7 @@ from tests.evaluation.helpers import (
     results_of,
     table_of,
 )
-from tests.helpers_model import (
+from tests.factories import (
     CLASSES,
     KINDS,
     LABELS,
@@ -30,14 +30,12 @@ from tests.helpers_model import (
     MULTI_TARGETS,
     ROWS,
     SPLIT,
-    assert_same_tensors,
-    contents,
-    read_lines,
     waves,
     write_checkpoint,
     write_labelled,
     write_packed,
 )
+from tests.outputs import assert_same_tensors, contents, read_lines
 
 import lfbt.evaluation.fine_tuning as finetune_module
 import lfbt.evaluation.probing as probe_module

@@ -9,20 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from tests.helpers_model import (
-    CLASSES,
-    KINDS,
-    LABELS,
-    ROWS,
-    SPLIT,
-    contents,
-    literal_embeddings,
-    waves,
-    write_checkpoint,
-    write_labelled,
-    write_packed,
-    z_score,
-)
+from tests.factories import CLASSES, KINDS, LABELS, ROWS, SPLIT, waves, write_checkpoint, write_labelled, write_packed
+from tests.literal import literal_embeddings, z_score
+from tests.outputs import contents
 
 import lfbt
 from lfbt.data.dataset import from_arrays, open_dataset

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.helpers_files import RNG
+from tests.published_files import RNG
 
 from lfbt.errors import UnreadableError
 from lfbt.io.arrays import read_npy, read_npy_row

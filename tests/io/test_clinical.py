@@ -4,7 +4,7 @@ import sys
 
 import numpy as np
 import pytest
-from tests.helpers_clinical import EXPECTED, RNG, STEPS, aecg, dicom, edf, ishne, mfer, muse
+from tests.clinical_files import EXPECTED, RNG, STEPS, aecg, dicom, edf, ishne, mfer, muse
 
 from lfbt.errors import LfbtError, UnreadableError
 from lfbt.io.clinical import CLINICAL_FORMATS, read_clinical

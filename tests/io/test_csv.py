@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tests.helpers_files import write
+from tests.published_files import write
 
 from lfbt.errors import UnreadableError
 from lfbt.io.csv import read_csv

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import scipy.io
-from tests.helpers_files import RNG, write_mat
+from tests.published_files import RNG, write_mat
 
 from lfbt.errors import UnreadableError
 from lfbt.io.matlab import read_cpsc_mat

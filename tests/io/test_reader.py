@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.helpers_clinical import EXPECTED, STEPS, aecg
-from tests.helpers_files import RNG, write, write_mat, write_wfdb
+from tests.clinical_files import EXPECTED, STEPS, aecg
+from tests.published_files import RNG, write, write_mat, write_wfdb
 
 from lfbt.errors import LfbtError, UnreadableError
 from lfbt.io import CLINICAL_FORMATS, read

@@ -4,7 +4,7 @@ import sys
 
 import numpy as np
 import pytest
-from tests.helpers_files import write_wfdb
+from tests.published_files import write_wfdb
 
 from lfbt.errors import LfbtError, UnreadableError
 from lfbt.io.wfdb import read_wfdb

@@ -5,7 +5,7 @@ import math
 
 import pytest
 import torch
-from tests.helpers_losses import SHAPES, cosine, random_pair, value_and_gradient
+from tests.losses.helpers import SHAPES, cosine, random_pair, value_and_gradient
 
 from lfbt.errors import LfbtError
 from lfbt.losses.lead_contrastive import lead_contrastive_loss

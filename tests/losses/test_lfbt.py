@@ -5,7 +5,7 @@ from unittest.mock import Mock
 
 import pytest
 import torch
-from tests.helpers_model import literal_loss, literal_pair_loss
+from tests.literal import literal_loss, literal_pair_loss
 
 from lfbt.errors import LfbtError
 from lfbt.losses import lfbt as loss_module

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-from tests.helpers_losses import own_part, random_pair, value_and_gradient
-from tests.helpers_model import assert_same_tensors, read_lines, waves, write_packed
-from tests.helpers_processes import in_processes
+from tests.factories import waves, write_packed
+from tests.losses.helpers import own_part, random_pair, value_and_gradient
+from tests.outputs import assert_same_tensors, read_lines
+from tests.processes import in_processes
 
 import lfbt.training.pretraining as pretrain_module
 from lfbt.cli.app import main

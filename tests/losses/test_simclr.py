@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from tests.helpers_losses import SHAPES, cosine, random_pair, value_and_gradient
+from tests.losses.helpers import SHAPES, cosine, random_pair, value_and_gradient
 
 from lfbt.errors import LfbtError
 from lfbt.losses.simclr import simclr_loss

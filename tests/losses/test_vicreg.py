@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 import torch
-from tests.helpers_losses import SHAPES, random_pair, value_and_gradient
+from tests.losses.helpers import SHAPES, random_pair, value_and_gradient
 from torch.utils.flop_counter import FlopCounterMode
 
 from lfbt.losses.vicreg import covariance_term, variance_term, vicreg_loss

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.helpers_model import literal_encoder, vgg16
+from tests.literal import literal_encoder, vgg16
 from torch import nn
 
 from lfbt.errors import LfbtError

@@ -6,7 +6,8 @@ import math
 
 import pytest
 import torch
-from tests.helpers_model import assert_same_tensors, layers_of, literal_encoder, vgg16
+from tests.literal import layers_of, literal_encoder, vgg16
+from tests.outputs import assert_same_tensors
 from torch import nn
 
 from lfbt.errors import LfbtError

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from tests.helpers_model import KINDS, literal_embeddings, waves, write_checkpoint
+from tests.factories import KINDS, waves, write_checkpoint
+from tests.literal import literal_embeddings
 
 from lfbt.data.dataset import from_arrays
 from lfbt.models.features import compute_embeddings

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from tests.helpers_model import assert_same_tensors
+from tests.outputs import assert_same_tensors
 
 import lfbt
 from lfbt.errors import LfbtError

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from tests.helpers_model import assert_same_tensors
+from tests.outputs import assert_same_tensors
 
 import lfbt
 from lfbt.data.dataset import from_arrays

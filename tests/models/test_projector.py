@@ -3,7 +3,8 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from tests.helpers_model import assert_same_tensors, literal_projector
+from tests.literal import literal_projector
+from tests.outputs import assert_same_tensors
 from torch import nn
 
 from lfbt.models.encoder import EncoderConfig

@@ -7,7 +7,7 @@ import zipfile
 import numpy as np
 import pytest
 import torch
-from tests.helpers_model import vgg16
+from tests.literal import vgg16
 from torch import nn
 
 from lfbt.models.encoder import EncoderConfig

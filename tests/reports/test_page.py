@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from tests.helpers_model import waves, write_checkpoint, write_labelled, write_packed
+from tests.factories import waves, write_checkpoint, write_labelled, write_packed
 
 from lfbt.errors import LfbtError
 from lfbt.evaluation.probing import run_probe

@@ -5,7 +5,7 @@ import re
 import shutil
 
 import pytest
-from tests.helpers_model import waves, write_checkpoint, write_labelled, write_packed
+from tests.factories import waves, write_checkpoint, write_labelled, write_packed
 
 from lfbt.cli.app import main
 from lfbt.errors import LfbtError

@@ -4,7 +4,8 @@ import sys
 from unittest.mock import Mock
 
 import pytest
-from tests.helpers_model import read_lines, waves, write_packed
+from tests.factories import waves, write_packed
+from tests.outputs import read_lines
 
 from lfbt.errors import LfbtError
 from lfbt.runs.trackers import TensorBoard, WandB, tracking

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from tests.helpers_files import ids, write, write_wfdb
+from tests.published_files import ids, write, write_wfdb
 
 from lfbt.errors import LfbtError
 from lfbt.sources import Challenge, Ningbo

@@ -3,7 +3,7 @@
 import numpy as np
 import openpyxl
 import pytest
-from tests.helpers_files import RNG, drops, ids, sent, write
+from tests.published_files import RNG, drops, ids, sent, write
 
 from lfbt.errors import LfbtError
 from lfbt.recording import STANDARD_LEADS

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tests.helpers_files import RNG, drops, ids, write, write_mat
+from tests.published_files import RNG, drops, ids, write, write_mat
 
 from lfbt.errors import LfbtError
 from lfbt.sources import Cpsc2018

@@ -1,7 +1,7 @@
 """Recognising the source whose published form a folder has."""
 
 import pytest
-from tests.helpers_files import write, write_wfdb
+from tests.published_files import write, write_wfdb
 
 from lfbt.errors import LfbtError
 from lfbt.sources import Challenge, PtbXl

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.helpers_clinical import aecg, dicom, edf
-from tests.helpers_files import RNG, drops, ids, sent, write, write_wfdb
+from tests.clinical_files import aecg, dicom, edf
+from tests.published_files import RNG, drops, ids, sent, write, write_wfdb
 
 from lfbt.errors import LfbtError
 from lfbt.io import CLINICAL_FORMATS

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tests.helpers_files import drops, ids, sent, write, write_wfdb
+from tests.published_files import drops, ids, sent, write, write_wfdb
 
 from lfbt.errors import LfbtError
 from lfbt.recording import STANDARD_LEADS

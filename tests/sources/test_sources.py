@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from tests.helpers_files import write
+from tests.published_files import write
 
 from lfbt.errors import LfbtError
 from lfbt.sources import SOURCES

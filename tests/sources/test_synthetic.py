@@ -1,7 +1,7 @@
 """Synthetic ECG as a source: its folder is written once."""
 
 import pytest
-from tests.helpers_files import write
+from tests.published_files import write
 
 from lfbt.errors import LfbtError
 from lfbt.sources import Synthetic

@@ -5,7 +5,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.helpers_model import literal_crop, literal_view
+from tests.literal import literal_crop, literal_view
 
 from lfbt.training import augmentation as views
 from lfbt.training.augmentation import draw_views, random_view, resized_crop, time_out

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tests.helpers_model import assert_same_tensors
+from tests.outputs import assert_same_tensors
 
 import lfbt.training.checkpoints as checkpoints_module
 from lfbt.errors import LfbtError

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from tests.helpers_model import waves, write_packed
+from tests.factories import waves, write_packed
 
 from lfbt.runs.history import PretrainingEpoch
 from lfbt.training.display import Display, format_terms

@@ -11,8 +11,9 @@ import pytest
 import torch
 import torch.distributed as dist
 from filelock import FileLock
-from tests.helpers_model import read_lines, waves, write_checkpoint, write_labelled, write_multi_label, write_packed
-from tests.helpers_processes import in_processes
+from tests.factories import waves, write_checkpoint, write_labelled, write_multi_label, write_packed
+from tests.outputs import read_lines
+from tests.processes import in_processes
 
 import lfbt.evaluation.fine_tuning as finetune_module
 import lfbt.training.pretraining as pretrain_module

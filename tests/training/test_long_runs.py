@@ -23,7 +23,8 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from tests.helpers_model import assert_same_tensors, read_lines, waves, write_labelled, write_packed
+from tests.factories import waves, write_labelled, write_packed
+from tests.outputs import assert_same_tensors, read_lines
 
 import lfbt.training.checkpoints as checkpoints_module
 import lfbt.training.pretraining as pretrain_module

@@ -7,7 +7,8 @@ import math
 import numpy as np
 import pytest
 import torch
-from tests.helpers_model import LABELS, SPLIT, contents, read_lines, waves, write_labelled, write_packed
+from tests.factories import LABELS, SPLIT, waves, write_labelled, write_packed
+from tests.outputs import contents, read_lines
 
 import lfbt.training.pretraining as pretrain_module
 from lfbt.data.dataset import open_dataset

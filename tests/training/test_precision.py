@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from tests.helpers_model import read_lines, waves, write_packed
+from tests.factories import waves, write_packed
+from tests.outputs import read_lines
 
 from lfbt.losses.lfbt import lfbt_loss
 from lfbt.models.encoder import EncoderConfig

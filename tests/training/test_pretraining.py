@@ -8,17 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.helpers_model import (
-    assert_same_tensors,
-    contents,
-    literal_encoder,
-    literal_loss,
-    literal_projector,
-    literal_view,
-    read_lines,
-    waves,
-    write_packed,
-)
+from tests.factories import waves, write_packed
+from tests.literal import literal_encoder, literal_loss, literal_projector, literal_view
+from tests.outputs import assert_same_tensors, contents, read_lines
 
 import lfbt.training.pretraining as pretrain_module
 from lfbt.data.dataset import open_dataset

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.helpers_model import waves, write_packed
+from tests.factories import waves, write_packed
 
 import lfbt
 from lfbt.data.dataset import open_dataset

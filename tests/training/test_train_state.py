@@ -5,7 +5,7 @@ import math
 
 import pytest
 import torch
-from tests.helpers_model import assert_same_tensors
+from tests.outputs import assert_same_tensors
 
 from lfbt.errors import LfbtError
 from lfbt.losses.lfbt import lfbt_loss

@@ -10,7 +10,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.helpers_processes import in_processes
+from tests.processes import in_processes
 
 from lfbt.losses.lfbt import lfbt_loss
 from lfbt.models.encoder import EncoderConfig, LeadEncoders

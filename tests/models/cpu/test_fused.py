@@ -5,7 +5,7 @@ import threading
 
 import pytest
 import torch
-from tests.helpers_model import layers_of, literal_encoder
+from tests.literal import layers_of, literal_encoder
 from torch import nn
 
 from lfbt.errors import LfbtError
