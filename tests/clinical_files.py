@@ -1,7 +1,5 @@
 """Small files in clinical formats: text by hand, DICOM by pydicom."""
 
-import base64
-import struct
 from pathlib import Path
 
 import numpy as np
@@ -83,19 +81,6 @@ def dicom(
     return path
 
 
-def muse(path: Path, leads=LEADS, waveforms=1, units="MICROVOLTS", offsets=("0", "0", "0")):
-    """A GE MUSE file: Base64 of 16-bit steps of 4.88 µV."""
-    rows = "".join(
-        f"<LeadData><LeadID>{lead}</LeadID><LeadTimeOffset>{offset}</LeadTimeOffset>"
-        f"<LeadAmplitudeUnitsPerBit>4.88</LeadAmplitudeUnitsPerBit><LeadAmplitudeUnits>{units}</LeadAmplitudeUnits>"
-        f"<WaveFormData>{base64.b64encode(row.astype('<i2').tobytes()).decode()}</WaveFormData></LeadData>"
-        for lead, row, offset in zip(leads, STEPS, offsets, strict=True)
-    )
-    one = f"<Waveform><WaveformType>Rhythm</WaveformType><SampleBase>250</SampleBase>{rows}</Waveform>"
-    path.write_text(f"<RestingECG>{one * waveforms}</RestingECG>")
-    return path
-
-
 def edf(path: Path, labels=("ECG I", "ECG II"), units=("mV", "uV"), per_record=(25, 25), seconds="0.05"):
     """An EDF file of two data records; a digital step is 0.01 of the unit, from -10 at -1000."""
 
@@ -111,27 +96,3 @@ def edf(path: Path, labels=("ECG I", "ECG II"), units=("mV", "uV"), per_record=(
     data = b"".join(block.astype("<i2").tobytes() for record in blocks for block in record)
     path.write_bytes(header.encode() + data)
     return [np.concatenate(rows) * 0.01 for rows in zip(*blocks, strict=True)]
-
-
-def ishne(path: Path, steps=STEPS, rate=200, codes=(5, 6, 8)):
-    """An ISHNE Holter file: a header of 522 bytes, then 16-bit steps of 1.5 µV, a sample of each lead in turn."""
-    header = bytearray(522)
-    header[:8] = b"ISHNE1.0"
-    struct.pack_into("<4i", header, 10, 0, steps.shape[1], 522, 522)
-    struct.pack_into("<h", header, 156, len(codes))
-    struct.pack_into(f"<{len(codes)}h", header, 158, *codes)
-    struct.pack_into(f"<{len(codes)}h", header, 206, *[1500] * len(codes))
-    struct.pack_into("<h", header, 272, rate)
-    path.write_bytes(bytes(header) + steps.T.astype("<i2").tobytes())
-    return path
-
-
-def mfer(path: Path):
-    """An MFER file: 4 ms, 16-bit steps of 2 µV, channels one after another, leads by number."""
-    tags = [(0x01, b"\x01"), (0x0B, b"\x01\xfd\x04"), (0x0C, b"\x00\xfa\x02"), (0x0A, b"\x00")]
-    tags += [(0x04, struct.pack("<I", STEPS.shape[1])), (0x05, b"\x03"), (0x06, b"\x01")]
-    data = b"".join(bytes([tag, len(value)]) + value for tag, value in tags)
-    data += b"".join(bytes([0x3F, channel, 4, 0x09, 2, code, 0]) for channel, code in enumerate((1, 2, 62)))
-    data += b"\x1e\x82" + struct.pack(">H", STEPS.size * 2) + STEPS.astype("<i2").tobytes() + b"\x80\x00"
-    path.write_bytes(data)
-    return path

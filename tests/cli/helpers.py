@@ -4,7 +4,6 @@ import contextlib
 import csv
 import io
 import json
-from pathlib import Path
 
 import numpy as np
 
@@ -86,16 +85,6 @@ REFUSED_OPTIONS = {
     "absent data": (("--data-dir", "absent"), "data-dir: absent is not a folder"),
     "absent checkpoint": (("--checkpoint", "absent"), "checkpoint: absent is not an encoder"),
 }
-
-
-class Harmful:
-    """A pickled object that would leave a file behind if it were ever unpickled."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return (Path.touch, (self.path,))
 
 
 def other_data(folder, leads=8, samples=128, classes="ab", bad=None):

@@ -3,6 +3,7 @@
 import json
 import pickle
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,6 @@ import torch
 from tests.cli.helpers import (
     CLASSIFY_SHORT,
     SHORT,
-    Harmful,
     classify_words,
     embed_words,
     everything,
@@ -25,6 +25,17 @@ from tests.literal import literal_encoder
 
 from lfbt.data.dataset import open_dataset
 from lfbt.models.pretrained import load_encoder
+
+
+class Harmful:
+    """A pickled object that would leave a file behind if it were ever unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (Path.touch, (self.path,))
+
 
 CLASSES = ("NORM", "MI", "STTC", "CD", "HYP")
 

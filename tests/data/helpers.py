@@ -79,11 +79,6 @@ def table(path):
         return list(csv.DictReader(file))
 
 
-def tree(folder):
-    """Every file below `folder` with its bytes."""
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
 CLASSES = ("NORM", "MI", "CD")
 
 
@@ -126,9 +121,3 @@ def write_npy(folder, *names, leads=8, samples=64):
         path = folder / f"{name}.npy"
         path.parent.mkdir(parents=True, exist_ok=True)
         np.save(path, np.full((leads, samples), number, dtype=np.float32))
-
-
-def z(signal, axis=None):
-    """The z-score of one record in float64."""
-    signal = signal.astype(np.float64)
-    return (signal - signal.mean(axis, keepdims=True)) / (signal.std(axis, keepdims=True) + 1e-5)

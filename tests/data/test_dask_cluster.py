@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.outputs import contents
 
 import lfbt.data.dask_cluster as cluster_module
 from lfbt.data.preparation import prepare_dataset
@@ -109,11 +110,6 @@ def make(place, target, address, **changes):
     return prepare_dataset(PtbXl(), "ptbxl", place / "from", target, settings)
 
 
-def tree(folder):
-    """Every file below `folder` with its bytes."""
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
 def on_record(monkeypatch, number, do):
     """Call `do` when record `number` (from 0) is about to be written."""
     append = PackedWriter.append
@@ -136,9 +132,9 @@ def test_cluster_prepares_the_same_data_set(place, dask, tmp_path):
         [sys.executable, "-m", "lfbt", *map(str, words)], cwd=place, capture_output=True, text=True, check=False
     )
     assert (ended.returncode, ended.stderr) == (0, "")
-    made = tree(tmp_path / "to")
+    made = contents(tmp_path / "to")
     assert set(made) == {"signals.npy", "records.csv", "dropped.csv", "dataset.json"}
-    assert made == tree(place / "local")
+    assert made == contents(place / "local")
     assert b'00007_hr.hea,"flat: II,' in made["dropped.csv"]
     assert not any(name in made["dataset.json"] for name in (b"dask", dask.encode()))
     shape = np.load(tmp_path / "to" / "signals.npy", mmap_mode="r").shape
@@ -162,7 +158,7 @@ def test_cluster_repeats_the_work_of_a_killed_worker(place, tmp_path, monkeypatc
         assert done[workers[0].pid] > 0
         assert sum(done.values()) <= 8
         assert list(client.run(os.getpid).values()) == [workers[1].pid]
-    assert tree(tmp_path / "to") == tree(place / "local")
+    assert contents(tmp_path / "to") == contents(place / "local")
 
 
 # --- what goes wrong ---
@@ -181,8 +177,8 @@ def test_cluster_reports_an_unreadable_file_as_without_dask(place, dask, tmp_pat
     assert [path.name for path in tmp_path.iterdir()] == ["from"]
     for name, address in (("local", None), ("dask", dask)):
         make(tmp_path, tmp_path / name, address, skip_unreadable=True)
-    assert b"unreadable" in tree(tmp_path / "local")["dropped.csv"]
-    assert tree(tmp_path / "dask") == tree(tmp_path / "local")
+    assert b"unreadable" in contents(tmp_path / "local")["dropped.csv"]
+    assert contents(tmp_path / "dask") == contents(tmp_path / "local")
 
 
 def test_cluster_does_not_skip_a_file_that_a_worker_does_not_see(dask, tmp_path):

@@ -5,12 +5,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.data.helpers import LEADS, ROWS, noise, write_npy, write_packed, z
+from tests.data.helpers import LEADS, ROWS, noise, write_npy, write_packed
 from torch.utils.data import DataLoader
 
 from lfbt.data.dataset import check_n_leads, from_arrays, open_dataset, open_datasets
 from lfbt.errors import LfbtError
 from lfbt.recording import PAPER_LEADS
+
+
+def z(signal, axis=None):
+    """The z-score of one record in float64."""
+    signal = signal.astype(np.float64)
+    return (signal - signal.mean(axis, keepdims=True)) / (signal.std(axis, keepdims=True) + 1e-5)
 
 
 def test_open_dataset_reads_a_packed_data_set_as_written(tmp_path):

@@ -1,7 +1,8 @@
 """Where recordings are prepared makes no difference, and a fault in a worker ends the preparation."""
 
 import pytest
-from tests.data.helpers import ecg, settings, tree, write_ecg
+from tests.data.helpers import ecg, settings, write_ecg
+from tests.outputs import contents
 
 from lfbt.data.preparation import prepare_dataset
 from lfbt.errors import UnreadableError
@@ -20,7 +21,7 @@ def test_prepare_entries_gives_the_same_for_any_number_of_workers(tmp_path):
     write_folder(tmp_path / "from")
     for workers in (1, 2):
         prepare_dataset(Folder(), "folder", tmp_path / "from", tmp_path / str(workers), settings(workers=workers))
-    one, two = tree(tmp_path / "1"), tree(tmp_path / "2")
+    one, two = contents(tmp_path / "1"), contents(tmp_path / "2")
     assert set(one) == {"signals.npy", "records.csv", "dropped.csv", "dataset.json"}
     assert one == two
 

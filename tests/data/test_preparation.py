@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.signal
-from tests.data.helpers import CLASSES, LABELLED, SETTINGS, ecg, entry, make, settings, table, tree, write_ecg
+from tests.data.helpers import CLASSES, LABELLED, SETTINGS, ecg, entry, make, settings, table, write_ecg
+from tests.outputs import contents
 
 import lfbt
 from lfbt.data.dataset import open_dataset
@@ -194,8 +195,8 @@ def test_prepare_splits_by_patient_stratified_and_seeded(tmp_path):
         found = open_dataset(tmp_path / str(seed)).split.tolist()
         assert found == split_by_patient(patients, labels, 0.3, 0.2, seed)
         assert Counter(found) == {"train": 12, "val": 4, "test": 8}
-    assert tree(tmp_path / "0")["records.csv"] != tree(tmp_path / "1")["records.csv"]
-    assert tree(tmp_path / "0")["signals.npy"] == tree(tmp_path / "1")["signals.npy"]
+    assert contents(tmp_path / "0")["records.csv"] != contents(tmp_path / "1")["records.csv"]
+    assert contents(tmp_path / "0")["signals.npy"] == contents(tmp_path / "1")["signals.npy"]
 
 
 def test_prepare_keeps_pieces_of_a_recording_in_one_split(tmp_path):
@@ -249,12 +250,12 @@ def test_prepare_gives_the_reasons_when_no_record_is_left(tmp_path):
 
 def test_prepare_leaves_an_occupied_target_as_it_is(tmp_path):
     make(tmp_path / "to", entry("a"))
-    before = tree(tmp_path)
+    before = contents(tmp_path)
     with pytest.raises(LfbtError, match="holds other results already"):
         make(tmp_path / "to", entry("b", ecg(2)))
     with pytest.raises(LfbtError, match="is a file"):
         make(tmp_path / "to" / "records.csv", entry("b", ecg(2)))
-    assert tree(tmp_path) == before
+    assert contents(tmp_path) == before
 
 
 def test_prepare_refuses_an_occupied_target_before_reading(tmp_path):
@@ -277,7 +278,7 @@ def test_prepare_fills_an_empty_target(tmp_path):
 def test_prepare_gives_the_same_bytes_again(tmp_path):
     for name in "ab":
         make(tmp_path / name, *LABELLED, classes=CLASSES)
-    assert tree(tmp_path / "a") == tree(tmp_path / "b")
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
 
 
 @pytest.mark.parametrize(

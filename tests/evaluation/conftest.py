@@ -1,13 +1,17 @@
 """Noisy data sets of one and several labels, an encoder, and a command on them."""
 
+from typing import Any
+
 import numpy as np
 import pytest
-from tests.evaluation.helpers import PATIENTS, QUICK, TUNE
+from tests.evaluation.helpers import PATIENTS, QUICK
 from tests.factories import KINDS, waves, write_checkpoint, write_labelled, write_multi_label
 
 from lfbt.evaluation.fine_tuning import run_finetune
 from lfbt.evaluation.probing import run_probe
 from lfbt.evaluation.settings import FinetuneSettings, ProbeSettings
+
+TUNE: dict[str, Any] = {"epochs": 1, "batch_size": 12, "learning_rate": 1e-3}
 
 
 @pytest.fixture(scope="module")

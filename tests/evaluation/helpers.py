@@ -25,15 +25,6 @@ PATIENTS = [f"p{i // 2}" for i in range(48)]
 QUICK: dict[str, Any] = {"epochs": 3, "batch_size": 8, "device": "cpu", "workers": 0}
 
 
-TUNE: dict[str, Any] = {"epochs": 1, "batch_size": 12, "learning_rate": 1e-3}
-
-
-SERIES: dict[str, Any] = {"fraction": (0.3, 1.0), "seeds": (0, 2)}
-
-
-NAMES = ("fraction-0.3-seed-0", "fraction-0.3-seed-2", "fraction-1-seed-0", "fraction-1-seed-2")
-
-
 def results_of(folder) -> Any:
     return Results.load(folder)
 

@@ -12,10 +12,8 @@ from sklearn.metrics import roc_auc_score
 from sklearn.preprocessing import StandardScaler
 from tests.evaluation.helpers import (
     COLUMNS,
-    NAMES,
     PATIENTS,
     QUICK,
-    SERIES,
     assert_same_but_settings,
     features_of,
     predicted,
@@ -53,6 +51,11 @@ from lfbt.runs.loading import load_runs
 from lfbt.training.pretraining import Pretrainer
 from lfbt.training.settings import PretrainSettings
 from lfbt.utils.tensors import load_tensors
+
+NAMES = ("fraction-0.3-seed-0", "fraction-0.3-seed-2", "fraction-1-seed-0", "fraction-1-seed-2")
+
+
+SERIES: dict[str, Any] = {"fraction": (0.3, 1.0), "seeds": (0, 2)}
 
 
 def test_finetune_of_several_labels_writes_the_classifier_that_was_scored(run, multi):

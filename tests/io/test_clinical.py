@@ -1,14 +1,54 @@
 """The reader of clinical formats, on tiny files: text by hand, DICOM by pydicom."""
 
+import base64
+import struct
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.clinical_files import EXPECTED, RNG, STEPS, aecg, dicom, edf, ishne, mfer, muse
+from tests.clinical_files import EXPECTED, LEADS, RNG, STEPS, aecg, dicom, edf
 
 from lfbt.errors import LfbtError, UnreadableError
 from lfbt.io.clinical import CLINICAL_FORMATS, read_clinical
 from lfbt.sources import Folder
+
+
+def muse(path: Path, leads=LEADS, waveforms=1, units="MICROVOLTS", offsets=("0", "0", "0")):
+    """A GE MUSE file: Base64 of 16-bit steps of 4.88 µV."""
+    rows = "".join(
+        f"<LeadData><LeadID>{lead}</LeadID><LeadTimeOffset>{offset}</LeadTimeOffset>"
+        f"<LeadAmplitudeUnitsPerBit>4.88</LeadAmplitudeUnitsPerBit><LeadAmplitudeUnits>{units}</LeadAmplitudeUnits>"
+        f"<WaveFormData>{base64.b64encode(row.astype('<i2').tobytes()).decode()}</WaveFormData></LeadData>"
+        for lead, row, offset in zip(leads, STEPS, offsets, strict=True)
+    )
+    one = f"<Waveform><WaveformType>Rhythm</WaveformType><SampleBase>250</SampleBase>{rows}</Waveform>"
+    path.write_text(f"<RestingECG>{one * waveforms}</RestingECG>")
+    return path
+
+
+def ishne(path: Path, steps=STEPS, rate=200, codes=(5, 6, 8)):
+    """An ISHNE Holter file: a header of 522 bytes, then 16-bit steps of 1.5 µV, a sample of each lead in turn."""
+    header = bytearray(522)
+    header[:8] = b"ISHNE1.0"
+    struct.pack_into("<4i", header, 10, 0, steps.shape[1], 522, 522)
+    struct.pack_into("<h", header, 156, len(codes))
+    struct.pack_into(f"<{len(codes)}h", header, 158, *codes)
+    struct.pack_into(f"<{len(codes)}h", header, 206, *[1500] * len(codes))
+    struct.pack_into("<h", header, 272, rate)
+    path.write_bytes(bytes(header) + steps.T.astype("<i2").tobytes())
+    return path
+
+
+def mfer(path: Path):
+    """An MFER file: 4 ms, 16-bit steps of 2 µV, channels one after another, leads by number."""
+    tags = [(0x01, b"\x01"), (0x0B, b"\x01\xfd\x04"), (0x0C, b"\x00\xfa\x02"), (0x0A, b"\x00")]
+    tags += [(0x04, struct.pack("<I", STEPS.shape[1])), (0x05, b"\x03"), (0x06, b"\x01")]
+    data = b"".join(bytes([tag, len(value)]) + value for tag, value in tags)
+    data += b"".join(bytes([0x3F, channel, 4, 0x09, 2, code, 0]) for channel, code in enumerate((1, 2, 62)))
+    data += b"\x1e\x82" + struct.pack(">H", STEPS.size * 2) + STEPS.astype("<i2").tobytes() + b"\x80\x00"
+    path.write_bytes(data)
+    return path
 
 
 def test_read_clinical_reads_aecg_in_mv_with_standard_lead_names(tmp_path):

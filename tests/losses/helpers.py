@@ -1,9 +1,6 @@
 """What the tests of the objectives share: random projections, their gradients, and parts of a batch."""
 
 import torch
-import torch.distributed as dist
-
-from lfbt.utils.collectives import shard_sizes
 
 # Records, leads, width: fewer records than dimensions, more, as many, and a batch of two.
 SHAPES = [(4, 3, 5), (9, 2, 2), (6, 3, 2), (2, 2, 3)]
@@ -26,11 +23,3 @@ def value_and_gradient(function, z1, z2, *args):
     z1, z2 = z1.detach().requires_grad_(), z2.detach().requires_grad_()
     loss = function(z1, z2, *args)
     return loss.detach(), *torch.autograd.grad(loss, [z1, z2])
-
-
-def own_part(x):
-    """The records of this process, or all where there is one."""
-    if not dist.is_initialized():
-        return x, None
-    sizes = shard_sizes(len(x), dist.get_world_size())
-    return x.split(sizes)[dist.get_rank()], sizes

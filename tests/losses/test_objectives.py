@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.distributed as dist
 from tests.factories import waves, write_packed
-from tests.losses.helpers import own_part, random_pair, value_and_gradient
+from tests.losses.helpers import random_pair, value_and_gradient
 from tests.outputs import assert_same_tensors, read_lines
 from tests.processes import in_processes
 
@@ -24,7 +24,17 @@ from lfbt.losses.vicreg import covariance_term, variance_term, vicreg_loss
 from lfbt.models.pretrained import load_history
 from lfbt.models.projector import Projectors
 from lfbt.training.settings import PretrainSettings
+from lfbt.utils.collectives import shard_sizes
 from lfbt.utils.tensors import load_tensors, seeded
+
+
+def own_part(x):
+    """The records of this process, or all where there is one."""
+    if not dist.is_initialized():
+        return x, None
+    sizes = shard_sizes(len(x), dist.get_world_size())
+    return x.split(sizes)[dist.get_rank()], sizes
+
 
 LOSSES: dict[str, Any] = {"simclr": simclr_loss, "vicreg": vicreg_loss, "lead-contrastive": lead_contrastive_loss}
 CONTRASTIVE = ("simclr", "lead-contrastive")
