@@ -1,5 +1,6 @@
 """Read and compare what runs wrote."""
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -24,3 +25,9 @@ def assert_same_tensors(one: dict[str, Tensor], other: dict[str, Tensor]) -> Non
     assert list(one) == list(other)
     for name, tensor in one.items():
         assert torch.equal(tensor, other[name]), name
+
+
+def read_table(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file."""
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))

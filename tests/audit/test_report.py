@@ -1,16 +1,11 @@
 """The report of a check as text and as files."""
 
-import csv
 import json
 
 from tests.audit.helpers import generate_ecg, run_check, run_command, write
+from tests.outputs import read_table
 
 from lfbt.audit.report import report_text
-
-
-def rows_of(path):
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def test_write_report_writes_four_files(tmp_path, capsys):
@@ -27,14 +22,14 @@ def test_write_report_writes_four_files(tmp_path, capsys):
         "exclude.csv",
         "findings.csv",
     ]
-    assert rows_of(out / "duplicates.csv") == [
+    assert read_table(out / "duplicates.csv") == [
         {
             "data_1": "one", "id_1": "r2", "split_1": "train", "data_2": "one", "id_2": "r17", "split_2": "test",
             "share_of_bits": "1.0", "correlation": "1.0", "group": "0",
         }
     ]  # fmt: skip
-    assert rows_of(out / "exclude.csv") == [{"data": "one", "id": "r2", "split": "train"}]
-    assert [row["records"] for row in rows_of(out / "findings.csv")] == ["r2;r17"]
+    assert read_table(out / "exclude.csv") == [{"data": "one", "id": "r2", "split": "train"}]
+    assert [row["records"] for row in read_table(out / "findings.csv")] == ["r2;r17"]
     content = json.loads((out / "check.json").read_text())
     assert content["errors"] == content["records_to_exclude"] == 1
     assert content["findings"] == [{"severity": "error", "kind": "record in two splits", "data": ["one"], "count": 1}]

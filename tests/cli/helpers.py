@@ -1,7 +1,6 @@
 """Run commands in this process, with bad input and good."""
 
 import contextlib
-import csv
 import io
 import json
 
@@ -42,11 +41,6 @@ def output_of(*words):
 
 def read_json(path):
     return json.loads(path.read_text())
-
-
-def read_table(path):
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def everything(folder):

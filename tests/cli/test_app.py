@@ -17,10 +17,10 @@ from tests.cli.helpers import (
     output_of,
     pretrain_words,
     read_json,
-    read_table,
     refused,
     run,
 )
+from tests.outputs import read_table
 
 import lfbt
 from lfbt.cli.app import COMMANDS, main

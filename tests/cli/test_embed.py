@@ -17,11 +17,11 @@ from tests.cli.helpers import (
     other_data,
     output_of,
     read_json,
-    read_table,
     refused,
     run,
 )
 from tests.literal import literal_encoder
+from tests.outputs import read_table
 
 from lfbt.data.dataset import open_dataset
 from lfbt.models.pretrained import load_encoder

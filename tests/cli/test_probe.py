@@ -12,9 +12,9 @@ from tests.cli.helpers import (
     everything,
     other_data,
     output_of,
-    read_table,
     refused,
 )
+from tests.outputs import read_table
 
 from lfbt.data.dataset import open_dataset
 

@@ -74,11 +74,6 @@ def make(target, *entries, classes=(), dropped=(), **changes):
     )
 
 
-def table(path):
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
 CLASSES = ("NORM", "MI", "CD")
 
 

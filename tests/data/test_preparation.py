@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.signal
-from tests.data.helpers import CLASSES, LABELLED, SETTINGS, ecg, entry, make, settings, table, write_ecg
-from tests.outputs import contents
+from tests.data.helpers import CLASSES, LABELLED, SETTINGS, ecg, entry, make, settings, write_ecg
+from tests.outputs import contents, read_table
 
 import lfbt
 from lfbt.data.dataset import open_dataset
@@ -55,7 +55,7 @@ def test_prepare_writes_the_signals_of_the_literal_pipeline(tmp_path):
         "c-2": padded(rows(long)[:, 10_000:], 5000),
         "d": padded(rows(fast), 10_000),
     }
-    records = table(tmp_path / "to" / "records.csv")
+    records = read_table(tmp_path / "to" / "records.csv")
     assert [row["id"] for row in records] == list(expected)
     signals = np.load(tmp_path / "to" / "signals.npy", mmap_mode="r")
     assert (signals.shape, signals.dtype, report.records, report.patients) == ((6, 8, 512), np.float32, 6, 4)
@@ -77,7 +77,7 @@ def test_prepare_gives_mv_whatever_the_unit_of_files(tmp_path):
 def test_prepare_writes_the_table_of_records(tmp_path):
     entries = (*LABELLED[:2], entry("long", ecg(7, 7000), labels=("CD",)), entry("q", labels=("MI",)))
     make(tmp_path / "to", *entries, classes=CLASSES)
-    rows = table(tmp_path / "to" / "records.csv")
+    rows = read_table(tmp_path / "to" / "records.csv")
     assert list(rows[0]) == ["id", "patient", "file", "piece", "labels", "split", "hash"]
     found = [(row["id"], row["patient"], row["file"], row["piece"], row["labels"]) for row in rows]
     assert found == [
@@ -94,7 +94,7 @@ def test_prepare_writes_the_table_of_records(tmp_path):
 def test_prepare_writes_the_manifest(tmp_path):
     report = make(tmp_path / "to", *LABELLED, entry("x", labels=CLASSES[:2]), entry("y"), classes=CLASSES)
     manifest = json.loads((tmp_path / "to" / "dataset.json").read_text())
-    rows = table(tmp_path / "to" / "records.csv")
+    rows = read_table(tmp_path / "to" / "records.csv")
     assert manifest["leads"] == list(PAPER_LEADS)
     assert (manifest["sampling_rate"], manifest["n_samples"], manifest["unit"]) == (12.8, 128, "mV")
     assert manifest["lfbt_version"] == lfbt.__version__
@@ -134,7 +134,7 @@ def test_prepare_lists_what_is_dropped_with_its_reason(tmp_path):
         entry("good"),
         dropped=[listed],
     )
-    reasons = [(row["id"], row["file"], row["reason"]) for row in table(tmp_path / "to" / "dropped.csv")]
+    reasons = [(row["id"], row["file"], row["reason"]) for row in read_table(tmp_path / "to" / "dropped.csv")]
     assert reasons == [
         ("absent", "absent.hea", "file absent"),
         ("nan", "nan.hea", "not finite: V1"),
@@ -144,7 +144,7 @@ def test_prepare_lists_what_is_dropped_with_its_reason(tmp_path):
         ("late", "late.hea", "flat: V3 (piece 3 of 3)"),
         ("limb", "limb.hea", "absent lead V1,V2,V3,V4,V5,V6 (the recording has I,II,III,aVR,aVL,aVF)"),
     ]
-    assert [row["id"] for row in table(tmp_path / "to" / "records.csv")] == ["late-0", "good"]
+    assert [row["id"] for row in read_table(tmp_path / "to" / "records.csv")] == ["late-0", "good"]
     assert report.dropped == {
         "not finite": 2,
         "flat": 2,
@@ -163,7 +163,7 @@ def test_prepare_drops_or_keeps_records_with_several_labels(tmp_path):
     entries = (*LABELLED, entry("both", labels=("MI", "CD")), entry("none"))
     make(tmp_path / "single", *entries, classes=CLASSES)
     assert len(open_dataset(tmp_path / "single")) == 24
-    lost = {row["id"]: row["reason"] for row in table(tmp_path / "single" / "dropped.csv")}
+    lost = {row["id"]: row["reason"] for row in read_table(tmp_path / "single" / "dropped.csv")}
     assert lost == {"both": "several labels: MI;CD", "none": "no label"}
     report = make(tmp_path / "multi", *entries, classes=CLASSES, keep_multi_label=True)
     dataset = open_dataset(tmp_path / "multi")
@@ -202,7 +202,7 @@ def test_prepare_splits_by_patient_stratified_and_seeded(tmp_path):
 def test_prepare_keeps_pieces_of_a_recording_in_one_split(tmp_path):
     entries = [entry(str(n), ecg(n, 12_000), labels=(CLASSES[n % 2],)) for n in range(10)]
     make(tmp_path / "to", *entries, classes=CLASSES)
-    rows = table(tmp_path / "to" / "records.csv")
+    rows = read_table(tmp_path / "to" / "records.csv")
     assert len(rows) == 30
     assert Counter(len({row["split"] for row in rows if row["patient"] == str(n)}) for n in range(10)) == {1: 10}
 
@@ -225,8 +225,8 @@ def test_prepare_stops_at_an_unreadable_file_or_drops_it(tmp_path):
         make(tmp_path / "to", *entries)
     assert list(tmp_path.iterdir()) == []
     report = make(tmp_path / "to", *entries, skip_unreadable=True)
-    assert [row["id"] for row in table(tmp_path / "to" / "records.csv")] == ["a", "c"]
-    (lost,) = table(tmp_path / "to" / "dropped.csv")
+    assert [row["id"] for row in read_table(tmp_path / "to" / "records.csv")] == ["a", "c"]
+    (lost,) = read_table(tmp_path / "to" / "dropped.csv")
     assert (lost["id"], lost["reason"]) == ("b", "unreadable: file b.hea: no good")
     assert report.dropped == {"unreadable": 1}
 

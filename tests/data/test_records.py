@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from tests.data.helpers import CLASSES, LABELLED, ecg, entry, make, table
+from tests.data.helpers import CLASSES, LABELLED, ecg, entry, make
+from tests.outputs import read_table
 
 from lfbt.data.dataset import open_dataset
 from lfbt.data.records import PrepareSettings, prepare_entry
@@ -27,8 +28,8 @@ def test_prepare_entry_keeps_the_first_piece_only(tmp_path):
     make(tmp_path / "all", entry("a", ecg(1, 12_500)))
     make(tmp_path / "first", entry("a", ecg(1, 12_500)), pieces="first")
     np.testing.assert_array_equal(np.load(tmp_path / "first/signals.npy"), np.load(tmp_path / "all/signals.npy")[:1])
-    assert [row["id"] for row in table(tmp_path / "all/records.csv")] == ["a-0", "a-1", "a-2"]
-    assert [row["id"] for row in table(tmp_path / "first/records.csv")] == ["a"]
+    assert [row["id"] for row in read_table(tmp_path / "all/records.csv")] == ["a-0", "a-1", "a-2"]
+    assert [row["id"] for row in read_table(tmp_path / "first/records.csv")] == ["a"]
 
 
 def test_prepare_entry_takes_duration_and_leads_of_the_settings(tmp_path):

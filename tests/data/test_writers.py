@@ -6,8 +6,8 @@ import tracemalloc
 import numpy as np
 import pytest
 import scipy.signal
-from tests.data.helpers import CLASSES, LABELLED, ecg, entry, make, table
-from tests.outputs import contents
+from tests.data.helpers import CLASSES, LABELLED, ecg, entry, make
+from tests.outputs import contents, read_table
 
 from lfbt.data.dataset import open_dataset
 from lfbt.errors import LfbtError
@@ -68,7 +68,7 @@ def test_npy_writer_writes_one_z_scored_file_a_record(tmp_path):
 
 def test_npy_writer_sorts_into_split_and_class_folders(tmp_path):
     make(tmp_path / "npy", *LABELLED, classes=("HYP", *CLASSES), layout="npy")
-    rows = table(tmp_path / "npy" / "records.csv")
+    rows = read_table(tmp_path / "npy" / "records.csv")
     expected = {f"{row['split']}/{row['labels']}/sample_{n}" for n, row in enumerate(rows)}
     assert {name.removesuffix(".npy") for name in contents(tmp_path / "npy") if name.endswith(".npy")} == expected
     assert not (tmp_path / "npy" / "samples").exists()

@@ -48,3 +48,19 @@ def run(data, checkpoint, tmp_path):
         return tmp_path / name
 
     return go
+
+
+@pytest.fixture(params=["probe", "finetune"])
+def command(request, data, checkpoint, tmp_path):
+    """Probe or fine-tune into a folder that must not be there afterwards."""
+
+    def go(**changes):
+        random_start = changes.pop("random_start", False)
+        rate = changes.pop("learning_rate", 1e-2)
+        settings = QUICK | {"data_dir": data, "checkpoint": checkpoint, "run_dir": tmp_path / "run"} | changes
+        if request.param == "probe":
+            run_probe(ProbeSettings.create(**settings | {"random_encoder": random_start, "learning_rate": (rate,)}))
+        else:
+            run_finetune(FinetuneSettings.create(**settings | {"from_scratch": random_start, "learning_rate": rate}))
+
+    return go

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import log_loss
 from sklearn.model_selection import StratifiedKFold
-from tests.evaluation.helpers import PATIENTS, QUICK, features_of, logistic, predicted, results_of, table_of, targets_of
+from tests.evaluation.helpers import PATIENTS, features_of, logistic, predicted, results_of, table_of, targets_of
 from tests.factories import (
     CLASSES,
     KINDS,
@@ -24,10 +24,7 @@ from tests.factories import (
 from tests.outputs import contents, read_lines
 
 from lfbt.errors import LfbtError
-from lfbt.evaluation.fine_tuning import run_finetune
 from lfbt.evaluation.metrics import evaluate
-from lfbt.evaluation.probing import run_probe
-from lfbt.evaluation.settings import FinetuneSettings, ProbeSettings
 
 
 def literal_folds(n_folds, labels, seed=0):
@@ -169,22 +166,6 @@ def test_open_task_refuses_test_records_that_the_encoder_was_fine_tuned_on(run, 
         run("folds", checkpoint=tuned, folds=4)
     run("allowed", checkpoint=tuned, folds=4, allow_test_records=True)
     run("test", checkpoint=tuned)
-
-
-@pytest.fixture(params=["probe", "finetune"])
-def command(request, data, checkpoint, tmp_path):
-    """Probe or fine-tune into a folder that must not be there afterwards."""
-
-    def go(**changes):
-        random_start = changes.pop("random_start", False)
-        rate = changes.pop("learning_rate", 1e-2)
-        settings = QUICK | {"data_dir": data, "checkpoint": checkpoint, "run_dir": tmp_path / "run"} | changes
-        if request.param == "probe":
-            run_probe(ProbeSettings.create(**settings | {"random_encoder": random_start, "learning_rate": (rate,)}))
-        else:
-            run_finetune(FinetuneSettings.create(**settings | {"from_scratch": random_start, "learning_rate": rate}))
-
-    return go
 
 
 @pytest.mark.parametrize("missing", ["train", "val", "test"])

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
+from tests.evaluation.helpers import results_of
 from tests.factories import (
     CLASSES,
     KINDS,
@@ -17,7 +18,6 @@ from tests.factories import (
     ROWS,
     SPLIT,
     waves,
-    write_checkpoint,
     write_labelled,
     write_multi_label,
 )
@@ -34,7 +34,7 @@ from lfbt.inference.embedding import EmbedSettings, write_embeddings
 from lfbt.models.encoder import EncoderConfig, random_encoder
 from lfbt.models.heads import Head, load_head
 from lfbt.models.pretrained import load_encoder, load_history, save_encoder
-from lfbt.runs.results import EncoderOrigin, Results
+from lfbt.runs.results import EncoderOrigin
 from lfbt.utils.tensors import load_tensors, seeded
 
 TARGETS = np.array([CLASSES.index(label) for label in LABELS])
@@ -46,11 +46,6 @@ MOVED_ON = [LABELS[i + 1] if 24 <= i < 29 else LABELS[i] for i in range(48)]
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     return write_labelled(tmp_path_factory.mktemp("finetune") / "data")
-
-
-@pytest.fixture(scope="module")
-def checkpoint(data):
-    return write_checkpoint(data.with_name("checkpoint"))
 
 
 @pytest.fixture(scope="module")
@@ -73,21 +68,9 @@ def run(data, checkpoint, tmp_path):
     return go
 
 
-@pytest.fixture
-def double_precision():
-    """Weights in double precision."""
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
-
-
 def learned(folder):
     """The weights of a run: the encoder's and the head's."""
     return [load_tensors(folder / part / "model.safetensors") for part in ("encoder", "head")]
-
-
-def results_of(folder) -> Any:
-    return Results.load(folder)
 
 
 def assert_same_learning(one, other):

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
+from tests.evaluation.helpers import results_of
 from tests.factories import CLASSES, KINDS, LABELS, ROWS, SPLIT, waves, write_checkpoint, write_labelled, write_packed
 from tests.literal import literal_embeddings, z_score
 from tests.outputs import assert_same_tensors, contents, read_lines
@@ -25,7 +26,6 @@ from lfbt.models.encoder import EncoderConfig, estimate_batch_norm, random_encod
 from lfbt.models.features import compute_embeddings
 from lfbt.models.heads import Head, load_head, save_head
 from lfbt.models.pretrained import load_encoder, load_history
-from lfbt.runs.results import Results
 from lfbt.utils.tensors import load_tensors, seeded
 
 TARGETS = np.array([CLASSES.index(label) for label in LABELS])
@@ -37,11 +37,6 @@ QUICK: dict[str, Any] = {"epochs": 4, "batch_size": 8, "learning_rate": (1e-2,),
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     return write_labelled(tmp_path_factory.mktemp("probe") / "data")
-
-
-@pytest.fixture(scope="module")
-def checkpoint(data):
-    return write_checkpoint(data.with_name("checkpoint"))
 
 
 @pytest.fixture(scope="module")
@@ -66,10 +61,6 @@ def run(data, checkpoint, tmp_path):
 
 def head_of(folder):
     return load_tensors(folder / "head" / "model.safetensors")
-
-
-def results_of(folder) -> Any:
-    return Results.load(folder)
 
 
 def features_of(folder):

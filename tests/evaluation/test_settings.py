@@ -4,11 +4,8 @@ import math
 from pathlib import Path
 
 import pytest
-from tests.evaluation.helpers import QUICK
 
 from lfbt.errors import LfbtError
-from lfbt.evaluation.fine_tuning import run_finetune
-from lfbt.evaluation.probing import run_probe
 from lfbt.evaluation.settings import FinetuneSettings, ProbeSettings
 from lfbt.utils.settings import Affects, list_fields, names_affecting, validate
 
@@ -57,22 +54,6 @@ def test_probe_refuses_settings_out_of_range(run, tmp_path, changes, message):
     with pytest.raises(LfbtError, match=message):
         run(**changes)
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.fixture(params=["probe", "finetune"])
-def command(request, data, checkpoint, tmp_path):
-    """Probe or fine-tune into a folder that must not be there afterwards."""
-
-    def go(**changes):
-        random_start = changes.pop("random_start", False)
-        rate = changes.pop("learning_rate", 1e-2)
-        settings = QUICK | {"data_dir": data, "checkpoint": checkpoint, "run_dir": tmp_path / "run"} | changes
-        if request.param == "probe":
-            run_probe(ProbeSettings.create(**settings | {"random_encoder": random_start, "learning_rate": (rate,)}))
-        else:
-            run_finetune(FinetuneSettings.create(**settings | {"from_scratch": random_start, "learning_rate": rate}))
-
-    return go
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import dataclasses
 import json
 
 import pytest
+from tests.models.helpers import edit
 
 import lfbt
 from lfbt.errors import LfbtError
@@ -17,11 +18,6 @@ CONFIG = EncoderConfig(("II", "V1", "aVR"), sampling_rate=6.4, n_samples=64, nor
 def folder(tmp_path):
     EncoderCard.create(CONFIG, {"method": "test", "epochs_done": 3}).save(tmp_path)
     return tmp_path
-
-
-def edit(folder, **changes):
-    content = json.loads((folder / "config.json").read_text()) | changes
-    (folder / "config.json").write_text(json.dumps(content))
 
 
 @pytest.mark.parametrize(("width", "n_features"), [(0.125, 64), (0.0625, 32), (1 / 64, 8), (1.0, 512)])

@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 from tests.literal import layers_of, literal_encoder, vgg16
+from tests.models.helpers import signals_of
 from tests.outputs import assert_same_tensors
 from torch import nn
 
@@ -22,10 +23,6 @@ CONFIG = EncoderConfig(("II", "V1", "V6"), sampling_rate=6.4, n_samples=64)
 def assert_close(mine, literal, what=""):
     """Double precision through thirteen layers: sums in another order differ by about 1e-13 of their size."""
     torch.testing.assert_close(mine, literal, rtol=1e-9, atol=1e-11, msg=lambda text: f"{what} {text}")
-
-
-def signals_of(*shape, seed=0, dtype=torch.float64):
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
 
 
 def n_parameters(module):

@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from tests.models.helpers import edit
 from tests.outputs import assert_same_tensors
 
 import lfbt
@@ -28,11 +29,6 @@ def some_encoder(config=CONFIG):
 def folder(tmp_path):
     save_encoder(tmp_path / "enc", some_encoder(), {"method": "test", "epochs_done": 3})
     return tmp_path / "enc"
-
-
-def edit(folder, **changes):
-    content = json.loads((folder / "config.json").read_text()) | changes
-    (folder / "config.json").write_text(json.dumps(content))
 
 
 def test_save_encoder_and_load_encoder_round_trip_bit_by_bit(folder):

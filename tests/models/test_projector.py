@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from tests.literal import literal_projector
+from tests.models.helpers import signals_of
 from tests.outputs import assert_same_tensors
 from torch import nn
 
@@ -16,10 +17,6 @@ from lfbt.utils.tensors import seeded
 def assert_close(mine, literal, what=""):
     """Double precision through several layers: sums in another order differ by about 1e-13 of their size."""
     torch.testing.assert_close(mine, literal, rtol=1e-9, atol=1e-11, msg=lambda text: f"{what} {text}")
-
-
-def signals_of(*shape, seed=0, dtype=torch.float64):
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
 
 
 @pytest.mark.parametrize("sizes", [(12,), (12, 20), (12, 16, 20)])

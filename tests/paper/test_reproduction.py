@@ -1,7 +1,6 @@
 """`lfbt reproduce` by the command line on four synthetic downloads: stopped, killed, resumed, and its tables."""
 
 import contextlib
-import csv
 import io
 import json
 import os
@@ -11,6 +10,7 @@ import signal
 
 import filelock
 import pytest
+from tests.outputs import read_table
 
 from lfbt.cli.app import main
 from lfbt.errors import LfbtError
@@ -40,11 +40,6 @@ def run(out, *words):
 
 def read(path):
     return json.loads(path.read_text())
-
-
-def table(path):
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def mtimes(folder):
@@ -149,7 +144,7 @@ def test_reproduce_does_nothing_once_more_and_needs_no_downloads_named(place):
 
 def test_reproduce_tabulates_its_results_beside_the_papers(place):
     out = place / "out"
-    rows = table(out / "table.csv")
+    rows = read_table(out / "table.csv")
     expected = list_cells(LABELLED)
     assert len(rows) == len(expected) == 30
     page = (out / "table.md").read_text()
@@ -194,7 +189,7 @@ def test_reproduce_names_departures_and_synthetic_data_in_the_title(place):
 
 def test_reproduce_prints_split_sizes_after_preparing_and_tabulates_them(place):
     out = place / "out"
-    rows = table(out / "sizes.csv")
+    rows = read_table(out / "sizes.csv")
     assert [row["data"] for row in rows] == ["Ningbo", "PTB-XL", "CPSC2018", "Chapman"]
     messages = read(place / "outputs.json")["runs"][0][2]
     for name, row in zip(("ningbo", *LABELLED), rows, strict=True):
@@ -264,7 +259,7 @@ def test_reproduce_averages_several_seeds(place, tmp_path):
     assert status == 0
     assert "[66/66] scratch chapman fraction 1 seed 1: done before" in messages
     assert "± is the spread over 2 seeds" in output
-    once, both = table(place / "out/table.csv"), table(tmp_path / "out/table.csv")
+    once, both = read_table(place / "out/table.csv"), read_table(tmp_path / "out/table.csv")
     for one, two in zip(once, both, strict=True):
         assert float(two["auroc"]) == pytest.approx((float(one["auroc"]) + 0.25) / 2)
         assert (two["seeds"], two["auroc_low"], two["auprc_sd"]) == ("2", "", "0.0")
@@ -347,7 +342,7 @@ def test_reproduce_scores_given_encoders_without_pretraining(place, tmp_path, do
     assert status == 0
     assert "[11/11] scratch ptbxl fraction 1 seed 0" in messages
     assert not (tmp_path / "out/pretrain").exists()
-    here, there = (table(folder / "table.csv") for folder in (tmp_path / "out", place / "out"))
+    here, there = (read_table(folder / "table.csv") for folder in (tmp_path / "out", place / "out"))
     assert here == there[:10]
     assert "Encoders, not pretrained here: gamma-0.8, gamma-0.6." in output
     assert "No download was given of CPSC2018, Chapman." in output

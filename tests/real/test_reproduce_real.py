@@ -1,7 +1,6 @@
 """`lfbt reproduce --quick` on ../shared/data, and with the authors' published encoders."""
 
 import contextlib
-import csv
 import io
 import json
 import re
@@ -11,6 +10,7 @@ import openpyxl
 import pandas as pd
 import pytest
 import wfdb
+from tests.outputs import read_table
 
 from lfbt.cli.app import main
 
@@ -27,11 +27,6 @@ def reproduce(*words):
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(told):
         main(["reproduce", *map(str, words), *TINY, "--device", "cpu"])
     return told.getvalue()
-
-
-def rows_of(path):
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def write_chapman(challenge, folder):
@@ -59,10 +54,12 @@ def test_all_of_it_on_what_is_there(shared_data, tmp_path):
     downloads += ["--cpsc2018", shared_data / "cpsc2018", "--chapman", tmp_path / "chapman"]
     out = tmp_path / "out"
     told = reproduce("--out", out, *downloads, "--most-records", 0, "--n-samples", 64, "--projector", "32-32")
-    rows = rows_of(out / "table.csv")
+    rows = read_table(out / "table.csv")
     assert len(rows) == 30
     # Records by shared/data/README.md; three of the 32 of Ningbo have flat leads.
-    sizes = {row["data"]: [int(row[split]) for split in ("train", "val", "test")] for row in rows_of(out / "sizes.csv")}
+    sizes = {
+        row["data"]: [int(row[split]) for split in ("train", "val", "test")] for row in read_table(out / "sizes.csv")
+    }
     assert sizes["Ningbo"] == [29, 0, 0]
     assert sizes["PTB-XL"] == [302, 58, 55]
     assert (sum(sizes["CPSC2018"]), sum(sizes["Chapman"])) == (25, n_chapman)
@@ -77,7 +74,7 @@ def test_the_authors_encoders_are_scored_without_pretraining(shared_data, tmp_pa
     weights = [shared_data / "weights" / f"encoder_group_gamma_{gamma}.pth" for gamma in (0.8, 0.6)]
     words = ("--encoders", *weights, "--ptbxl", shared_data / "ptbxl", "--n-samples", 2048, "--most-records", 60)
     reproduce("--out", tmp_path / "out", *words)
-    rows = rows_of(tmp_path / "out/table.csv")
+    rows = read_table(tmp_path / "out/table.csv")
     assert [(row["method"], row["gamma"]) for row in rows[:3]] == [("LP", "0.8"), ("LP", "0.6"), ("FT", "0.8")]
     for gamma in (0.8, 0.6):
         results = json.loads((tmp_path / "out/probe" / f"ptbxl-gamma-{gamma}-seed-0" / "results.json").read_text())

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from tests.outputs import assert_same_tensors
+from tests.training.helpers import change_a_bit, cut_short, empty
 
 import lfbt.training.checkpoints as checkpoints_module
 from lfbt.errors import LfbtError
@@ -23,20 +24,6 @@ def folder(tmp_path):
 
 def names(folder):
     return sorted(path.name for path in folder.iterdir())
-
-
-def cut_short(path):
-    path.write_bytes(path.read_bytes()[:-10])
-
-
-def change_a_bit(path):
-    content = bytearray(path.read_bytes())
-    content[-5] ^= 1
-    path.write_bytes(content)
-
-
-def empty(path):
-    path.write_bytes(b"")
 
 
 def test_save_checkpoint_keeps_the_last_ones_only(tmp_path):

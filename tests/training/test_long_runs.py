@@ -25,6 +25,7 @@ import torch
 from safetensors.torch import load_file
 from tests.factories import waves, write_labelled, write_packed
 from tests.outputs import assert_same_tensors, read_lines
+from tests.training.helpers import assert_same_run, change_a_bit, cut_short, empty
 
 import lfbt.training.checkpoints as checkpoints_module
 import lfbt.training.pretraining as pretrain_module
@@ -76,22 +77,6 @@ def _command(words, limit, errors):
 
 def words_of(data, run_dir, *more):
     return ["pretrain", "--data-dir", data, "--run-dir", run_dir, *WORDS, *more]
-
-
-def learned(run_dir):
-    state = last_checkpoint(run_dir / "checkpoints", print)
-    assert state is not None
-    state["progress"] = state["progress"][:5]
-    return state
-
-
-def assert_same_run(one, other):
-    """Bit by bit the same weights, moments and losses."""
-    assert_same_tensors(learned(one), learned(other))
-    lines = [read_lines(run_dir / "history.jsonl") for run_dir in (one, other)]
-    for line in itertools.chain(*lines):
-        del line["seconds"], line["records_per_second"]
-    assert lines[0] == lines[1]
 
 
 def steps_saved(run_dir):
@@ -184,20 +169,6 @@ def test_pretrain_keeps_the_last_checkpoint_when_the_disk_is_full(stopped, tmp_p
     assert not list((stopped.run_dir / "checkpoints").glob(".*"))
     resume(stopped)
     assert_same_run(stopped.run_dir, tmp_path / "complete")
-
-
-def cut_short(path):
-    path.write_bytes(path.read_bytes()[:-10])
-
-
-def change_a_bit(path):
-    content = bytearray(path.read_bytes())
-    content[-5] ^= 1
-    path.write_bytes(content)
-
-
-def empty(path):
-    path.write_bytes(b"")
 
 
 @pytest.mark.parametrize("corrupt", [cut_short, change_a_bit, empty])

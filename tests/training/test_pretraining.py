@@ -10,7 +10,8 @@ import pytest
 import torch
 from tests.factories import waves, write_packed
 from tests.literal import literal_encoder, literal_loss, literal_projector, literal_view
-from tests.outputs import assert_same_tensors, contents, read_lines
+from tests.outputs import contents, read_lines
+from tests.training.helpers import assert_same_run, checkpoints, learned
 
 import lfbt.training.pretraining as pretrain_module
 from lfbt.data.dataset import open_dataset
@@ -66,41 +67,9 @@ def run(data, tmp_path):
     return go
 
 
-@pytest.fixture
-def double_precision():
-    """Weights in double precision."""
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
-
-
 def settings_of(**changes):
     quick: dict[str, Any] = {"epochs": 2, "batch_size": 5, "projector": "16-16", "device": "cpu", "workers": 0}
     return PretrainSettings.create(**(quick | changes))
-
-
-def learned(run_dir):
-    """The weights of a run: the encoder's, and all that resuming needs."""
-    encoder = load_tensors(run_dir / "encoder" / "model.safetensors")
-    state = load_tensors(checkpoints(run_dir)[-1])
-    # Durations differ from run to run.
-    state["progress"] = state["progress"][:5]
-    return encoder, state
-
-
-def checkpoints(run_dir):
-    """The checkpoints of a run, by step."""
-    return sorted((run_dir / "checkpoints").iterdir())
-
-
-def assert_same_run(one, other):
-    """Bit by bit the same weights, and the same history but for its clock."""
-    for mine, theirs in zip(learned(one), learned(other), strict=True):
-        assert_same_tensors(mine, theirs)
-    lines = [read_lines(run_dir / "history.jsonl") for run_dir in (one, other)]
-    for line in [*lines[0], *lines[1]]:
-        del line["seconds"], line["records_per_second"]
-    assert lines[0] == lines[1]
 
 
 def assert_other_weights(one, other):
