@@ -73,7 +73,7 @@ def test_save_checkpoint_names_the_checkpoint_that_a_full_disk_leaves(folder, tm
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(checkpoints_module, "save_tensors", full)
-    kept = r"the one of step 4 is kept\. Go on from it with --resume once that is mended"
+    kept = r"the one of step 4 is kept\. Go on from it with --resume once that is fixed"
     message = kept if before else "there is none before it"
     with pytest.raises(LfbtError, match=rf"^checkpoint of step 6: .*No space left on device; {message}$"):
         save_checkpoint(folder if before else tmp_path / "new", 6, tensors_of(6), keep=1)
@@ -88,7 +88,7 @@ def test_last_checkpoint_warns_of_a_corrupt_one_and_reads_the_one_before(folder,
     assert loaded is not None
     assert_same_tensors(loaded, tensors_of(2))
     (warning,) = warnings
-    assert "step-000000004.safetensors: is no whole checkpoint" in warning
+    assert "step-000000004.safetensors: is not a complete checkpoint" in warning
     assert warning.endswith("; it is left out")
     assert names(folder) == ["step-000000002.safetensors", "step-000000004.spoilt"]
 
@@ -106,7 +106,7 @@ def test_last_checkpoint_does_not_look_at_older_ones(folder):
 def test_last_checkpoint_refuses_when_all_are_corrupt_and_renames_none(folder):
     for path in folder.iterdir():
         cut_short(path)
-    with pytest.raises(LfbtError, match="none of its 2 checkpoints is whole; the run has to begin anew"):
+    with pytest.raises(LfbtError, match="none of its 2 checkpoints can be read; start a new run"):
         last_checkpoint(folder, lambda line: None)
     assert names(folder) == ["step-000000002.safetensors", "step-000000004.safetensors"]
 

@@ -243,7 +243,7 @@ def test_check_precision_refuses_another_than_the_launchers(monkeypatch):
     cpu, gpu = torch.device("cpu"), torch.device("cuda")
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
     check_precision("bf16", cpu)
-    with pytest.raises(LfbtError, match="precision: accelerate launch was told bf16, lfbt fp32; give both the same"):
+    with pytest.raises(LfbtError, match="precision: accelerate launch has bf16, lfbt fp32; give both the same"):
         check_precision("fp32", cpu)
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")
     check_precision("fp16", gpu)

@@ -164,7 +164,7 @@ def test_pretrain_keeps_the_last_checkpoint_when_the_disk_is_full(stopped, tmp_p
     printed = (tmp_path / "printed").read_text().splitlines()[-1]
     assert printed.startswith("lfbt: error: checkpoint of step 6: ")
     assert "File too large" in printed
-    assert printed.endswith("the one of step 4 is kept. Go on from it with --resume once that is mended")
+    assert printed.endswith("the one of step 4 is kept. Go on from it with --resume once that is fixed")
     assert steps_saved(stopped.run_dir) == [2, 4]
     assert not list((stopped.run_dir / "checkpoints").glob(".*"))
     resume(stopped)
@@ -176,7 +176,7 @@ def test_pretrainer_resumes_from_the_checkpoint_before_a_corrupt_one(stopped, tm
     corrupt(stopped.run_dir / "checkpoints" / "step-000000004.safetensors")
     resume(stopped)
     printed = capfd.readouterr().err
-    assert "step-000000004.safetensors: is no whole checkpoint" in printed
+    assert "step-000000004.safetensors: is not a complete checkpoint" in printed
     assert "it is left out" in printed
     assert (stopped.run_dir / "checkpoints" / "step-000000004.spoilt").exists()
     assert_same_run(stopped.run_dir, tmp_path / "complete")
@@ -307,7 +307,7 @@ def test_pretrainer_refuses_another_number_of_processes_with_statistics_of_each(
 def test_pretrainer_refuses_to_resume_without_a_complete_checkpoint(stopped):
     for path in (stopped.run_dir / "checkpoints").iterdir():
         cut_short(path)
-    with pytest.raises(LfbtError, match="none of its 2 checkpoints is whole; the run has to begin anew"):
+    with pytest.raises(LfbtError, match="none of its 2 checkpoints can be read; start a new run"):
         resume(stopped)
     assert steps_saved(stopped.run_dir) == [2, 4]
 

@@ -115,7 +115,7 @@ def test_train_state_load_refuses_another_models_checkpoint_and_changes_nothing(
     lacking = {name: tensor for name, tensor in before.items() if name != "encoder.encoders.II.convolutions.0.weight"}
     with pytest.raises(LfbtError, match=r"another model \(encoder\.encoders\.II\.convolutions\.0\.weight\)"):
         state.load(lacking | {"progress": Progress().to_tensor()})
-    with pytest.raises(LfbtError, match=r"another model \(it tells no progress\)"):
+    with pytest.raises(LfbtError, match=r"another model \(it has no progress\)"):
         state.load(before)
     assert_same_tensors(state.state(), before)
 

@@ -98,8 +98,8 @@ def embed(
 ) -> NDArray[np.float32]:
     """Compute embeddings of ECGs by a pretrained encoder.
 
-    Signals are made to fit the encoder as `lfbt.prepare` does: leads by name, unit, sampling rate, normalisation. What
-    cannot be made to fit is refused.
+    Signals are made to fit the encoder as `lfbt.prepare` does: leads by name, unit, sampling rate, normalisation. They
+    are neither cut nor padded: one of another duration than the encoder's is refused.
 
     Parameters
     ----------

@@ -127,4 +127,4 @@ def append_history(folder: Path, line: Line) -> None:
             history.flush()
             os.fsync(history.fileno())
     except OSError as error:
-        raise LfbtError(f"{write_error(folder / HISTORY, error)}. Go on with --resume once that is mended") from error
+        raise LfbtError(f"{write_error(folder / HISTORY, error)}. Go on with --resume once that is fixed") from error

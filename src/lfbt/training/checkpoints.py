@@ -33,7 +33,7 @@ def save_checkpoint(folder: Path, step: int, tensors: Mapping[str, Tensor], keep
         save_tensors(folder / f"step-{step:09d}.safetensors", here, {_CHECKSUM: _checksum(here)})
     except (LfbtError, OSError) as error:
         last = max(_steps(folder), default=None)
-        kept = f"the one of step {last} is kept. Go on from it with --resume once that is mended"
+        kept = f"the one of step {last} is kept. Go on from it with --resume once that is fixed"
         raise LfbtError(
             f"checkpoint of step {step}: {error}; {'there is none before it' if last is None else kept}"
         ) from error
@@ -58,7 +58,7 @@ def last_checkpoint(folder: Path, warn: Callable[[str], None]) -> dict[str, Tens
             corrupt.rename(corrupt.with_suffix(".spoilt"))
         return tensors
     if paths:
-        raise LfbtError(f"{folder}: none of its {len(paths)} checkpoints is whole; the run has to begin anew")
+        raise LfbtError(f"{folder}: none of its {len(paths)} checkpoints can be read; start a new run")
     return None
 
 
@@ -74,11 +74,11 @@ def _read(path: Path) -> dict[str, Tensor]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             metadata = file.metadata() or {}
     except SafetensorError as error:
-        raise _CorruptError(f"{path}: is no whole checkpoint ({error}); it was cut short") from error
+        raise _CorruptError(f"{path}: is not a complete checkpoint ({error}); it was cut short") from error
     except OSError as error:
         raise LfbtError(f"{path}: cannot be read ({error}); try again when it can") from error
     if metadata.get(_CHECKSUM) != _checksum(tensors):
-        raise _CorruptError(f"{path}: is no whole checkpoint (its checksum is another); it was changed")
+        raise _CorruptError(f"{path}: is not a complete checkpoint (its checksum is another); it was changed")
     return tensors
 
 

@@ -242,7 +242,7 @@ def check_precision(precision: Precision, device: torch.device) -> None:
         raise LfbtError("precision: fp16 needs a GPU; take bf16 or fp32 on a CPU")
     by_launcher = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
     if by_launcher not in ("no", precision):
-        raise LfbtError(f"precision: accelerate launch was told {by_launcher}, lfbt {precision}; give both the same")
+        raise LfbtError(f"precision: accelerate launch has {by_launcher}, lfbt {precision}; give both the same")
 
 
 class MixedPrecision:

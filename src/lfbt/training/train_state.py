@@ -126,7 +126,7 @@ class TrainState:
         theirs = {name: tensor.shape for name, tensor in tensors.items() if name != "progress"}
         if shapes != theirs or "progress" not in tensors:
             odd = sorted(name for name in shapes.keys() | theirs.keys() if shapes.get(name) != theirs.get(name))
-            raise LfbtError(f"the checkpoint is of another model ({', '.join(odd[:3]) or 'it tells no progress'})")
+            raise LfbtError(f"the checkpoint is of another model ({', '.join(odd[:3]) or 'it has no progress'})")
         for name, tensor in own.items():
             tensor.copy_(tensors[name])
         self.progress = Progress.from_tensor(tensors["progress"])
