@@ -1,4 +1,4 @@
-"""Checking data sets of synthetic ECG: sound ones, several layouts, and wrong use."""
+"""Checking data sets of synthetic ECG: sound ones, several layouts."""
 
 import numpy as np
 import pytest

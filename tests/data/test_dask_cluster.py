@@ -219,13 +219,15 @@ def test_cluster_names_recordings_that_kill_workers_and_a_scheduler_without_work
     assert not any("to" in path.name for path in tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(("dies", "told"), [("workers", "has no workers"), ("scheduler", "connection to .* was lost")])
-def test_cluster_that_is_lost_is_one_line(place, tmp_path, monkeypatch, capfd, dies, told):
+@pytest.mark.parametrize(
+    ("dies", "message"), [("workers", "has no workers"), ("scheduler", "connection to .* was lost")]
+)
+def test_cluster_that_is_lost_is_one_line(place, tmp_path, monkeypatch, capfd, dies, message):
     monkeypatch.setattr(cluster_module, "_ANSWER_S", 1.0)
     monkeypatch.setattr(cluster_module, "_WORKER_S", 0.5)
     with cluster(tmp_path, workers=1) as (address, scheduler, workers):
         on_record(monkeypatch, 50, (workers[0] if dies == "workers" else scheduler).kill)
-        with pytest.raises(LfbtError, match=told):
+        with pytest.raises(LfbtError, match=message):
             make(place, tmp_path / "to", address)
     assert not any("to" in path.name for path in tmp_path.iterdir())
     assert capfd.readouterr().err == ""

@@ -64,7 +64,7 @@ def test_prefetch_batches_keeps_the_order(dataset, workers):
 
 
 class Counting:
-    """Signals that count how often they are read, and can be told to fail."""
+    """Signals that count how often they are read, and can fail on demand."""
 
     def __init__(self, signals, bad=()):
         self.signals, self.bad, self.shape = signals, set(bad), signals.shape
@@ -112,9 +112,9 @@ def test_prefetch_batches_raises_an_error_with_its_batch(dataset, workers):
 def test_prefetch_batches_names_a_record_that_is_not_finite(workers):
     signals = waves([0] * 10)
     signals[8, 1, 3] = np.inf
-    spoilt = from_arrays(signals, ("II", "V1"), 6.4)
+    corrupt = from_arrays(signals, ("II", "V1"), 6.4)
     with pytest.raises(LfbtError, match="record 8 holds NaN or infinity"):
-        list(prefetch_batches(spoilt, ROWS, "record", CPU, workers))
+        list(prefetch_batches(corrupt, ROWS, "record", CPU, workers))
 
 
 def test_prefetch_batches_ends_its_threads_when_abandoned(dataset):

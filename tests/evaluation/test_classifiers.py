@@ -129,7 +129,7 @@ def test_fit_logistic_equals_scikit_learns_pipeline(run, data, checkpoint, tmp_p
     assert (
         line["val_loss"] == results.val_loss == pytest.approx(literal, rel=1e-3 if len(known) == len(classes) else 0.2)
     )
-    # The head that is written says the same.
+    # The head that is written predicts the same.
     write_embeddings(EmbedSettings((other,), folder, tmp_path / "embed", device="cpu", workers=0))
     embedded = table_of(tmp_path / "embed", "probabilities.csv")[[f"p_{name}" for name in classes]].to_numpy()
     np.testing.assert_allclose(embedded[36:], found, rtol=0, atol=1e-5)

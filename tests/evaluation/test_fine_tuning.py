@@ -303,11 +303,11 @@ def test_finetune_refuses_a_loss_that_is_not_finite(run, monkeypatch, tmp_path, 
     """In training or in validation; nothing is written."""
     forward, calls = Head.forward, iter(range(100))
 
-    def spoilt(self, embeddings):
+    def corrupt(self, embeddings):
         # Two training batches, then validation.
         return forward(self, embeddings) * (math.nan if next(calls) == (1 if part == "train" else 2) else 1)
 
-    monkeypatch.setattr(Head, "forward", spoilt)
+    monkeypatch.setattr(Head, "forward", corrupt)
     with pytest.raises(LfbtError, match="epoch 1: the loss is not finite; try a lower --learning-rate"):
         run()
     assert list(tmp_path.iterdir()) == []

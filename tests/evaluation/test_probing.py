@@ -74,7 +74,7 @@ def used(folder, split):
 
 
 def scored(probabilities, numbers, split, classes):
-    """What the results say of a split: its metrics at the thresholds of validation and, of the test, intervals."""
+    """The results of a split: its metrics at the thresholds of validation and, of the test, intervals."""
     known = {name: y[:, None] == np.arange(len(classes)) for name, y in numbers.items()}
     thresholds = choose_thresholds(probabilities["val"], known["val"])
     found = evaluate(probabilities[split], known[split], classes, thresholds)
@@ -112,8 +112,8 @@ def test_probe_writes_a_run_folder(base, data, checkpoint):
     assert results.lfbt_version == lfbt.__version__
     assert results.synthetic is False
     counts = {split: dict.fromkeys(CLASSES, len(rows) // 3) for split, rows in ROWS.items()}
-    told = {"folder": "data", "hash": open_dataset(data).hash, "classes": list(CLASSES), "counts": counts}
-    assert dataclasses.replace(results.data, **told) == results.data
+    expected = {"folder": "data", "hash": open_dataset(data).hash, "classes": list(CLASSES), "counts": counts}
+    assert dataclasses.replace(results.data, **expected) == results.data
     assert results.leads == ["II", "V1"]
     start = {"checkpoint": "checkpoint", "history": {"method": "test", "epochs_done": 7}}
     assert dataclasses.asdict(results.encoder) == start
@@ -434,7 +434,7 @@ def test_probe_scores_a_test_of_one_record(run, tmp_path):
 
 
 def test_probe_marks_synthetic_data(run, tmp_path):
-    folder = run(data_dir=write_labelled(tmp_path / "made", synthetic=True), epochs=1)
+    folder = run(data_dir=write_labelled(tmp_path / "synthetic", synthetic=True), epochs=1)
     assert results_of(folder).synthetic is True
 
 

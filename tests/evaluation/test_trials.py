@@ -308,20 +308,21 @@ def test_series_of_folds_scores_all_test_records(run):
 
 
 @pytest.fixture(scope="module")
-def made(data):
-    """The data set as one that was made, not measured."""
+def synthetic(data):
+    """The data set marked as synthetic."""
     signals = np.load(data / "signals.npy")
-    return write_labelled(data.with_name("made"), signals=signals, patients=PATIENTS, synthetic=True)
+    return write_labelled(data.with_name("synthetic"), signals=signals, patients=PATIENTS, synthetic=True)
 
 
 @pytest.fixture
-def lfbt_says(made, checkpoint, tmp_path, capsys):
-    def say(command, *words, encoder=("--checkpoint", checkpoint)):
+def lfbt_prints(synthetic, checkpoint, tmp_path, capsys):
+    def printed_by(command, *words, encoder=("--checkpoint", checkpoint)):
         options = ("--epochs", 1, "--batch-size", 12, "--device", "cpu", "--workers", 0)
-        main([str(w) for w in (command, "--data-dir", made, *encoder, "--run-dir", tmp_path / "run", *options, *words)])
+        place = ("--data-dir", synthetic, *encoder, "--run-dir", tmp_path / "run")
+        main([str(word) for word in (command, *place, *options, *words)])
         return capsys.readouterr().out.splitlines(), tmp_path / "run"
 
-    return say
+    return printed_by
 
 
 @pytest.mark.parametrize(
@@ -332,8 +333,8 @@ def lfbt_says(made, checkpoint, tmp_path, capsys):
         (("--learning-rate", "1e-2"), "epoch {epoch:g}, learning rate 0.01 kept"),
     ],
 )
-def test_summary_of_a_single_trial(lfbt_says, words, kept):
-    said, folder = lfbt_says("probe", *words)
+def test_summary_of_a_single_trial(lfbt_prints, words, kept):
+    said, folder = lfbt_prints("probe", *words)
     results = results_of(folder)
     kept = kept.format(**results.chosen)
     assert said[0] == f"{folder}: probe, {kept} (validation loss {results.val_loss:.4f})"
@@ -343,28 +344,28 @@ def test_summary_of_a_single_trial(lfbt_says, words, kept):
 
 
 @pytest.mark.parametrize("command", ["probe", "finetune"])
-def test_summary_of_folds(lfbt_says, command):
-    said, folder = lfbt_says(command, "--folds", "3")
+def test_summary_of_folds(lfbt_prints, command):
+    said, folder = lfbt_prints(command, "--folds", "3")
     assert said[0] == f"{folder}: {command}"
     auroc = results_of(folder).test.auroc
     assert said[1].startswith(f"  3 folds of SYNTHETIC data, 48 test records: macro AUROC {auroc:.4f} [")
 
 
 @pytest.mark.parametrize("command", ["probe", "finetune"])
-def test_summary_of_a_series(lfbt_says, command):
-    said, folder = lfbt_says(command, "--fraction", "0.5", "1.0", "--seeds", "0", "1")
+def test_summary_of_a_series(lfbt_prints, command):
+    said, folder = lfbt_prints(command, "--fraction", "0.5", "1.0", "--seeds", "0", "1")
     assert said[0] == f"{folder}: {command}, 4 trials, SYNTHETIC data, 12 test records"
     assert " ".join(said[1].split()) == "leads fraction training records seeds AUROC AUROC sd AUPRC AUPRC sd"
     table = table_of(folder, "results.csv")
     for line, (_, row) in zip(said[2:], table.iterrows(), strict=True):
         figures = [f"{row[name]:.4f}" for name in ("AUROC", "AUROC sd", "AUPRC", "AUPRC sd")]
         assert line.split() == ["II,V1", f"{row['fraction']:.4f}", str(row["training records"]), "2", *figures]
-    again, _ = lfbt_says(command, "--fraction", "0.5", "1.0", "--seeds", "0", "1", "--resume")
+    again, _ = lfbt_prints(command, "--fraction", "0.5", "1.0", "--seeds", "0", "1", "--resume")
     assert again == said
 
 
-def test_summary_of_lead_subsets(lfbt_says):
-    said, folder = lfbt_says("probe", "--lead-subsets", "each", "limb", "all", "v1,ii")
+def test_summary_of_lead_subsets(lfbt_prints):
+    said, folder = lfbt_prints("probe", "--lead-subsets", "each", "limb", "all", "v1,ii")
     assert said[0] == f"{folder}: probe, 5 trials, SYNTHETIC data, 12 test records"
     assert [line.split()[0] for line in said[2:]] == ["II", "V1", "limb", "all", "V1,II"]
     assert [line.split()[-1] for line in said[2:]] == ["-"] * 5
@@ -378,30 +379,30 @@ def test_summary_of_lead_subsets(lfbt_says):
         (("--seeds", "1", "1"), "seeds: 1 1; give one or more, each once"),
     ],
 )
-def test_command_refuses_repeated_and_missing_values(lfbt_says, capsys, words, message):
+def test_command_refuses_repeated_and_missing_values(lfbt_prints, capsys, words, message):
     with pytest.raises(SystemExit, match="2"):
-        lfbt_says("probe", *words)
+        lfbt_prints("probe", *words)
     assert f"lfbt: error: {message}" in capsys.readouterr().err
 
 
 def test_commands_take_several_labels_from_a_download_to_probabilities(tmp_path, capsys):
     """`--keep-multi-label` makes all that follows a task of several labels."""
 
-    def say(*words):
+    def printed_by(*words):
         main([str(word) for word in words])
         return capsys.readouterr().out
 
     options = ("--records", 90, "--n-samples", 64, "--workers", 1, "--keep-multi-label")
-    say("prepare", "synthetic", tmp_path / "download", tmp_path / "data", *options)
+    printed_by("prepare", "synthetic", tmp_path / "download", tmp_path / "data", *options)
     dataset = open_dataset(tmp_path / "data")
     assert not dataset.exclusive
     words = ("--data-dir", tmp_path / "data", "--device", "cpu", "--workers", 0)
     probing = ("probe", *words, "--random-encoder", "--run-dir", tmp_path / "run", "--classifier", "logistic")
-    assert "SYNTHETIC data, " in say(*probing)
+    assert "SYNTHETIC data, " in printed_by(*probing)
     results = results_of(tmp_path / "run")
     assert results.task == "multi-label"
     assert results.chosen["c"] in (0.001, 0.01, 0.1, 1.0)
-    say("embed", *words, "--checkpoint", tmp_path / "run", "--out", tmp_path / "embed")
+    printed_by("embed", *words, "--checkpoint", tmp_path / "run", "--out", tmp_path / "embed")
     p = table_of(tmp_path / "embed", "probabilities.csv").set_index("id")
     predictions = table_of(tmp_path / "run").set_index("id")
     columns = [f"p_{name}" for name in dataset.classes]
@@ -468,7 +469,7 @@ def test_trial_serves_as_a_checkpoint(run, data, tmp_path):
 
 
 def test_series_does_not_resume_from_another_encoder(data, tmp_path):
-    """The folder and what is told of it are the same, but not the weights in it."""
+    """The folder and its history are the same, but not the weights in it."""
     settings = {"seeds": (0, 1), **QUICK}
     checkpoint = write_checkpoint(tmp_path / "encoder")
     run_probe(ProbeSettings.create(data, tmp_path / "run", checkpoint, **settings))

@@ -22,11 +22,11 @@ TINY = ("--quick", "--pretrain-epochs", "1", "--finetune-epochs", "1", "--batch-
 
 
 def reproduce(*words):
-    """What the command told on the way; it must end well."""
-    told = io.StringIO()
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(told):
+    """The messages of a command that must succeed."""
+    messages = io.StringIO()
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(messages):
         main(["reproduce", *map(str, words), *TINY, "--device", "cpu"])
-    return told.getvalue()
+    return messages.getvalue()
 
 
 def write_chapman(challenge, folder):
@@ -53,7 +53,7 @@ def test_all_of_it_on_what_is_there(shared_data, tmp_path):
     downloads = ["--ningbo", shared_data / "challenge", "--ptbxl", shared_data / "ptbxl"]
     downloads += ["--cpsc2018", shared_data / "cpsc2018", "--chapman", tmp_path / "chapman"]
     out = tmp_path / "out"
-    told = reproduce("--out", out, *downloads, "--most-records", 0, "--n-samples", 64, "--projector", "32-32")
+    messages = reproduce("--out", out, *downloads, "--most-records", 0, "--n-samples", 64, "--projector", "32-32")
     rows = read_table(out / "table.csv")
     assert len(rows) == 30
     # Records by shared/data/README.md; three of the 32 of Ningbo have flat leads.
@@ -64,7 +64,7 @@ def test_all_of_it_on_what_is_there(shared_data, tmp_path):
     assert sizes["PTB-XL"] == [302, 58, 55]
     assert (sum(sizes["CPSC2018"]), sum(sizes["Chapman"])) == (25, n_chapman)
     assert {int(row["test_records"]) for row in rows if row["data"] == "PTB-XL"} == {55}
-    assert "warning: PTB-XL: 415 records, not the 16272 of the paper (release 1.0.1); a part" in told
+    assert "warning: PTB-XL: 415 records, not the 16272 of the paper (release 1.0.1); a part" in messages
     title = (out / "table.md").read_text().splitlines()[0]
     assert "NOT the paper's protocol" in title
     assert "SYNTHETIC" not in title

@@ -113,9 +113,9 @@ def test_check_comparable_refuses_other_test_records(tmp_path):
 
 def test_check_comparable_refuses_other_classes_tasks_and_synthetic_data(tmp_path):
     one = write_trial(tmp_path / "one", predictions(1, 1))
-    made = write_trial(tmp_path / "made", predictions(1, 1), synthetic=True)
-    with pytest.raises(LfbtError, match=f"{one} and {made}: one is of synthetic data, the other of real data"):
-        rows_of(one, made)
+    synthetic = write_trial(tmp_path / "synthetic", predictions(1, 1), synthetic=True)
+    with pytest.raises(LfbtError, match=f"{one} and {synthetic}: one is of synthetic data, the other of real data"):
+        rows_of(one, synthetic)
     several = write_trial(tmp_path / "several", predictions(1, 1), exclusive=False)
     with pytest.raises(LfbtError, match="different tasks: single-label; multi-label"):
         rows_of(one, several)

@@ -41,7 +41,7 @@ def test_read_history_returns_the_epochs_written(tmp_path):
     ],
     ids=["epoch", "epoch of a fold", "logistic", "neighbours"],
 )
-def test_fitting_steps_are_lines_as_the_last_version_wrote_them(tmp_path, step, line):
+def test_write_history_writes_fitting_steps_as_the_last_version_did(tmp_path, step, line):
     write_history(tmp_path, [step])
     assert (tmp_path / "history.jsonl").read_text() == line + "\n"
     assert read_history(tmp_path, FittingStep) == [step]

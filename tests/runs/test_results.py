@@ -87,7 +87,7 @@ def test_load_refuses_a_newer_format(results_content, tmp_path):
         Results.load(tmp_path)
 
 
-def test_load_refuses_what_is_no_json(tmp_path):
+def test_load_refuses_what_is_not_json(tmp_path):
     with pytest.raises(LfbtError, match=r"results\.json: cannot be read"):
         Results.load(tmp_path)
     (tmp_path / "results.json").write_text('{"kind": ')

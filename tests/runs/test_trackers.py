@@ -24,7 +24,7 @@ def settings(tmp_path):
     )  # fmt: skip
 
 
-def test_tensorboard_has_what_the_history_has(settings):
+def test_trackers_write_the_history_for_tensorboard(settings):
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     Pretrainer(settings).run()
     lines = read_lines(settings.run_dir / "history.jsonl")
@@ -48,7 +48,7 @@ def test_check_trackers_refuses_what_is_not_installed(settings, monkeypatch):
     assert not settings.run_dir.exists()
 
 
-def test_a_tracker_that_cannot_start_is_named_in_one_line(settings, monkeypatch):
+def test_tracking_names_a_tracker_that_cannot_start(settings, monkeypatch):
     """As Weights & Biases does without a key."""
 
     def refusing(*_):
@@ -61,7 +61,7 @@ def test_a_tracker_that_cannot_start_is_named_in_one_line(settings, monkeypatch)
     assert not settings.run_dir.exists()
 
 
-def test_a_tracker_that_fails_does_not_end_the_run(settings, monkeypatch, capfd):
+def test_trackers_that_fail_do_not_end_the_run(settings, monkeypatch, capfd):
     log = TensorBoard.log
 
     def failing(self, values, step):
@@ -107,7 +107,7 @@ def test_trackers_record_how_a_run_ended(monkeypatch, tmp_path, error, status, e
     wandb.init.return_value.finish.assert_called_once_with(exit_code=exit_code)
 
 
-def test_variables_of_weights_and_biases_win(monkeypatch, tmp_path):
+def test_trackers_prefer_the_variables_of_weights_and_biases(monkeypatch, tmp_path):
     wandb = Mock()
     monkeypatch.setitem(sys.modules, "wandb", wandb)
     monkeypatch.setenv("WANDB_NAME", "mine")
@@ -115,7 +115,7 @@ def test_variables_of_weights_and_biases_win(monkeypatch, tmp_path):
     assert wandb.init.call_args.kwargs == {"project": "lfbt", "config": {}, "dir": str(tmp_path / "run")}
 
 
-def test_a_run_that_fails_at_the_start_leaves_nothing_of_trackers(settings):
+def test_trackers_leave_nothing_of_a_run_that_fails_at_the_start(settings):
     with pytest.raises(LfbtError, match="batch-size: 50 is more than"):
         Pretrainer(replace(settings, batch_size=50)).run()
     assert not settings.run_dir.exists()

@@ -6,7 +6,7 @@ import pytest
 
 from lfbt.errors import LfbtError
 from lfbt.training.settings import ModelSettings, OptimizerSettings, PretrainSettings, apply_preset, parse_projector
-from lfbt.utils.settings import validate
+from lfbt.utils.settings import Affects, names_affecting, validate
 
 
 @pytest.mark.parametrize(
@@ -98,3 +98,12 @@ def test_data_settings_refuse_test_records_unless_allowed(tmp_path):
     with pytest.raises(LfbtError, match=r"splits: test is among them, .* insist with --allow-test-records"):
         validate(PretrainSettings.create(**settings))
     validate(PretrainSettings.create(**settings, allow_test_records=True))
+
+
+def test_pretrain_settings_know_what_may_differ_on_resuming():
+    """A setting that does not say what it affects counts as one that changes the weights."""
+    free = names_affecting(PretrainSettings, Affects.RUNTIME, Affects.PROCESS, Affects.LOCATION)
+    assert free == {
+        "data_dir", "run_dir", "exclude", "allow_test_records", "device", "low_memory", "workers", "save_steps",
+        "save_minutes", "keep", "resume", "print_freq", "quality_data", "quality_every", "trackers",
+    }  # fmt: skip

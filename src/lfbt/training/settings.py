@@ -70,7 +70,12 @@ class OptimizerSettings:
 
     def check(self) -> None:
         """Raise LfbtError for a warm-up that does not end before the run."""
-        check_range("warmup-epochs", self.warmup_epochs, f"[0, {self.epochs})", "it must end before --epochs; a preset may have set it, --warmup-epochs 0 does without")
+        check_range(
+            "warmup-epochs",
+            self.warmup_epochs,
+            f"[0, {self.epochs})",
+            "it must end before --epochs; a preset may have set it, --warmup-epochs 0 does without",
+        )
 
 
 @dataclasses.dataclass(frozen=True)

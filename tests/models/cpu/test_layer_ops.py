@@ -103,7 +103,7 @@ def test_layer_ops_keep_single_precision(pool):
 
 @pytest.mark.usefixtures("_implementation")
 @pytest.mark.parametrize("pool", [False, True])
-def test_input_gradient_goes_to_the_first_of_two_equal_samples(pool):
+def test_layer_ops_give_the_gradient_to_the_first_of_two_equal_samples(pool):
     """As PyTorch's pooling decides; without pooling each has its own."""
     y = torch.ones(1, 2, 1, dtype=torch.float64)
     one, zero = torch.ones(1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
