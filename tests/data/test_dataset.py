@@ -246,3 +246,12 @@ def test_dataset_is_sampled_by_a_data_loader(tmp_path):
 
 def test_dataset_without_labels_has_empty_targets():
     assert from_arrays(noise(2, 3, 40), LEADS, 4.0)[0].targets.shape == (0,)
+
+
+def test_rows_refuses_a_split_that_there_is_not(tmp_path):
+    """A misspelt one would select nothing, silently."""
+    write_packed(tmp_path, rows=[(*ROWS[0][:3], "train")])
+    dataset = open_dataset(tmp_path)
+    assert dataset.rows("val").tolist() == []
+    with pytest.raises(LfbtError, match="split: 'training' is not one of train, val, test"):
+        dataset.rows("train", "training")

@@ -20,6 +20,7 @@ from lfbt.data.splits import split_by_patient
 from lfbt.errors import LfbtError
 from lfbt.recording import missing_leads
 from lfbt.signal import Normalisation, Signal, normalise
+from lfbt.sources.listing import SPLITS
 
 T = TypeVar("T")
 
@@ -164,7 +165,9 @@ class Dataset:
         return dataclasses.replace(self, leads=tuple(leads), lead_rows=rows)
 
     def rows(self, *splits: str) -> NDArray[np.int64]:
-        """Return the rows of the records in `splits`, in order."""
+        """Return the rows of the records in `splits`, in order. Raises LfbtError for one that is not of `SPLITS`."""
+        if unknown := set(splits) - set(SPLITS):
+            raise LfbtError(f"split: {min(unknown)!r} is not one of {', '.join(SPLITS)}")
         return np.flatnonzero(np.isin(self.split, splits))
 
     @property
@@ -182,15 +185,12 @@ class Dataset:
                 f"{self.folder}: {len(self.classes)} class(es) ({','.join(self.classes) or 'no labels'}); a classifier "
                 "needs two or more: prepare it with a label rule"
             )
-        number = {name: i for i, name in enumerate(self.classes)}
         targets = np.zeros((len(self), len(self.classes)), dtype=bool)
         for row, labels in enumerate(self.labels):
             if not labels:
-                raise LfbtError(
-                    f"{self.folder}: record {self.ids[row]} has no label; a classifier needs one or more: prepare the "
-                    "data set with a label rule"
-                )
-            targets[row, [number[label] for label in labels]] = True
+                record = f"{self.folder}: record {self.ids[row]}"
+                raise LfbtError(f"{record} has no label; a classifier needs one or more: prepare it with a label rule")
+            targets[row, [self.classes.index(label) for label in labels]] = True
         return targets
 
     def batch(self, rows: NDArray[np.int64], normalisation: Normalisation) -> Signal:

@@ -70,12 +70,8 @@ class OptimizerSettings:
 
     def check(self) -> None:
         """Raise LfbtError for a warm-up that does not end before the run."""
-        check_range(
-            "warmup-epochs",
-            self.warmup_epochs,
-            f"[0, {self.epochs})",
-            "it must end before --epochs; a preset may have set it, --warmup-epochs 0 does without",
-        )
+        advice = "it must end before --epochs; give fewer, or 0 for none, also where a preset sets them"
+        check_range("warmup-epochs", self.warmup_epochs, f"[0, {self.epochs})", advice)
 
 
 @dataclasses.dataclass(frozen=True)

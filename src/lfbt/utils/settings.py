@@ -202,7 +202,10 @@ def _check(field: Field, value: Any, kind: Any) -> None:
             _check(field, item, typing.get_args(kind)[0])
     else:
         if not _is_a(value, kind):
-            raise LfbtError(f"{field.flag}: {value!r} is not {_KINDS.get(kind, kind.__name__)}")
+            received = repr(value)
+            if len(received) > 80:
+                received = f"a {type(value).__name__}"
+            raise LfbtError(f"{field.flag}: {received} is not {_KINDS.get(kind, kind.__name__)}")
         for item in field.metadata:
             if isinstance(item, Range):
                 check_range(field.flag, value, item.interval, item.hint)
