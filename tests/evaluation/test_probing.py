@@ -112,8 +112,8 @@ def test_probe_writes_a_run_folder(base, data, checkpoint):
     assert results.lfbt_version == lfbt.__version__
     assert results.synthetic is False
     counts = {split: dict.fromkeys(CLASSES, len(rows) // 3) for split, rows in ROWS.items()}
-    expected = {"folder": "data", "hash": open_dataset(data).hash, "classes": list(CLASSES), "counts": counts}
-    assert dataclasses.replace(results.data, **expected) == results.data
+    of_data = {"folder": "data", "hash": open_dataset(data).hash, "classes": list(CLASSES), "counts": counts}
+    assert dataclasses.replace(results.data, **of_data) == results.data
     assert results.leads == ["II", "V1"]
     start = {"checkpoint": "checkpoint", "history": {"method": "test", "epochs_done": 7}}
     assert dataclasses.asdict(results.encoder) == start
