@@ -85,3 +85,13 @@ def test_reporting_errors_is_silent_about_a_closed_pipe(capsys):
         raise BrokenPipeError(32, "Broken pipe")
     assert caught.value.code == 141
     assert capsys.readouterr() == ("", "")
+
+
+def test_reporting_errors_works_without_a_stdout(monkeypatch):
+    """As under a daemon that closed it."""
+    monkeypatch.setattr("sys.stdout", None)
+    with reporting_errors():
+        pass
+    with pytest.raises(SystemExit) as ended, reporting_errors():
+        raise SystemExit(1)
+    assert ended.value.code == 1

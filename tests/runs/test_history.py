@@ -70,3 +70,17 @@ def test_read_history_names_file_field_and_remedy(tmp_path, text, message):
     (tmp_path / "history.jsonl").write_text(text + "\n")
     with pytest.raises(LfbtError, match=message):
         read_history(tmp_path, PretrainingEpoch)
+
+
+def test_read_history_names_a_corrupt_line_before_the_last(tmp_path):
+    write_history(tmp_path, EPOCHS)
+    path = tmp_path / "history.jsonl"
+    path.write_text(path.read_text()[1:])
+    with pytest.raises(LfbtError, match=r"history\.jsonl: line 1 is not JSON"):
+        read_history(tmp_path, PretrainingEpoch)
+
+
+def test_read_history_names_a_file_that_is_not_text(tmp_path):
+    (tmp_path / "history.jsonl").write_bytes(b"\xff\n")
+    with pytest.raises(LfbtError, match=r"history\.jsonl: is not text in UTF-8"):
+        read_history(tmp_path, PretrainingEpoch)

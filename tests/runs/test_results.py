@@ -93,3 +93,9 @@ def test_load_refuses_what_is_not_json(tmp_path):
     (tmp_path / "results.json").write_text('{"kind": ')
     with pytest.raises(LfbtError, match=r"results\.json: is not JSON"):
         Results.load(tmp_path)
+
+
+def test_load_refuses_a_lone_surrogate_in_a_number(results_content, tmp_path):
+    write(tmp_path, results_content | {"seed": "\ud800"})
+    with pytest.raises(LfbtError, match=r"results\.json: "):
+        Results.load(tmp_path)

@@ -23,7 +23,7 @@ from lfbt.evaluation.fine_tuning import run_finetune
 from lfbt.evaluation.settings import FinetuneSettings
 from lfbt.training.augmentation import random_views
 from lfbt.training.checkpoints import last_checkpoint
-from lfbt.training.distributed import check_precision
+from lfbt.training.distributed import check_precision, init_distributed
 from lfbt.training.pretraining import Pretrainer
 from lfbt.training.settings import PretrainSettings
 from lfbt.utils.interrupts import StoppedError
@@ -249,3 +249,9 @@ def test_check_precision_refuses_another_than_the_launchers(monkeypatch):
     check_precision("fp16", gpu)
     with pytest.raises(LfbtError, match="precision: fp16 needs a GPU"):
         check_precision("fp16", cpu)
+
+
+def test_run_without_processes_is_refused(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "0")
+    with pytest.raises(LfbtError, match="WORLD_SIZE: 0 is outside"), init_distributed(torch.device("cpu")):
+        pass

@@ -50,5 +50,5 @@ def _check_command(command: str) -> None:
         near = suggest(command, COMMANDS)
         hint = f"did you mean `{near}`?" if near else f"commands are {', '.join(COMMANDS)}"
         raise LfbtError(f"{command!r} is no command; {hint}")
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and command not in _DISTRIBUTED:
+    if command not in _DISTRIBUTED and os.environ.get("WORLD_SIZE", "1") not in ("0", "1"):
         raise LfbtError(f"{command} runs in one process; start it without torchrun or accelerate launch")

@@ -62,9 +62,15 @@ def _flushing_stdout() -> Iterator[None]:
     try:
         yield
     except SystemExit:
-        sys.stdout.flush()
+        _flush_stdout()
         raise
-    sys.stdout.flush()
+    _flush_stdout()
+
+
+def _flush_stdout() -> None:
+    # There is none where a daemon was started with it closed.
+    if sys.stdout is not None:
+        sys.stdout.flush()
 
 
 def _discard_stdout() -> None:

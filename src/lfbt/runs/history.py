@@ -95,18 +95,24 @@ class FittingStep:
 
 
 def read_history(folder: Path, kind: type[LineT]) -> list[LineT]:
-    """Read the history in `folder`, empty where there is none. A line cut short ends it.
+    """Read the history in `folder`, empty where there is none. A last line that was cut short is passed over.
 
-    Raises LfbtError, naming the file and the field, for a line that is not a `kind`.
+    Raises LfbtError, naming the file and the line or field, for a line that is not a `kind`.
     """
     path = folder / HISTORY
     lines: list[LineT] = []
     if path.exists():
-        for text in path.read_text(encoding="utf-8").splitlines():
+        try:
+            texts = path.read_text(encoding="utf-8").splitlines()
+        except UnicodeDecodeError as error:
+            raise LfbtError(f"{path}: is not text in UTF-8 ({error}); it was edited") from error
+        for text in texts:
             try:
                 content = json.loads(text)
-            except ValueError:
-                break
+            except (ValueError, RecursionError) as error:
+                if len(lines) == len(texts) - 1:
+                    break
+                raise LfbtError(f"{path}: line {len(lines) + 1} is not JSON ({error}); it was edited") from error
             if not isinstance(content, dict):
                 raise LfbtError(f"{path}: line {len(lines) + 1} holds {text[:40]!r}, not a JSON object; it was edited")
             lines.append(kind.from_dict(content, path))

@@ -190,6 +190,8 @@ def _read_environment() -> int:
             "accelerate launch --multi_gpu --num_processes N -m lfbt … (on CPUs too), or torchrun --nproc-per-node N"
         )
     size = _integer("WORLD_SIZE", 1)
+    if size < 1:
+        raise LfbtError("WORLD_SIZE: 0 is outside [1, inf); launch by torchrun, or unset WORLD_SIZE")
     if size > 1:
         _integer("RANK")
         _integer("MASTER_PORT")

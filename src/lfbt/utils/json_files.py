@@ -50,7 +50,7 @@ def parse(content: Any, kind: type[T], path: Path, remedy: str, format_version: 
         raise LfbtError(f"{path}: has format {version!r}, but this lfbt reads up to {format_version}; update lfbt")
     try:
         return msgspec.convert(content, kind)
-    except (msgspec.ValidationError, RecursionError) as error:
+    except (msgspec.ValidationError, UnicodeEncodeError, RecursionError) as error:
         raise LfbtError(f"{path}: {_as_field(str(error))}; {remedy}") from error
 
 
