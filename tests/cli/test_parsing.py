@@ -204,3 +204,9 @@ def test_parse_settings_takes_lead_names_of_any_alias():
 )
 def test_value_of_is_that_of_the_last_flag(words, expected):
     assert value_of("--preset", words, "paper") == expected
+
+
+@pytest.mark.parametrize("names", [("a", "b"), ("--odd",)])
+def test_parse_settings_takes_positions_after_a_lone_double_dash(names):
+    given = parse_settings(Folders, "toy", ("--", *names), EXAMPLES, description="", positional={"folders": "DIR"})
+    assert given == Folders(tuple(map(Path, names)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import re
 import types
 from collections.abc import Mapping, Sequence
@@ -110,10 +111,12 @@ def _as_flag(word: str) -> str:
 def _check_flags(words: Sequence[str], options: Sequence[Option], command: str, hint: str) -> None:
     """Raise LfbtError for a flag that is unknown, and for one that is required but absent."""
     flags = [option.flag for option in options if not option.positional]
-    given = [_as_flag(word) for word in words if word.startswith("--")]
+    # What follows a lone -- is positional.
+    before = itertools.takewhile(lambda word: word != "--", words)
+    given = [_as_flag(word) for word in before if word.startswith("--")]
     for flag in given:
         if flag not in flags:
-            near = suggest(flag, flags)
+            near = suggest(flag, [*flags, "--help"])
             meant = f"did you mean {near}? " if near else ""
             raise LfbtError(f"{flag}: is not an option of `lfbt {command}`; {meant}{hint}")
     absent = [f"{o.flag} {o.metavar}" for o in options if o.required and not o.positional and o.flag not in given]
