@@ -11,7 +11,7 @@ from tests.cli.helpers import output_of, read_json, refused, run
 from tests.factories import waves, write_checkpoint, write_labelled, write_packed
 from tests.outputs import assert_same_tensors, read_lines
 
-from lfbt.data.dataset import open_dataset
+from lfbt.data.layouts import open_dataset
 from lfbt.models.pretrained import load_encoder
 from lfbt.runs.history import append_history
 from lfbt.runs.loading import PretrainingRun, load_run

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from tests.audit.helpers import generate_ecg, list_excluded, run_check, tally, write
 
-from lfbt.data.dataset import open_dataset
+from lfbt.data.layouts import open_dataset
 from lfbt.errors import LfbtError
 
 

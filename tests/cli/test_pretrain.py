@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tests.cli.helpers import PRETRAIN_SHORT, everything, other_data, output_of, pretrain_words, read_json, refused
 
-from lfbt.data.dataset import open_dataset
+from lfbt.data.layouts import open_dataset
 from lfbt.recording import PAPER_LEADS
 from lfbt.training.settings import PretrainSettings
 

@@ -16,7 +16,7 @@ from tests.cli.helpers import (
 )
 from tests.outputs import read_table
 
-from lfbt.data.dataset import open_dataset
+from lfbt.data.layouts import open_dataset
 
 CLASSES = ("NORM", "MI", "STTC", "CD", "HYP")
 

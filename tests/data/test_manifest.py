@@ -6,7 +6,7 @@ import json
 import pytest
 from tests.data.helpers import CLASSES, LABELLED, LEADS, make, write_npy, write_packed
 
-from lfbt.data.dataset import open_dataset
+from lfbt.data.layouts import open_dataset
 from lfbt.data.manifest import DatasetManifest, SourceInfo
 from lfbt.errors import LfbtError
 

@@ -13,7 +13,7 @@ from tests.data.helpers import CLASSES, LABELLED, SETTINGS, ecg, entry, make, se
 from tests.outputs import contents, read_table
 
 import lfbt
-from lfbt.data.dataset import open_dataset
+from lfbt.data.layouts import open_dataset
 from lfbt.data.preparation import prepare_dataset
 from lfbt.data.records import PrepareSettings
 from lfbt.data.splits import split_by_patient

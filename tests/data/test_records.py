@@ -5,7 +5,7 @@ import pytest
 from tests.data.helpers import CLASSES, LABELLED, ecg, entry, make
 from tests.outputs import read_table
 
-from lfbt.data.dataset import open_dataset
+from lfbt.data.layouts import open_dataset
 from lfbt.data.records import PrepareSettings, prepare_entry
 from lfbt.errors import LfbtError, UnreadableError
 from lfbt.recording import STANDARD_LEADS, Recording

@@ -9,7 +9,7 @@ import scipy.signal
 from tests.data.helpers import CLASSES, LABELLED, ecg, entry, make
 from tests.outputs import contents, read_table
 
-from lfbt.data.dataset import open_dataset
+from lfbt.data.layouts import open_dataset
 from lfbt.errors import LfbtError
 from lfbt.recording import PAPER_LEADS, STANDARD_LEADS, Recording
 

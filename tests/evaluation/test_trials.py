@@ -38,7 +38,7 @@ from tests.outputs import assert_same_tensors, contents, read_lines
 import lfbt.evaluation.fine_tuning as finetune_module
 import lfbt.evaluation.probing as probe_module
 from lfbt.cli.app import main
-from lfbt.data.dataset import open_dataset
+from lfbt.data.layouts import open_dataset
 from lfbt.errors import LfbtError
 from lfbt.evaluation.metrics import evaluate
 from lfbt.evaluation.probing import run_probe

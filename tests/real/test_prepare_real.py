@@ -10,7 +10,7 @@ import scipy.io
 import scipy.signal
 
 from lfbt.cli.app import main
-from lfbt.data.dataset import open_dataset
+from lfbt.data.layouts import open_dataset
 
 pytestmark = pytest.mark.real
 

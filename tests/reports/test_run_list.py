@@ -12,8 +12,7 @@ from lfbt.errors import LfbtError
 from lfbt.evaluation.probing import run_probe
 from lfbt.evaluation.settings import ProbeSettings
 from lfbt.reports.run_list import list_runs, runs_table
-from lfbt.runs.run_folder import acquire_run_folder
-from lfbt.runs.settings import RunSettings
+from lfbt.runs.run_folder import RunSettings, acquire_run_folder
 from lfbt.training.pretraining import Pretrainer
 from lfbt.training.settings import PretrainSettings
 

@@ -9,7 +9,7 @@ from lfbt.errors import LfbtError
 from lfbt.runs.history import PretrainingEpoch, write_history
 from lfbt.runs.loading import ClassifierRun, PretrainingRun, load_run, load_runs
 from lfbt.runs.results import Results
-from lfbt.runs.settings import RunSettings
+from lfbt.runs.run_folder import RunSettings
 
 EPOCHS = [PretrainingEpoch(epoch, 5.0 / epoch, 1e-3, 2.0, 10.0) for epoch in (1, 2)]
 

@@ -1,9 +1,11 @@
-"""Atomic files and folders: complete or absent, and never over other results."""
+"""Files: written whole or not at all, never over other results; JSON read and written as objects."""
+
+import json
 
 import pytest
 
 from lfbt.errors import LfbtError
-from lfbt.utils.files import PARTIAL, atomic_file, atomic_folder, check_unoccupied
+from lfbt.utils.files import PARTIAL, atomic_file, atomic_folder, check_unoccupied, read_json, write_json
 
 
 class Stop(Exception):  # noqa: N818
@@ -12,9 +14,6 @@ class Stop(Exception):  # noqa: N818
 
 def names(folder):
     return sorted(path.name for path in folder.rglob("*"))
-
-
-# --- folders ---
 
 
 def test_atomic_folder_appears_when_it_is_complete(tmp_path):
@@ -81,9 +80,6 @@ def test_check_unoccupied_accepts_absent_and_empty_folders(tmp_path):
     assert names(tmp_path) == []
 
 
-# --- files ---
-
-
 def test_atomic_file_replaces_a_file_when_the_new_one_is_complete(tmp_path):
     path = tmp_path / "x"
     path.write_text("old")
@@ -111,3 +107,43 @@ def test_partial_matches_names_of_incomplete_files_only(tmp_path):
         partial.write_text("new")
         assert set(tmp_path.glob(PARTIAL)) == {partial, folder}
     assert list(tmp_path.glob(PARTIAL)) == []
+
+
+def test_read_json_returns_what_was_written_as_utf8(tmp_path):
+    content = {"b": [1, 2.5, None, True], "a": {"µV": "Größe"}}
+    write_json(tmp_path / "x.json", content)
+    assert read_json(tmp_path / "x.json") == content
+    text = (tmp_path / "x.json").read_bytes().decode()
+    assert "Größe" in text
+    assert text.endswith("}\n")
+    assert json.loads(text) == content
+
+
+def test_write_json_leaves_the_old_file_when_it_fails(tmp_path):
+    path = tmp_path / "x.json"
+    write_json(path, {"a": 1})
+    with pytest.raises(TypeError):
+        write_json(path, {("no", "key"): 1})  # type: ignore[dict-item]
+    assert read_json(path) == {"a": 1}
+    assert [entry.name for entry in tmp_path.iterdir()] == ["x.json"]
+
+
+def test_write_json_writes_paths_as_text(tmp_path):
+    write_json(tmp_path / "x.json", {"folder": tmp_path})
+    assert read_json(tmp_path / "x.json") == {"folder": str(tmp_path)}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [(b"", "is not JSON"), (b'{"a": ', "cut short"), (b"[1]", "holds list, not a JSON object"), (b"\xff{", "not JSON")],
+)
+def test_read_json_refuses_files_without_a_json_object(tmp_path, text, message):
+    path = tmp_path / "x.json"
+    path.write_bytes(text)
+    with pytest.raises(LfbtError, match=f"^{path}: .*{message}"):
+        read_json(path)
+
+
+def test_read_json_refuses_an_absent_file(tmp_path):
+    with pytest.raises(LfbtError, match=r"x\.json: cannot be read \(No such file"):
+        read_json(tmp_path / "x.json")

@@ -16,6 +16,7 @@ from lfbt.utils.settings import (
     LeadNames,
     Range,
     Seed,
+    check_range,
     create,
     list_fields,
     names_affecting,
@@ -74,6 +75,7 @@ NAMES = [
     "name", "place", "heat", "fan", "shelves", "n_cooks", "course", "leads", "portions", "seeds", "n_guests", "depth",
     "recipe", "seed", "loud",
 ]  # fmt: skip
+
 
 MEAL = Meal("lunch", Kitchen(Path("home")))
 
@@ -302,7 +304,11 @@ def test_check_methods_are_left_to_validate():
 
 
 paths = st.from_regex(r"[a-z]{1,5}(/[a-z]{1,5})?", fullmatch=True).map(Path)
+
+
 numbers = st.floats(0, 1, exclude_min=True)
+
+
 settings_strategy = st.fixed_dictionaries(
     {"name": st.text(min_size=1), "place": paths},
     optional={
@@ -343,3 +349,21 @@ def test_create_reads_paths_as_text_and_tuples_as_lists(values):
         return str(value) if isinstance(value, Path) else value
 
     assert create(Meal, {name: as_text(value) for name, value in values.items()}) == create(Meal, values)
+
+
+@pytest.mark.parametrize(
+    ("allowed", "inside", "outside"),
+    [
+        ("[0, 1)", [0, 0.5, 0.999], [-1e-9, 1, 2, float("nan"), float("inf")]),
+        ("(0, 1]", [1e-9, 1], [0, -1, 1.0001, float("nan")]),
+        ("(0, inf)", [1e-300, 1e300], [0, float("inf"), float("nan"), -1]),
+        ("[2, inf)", [2, 3, 10**9], [1, -2, float("nan")]),
+    ],
+)
+def test_check_range_includes_and_excludes_ends_as_written(allowed, inside, outside):
+    for value in inside:
+        check_range("name", value, allowed)
+    for value in outside:
+        with pytest.raises(LfbtError) as caught:
+            check_range("name", value, allowed, "so it is")
+        assert str(caught.value) == f"name: {value} is outside {allowed}; so it is"

@@ -15,8 +15,8 @@ from lfbt.audit.fingerprints import Fingerprints, compute_bits, count_comparable
 from lfbt.audit.lead_quality import LIMB_LEADS, MAX_LIMB_RESIDUAL, find_flat_and_clipped, find_limb_lead_faults
 from lfbt.audit.reference_counts import compare_counts
 from lfbt.audit.report import Finding, Severity
-from lfbt.data.dataset import Dataset, open_dataset
-from lfbt.data.npy_folders import NpyFiles
+from lfbt.data.dataset import Dataset
+from lfbt.data.layouts import NpyFiles, open_dataset
 from lfbt.signal import Signal
 from lfbt.sources.listing import SPLITS
 

@@ -6,9 +6,9 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from lfbt.data.layouts import MANIFEST
-from lfbt.utils import json_files
+from lfbt.utils.files import load_json, save_json
 
+MANIFEST = "dataset.json"
 _FORMAT = 1
 _REMEDY = "prepare it again"
 
@@ -79,9 +79,9 @@ class DatasetManifest:
 
     def save(self, folder: Path) -> None:
         """Write ``dataset.json`` in `folder`, completely or not at all."""
-        json_files.save(folder / MANIFEST, self, _FORMAT)
+        save_json(folder / MANIFEST, self, _FORMAT)
 
     @classmethod
     def load(cls, folder: Path) -> DatasetManifest:
         """Read ``dataset.json`` in `folder`. Raises LfbtError that names the file and the field."""
-        return json_files.load(folder / MANIFEST, cls, _REMEDY, _FORMAT)
+        return load_json(folder / MANIFEST, cls, _REMEDY, _FORMAT)

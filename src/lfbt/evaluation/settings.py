@@ -9,8 +9,7 @@ from typing import Annotated, Any, Literal
 from lfbt.errors import LfbtError
 from lfbt.training.settings import BatchNorm, Precision
 from lfbt.utils import settings as fields
-from lfbt.utils.settings import Affects, LeadNames, Range, Seed
-from lfbt.utils.validation import check_range
+from lfbt.utils.settings import Affects, LeadNames, Range, Seed, check_range
 
 Classifier = Literal["adam", "logistic", "knn"]
 

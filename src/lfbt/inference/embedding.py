@@ -14,7 +14,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 import lfbt
-from lfbt.data.dataset import Dataset, from_arrays, open_dataset, open_datasets
+from lfbt.data.dataset import Dataset, from_arrays
+from lfbt.data.layouts import open_dataset, open_datasets
 from lfbt.errors import AbsentLeadError, LfbtError
 from lfbt.io import read
 from lfbt.models.encoder import EncoderConfig, LeadEncoders
@@ -24,11 +25,9 @@ from lfbt.models.pretrained import load_encoder, load_history, match
 from lfbt.recording import Recording, check_leads, lead_name, parse_leads, unit_in_mv
 from lfbt.runs.results import EncoderOrigin
 from lfbt.signal import Signal, choose_leads, fit_samples
-from lfbt.utils import json_files
 from lfbt.utils.device import resolve_device
-from lfbt.utils.files import atomic_folder, check_unoccupied
-from lfbt.utils.settings import Affects, Range, Seed, validate
-from lfbt.utils.validation import check_range
+from lfbt.utils.files import atomic_folder, check_unoccupied, load_json, save_json
+from lfbt.utils.settings import Affects, Range, Seed, check_range, validate
 
 EMBEDDINGS = "embeddings.npy"
 PROBABILITIES = "probabilities.csv"
@@ -79,12 +78,12 @@ class EmbedSummary:
 
     def save(self, folder: Path) -> None:
         """Write ``embed.json`` in `folder`."""
-        json_files.save(folder / SUMMARY, self)
+        save_json(folder / SUMMARY, self)
 
     @classmethod
     def load(cls, folder: Path) -> EmbedSummary:
         """Read ``embed.json`` in `folder`. Raises LfbtError that names the file and the field."""
-        return json_files.load(folder / SUMMARY, cls, "it was edited, or is another program's")
+        return load_json(folder / SUMMARY, cls, "it was edited, or is another program's")
 
 
 def embed(

@@ -14,7 +14,7 @@ from lfbt.io.csv import csv_header, read_csv
 from lfbt.io.matlab import read_cpsc_mat
 from lfbt.io.wfdb import read_wfdb
 from lfbt.recording import Recording, parse_leads, unit_in_mv
-from lfbt.utils.validation import check_range
+from lfbt.utils.settings import check_range
 
 # Files that state no sampling rate and no unit.
 _PLAIN = (".npy", ".csv")

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from lfbt.errors import LfbtError
 from lfbt.utils.collectives import all_gather_rows, all_reduce_sum
+from lfbt.utils.settings import check_range
 from lfbt.utils.tensors import to_full_precision
-from lfbt.utils.validation import check_range
 
 
 class LossTerms(NamedTuple):

@@ -14,8 +14,8 @@ from lfbt.models.authors import CHECKPOINT_KINDS, load_authors_checkpoint
 from lfbt.models.config import CONFIG, MIN_SAMPLES, EncoderCard
 from lfbt.models.encoder import LeadEncoders, random_encoder
 from lfbt.runs.run_folder import ENCODER_FOLDER
+from lfbt.utils.settings import check_range
 from lfbt.utils.tensors import load_state, load_tensors, save_tensors
-from lfbt.utils.validation import check_range
 
 __all__ = ["CONFIG", "MODEL", "load_encoder", "load_history", "match", "save_encoder", "weights_hash"]
 

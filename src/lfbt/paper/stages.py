@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from lfbt.data.layouts import MANIFEST
-from lfbt.data.manifest import DatasetManifest
+from lfbt.data.manifest import MANIFEST, DatasetManifest
 from lfbt.data.preparation import prepare_dataset
 from lfbt.data.records import PrepareSettings
 from lfbt.evaluation.fine_tuning import run_finetune

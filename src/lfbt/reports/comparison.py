@@ -15,8 +15,7 @@ from lfbt.evaluation.bootstrap import METRICS, Metric
 from lfbt.reports.comparison_rows import LEVEL, Row, table_rows
 from lfbt.reports.comparison_table import as_csv, table_cells, table_note
 from lfbt.reports.scored_trials import open_trials
-from lfbt.utils.files import atomic_folder, check_unoccupied
-from lfbt.utils.json_files import write_json
+from lfbt.utils.files import atomic_folder, check_unoccupied, write_json
 from lfbt.utils.settings import Range, create, validate
 from lfbt.utils.tables import as_latex, as_markdown, as_text, markdown
 

@@ -13,8 +13,7 @@ from lfbt.models.config import EncoderCard
 from lfbt.runs.history import HISTORY, PretrainingEpoch, read_history
 from lfbt.runs.predictions import PREDICTIONS
 from lfbt.runs.results import RESULTS, SERIES_TABLE, Results
-from lfbt.runs.run_folder import ENCODER_FOLDER, is_running
-from lfbt.runs.settings import SETTINGS, RunSettings
+from lfbt.runs.run_folder import ENCODER_FOLDER, SETTINGS, RunSettings, is_running
 from lfbt.training.settings import PretrainSettings
 from lfbt.utils.figures import ABSENT, format_figure
 from lfbt.utils.settings import Affects, names_affecting

@@ -9,7 +9,7 @@ from pathlib import Path
 from lfbt.errors import LfbtError
 from lfbt.runs.history import HISTORY, PretrainingEpoch, read_history
 from lfbt.runs.results import RESULTS, Results
-from lfbt.runs.settings import SETTINGS, RunSettings
+from lfbt.runs.run_folder import SETTINGS, RunSettings
 
 _KINDS = {"probe": "linear probe", "finetune": "fine-tuned", "scratch": "trained from scratch"}
 

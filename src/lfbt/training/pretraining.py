@@ -24,8 +24,7 @@ from lfbt.losses.objectives import METHODS, LossFunction, build_loss
 from lfbt.models.encoder import EncoderConfig
 from lfbt.models.pretrained import CONFIG, load_history, save_encoder
 from lfbt.runs.history import PretrainingEpoch, append_history, read_history, write_history
-from lfbt.runs.run_folder import BEST_ENCODER_FOLDER, CHECKPOINTS, ENCODER_FOLDER, acquire_run_folder
-from lfbt.runs.settings import RunSettings
+from lfbt.runs.run_folder import BEST_ENCODER_FOLDER, CHECKPOINTS, ENCODER_FOLDER, RunSettings, acquire_run_folder
 from lfbt.runs.trackers import Trackers, check_trackers, tracking
 from lfbt.training.augmentation import draw_views, random_views
 from lfbt.training.checkpoints import last_checkpoint, save_checkpoint
@@ -36,8 +35,8 @@ from lfbt.training.records import TrainingRecords, describe_run, open_training_r
 from lfbt.training.schedule import learning_rate_at
 from lfbt.training.settings import PretrainSettings
 from lfbt.training.train_state import TrainState, create_train_state, free_gradients_early, warm_up_buckets
+from lfbt.utils.files import write_json
 from lfbt.utils.interrupts import StoppedError, StopRequest, catch_stop_signals
-from lfbt.utils.json_files import write_json
 from lfbt.utils.progress import progress_bar
 from lfbt.utils.settings import Affects, names_affecting, validate
 

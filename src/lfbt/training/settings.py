@@ -11,8 +11,7 @@ from lfbt.losses.objectives import Objective
 from lfbt.runs.trackers import TrackerName
 from lfbt.signal import Normalisation
 from lfbt.utils import settings as fields
-from lfbt.utils.settings import Affects, LeadNames, Range, Seed
-from lfbt.utils.validation import check_range
+from lfbt.utils.settings import Affects, LeadNames, Range, Seed, check_range
 
 Preset = Literal["paper", "small"]
 Schedule = Literal["constant", "cosine"]

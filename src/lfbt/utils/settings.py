@@ -20,7 +20,6 @@ from typing import Annotated, Any, Literal, TypeVar, Union
 
 from lfbt.errors import LfbtError
 from lfbt.recording import check_leads, lead_name, parse_leads
-from lfbt.utils.validation import check_range
 
 S = TypeVar("S")
 
@@ -49,6 +48,39 @@ class Range:
 
     interval: str
     hint: str = ""
+
+
+def check_range(name: str, value: float, allowed: str, hint: str = "") -> None:
+    """Check that a number is in an interval.
+
+    Parameters
+    ----------
+    name : str
+        What the number is called in the message, such as ``batch-size``.
+    value : float
+        The number; NaN is in no interval.
+    allowed : str
+        The interval, such as ``[0, 1)`` or ``(0, inf)``.
+    hint : str
+        What to add to the message.
+
+    Raises
+    ------
+    LfbtError
+        If `value` is outside `allowed`.
+
+    Examples
+    --------
+    >>> check_range("gamma", 0.8, "[0, 1]")
+    >>> check_range("gamma", 1.5, "[0, 1]")
+    Traceback (most recent call last):
+    lfbt.errors.LfbtError: gamma: 1.5 is outside [0, 1]
+    """
+    low, high = (float(end) for end in allowed[1:-1].split(","))
+    above = value >= low if allowed[0] == "[" else value > low
+    below = value <= high if allowed[-1] == "]" else value < high
+    if not (above and below):
+        raise LfbtError(f"{name}: {value} is outside {allowed}" + (f"; {hint}" if hint else ""))
 
 
 Seed = Annotated[int, Range("[0, 4294967295]")]
