@@ -24,6 +24,8 @@ RECORDS = {
     "--n-samples": "2048",
     "--duration": "10.0",
     "--pieces": "all",
+    "--shortest": "",
+    "--allow-implausible": "",
     "--keep-multi-label": "",
     "--test-fraction": "0.2",
     "--val-fraction": "0.1",
@@ -149,7 +151,7 @@ FLAGS: dict[str, dict[str, str]] = {
     }
     | RECORDS,
     "prepare synthetic": {"--records": "600", "--seed": "0", "--labels": "superclass"} | RECORDS,
-    "check": {"--out": "", "--split-seed": "0"},
+    "check": {"--out": "", "--split-seed": "0", "--allow-implausible": ""},
     "pretrain": PRETRAIN,
     "pretrain --preset small": PRETRAIN | SMALL,
     "pretrain --preset=small": PRETRAIN | SMALL,

@@ -70,6 +70,8 @@ def test_manifest_of_prepare_is_that_of_the_data_set(tmp_path):
         "n_samples",
         "duration",
         "pieces",
+        "shortest",
+        "allow_implausible",
         "keep_multi_label",
         "test_fraction",
         "val_fraction",

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from tests.outputs import contents, read_table
 
 import lfbt
 from lfbt.data.layouts import open_dataset
+from lfbt.data.manifest import DatasetManifest
 from lfbt.data.preparation import prepare_dataset
 from lfbt.data.records import PrepareSettings
 from lfbt.data.splits import split_by_patient
@@ -35,7 +37,7 @@ def test_prepare_writes_the_signals_of_the_literal_pipeline(tmp_path):
     write_ecg(source / "c", long)
     # Twice the rate and shorter than ten seconds.
     write_ecg(source / "d", fast * 1000, rate=1000, gain=1, unit="uV")
-    report = prepare_dataset(Folder(), "folder", source, tmp_path / "to", settings(n_samples=512))
+    report = prepare_dataset(Folder(), "folder", source, tmp_path / "to", settings(n_samples=512, shortest=0.0))
 
     def rows(signal, names=STANDARD_LEADS):
         by_name = dict(zip(names, signal, strict=True))
@@ -76,7 +78,7 @@ def test_prepare_gives_mv_whatever_the_unit_of_files(tmp_path):
 
 def test_prepare_writes_the_table_of_records(tmp_path):
     entries = (*LABELLED[:2], entry("long", ecg(7, 7000), labels=("CD",)), entry("q", labels=("MI",)))
-    make(tmp_path / "to", *entries, classes=CLASSES)
+    make(tmp_path / "to", *entries, classes=CLASSES, shortest=4.0)
     rows = read_table(tmp_path / "to" / "records.csv")
     assert list(rows[0]) == ["id", "patient", "file", "piece", "labels", "split", "hash"]
     found = [(row["id"], row["patient"], row["file"], row["piece"], row["labels"]) for row in rows]
@@ -200,7 +202,7 @@ def test_prepare_splits_by_patient_stratified_and_seeded(tmp_path):
 
 
 def test_prepare_keeps_pieces_of_a_recording_in_one_split(tmp_path):
-    entries = [entry(str(n), ecg(n, 12_000), labels=(CLASSES[n % 2],)) for n in range(10)]
+    entries = [entry(str(n), ecg(n, 12_500), labels=(CLASSES[n % 2],)) for n in range(10)]
     make(tmp_path / "to", *entries, classes=CLASSES)
     rows = read_table(tmp_path / "to" / "records.csv")
     assert len(rows) == 30
@@ -330,3 +332,31 @@ def test_prepare_marks_synthetic_signals_whatever_source_reads_them(tmp_path, pa
     assert open_dataset(tmp_path / "to").synthetic
     prepare_dataset(PtbXl(), "ptbxl", tmp_path / "from", tmp_path / "ptbxl", settings)
     assert open_dataset(tmp_path / "ptbxl").synthetic
+
+
+@pytest.mark.parametrize(("scale", "unit"), [(1000, "µV"), (1e-3, "V"), (1e6, "nV")])
+def test_prepare_refuses_voltages_of_another_unit_and_names_it(tmp_path, scale, unit):
+    entries = [entry(name, ecg(number) * scale) for number, name in enumerate("abc")]
+    with pytest.raises(
+        LfbtError, match=rf"^from: the median lead spans .* outside \[0\.05, 10\]; .* likely in {unit}\. "
+    ):
+        make(tmp_path / "to", *entries)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_prepare_drops_a_record_with_a_lead_that_no_ecg_has(tmp_path):
+    far = ecg(1).copy()
+    far[7, 100] += 31
+    report = make(tmp_path / "to", entry("a", ecg(0)), entry("b", far), entry("c", ecg(2)))
+    assert report.dropped == {"implausible": 1}
+    (lost,) = read_table(tmp_path / "to" / "dropped.csv")
+    assert re.fullmatch(r"implausible: V2 spans 3\d(\.\d)? mV", lost["reason"])
+    # A lead that is not asked for may have any.
+    assert make(tmp_path / "other", entry("b", far), leads=("II", "V1")).records == 1
+
+
+@pytest.mark.parametrize("scale", [1000, 0.02])
+def test_prepare_keeps_implausible_voltages_when_told_to(tmp_path, scale):
+    report = make(tmp_path / "to", entry("a", ecg(0) * scale), allow_implausible=True)
+    assert report.records == 1
+    assert DatasetManifest.load(tmp_path / "to").settings["allow_implausible"] is True

@@ -64,3 +64,32 @@ def test_prepare_entry_drops_records_whose_derived_leads_depend_on_a_fault(tmp_p
     assert not done.pieces
     # Where it is not needed it is not looked at.
     assert len(prepare_entry(entry, PrepareSettings(leads=("II", "V1"))).pieces) == 1
+
+
+@pytest.mark.parametrize(
+    ("samples", "options", "kept", "reasons"),
+    [
+        # At 500 Hz, ten seconds a record.
+        (5001, {}, 1, ["short: 0.002 s (piece 2 of 2)"]),
+        (7499, {}, 1, ["short: 5 s (piece 2 of 2)"]),
+        (7500, {}, 2, []),
+        (7499, {"shortest": 0.0}, 2, []),
+        (12_000, {"shortest": 4.5}, 2, ["short: 4 s (piece 3 of 3)"]),
+        (2499, {}, 0, ["short: 5 s"]),
+        (2500, {}, 1, []),
+        (2500, {"shortest": 10.0}, 0, ["short: 5 s"]),
+        # Of 30 s a piece has half, and a whole recording five seconds.
+        (22_000, {"duration": 30.0}, 1, ["short: 14 s (piece 2 of 2)"]),
+        (2500, {"duration": 30.0}, 1, []),
+        (1000, {"duration": 4.0}, 1, []),
+    ],
+)
+def test_prepare_entry_drops_pieces_that_are_too_short(tmp_path, samples, options, kept, reasons):
+    recording = Recording(ecg(1, samples).astype(np.float32), 500.0, STANDARD_LEADS)
+    done = prepare_entry(Entry("a", "a", tmp_path / "a", lambda _: recording), PrepareSettings(**options))
+    assert (len(done.pieces), [item.reason for item in done.dropped]) == (kept, reasons)
+
+
+def test_prepare_settings_refuse_pieces_longer_than_the_duration(tmp_path):
+    with pytest.raises(LfbtError, match=r"^shortest: 11 s is more than the duration of 10 s"):
+        make(tmp_path / "to", entry("a"), shortest=11.0)

@@ -28,6 +28,8 @@ class CheckSettings:
     """New folder for check.json, findings.csv, duplicates.csv and exclude.csv."""
     split_seed: Seed = 0
     """Seed of the split of class folders without split folders."""
+    allow_implausible: bool = False
+    """Accept voltages that no ECG has: a lead that spans over 30 mV, a median lead under 0.05 or over 10 mV."""
 
     def check(self) -> None:
         """Raise LfbtError unless there is at least one data set, and none is named twice."""
@@ -60,7 +62,10 @@ def check(settings: CheckSettings) -> AuditReport:
     if settings.out is not None:
         check_unoccupied(settings.out)
     names = _name_datasets(settings.data)
-    scans = [scan_dataset(name, folder, settings.split_seed) for name, folder in zip(names, settings.data, strict=True)]
+    scans = [
+        scan_dataset(name, folder, settings.split_seed, settings.allow_implausible)
+        for name, folder in zip(names, settings.data, strict=True)
+    ]
 
     findings = [finding for scan in scans for finding in scan.findings]
     exclude: set[RecordIndex] = set()

@@ -22,6 +22,7 @@ from lfbt.data.splits import split_by_patient
 from lfbt.data.writers import NpyWriter, PackedWriter
 from lfbt.errors import LfbtError
 from lfbt.recording import STANDARD_LEADS, missing_leads
+from lfbt.signal import implausible_span
 from lfbt.sources import SOURCES, Source
 from lfbt.sources.listing import SPLITS, Dropped, Entry, Listing
 from lfbt.sources.synthesis import MARKER
@@ -92,7 +93,7 @@ def prepare(
     ------
     LfbtError
         For an unknown source or setting, a folder that is not of the source, a file that cannot be read (unless
-        ``skip_unreadable=True``), no record left, and an occupied `target`.
+        ``skip_unreadable=True``), voltages that no ECG has, no record left, and an occupied `target`.
 
     Examples
     --------
@@ -161,7 +162,13 @@ def prepare_dataset(
             writer = _create_writer(folder, settings)
             with contextlib.closing(writer):
                 prepared = prepare_entries(entries, settings, folder, cluster)
-                records, faulty = _write_signals(track(prepared, len(entries), "prepare"), writer)
+                records, faulty, spans = _write_signals(track(prepared, len(entries), "prepare"), writer)
+            implausible = None if settings.allow_implausible else implausible_span(spans)
+            if implausible:
+                raise LfbtError(
+                    f"{source_folder}: {implausible}. State the right unit where it can be (--file-unit of source "
+                    "folder), or insist with --allow-implausible"
+                )
             dropped = [*listing.dropped, *unlabelled, *faulty]
             if not records:
                 raise LfbtError(_nothing_left(source_folder, name, dropped))
@@ -227,17 +234,19 @@ def _create_writer(folder: Path, settings: PrepareSettings) -> PackedWriter | Np
 
 def _write_signals(
     prepared: Iterable[Prepared], writer: PackedWriter | NpyWriter
-) -> tuple[list[_Record], list[Dropped]]:
-    """Write the signals; return the records without them, and what was dropped."""
+) -> tuple[list[_Record], list[Dropped], list[float]]:
+    """Write the signals; return the records without them, what was dropped, and the spans of all in mV."""
     records: list[_Record] = []
     dropped: list[Dropped] = []
+    spans: list[float] = []
     for done in prepared:
         dropped += done.dropped
+        spans += done.spans
         for piece in done.pieces:
             writer.append(piece.signal)
             id = done.entry.id if done.n_pieces == 1 else f"{done.entry.id}-{piece.number}"
             records.append(_Record(id, done.entry, piece.number, piece.hash))
-    return records, dropped
+    return records, dropped, spans
 
 
 def _assign_splits(entries: Sequence[Entry], settings: PrepareSettings, labelled: bool) -> list[str]:
