@@ -81,7 +81,8 @@ def only_file(files: Sequence[Path], name: str, folder: Path, source: str) -> Pa
 def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     """Read a CSV table with a header row: every cell as stripped text, an absent cell as empty text.
 
-    Raises LfbtError if the file is not such a table or lacks one of `columns`.
+    Raises LfbtError if the file is not such a table, lacks one of `columns`, has a column twice, or a row with more
+    cells than the header.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -93,7 +94,18 @@ def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
                 raise LfbtError(
                     f"table {path}: no column {', '.join(absent)} among {', '.join(names) or 'none'}; add it"
                 )
-            return [{name: row[name].strip() for name in names} for row in reader]
+            twice = [name for name, count in Counter(names).items() if count > 1]
+            if twice:
+                raise LfbtError(f"table {path}: column {twice[0]!r} is there twice; rename or remove one")
+            rows = []
+            for row in reader:
+                if None in row:
+                    raise LfbtError(
+                        f"table {path}: line {reader.line_num} has more than the {len(names)} cells of the header; put "
+                        'a cell with a comma between quotes, as "a, b"'
+                    )
+                rows.append({name: row[name].strip() for name in names})
+            return rows
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise LfbtError(f"table {path}: cannot be read ({error}); give a CSV file in UTF-8") from error
 

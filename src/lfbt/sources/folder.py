@@ -11,7 +11,8 @@ from typing import Any, Literal
 from lfbt.errors import LfbtError
 from lfbt.io import CLINICAL_FORMATS, csv_header, open_npy, read_clinical, read_csv, read_npy, read_npy_row, read_wfdb
 from lfbt.recording import Recording, parse_leads, unit_in_mv
-from lfbt.sources.finding import check_unique, files_below, not_found, read_table, relative_id
+from lfbt.sources.finding import check_unique, files_below, not_found, relative_id
+from lfbt.sources.label_table import apply_table
 from lfbt.sources.listing import SPLITS, Dropped, Entry, Listing
 
 Labels = Literal["none", "folders", "table"]
@@ -20,7 +21,6 @@ _PLAIN_SUFFIXES = (".hea", ".npy", ".csv")
 _RULES = {
     "none": "no labels were read",
     "folders": "the name of the sub-folder that holds the record",
-    "table": "the column label of {}, several labels separated by ;",
 }
 
 
@@ -65,7 +65,7 @@ class Folder:
         if self.labels == "folders":
             return _with_folders(entries, folder)
         if self.table:
-            return _with_table(entries, self.table, folder)
+            return apply_table(entries, self.table, folder)
         return Listing(entries, (), _RULES["none"])
 
     def _entries(self, folder: Path, signals: Sequence[Path]) -> list[Entry]:
@@ -129,48 +129,6 @@ def _with_folders(entries: Sequence[Entry], folder: Path) -> Listing:
         if ";" in name:
             raise LfbtError(f"labels: the folder {name!r} cannot be a class, because ; separates labels; rename it")
     return Listing(kept, classes, _RULES["folders"], dropped)
-
-
-def _with_table(entries: Sequence[Entry], table: Path, folder: Path) -> Listing:
-    """Take patients, labels and splits from a table whose column record is an id, or the stem of one file."""
-    rows = read_table(table, ["record"])
-    by_name = _by_name(entries)
-    row_of: dict[str, dict[str, str]] = {}
-    dropped = []
-    for row in rows:
-        id = by_name.get(row["record"])
-        if id is None:
-            dropped.append(Dropped(row["record"], row["record"], "file absent"))
-        elif id in row_of:
-            raise LfbtError(f"table {table}: record {row['record']} is a duplicate; keep one row a record")
-        else:
-            row_of[id] = row
-    kept = []
-    for entry in entries:
-        found = row_of.get(entry.id)
-        if found is None:
-            dropped.append(Dropped(entry.id, _relative_path(entry, folder), "not in the table"))
-            continue
-        split = found.get("split", "")
-        if split not in ("", *SPLITS):
-            raise LfbtError(f"table {table}: record {entry.id} has split {split!r}; allowed: {', '.join(SPLITS)}")
-        labels = tuple(sorted({part.strip() for part in found.get("label", "").split(";")} - {""}))
-        patient = found.get("patient", "") or entry.id
-        kept.append(dataclasses.replace(entry, patient=patient, labels=labels, split=split))
-    if not kept:
-        example = entries[0].id
-        raise LfbtError(f"table {table}: none of its {len(rows)} rows names a record of {folder}, such as {example}")
-    classes = tuple(sorted({label for entry in kept for label in entry.labels}))
-    return Listing(kept, classes, _RULES["table"].format(table.name), dropped)
-
-
-def _by_name(entries: Sequence[Entry]) -> dict[str, str]:
-    """Map the names that a table may use to ids: each id itself, and the stems that are unique."""
-    stems: dict[str, list[str]] = {}
-    for entry in entries:
-        stems.setdefault(entry.id.rsplit("/", 1)[-1], []).append(entry.id)
-    unique = {stem: ids[0] for stem, ids in stems.items() if len(ids) == 1}
-    return unique | {entry.id: entry.id for entry in entries}
 
 
 def _relative_path(entry: Entry, folder: Path) -> str:
