@@ -4,6 +4,10 @@ import dataclasses
 import hashlib
 import json
 import re
+import shutil
+import subprocess
+import sys
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -14,6 +18,7 @@ from tests.data.helpers import CLASSES, LABELLED, SETTINGS, ecg, entry, make, se
 from tests.outputs import contents, read_table
 
 import lfbt
+from lfbt.data.journal import Journal
 from lfbt.data.layouts import open_dataset
 from lfbt.data.manifest import DatasetManifest
 from lfbt.data.preparation import prepare_dataset
@@ -360,3 +365,75 @@ def test_prepare_keeps_implausible_voltages_when_told_to(tmp_path, scale):
     report = make(tmp_path / "to", entry("a", ecg(0) * scale), allow_implausible=True)
     assert report.records == 1
     assert DatasetManifest.load(tmp_path / "to").settings["allow_implausible"] is True
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("layout", ["packed", "npy"])
+def test_prepare_that_is_killed_goes_on_with_the_next_recording(tmp_path, workers, layout):
+    """SIGKILL at three places: the bytes of a preparation that was never stopped."""
+    (tmp_path / "from").mkdir()
+    for number in range(300):
+        np.save(tmp_path / "from" / f"{number}.npy", ecg(number % 7, 5000 + 10 * number).astype(np.float32))
+    options = ["--file-leads", ",".join(STANDARD_LEADS), "--file-sampling-rate", "500", "--n-samples", "64"]
+    command = [sys.executable, "-m", "lfbt", "prepare", "folder", "from"]
+    options += ["--workers", str(workers), "--layout", layout]
+    subprocess.run([*command, "whole", *options], cwd=tmp_path, check=True, capture_output=True)
+    journal = tmp_path / ".to.partial-folder" / "journal.jsonl"
+    n_before = []
+    for n_lines in (2, 90, 180):
+        with subprocess.Popen([*command, "to", *options], cwd=tmp_path, stderr=subprocess.PIPE) as process:
+            while process.poll() is None and (not journal.is_file() or journal.read_bytes().count(b"\n") < n_lines):
+                time.sleep(0.001)
+            process.kill()
+            assert process.stderr is not None
+            n_before += re.findall(rb"going on after (\d+) of 300", process.stderr.read())
+    assert journal.is_file()
+    done = subprocess.run([*command, "to", *options], cwd=tmp_path, check=True, capture_output=True, text=True)
+    n_before += re.findall(r"going on after (\d+) of 300", done.stderr)
+    assert [int(n) for n in n_before] == sorted({int(n) for n in n_before})
+    assert len(n_before) == 3
+    assert contents(tmp_path / "to") == contents(tmp_path / "whole")
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["from", "to", "whole"]
+
+
+class StopError(Exception):
+    """Raised to stop a preparation where it is."""
+
+
+def test_prepare_does_not_go_on_with_other_settings_or_files(tmp_path):
+    """What a killed process left is removed."""
+    (tmp_path / "from").mkdir()
+    files = [tmp_path / "from" / f"{number}.npy" for number in range(4)]
+    for number, file in enumerate(files):
+        np.save(file, ecg(number).astype(np.float32))
+    source = Folder(file_leads=",".join(STANDARD_LEADS), file_sampling_rate=500)
+
+    def killed():
+        """Two recordings are done, and then the file system fails."""
+        writer_of = Journal.append
+        calls = []
+
+        def append(self, prepared):
+            writer_of(self, prepared)
+            calls.append(prepared)
+            if len(calls) == 2:
+                shutil.copytree(tmp_path / ".to.partial-folder", tmp_path / "left")
+                raise StopError
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Journal, "append", append)
+            with pytest.raises(StopError):
+                prepare_dataset(source, "folder", tmp_path / "from", tmp_path / "to", SETTINGS)
+        (tmp_path / "left").rename(tmp_path / ".to.partial-folder")
+
+    killed()
+    prepare_dataset(source, "folder", tmp_path / "from", tmp_path / "to", settings(n_samples=64))
+    assert open_dataset(tmp_path / "to").n_samples == 64
+    shutil.rmtree(tmp_path / "to")
+    killed()
+    np.save(files[0], ecg(9).astype(np.float32))
+    prepare_dataset(source, "folder", tmp_path / "from", tmp_path / "to", SETTINGS)
+    prepare_dataset(source, "folder", tmp_path / "from", tmp_path / "again", SETTINGS)
+    assert contents(tmp_path / "to") == contents(tmp_path / "again")
+    killed_folder = tmp_path / ".to.partial-folder"
+    assert not killed_folder.exists()

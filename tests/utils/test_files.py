@@ -74,6 +74,37 @@ def test_atomic_folder_refuses_a_file(tmp_path):
     assert (tmp_path / "x").read_text() == "mine"
 
 
+def test_atomic_folder_removes_what_a_killed_process_left(tmp_path):
+    left = tmp_path / ".new.partial-folder"
+    (left / "sub").mkdir(parents=True)
+    (left / "sub" / "x").write_text("old")
+    (left / "y").write_text("old")
+    with atomic_folder(tmp_path / "new") as partial:
+        assert names(partial) == [".lock"]
+        (partial / "z").write_text("new")
+    assert names(tmp_path) == ["new", "z"]
+
+
+def test_atomic_folder_goes_on_with_what_was_left_where_it_can(tmp_path):
+    left = tmp_path / ".new.partial-folder"
+    left.mkdir()
+    (left / "y").write_text("old")
+    with atomic_folder(tmp_path / "new", can_go_on=lambda folder: (folder / "y").read_text() == "old"):
+        pass
+    assert names(tmp_path / "new") == ["y"]
+
+
+def test_atomic_folder_is_held_by_one_process(tmp_path):
+    with (
+        atomic_folder(tmp_path / "new") as partial,
+        pytest.raises(LfbtError, match="another process is writing it now"),
+        atomic_folder(tmp_path / "new"),
+    ):
+        pytest.fail("the block was entered")
+    assert names(tmp_path) == ["new"]
+    assert partial.name == ".new.partial-folder"
+
+
 def test_check_unoccupied_accepts_absent_and_empty_folders(tmp_path):
     check_unoccupied(tmp_path / "absent")
     check_unoccupied(tmp_path)

@@ -8,6 +8,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import lfbt
 from lfbt.data.dask_cluster import Cluster, connected
 from lfbt.data.executors import prepare_entries
+from lfbt.data.journal import JOURNAL, Journal, preparation_key, read_journal
 from lfbt.data.layouts import DROPPED, RECORDS, SIGNALS
 from lfbt.data.manifest import DatasetManifest, SourceInfo
 from lfbt.data.records import Prepared, PrepareSettings
@@ -27,7 +29,7 @@ from lfbt.sources import SOURCES, Source
 from lfbt.sources.listing import SPLITS, Dropped, Entry, Listing
 from lfbt.sources.synthesis import MARKER
 from lfbt.utils.files import atomic_folder, check_unoccupied
-from lfbt.utils.progress import track
+from lfbt.utils.progress import progress_bar
 from lfbt.utils.settings import Affects, create, names_affecting, to_dict, validate
 
 
@@ -118,8 +120,8 @@ def prepare_dataset(
     """Prepare a data set from a source's recordings.
 
     Writes ``signals.npy`` ``[records, leads, samples]`` float32 in mV (or, with layout npy, the authors' folders),
-    ``records.csv``, ``dropped.csv`` and ``dataset.json``, all or nothing. Memory does not grow with the number of
-    records.
+    ``records.csv``, ``dropped.csv`` and ``dataset.json``, all or nothing. Memory does not grow with the size of the
+    signals. After a kill the same call goes on with the next recording.
 
     Parameters
     ----------
@@ -158,11 +160,17 @@ def prepare_dataset(
         entries, unlabelled = _apply_label_rule(listing, settings.keep_multi_label)
         if settings.layout == "npy":
             _check_class_folders(listing.classes)
-        with atomic_folder(target) as folder:
-            writer = _create_writer(folder, settings)
-            with contextlib.closing(writer):
-                prepared = prepare_entries(entries, settings, folder, cluster)
-                records, faulty, spans = _write_signals(track(prepared, len(entries), "prepare"), writer)
+        options = json.loads(json.dumps(vars(source), default=str))  # plain JSON values, as they are read back
+        key = preparation_key(_settings_of_result(settings) | {"source": name, "options": options}, entries)
+        with atomic_folder(target, lambda left: _can_go_on(left, key, entries, settings)) as folder:
+            with (
+                contextlib.closing(Journal(folder, key, entries)) as journal,
+                contextlib.closing(_create_writer(folder, settings, journal.n_records)) as writer,
+            ):
+                left = entries[len(journal.done) :]
+                prepared = _write_signals(prepare_entries(left, settings, folder, cluster), writer, journal)
+                records, faulty, spans = _collect(_show_progress(prepared, journal.done, len(entries)))
+            (folder / JOURNAL).unlink()
             implausible = None if settings.allow_implausible else implausible_span(spans)
             if implausible:
                 raise LfbtError(
@@ -178,8 +186,6 @@ def prepare_dataset(
                 writer.sort((row["split"], row["labels"]) for row in rows)
             _write_tables(folder, rows, dropped, source_folder)
             report = _report(rows, listing, dropped)
-            # Plain JSON values, as they are read back.
-            options = json.loads(json.dumps(vars(source), default=str))
             origin = SourceInfo(name, source_folder.absolute().name, options)
             manifest = _manifest(settings, listing.classes, report, origin)
             dataclasses.replace(manifest, synthetic=_is_synthetic(records), hash=_hash(rows)).save(folder)
@@ -226,16 +232,50 @@ def _apply_label_rule(listing: Listing, keep_multi_label: bool) -> tuple[list[En
     return kept, dropped
 
 
-def _create_writer(folder: Path, settings: PrepareSettings) -> PackedWriter | NpyWriter:
+def _can_go_on(folder: Path, key: str, entries: list[Entry], settings: PrepareSettings) -> bool:
+    """Whether a killed process with the same settings and recordings has left what it prepared in `folder`."""
+    for unfinished in folder.glob("chunks-*"):
+        shutil.rmtree(unfinished)
+    done, end = read_journal(folder, key, entries)
+    n = sum(len(prepared.pieces) for prepared in done)
     if settings.layout == "npy":
-        return NpyWriter(folder)
-    return PackedWriter(folder / SIGNALS, (len(settings.leads), settings.n_samples))
+        return end > 0 and all((folder / "samples" / f"sample_{row}.npy").is_file() for row in range(n))
+    size = 4 * n * len(settings.leads) * settings.n_samples
+    return end > 0 and (folder / SIGNALS).is_file() and (folder / SIGNALS).stat().st_size > size
+
+
+def _create_writer(folder: Path, settings: PrepareSettings, n: int) -> PackedWriter | NpyWriter:
+    if settings.layout == "npy":
+        return NpyWriter(folder, n)
+    return PackedWriter(folder / SIGNALS, (len(settings.leads), settings.n_samples), n)
 
 
 def _write_signals(
-    prepared: Iterable[Prepared], writer: PackedWriter | NpyWriter
-) -> tuple[list[_Record], list[Dropped], list[float]]:
-    """Write the signals; return the records without them, what was dropped, and the spans of all in mV."""
+    prepared: Iterable[Prepared], writer: PackedWriter | NpyWriter, journal: Journal
+) -> Iterator[Prepared]:
+    """Write the signals of each recording, then note it in the journal."""
+    for done in prepared:
+        for piece in done.pieces:
+            writer.append(piece.signal)
+        writer.flush()
+        journal.append(done)
+        yield done
+
+
+def _show_progress(prepared: Iterable[Prepared], before: Sequence[Prepared], total: int) -> Iterator[Prepared]:
+    """Yield what was prepared before and what is now, with a progress bar."""
+    with progress_bar(total, "prepare") as bar:
+        if before:
+            bar.begin_at(len(before))
+            bar.write(f"prepare: going on after {len(before)} of {total} recordings")
+            yield from before
+        for done in prepared:
+            yield done
+            bar.advance()
+
+
+def _collect(prepared: Iterable[Prepared]) -> tuple[list[_Record], list[Dropped], list[float]]:
+    """The records without their signals, what was dropped, and the spans of all in mV."""
     records: list[_Record] = []
     dropped: list[Dropped] = []
     spans: list[float] = []
@@ -243,7 +283,6 @@ def _write_signals(
         dropped += done.dropped
         spans += done.spans
         for piece in done.pieces:
-            writer.append(piece.signal)
             id = done.entry.id if done.n_pieces == 1 else f"{done.entry.id}-{piece.number}"
             records.append(_Record(id, done.entry, piece.number, piece.hash))
     return records, dropped, spans
@@ -331,7 +370,6 @@ def _nothing_left(folder: Path, name: str, dropped: list[Dropped]) -> str:
 def _manifest(
     settings: PrepareSettings, classes: tuple[str, ...], report: PrepareReport, source: SourceInfo
 ) -> DatasetManifest:
-    affecting = names_affecting(PrepareSettings, Affects.RESULT)
     return DatasetManifest(
         lfbt_version=lfbt.__version__,
         leads=settings.leads,
@@ -345,8 +383,13 @@ def _manifest(
         counts=report.counts,
         dropped=report.dropped,
         source=source,
-        settings={setting: value for setting, value in to_dict(settings).items() if setting in affecting},
+        settings=_settings_of_result(settings),
     )
+
+
+def _settings_of_result(settings: PrepareSettings) -> dict[str, Any]:
+    affecting = names_affecting(PrepareSettings, Affects.RESULT)
+    return {setting: value for setting, value in to_dict(settings).items() if setting in affecting}
 
 
 def _is_synthetic(records: Sequence[_Record]) -> bool:

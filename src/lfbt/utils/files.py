@@ -7,11 +7,12 @@ import dataclasses
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
+from filelock import FileLock, Timeout
 
 from lfbt.errors import LfbtError
 
@@ -23,6 +24,7 @@ _FIRST_FORMAT = 1
 
 #: Pattern of the names of files and folders that are not complete yet.
 PARTIAL = ".*.partial-*"
+_LOCK = ".lock"
 
 
 def check_unoccupied(folder: Path) -> None:
@@ -34,13 +36,17 @@ def check_unoccupied(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def atomic_folder(folder: Path) -> Iterator[Path]:
+def atomic_folder(folder: Path, can_go_on: Callable[[Path], bool] = lambda _: False) -> Iterator[Path]:
     """Yield a temporary folder that is renamed to `folder` when the block succeeds, and removed otherwise.
+
+    The temporary folder is locked. What a killed process has left in it is removed, unless the block goes on with it.
 
     Parameters
     ----------
     folder
         Absent, or an empty folder.
+    can_go_on
+        Whether the block can go on with what a killed process has left in the temporary folder.
 
     Yields
     ------
@@ -50,19 +56,34 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
     Raises
     ------
     LfbtError
-        When `folder` exists and is not empty.
+        When `folder` exists and is not empty, and when another process is writing it.
     """
     check_unoccupied(folder)
     folder = folder.absolute()
-    partial = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
-    partial.mkdir(parents=True)
+    partial = folder.with_name(f".{folder.name}.partial-folder")
+    partial.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(partial / _LOCK)
     try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise LfbtError(
+            f"{folder}: another process is writing it now; wait for its end, or name another folder"
+        ) from None
+    try:
+        if not can_go_on(partial):
+            for path in partial.iterdir():
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path)
+                elif path.name != _LOCK:
+                    path.unlink()
         yield partial
         if folder.exists():
             folder.rmdir()
+        (partial / _LOCK).unlink()
         partial.rename(folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+        lock.release()
 
 
 @contextlib.contextmanager
