@@ -158,6 +158,9 @@ def test_prepare_refuses_an_empty_folder_for_every_source(tmp_path, source):
     assert everything(tmp_path) == ["from"]
 
 
+CHALLENGE = ("challenge", "ningbo", "arrhythmia", "georgia", "cpsc-extra")
+
+
 @pytest.mark.parametrize("source", [name for name in SOURCES if name not in ("ptbxl", "folder", "challenge")])
 def test_prepare_refuses_the_folder_of_another_source(place, tmp_path, source):
     (tmp_path / "from").mkdir()
@@ -166,7 +169,7 @@ def test_prepare_refuses_the_folder_of_another_source(place, tmp_path, source):
     refusal = refused("prepare", source, tmp_path / "from", tmp_path / "to")
     assert str(tmp_path / "from") in refusal
     if source != "synthetic":
-        fits = "is a download of ptbxl" if source in ("ningbo", "challenge") else "the source ptbxl might fit"
+        fits = "is a download of ptbxl" if source in CHALLENGE else "the source ptbxl might fit"
         assert fits in refusal
     assert not (tmp_path / "to").exists()
 

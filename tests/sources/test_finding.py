@@ -15,6 +15,13 @@ from lfbt.sources import Challenge, PtbXl
         ("Diagnostics.xlsx", "chapman"),
         ("x.npy", "folder"),
         ("synthetic.json", "synthetic"),
+        ("record_list.csv", "mimic-iv-ecg"),
+        ("exams_part17.hdf5", "code15"),
+        ("exams_part3.zip", "code15"),
+        ("ecg_tracings.hdf5", "code-test"),
+        ("exams.hdf5", "sami-trop"),
+        ("patient001/s0010_re.hea", "ptb"),
+        ("I01.hea", "incart"),
     ],
 )
 def test_not_found_names_the_source_that_might_fit(tmp_path, file, fitting):

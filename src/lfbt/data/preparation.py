@@ -74,7 +74,8 @@ def prepare(
     Parameters
     ----------
     source
-        ``ptbxl``, ``cpsc2018``, ``chapman``, ``ningbo``, ``challenge``, ``folder`` (your own records) or ``synthetic``.
+        ``ptbxl``, ``mimic-iv-ecg`` or any other that `lfbt.sources.SOURCES` names, ``folder`` (your own records) or
+        ``synthetic``.
     folder
         The download as it was unpacked, or the folder of your records; it is searched through.
     target
