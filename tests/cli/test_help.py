@@ -29,6 +29,7 @@ RECORDS = {
     "--val-fraction": "0.1",
     "--split-seed": "0",
     "--layout": "packed",
+    "--dtype": "float32",
     "--skip-unreadable": "",
     "--workers": CPUS,
     "--dask-scheduler": "",

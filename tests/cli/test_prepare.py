@@ -7,8 +7,10 @@ import numpy as np
 import openpyxl
 import pytest
 import scipy.io
-from tests.cli.helpers import everything, read_json, refused, run
+from tests.cli.helpers import everything, output_of, read_json, refused, run
+from tests.published_files import write_hdf5
 
+import lfbt
 from lfbt.recording import STANDARD_LEADS
 from lfbt.sources import SOURCES
 from lfbt.sources.synthesis import make_record
@@ -219,3 +221,36 @@ def test_prepare_prints_what_the_data_set_holds(chain):
     for reason, count in manifest["dropped"].items():
         assert f"  dropped {count}: {reason}" in output
     assert manifest["records"] + sum(manifest["dropped"].values()) == 70
+
+
+def test_prepare_prints_the_disk_it_takes_and_what_is_assumed(tmp_path):
+    signals = np.stack([make_record(0, number).signal[:, :4096].T for number in range(1, 5)])
+    signals[0, :648] = signals[0, 3448:] = 0
+    leads = [STANDARD_LEADS.index(lead) for lead in ("I", "II", "III", "aVL", "aVF", "aVR")] + [*range(6, 12)]
+    write_hdf5(tmp_path / "from" / "ecg_tracings.hdf5", tracings=signals[:, :, leads])
+    table = "1dAVb,RBBB,LBBB,SB,AF,ST\n" + "0,0,0,0,0,0\n" * 4
+    (tmp_path / "from" / "gold_standard.csv").write_text(table)
+    words = ("prepare", "code-test", tmp_path / "from", tmp_path / "to", "--n-samples", 4000, "--dtype", "float16")
+    first, second, *_, last = output_of(*words, "--labels", "none", "--workers", 1, "--leads", "aVR,V6").splitlines()
+    assert first == f"{tmp_path}/to: 4 recordings will take 64 kB, more if some give several records."
+    assert second == f"{tmp_path}/to: 4 records of 4 patients. Labels: no labels were read."
+    assert last.startswith("  assumed: signals are taken for mV")
+    dataset = lfbt.open_dataset(tmp_path / "to")
+    expected = signals[:, :4000, [3, 11]].transpose(0, 2, 1)
+    # Without the zeros before it, and with zeros to ten seconds after it.
+    expected[0] = np.pad(signals[0, 648:3448, [3, 11]], ((0, 0), (0, 1200)))
+    np.testing.assert_allclose(dataset.batch(np.arange(4), "none"), expected, rtol=2**-11, atol=2**-25)
+
+
+def test_prepare_keeps_patients_of_several_recordings_in_one_split(tmp_path):
+    rows = ["ECG_ID,AHA_Code,Patient_ID,Age,Sex,N,Date"]
+    for number in range(24):
+        signal = make_record(0, number + 1).signal.astype(np.float16)
+        write_hdf5(tmp_path / "from" / "records" / f"A{number:05d}.h5", ecg=signal)
+        rows.append(f"A{number:05d},{(1, 22)[number % 2]}+310,S{number // 2},50,M,5000,2020-01-01")
+    (tmp_path / "from" / "metadata.csv").write_text("\n".join(rows) + "\n")
+    output = output_of("prepare", "sph", tmp_path / "from", tmp_path / "to", "--n-samples", 64, "--workers", 2)
+    assert "24 records of 12 patients. Labels: the primary statements of AHA_Code" in output
+    dataset = lfbt.open_dataset(tmp_path / "to")
+    assert len(set(zip(dataset.patients, dataset.split.tolist(), strict=True))) == 12
+    assert set(dataset.split.tolist()) == {"train", "val", "test"}

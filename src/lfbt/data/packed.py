@@ -19,7 +19,8 @@ from lfbt.sources.listing import SPLITS
 class PackedFiles:
     """The content of ``signals.npy`` and ``records.csv``.
 
-    signals: ``[records, leads, samples]`` float32 in mV, memory-mapped; ids, patients, labels, split: one a record.
+    signals: ``[records, leads, samples]`` float32 or float16 in mV, memory-mapped; ids, patients, labels, split: one a
+    record.
     """
 
     signals: NDArray[Any]
@@ -53,12 +54,13 @@ def read_packed(folder: Path, leads: Sequence[str], classes: Sequence[str]) -> P
 
     try:
         signals = np.lib.format.open_memmap(folder / SIGNALS, mode="r")
-        table = pd.read_csv(folder / RECORDS, dtype=str, keep_default_na=False)
-        records = {name: table[name].tolist() for name in ("id", "patient", "labels", "split")}
+        columns = ["id", "patient", "labels", "split"]
+        table = pd.read_csv(folder / RECORDS, dtype=str, keep_default_na=False, usecols=columns)
+        records = {name: table[name].tolist() for name in columns}
     except (KeyError, ValueError, TypeError, OSError, EOFError) as error:
         raise LfbtError(f"{folder}: is not a complete packed data set ({error}); prepare it again") from error
-    if signals.dtype != np.float32:
-        raise LfbtError(f"{folder}: {SIGNALS} holds {signals.dtype}, not float32; prepare it again")
+    if signals.dtype not in (np.float32, np.float16):
+        raise LfbtError(f"{folder}: {SIGNALS} holds {signals.dtype}, not float32 or float16; prepare it again")
     if signals.ndim != 3 or signals.shape[:2] != (len(table), len(leads)):
         raise LfbtError(
             f"{folder}: {SIGNALS} has shape {list(signals.shape)} but {RECORDS} has {len(table)} records and "
