@@ -1,12 +1,17 @@
 """SPH, on a tiny download in its published form."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.published_files import drops, ids, sent, twelve_leads, write, write_hdf5
 
 from lfbt.errors import LfbtError, UnreadableError
 from lfbt.recording import STANDARD_LEADS
 from lfbt.sources import Sph
+from lfbt.sources.sph import _statements
 
 HEAD = "ECG_ID,AHA_Code,Patient_ID,Age,Sex,N,Date"
 
@@ -36,6 +41,15 @@ def test_sph_lists_primary_statements_without_modifiers(sph):
     np.testing.assert_array_equal(recording.signal, signals["1"].astype(np.float32))
     none = Sph(labels="none").listing(folder)
     assert (none.classes, {entry.labels for entry in none.entries}) == ((), {()})
+
+
+CODES = st.integers(1, 400).map(str)
+
+
+@given(statements=st.lists(st.lists(CODES, min_size=1, max_size=3), min_size=1, max_size=4))
+def test_sph_takes_the_first_code_of_each_statement(statements):
+    text = ";".join("+".join(statement) for statement in statements)
+    assert _statements(text, Path("t"), "r") == tuple(sorted({codes[0] for codes in statements}, key=int))
 
 
 def test_sph_compares_lengths_with_the_table(sph):

@@ -178,7 +178,10 @@ def prepare_dataset(
             _check_class_folders(listing.classes)
         size = size_of(settings, len(entries))
         check_disk_space(target, size)
-        announce(f"{target}: {len(entries)} recordings will take {in_bytes(size)}, more if some give several records.")
+        if entries:
+            announce(
+                f"{target}: {len(entries)} recordings will take {in_bytes(size)}, more if some give several records."
+            )
         with atomic_folder(target) as folder:
             writer = _create_writer(folder, settings)
             with contextlib.closing(writer):
