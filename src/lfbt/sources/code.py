@@ -27,8 +27,8 @@ _SAMPLING_RATE = 400.0
 # Recordings last 7 or 10 s. Most of the latter fill the array's 4096 samples, whose last 0.24 s would be a record.
 _MOST_SAMPLES = 4000
 _ASSUMPTION = (
-    "signals are taken for mV, as the Challenge 2025 does and as QRS complexes have their usual height then; the "
-    "authors' README says both 1e-4 V and mV"
+    "signals are taken for mV, as the PhysioNet Challenge 2025 does; the authors' README says both 1e-4 V and mV, and "
+    "QRS complexes are up to twice as high as elsewhere"
 )
 _RULES = {
     "findings": f"the columns {', '.join(FINDINGS)} of {{}}; {OTHER} is one with none of the six, normal or not",

@@ -14,7 +14,7 @@ from lfbt.sources.listing import Dropped, Entry, Listing, Published
 
 _REASON = re.compile(r"^#[ \t]*Reason for admission[ \t]*:(.*)$", re.MULTILINE | re.IGNORECASE)
 _RULES = {
-    "diagnosis": "the Reason for admission in the header, as it stands there (; as a comma); a record with n/a has none",
+    "diagnosis": "the Reason for admission in the header, as it stands there (; as a comma); n/a is no label",
     "none": "no labels were read",
 }
 
