@@ -132,8 +132,8 @@ def test_settings_are_keyword_arguments(tmp_path):
         lfbt.pretrain(tmp_path, tmp_path / "run", preset="tiny")
     with pytest.raises(LfbtError, match="give either --checkpoint, or --random-encoder"):
         lfbt.probe(tmp_path, tmp_path / "run")
-    with pytest.raises(LfbtError, match="source: 'ptb' is not one of ptbxl"):
-        lfbt.prepare("ptb", tmp_path, tmp_path / "data")
+    with pytest.raises(LfbtError, match="source: 'ptx' is not one of ptbxl"):
+        lfbt.prepare("ptx", tmp_path, tmp_path / "data")
     assert not (tmp_path / "run").exists()
 
 

@@ -9,6 +9,7 @@ from tests.data.helpers import LEADS, ROWS, noise, write_npy, write_packed
 from lfbt.data.layouts import _natural, check_n_leads, open_dataset, open_datasets
 from lfbt.errors import LfbtError
 from lfbt.recording import PAPER_LEADS, STANDARD_LEADS
+from lfbt.signal import normalise
 
 
 def _cut_signals(folder):
@@ -55,6 +56,21 @@ def test_read_packed_names_the_fault_of_incomplete_data_sets(tmp_path, fault):
     corrupt(tmp_path)
     with pytest.raises(LfbtError, match=f"^{tmp_path}.*{message}"):
         open_dataset(tmp_path)
+
+
+def test_read_packed_gives_float32_of_float16(tmp_path):
+    write_packed(tmp_path)
+    signals = np.load(tmp_path / "signals.npy")
+    np.save(tmp_path / "signals.npy", signals.astype(np.float16))
+    dataset = open_dataset(tmp_path)
+    rounded = signals.astype(np.float16).astype(np.float32)
+    batch = dataset.batch(np.array([2, 0]), "none")
+    assert batch.dtype == dataset[1].signal.dtype == np.float32
+    np.testing.assert_array_equal(batch, rounded[[2, 0]])
+    # The mean and the deviation are those of float32, not of float16.
+    np.testing.assert_array_equal(dataset.batch(np.arange(4), "record"), normalise(rounded, "record"))
+    joined = open_datasets([tmp_path, tmp_path])
+    np.testing.assert_array_equal(joined.batch(np.array([5]), "none"), rounded[[1]])
 
 
 def save_zip(folder):

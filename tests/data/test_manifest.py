@@ -77,6 +77,7 @@ def test_manifest_of_prepare_is_that_of_the_data_set(tmp_path):
         "val_fraction",
         "split_seed",
         "layout",
+        "dtype",
         "skip_unreadable",
     ]
 

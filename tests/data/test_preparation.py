@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.signal
-from tests.data.helpers import CLASSES, LABELLED, SETTINGS, ecg, entry, make, settings, write_ecg
+from tests.data.helpers import CLASSES, LABELLED, SETTINGS, GivenSource, ecg, entry, make, settings, write_ecg
 from tests.outputs import contents, read_table
 
 import lfbt
@@ -27,7 +27,7 @@ from lfbt.data.splits import split_by_patient
 from lfbt.errors import LfbtError, UnreadableError
 from lfbt.recording import PAPER_LEADS, STANDARD_LEADS, Recording
 from lfbt.sources import Folder, PtbXl, Synthetic
-from lfbt.sources.listing import Dropped
+from lfbt.sources.listing import Dropped, Listing
 
 
 def test_prepare_writes_the_signals_of_the_literal_pipeline(tmp_path):
@@ -437,3 +437,35 @@ def test_prepare_does_not_go_on_with_other_settings_or_files(tmp_path):
     assert contents(tmp_path / "to") == contents(tmp_path / "again")
     killed_folder = tmp_path / ".to.partial-folder"
     assert not killed_folder.exists()
+
+
+def test_prepare_announces_the_disk_that_it_takes_before_it_reads(tmp_path):
+    told: list[str] = []
+    entries = (entry("a"), entry("bad", UnreadableError("file bad: cannot be read")))
+    with pytest.raises(UnreadableError):
+        prepare_dataset(GivenSource(entries), "given", tmp_path, tmp_path / "to", SETTINGS, told.append)
+    assert told == [f"{tmp_path}/to: 2 recordings take 8.19 kB, more if some are cut in pieces."]
+
+
+def test_prepare_reports_what_was_assumed(tmp_path):
+    @dataclasses.dataclass(frozen=True)
+    class Assuming:
+        def listing(self, folder):
+            return Listing([entry("a")], (), "none", assumption="the unit is mV")
+
+    report = prepare_dataset(Assuming(), "given", tmp_path, tmp_path / "to", SETTINGS)
+    assert report.assumption == open_dataset(tmp_path / "to").manifest.assumption == "the unit is mV"
+
+
+@pytest.mark.parametrize("place", ["", "sub", "sub/deep"])
+def test_prepare_finds_the_marker_of_synthetic_recordings_above_them(tmp_path, place):
+    folder = tmp_path / "from" / "sub" / "deep"
+    write_ecg(folder / "a", ecg(1))
+    (tmp_path / "from" / place / "synthetic.json").write_text("{}")
+    for source in (tmp_path / "from", folder):
+        target = tmp_path / f"to-{source.name}"
+        prepare_dataset(Folder(), "folder", source, target, settings())
+        assert open_dataset(target).synthetic
+    (tmp_path / "from" / place / "synthetic.json").unlink()
+    prepare_dataset(Folder(), "folder", folder, tmp_path / "real", settings())
+    assert not open_dataset(tmp_path / "real").synthetic

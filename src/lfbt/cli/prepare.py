@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,8 @@ def run(words: Sequence[str]) -> None:
     if name not in SOURCES:
         raise LfbtError(f"source: {name!r} is not one of {', '.join(SOURCES)}")
     given = parse(words)
-    report = prepare_dataset(given.source, name, given.source_folder, given.target, given.records)
+    announce = functools.partial(print, flush=True)
+    report = prepare_dataset(given.source, name, given.source_folder, given.target, given.records, announce)
 
     print(f"{given.target}: {report.records} records of {report.patients} patients. Labels: {report.label_rule}.")
     for split, counts in report.counts.items():
@@ -78,6 +80,8 @@ def run(words: Sequence[str]) -> None:
         print(f"  {split:<6}{report.sizes[split]}{'  (' + by_class + ')' if by_class else ''}")
     for reason, count in report.dropped.items():
         print(f"  dropped {count}: {reason}")
+    if report.assumption:
+        print(f"  assumed: {report.assumption}")
 
 
 def _common_examples(source: str) -> tuple[str, ...]:

@@ -178,12 +178,13 @@ def _open_packed(folder: Path, manifest: DatasetManifest) -> Dataset:
     classes = _stated(manifest.classes, "classes", folder)
     try:
         signals = np.lib.format.open_memmap(folder / SIGNALS, mode="r")
-        table = pd.read_csv(folder / RECORDS, dtype=str, keep_default_na=False)
-        records = {name: table[name].tolist() for name in ("id", "patient", "labels", "split")}
+        columns = ["id", "patient", "labels", "split"]
+        table = pd.read_csv(folder / RECORDS, dtype=str, keep_default_na=False, usecols=columns)
+        records = {name: table[name].tolist() for name in columns}
     except (KeyError, ValueError, TypeError, OSError, EOFError) as error:
         raise LfbtError(f"{folder}: is not a complete packed data set ({error}); prepare it again") from error
-    if signals.dtype != np.float32:
-        raise LfbtError(f"{folder}: {SIGNALS} holds {signals.dtype}, not float32; prepare it again")
+    if signals.dtype not in (np.float32, np.float16):
+        raise LfbtError(f"{folder}: {SIGNALS} holds {signals.dtype}, not float32 or float16; prepare it again")
     if signals.ndim != 3 or signals.shape[:2] != (len(table), len(leads)):
         raise LfbtError(
             f"{folder}: {SIGNALS} has shape {list(signals.shape)} but {RECORDS} has {len(table)} records and "

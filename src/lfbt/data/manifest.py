@@ -43,6 +43,8 @@ class DatasetManifest:
         Of the signals: ``mV``, or ``z-score (record)``.
     label_rule : str
         How labels were derived.
+    assumption : str
+        What was taken for granted because the download does not say it, or contradicts itself; empty for nothing.
     classes : tuple of str or None
         Names of the classes, in column order.
     records, patients : int or None
@@ -67,6 +69,7 @@ class DatasetManifest:
     n_samples: int | None = None
     unit: str = "mV"
     label_rule: str = ""
+    assumption: str = ""
     classes: tuple[str, ...] | None = None
     records: int | None = None
     patients: int | None = None

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import csv
 import dataclasses
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import lfbt
 from lfbt.data.dask_cluster import Cluster, connected
+from lfbt.data.disk_space import check_disk_space, in_bytes, size_of
 from lfbt.data.executors import prepare_entries
 from lfbt.data.journal import JOURNAL, Journal, preparation_key, read_journal
 from lfbt.data.layouts import DROPPED, RECORDS, SIGNALS
@@ -49,6 +51,8 @@ class PrepareReport:
         Recordings and pieces that were dropped, by reason.
     label_rule : str
         How labels were derived.
+    assumption : str
+        What was taken for granted because the download does not say it, or contradicts itself; empty for nothing.
     """
 
     records: int
@@ -57,9 +61,10 @@ class PrepareReport:
     counts: dict[str, dict[str, int]]
     dropped: dict[str, int]
     label_rule: str
+    assumption: str = ""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class _Record:
     """A record that is kept: its id, its recording, which piece of it, and the hash of the signal."""
 
@@ -67,6 +72,11 @@ class _Record:
     entry: Entry
     piece: int
     hash: str
+
+    @property
+    def labels(self) -> str:
+        """The labels as in the table."""
+        return ";".join(dict.fromkeys(self.entry.labels))
 
 
 def prepare(
@@ -77,7 +87,8 @@ def prepare(
     Parameters
     ----------
     source
-        ``ptbxl``, ``cpsc2018``, ``chapman``, ``ningbo``, ``challenge``, ``folder`` (your own records) or ``synthetic``.
+        ``ptbxl``, ``mimic-iv-ecg`` or any other that `lfbt.sources.SOURCES` names, ``folder`` (your own records) or
+        ``synthetic``.
     folder
         The download as it was unpacked, or the folder of your records; it is searched through.
     target
@@ -115,13 +126,18 @@ def prepare(
 
 
 def prepare_dataset(
-    source: Source, name: str, source_folder: Path, target: Path, settings: PrepareSettings | None = None
+    source: Source,
+    name: str,
+    source_folder: Path,
+    target: Path,
+    settings: PrepareSettings | None = None,
+    announce: Callable[[str], object] = lambda _: None,
 ) -> PrepareReport:
     """Prepare a data set from a source's recordings.
 
-    Writes ``signals.npy`` ``[records, leads, samples]`` float32 in mV (or, with layout npy, the authors' folders),
-    ``records.csv``, ``dropped.csv`` and ``dataset.json``, all or nothing. Memory does not grow with the size of the
-    signals. After a kill the same call goes on with the next recording.
+    Writes ``signals.npy`` ``[records, leads, samples]`` in mV (or, with layout npy, the authors' folders),
+    ``records.csv``, ``dropped.csv`` and ``dataset.json``, all or nothing. Of a record, memory holds what the table has
+    of it, not its signal. After a kill the same call goes on with the next recording.
 
     Parameters
     ----------
@@ -135,6 +151,8 @@ def prepare_dataset(
         A new or empty folder.
     settings : PrepareSettings, optional
         How recordings become records.
+    announce : callable
+        Is told, before the first recording is read, how much disk the data set will take.
 
     Returns
     -------
@@ -145,7 +163,8 @@ def prepare_dataset(
     ------
     LfbtError
         If a setting is out of range, `target` is not empty, `source_folder` is not of this source, a file cannot be
-        read (unless such files are skipped), no record is left, or workers or the Dask scheduler are lost.
+        read (unless such files are skipped), no record is left, the disk has too little space, or workers or the Dask
+        scheduler are lost.
     """
     settings = settings or PrepareSettings()
     validate(settings)
@@ -168,6 +187,10 @@ def prepare_dataset(
                 contextlib.closing(_create_writer(folder, settings, journal.n_records)) as writer,
             ):
                 left = entries[len(journal.done) :]
+                size = size_of(settings, len(left))
+                check_disk_space(target, size)
+                if left:
+                    announce(f"{target}: {len(left)} recordings take {in_bytes(size)}, more if some are cut in pieces.")
                 prepared = _write_signals(prepare_entries(left, settings, folder, cluster), writer, journal)
                 records, faulty, spans = _collect(_show_progress(prepared, journal.done, len(entries)))
             (folder / JOURNAL).unlink()
@@ -181,14 +204,14 @@ def prepare_dataset(
             if not records:
                 raise LfbtError(_nothing_left(source_folder, name, dropped))
             splits = _assign_splits([record.entry for record in records], settings, bool(listing.classes))
-            rows = _table(records, splits, source_folder)
             if isinstance(writer, NpyWriter) and listing.classes:
-                writer.sort((row["split"], row["labels"]) for row in rows)
-            _write_tables(folder, rows, dropped, source_folder)
-            report = _report(rows, listing, dropped)
+                writer.sort((split, record.labels) for record, split in zip(records, splits, strict=True))
+            hash = _write_records(folder, records, splits, source_folder)
+            _write_dropped(folder, dropped, source_folder)
+            report = _report(records, splits, listing, dropped)
             origin = SourceInfo(name, source_folder.absolute().name, options)
             manifest = _manifest(settings, listing.classes, report, origin)
-            dataclasses.replace(manifest, synthetic=_is_synthetic(records), hash=_hash(rows)).save(folder)
+            dataclasses.replace(manifest, synthetic=_is_synthetic(records), hash=hash).save(folder)
     return report
 
 
@@ -240,14 +263,13 @@ def _can_go_on(folder: Path, key: str, entries: list[Entry], settings: PrepareSe
     n = sum(len(prepared.pieces) for prepared in done)
     if settings.layout == "npy":
         return end > 0 and all((folder / "samples" / f"sample_{row}.npy").is_file() for row in range(n))
-    size = 4 * n * len(settings.leads) * settings.n_samples
-    return end > 0 and (folder / SIGNALS).is_file() and (folder / SIGNALS).stat().st_size > size
+    return end > 0 and (folder / SIGNALS).is_file() and (folder / SIGNALS).stat().st_size > size_of(settings, n)
 
 
 def _create_writer(folder: Path, settings: PrepareSettings, n: int) -> PackedWriter | NpyWriter:
     if settings.layout == "npy":
         return NpyWriter(folder, n)
-    return PackedWriter(folder / SIGNALS, (len(settings.leads), settings.n_samples), n)
+    return PackedWriter(folder / SIGNALS, (len(settings.leads), settings.n_samples), settings.dtype, n)
 
 
 def _write_signals(
@@ -310,47 +332,47 @@ def _assign_splits(entries: Sequence[Entry], settings: PrepareSettings, labelled
     return split_by_patient(patients, labels, settings.test_fraction, settings.val_fraction, settings.split_seed)
 
 
-def _table(records: Sequence[_Record], splits: Sequence[str], source_folder: Path) -> list[dict[str, Any]]:
-    """The rows of ``records.csv``."""
-    return [
-        {
-            "id": record.id,
-            "patient": record.entry.patient,
-            "file": _relative(record.entry.file, source_folder),
-            "piece": record.piece,
-            "labels": ";".join(dict.fromkeys(record.entry.labels)),
-            "split": split,
-            "hash": record.hash,
-        }
-        for record, split in zip(records, splits, strict=True)
-    ]
+def _write_records(folder: Path, records: Sequence[_Record], splits: Sequence[str], source_folder: Path) -> str:
+    """Write ``records.csv`` row by row, and return the hash of its rows."""
+    hash = hashlib.sha256()
+    with (folder / RECORDS).open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(["id", "patient", "file", "piece", "labels", "split", "hash"])
+        for number, (record, split) in enumerate(zip(records, splits, strict=True)):
+            path = _relative(record.entry.file, source_folder)
+            row = [record.id, record.entry.patient, path, str(record.piece), record.labels, split, record.hash]
+            table.writerow(row)
+            hash.update((("\n" if number else "") + ",".join(row)).encode())
+    return hash.hexdigest()
 
 
-def _write_tables(folder: Path, rows: list[dict[str, Any]], dropped: list[Dropped], source_folder: Path) -> None:
-    import pandas as pd
-
-    pd.DataFrame(rows).to_csv(folder / RECORDS, index=False)
-    lost = [(item.id, _relative(Path(item.file), source_folder), item.reason) for item in dropped]
-    pd.DataFrame(lost, columns=["id", "file", "reason"]).to_csv(folder / DROPPED, index=False)
+def _write_dropped(folder: Path, dropped: Iterable[Dropped], source_folder: Path) -> None:
+    with (folder / DROPPED).open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(["id", "file", "reason"])
+        table.writerows((item.id, _relative(Path(item.file), source_folder), item.reason) for item in dropped)
 
 
 def _relative(file: Path, folder: Path) -> str:
     return file.relative_to(folder).as_posix() if file.is_relative_to(folder) else file.as_posix()
 
 
-def _report(rows: list[dict[str, Any]], listing: Listing, dropped: list[Dropped]) -> PrepareReport:
+def _report(
+    records: Sequence[_Record], splits: Sequence[str], listing: Listing, dropped: list[Dropped]
+) -> PrepareReport:
     classes = listing.classes or ("",)
     counts = {split: dict.fromkeys(classes, 0) for split in SPLITS}
-    for row in rows:
-        for label in row["labels"].split(";"):
-            counts[row["split"]][label] += 1
+    for record, split in zip(records, splits, strict=True):
+        for label in record.labels.split(";"):
+            counts[split][label] += 1
     return PrepareReport(
-        records=len(rows),
-        patients=len({row["patient"] for row in rows}),
-        sizes={split: sum(row["split"] == split for row in rows) for split in SPLITS},
+        records=len(records),
+        patients=len({record.entry.patient for record in records}),
+        sizes={split: splits.count(split) for split in SPLITS},
         counts=counts,
         dropped=_count_reasons(dropped),
         label_rule=listing.label_rule,
+        assumption=listing.assumption,
     )
 
 
@@ -377,6 +399,7 @@ def _manifest(
         n_samples=settings.n_samples,
         unit="mV" if settings.layout == "packed" else "z-score (record)",
         label_rule=report.label_rule,
+        assumption=report.assumption,
         classes=classes,
         records=report.records,
         patients=report.patients,
@@ -392,11 +415,14 @@ def _settings_of_result(settings: PrepareSettings) -> dict[str, Any]:
     return {setting: value for setting, value in to_dict(settings).items() if setting in affecting}
 
 
-def _is_synthetic(records: Sequence[_Record]) -> bool:
+def _is_synthetic(records: Iterable[_Record]) -> bool:
     """Whether any record lies in a folder of synthetic recordings, by whatever source it was read."""
-    above = {parent for record in records for parent in record.entry.file.absolute().parents}
-    return any((parent / MARKER).is_file() for parent in above)
-
-
-def _hash(rows: list[dict[str, Any]]) -> str:
-    return hashlib.sha256("\n".join(",".join(map(str, row.values())) for row in rows).encode()).hexdigest()
+    seen: set[str] = set()
+    for record in records:
+        folder = os.path.dirname(os.path.abspath(record.entry.file))  # noqa: PTH100, PTH120
+        while folder not in seen:
+            seen.add(folder)
+            if os.path.isfile(f"{folder}/{MARKER}"):  # noqa: PTH113
+                return True
+            folder = os.path.dirname(folder)  # noqa: PTH120
+    return False

@@ -6,7 +6,7 @@ import io
 import math
 from collections.abc import Iterable
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 import numpy as np
 
@@ -16,28 +16,32 @@ from lfbt.signal import Signal, normalise
 class PackedWriter:
     """Writes ``signals.npy`` row after row, so that no more than one record is in memory.
 
-    path: the file; shape: ``(leads, samples)`` of a record; n: records that are there already, and stay.
+    path: the file; shape: ``(leads, samples)`` of a record; dtype: of the file's numbers; n: records that are there
+    already, and stay.
     """
 
-    def __init__(self, path: Path, shape: tuple[int, int], n: int = 0) -> None:
+    def __init__(
+        self, path: Path, shape: tuple[int, int], dtype: Literal["float32", "float16"] = "float32", n: int = 0
+    ) -> None:
         self.shape = shape
+        self.dtype = np.dtype(dtype).newbyteorder("<")
         self.n = n
         self.file: BinaryIO = path.open("r+b" if n else "wb")
         self._write_header()
-        self.file.seek(self.file.tell() + n * 4 * math.prod(shape))
+        self.file.seek(self.file.tell() + n * self.dtype.itemsize * math.prod(shape))
         self.file.truncate()
 
     def _write_header(self) -> None:
         # NumPy pads the header so that its first axis can grow in place.
         header = io.BytesIO()
-        content = {"descr": "<f4", "fortran_order": False, "shape": (self.n, *self.shape)}
+        content = {"descr": self.dtype.str, "fortran_order": False, "shape": (self.n, *self.shape)}
         np.lib.format.write_array_header_1_0(header, content)
         self.file.seek(0)
         self.file.write(header.getvalue())
 
     def append(self, signal: Signal) -> None:
         """Write one record ``[leads, samples]``."""
-        self.file.write(np.ascontiguousarray(signal, dtype="<f4").data)
+        self.file.write(np.ascontiguousarray(signal, dtype=self.dtype).data)
         self.n += 1
 
     def flush(self) -> None:
