@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numbers
+
 from lfbt.errors import LfbtError
 
 
@@ -22,7 +24,7 @@ def check_range(name: str, value: float, allowed: str, hint: str = "") -> None:
     Raises
     ------
     LfbtError
-        If `value` is outside `allowed`.
+        If `value` is outside `allowed`, or not a number.
 
     Examples
     --------
@@ -31,6 +33,8 @@ def check_range(name: str, value: float, allowed: str, hint: str = "") -> None:
     Traceback (most recent call last):
     lfbt.errors.LfbtError: gamma: 1.5 is outside [0, 1]
     """
+    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+        raise LfbtError(f"{name}: {value!r} is not a number")
     low, high = (float(end) for end in allowed[1:-1].split(","))
     above = value >= low if allowed[0] == "[" else value > low
     below = value <= high if allowed[-1] == "]" else value < high
