@@ -63,7 +63,7 @@ def parse_leads(leads: str | Iterable[str]) -> tuple[str, ...]:
     return names
 
 
-def lead_names(leads: str | Iterable[str]) -> tuple[str, ...]:
+def lead_names(leads: Any) -> tuple[str, ...]:
     """Read names as they are spelled. Raises LfbtError for what is neither a text nor texts.
 
     Examples
@@ -124,6 +124,11 @@ def unit_in_mv(unit: str) -> float:
         return _UNITS_IN_MV[unit.strip().lower()]
     except (KeyError, AttributeError):
         raise LfbtError(f"unit: {unit!r} is not a voltage that lfbt knows; allowed: mV, uV, µV, V, nV") from None
+
+
+def is_number(value: object) -> bool:
+    """Whether `value` is a real number of Python or NumPy; True and False are none."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
 def as_real_array(name: str, values: Any) -> NDArray[Any]:
@@ -198,7 +203,7 @@ class Recording:
                 f"not [{len(self.leads)} leads, samples]; its leads are {','.join(self.leads)}"
             )
         rate = self.sampling_rate
-        if not isinstance(rate, numbers.Real) or isinstance(rate, bool) or not 0 < rate < np.inf:
+        if not is_number(rate) or not 0 < rate < np.inf:
             raise UnreadableError(f"recording {self.id or '?'}: sampling rate {rate} Hz is not positive")
 
     def __eq__(self, other: object) -> bool:

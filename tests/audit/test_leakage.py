@@ -23,7 +23,8 @@ from lfbt.audit.leakage import (
     write_fingerprints,
 )
 from lfbt.cli.app import main
-from lfbt.data.dataset import open_dataset, open_datasets
+from lfbt.data.dataset import open_dataset
+from lfbt.data.joining import open_datasets
 from lfbt.errors import LfbtError
 from lfbt.recording import PAPER_LEADS
 from lfbt.training.pretraining import Pretrainer

@@ -18,6 +18,8 @@ def test_open_dataset_refuses_folders_in_no_layout_with_the_layouts(tmp_path, fi
 
 def test_open_dataset_refuses_what_is_not_a_folder(tmp_path):
     (tmp_path / "file").write_text("")
-    for name in ("file", "absent"):
-        with pytest.raises(LfbtError, match=f"data-dir: {tmp_path / name} is not a folder; give a packed data set"):
+    for name, why in (("file", ""), ("absent", ": it does not exist")):
+        with pytest.raises(
+            LfbtError, match=f"data-dir: {tmp_path / name} is not a folder{why}; give a packed data set"
+        ):
             open_dataset(tmp_path / name)

@@ -146,8 +146,8 @@ def test_open_task_cross_validates_a_data_set_without_splits(run, data, tmp_path
 
 
 def test_open_task_takes_two_folds_where_nothing_is_chosen(run):
-    for classifier in ("logistic", "knn"):
-        folder = run(classifier, folds=2, classifier=classifier, c=(0.1,), neighbours=(5,))
+    for classifier, single in (("logistic", {"c": (0.1,)}), ("knn", {"neighbours": (5,)})):
+        folder = run(classifier, folds=2, classifier=classifier, **single)
         assert results_of(folder).data.training_records == 24
 
 

@@ -317,7 +317,8 @@ def synthetic(data):
 @pytest.fixture
 def lfbt_prints(synthetic, checkpoint, tmp_path, capsys):
     def printed_by(command, *words, encoder=("--checkpoint", checkpoint)):
-        options = ("--epochs", 1, "--batch-size", 12, "--device", "cpu", "--workers", 0)
+        of_adam = () if "--classifier" in words else ("--epochs", 1, "--batch-size", 12)
+        options = (*of_adam, "--device", "cpu", "--workers", 0)
         place = ("--data-dir", synthetic, *encoder, "--run-dir", tmp_path / "run")
         main([str(word) for word in (command, *place, *options, *words)])
         return capsys.readouterr().out.splitlines(), tmp_path / "run"

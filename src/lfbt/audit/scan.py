@@ -17,6 +17,7 @@ from lfbt.audit.reference_counts import compare_counts
 from lfbt.audit.report import Finding, Severity
 from lfbt.data.dataset import Dataset, open_dataset
 from lfbt.data.npy_folders import NpyFiles
+from lfbt.recording import STANDARD_LEADS
 from lfbt.signal import Signal
 from lfbt.sources.listing import SPLITS
 
@@ -59,7 +60,7 @@ def scan_dataset(name: str, folder: Path, split_seed: int) -> DatasetScan:
     if n_limb < _MIN_LIMB_LEADS:
         message = (
             f"{name} has {n_limb} limb leads, and three are needed; where recordings have them, prepare with --leads "
-            "I,II,III,aVR,aVL,aVF,V1,..."
+            f"{','.join(STANDARD_LEADS)}"
         )
         findings.append(Finding("note", "limb leads not checked", (name,), (), message))
     n_frequencies = count_comparable_frequencies(dataset.n_samples, dataset.sampling_rate)

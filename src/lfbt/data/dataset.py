@@ -18,9 +18,10 @@ from lfbt.data.npy_folders import NpyFiles, assume_leads, list_labelled_files, r
 from lfbt.data.packed import read_packed
 from lfbt.data.splits import split_by_patient
 from lfbt.errors import LfbtError
-from lfbt.recording import missing_leads
+from lfbt.recording import lead_names, missing_leads, parse_leads
 from lfbt.signal import Normalisation, Signal, normalise
 from lfbt.sources.listing import SPLITS
+from lfbt.utils.settings import as_path
 
 T = TypeVar("T")
 
@@ -57,25 +58,7 @@ class Record(NamedTuple):
     split: str
 
 
-@dataclasses.dataclass(frozen=True)
-class _Joined:
-    """The signals of several data sets, one after the other."""
-
-    parts: tuple[Dataset, ...]
-    shape: tuple[int, ...]
-
-    def __getitem__(self, rows: NDArray[np.int64], /) -> Signal:
-        out = np.empty((len(rows), *self.shape[1:]), dtype=np.float32)
-        first = 0
-        for part in self.parts:
-            here = (rows >= first) & (rows < first + len(part))
-            if here.any():
-                out[here] = part.signals[rows[here] - first][:, part.lead_rows]
-            first += len(part)
-        return out
-
-
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Dataset:
     """A prepared data set, read on demand.
 
@@ -147,6 +130,12 @@ class Dataset:
     def __len__(self) -> int:
         return self.signals.shape[0]
 
+    def __repr__(self) -> str:
+        return (
+            f"Dataset({str(self.folder)!r}, {len(self)} records, leads {','.join(self.leads)}, "
+            f"{self.sampling_rate:g} Hz, {self.n_samples} samples, classes {','.join(self.classes) or 'none'})"
+        )
+
     def __getitem__(self, row: SupportsIndex) -> Record:
         # Counts from the end for a negative row, and raises IndexError beyond the last.
         index = range(len(self))[row]
@@ -154,15 +143,16 @@ class Dataset:
         targets = np.array([name in self.labels[index] for name in self.classes], dtype=np.float32)
         return Record(signal, targets, self.ids[index], self.patients[index], str(self.split[index]))
 
-    def select_leads(self, leads: Sequence[str]) -> Dataset:
+    def select_leads(self, leads: Sequence[str] | str) -> Dataset:
         """Return the same records with the leads named, in that order. Raises LfbtError for an absent lead."""
+        leads = parse_leads(leads) if isinstance(leads, str) else lead_names(leads)
         absent = missing_leads(leads, self.leads)
         if absent:
             raise LfbtError(
                 f"lead {','.join(absent)}: not in the data set {self.folder}, which has {','.join(self.leads)}"
             )
         rows = tuple(self.lead_rows[self.leads.index(lead)] for lead in leads)
-        return dataclasses.replace(self, leads=tuple(leads), lead_rows=rows)
+        return dataclasses.replace(self, leads=leads, lead_rows=rows)
 
     def rows(self, *splits: str) -> NDArray[np.int64]:
         """Return the rows of the records in `splits`, in order. Raises LfbtError for one that is not of `SPLITS`."""
@@ -254,12 +244,13 @@ def from_arrays(signals: Signal, leads: Sequence[str], sampling_rate: float) -> 
     LfbtError
         If `signals` has another shape.
     """
+    leads = lead_names(leads)
     if signals.ndim != 3 or signals.shape[1] != len(leads):
         raise LfbtError(f"signals: shape {list(signals.shape)} is not [records, {len(leads)} leads, samples]")
     n = len(signals)
     return Dataset(
         folder=Path(),
-        leads=tuple(leads),
+        leads=leads,
         sampling_rate=sampling_rate,
         classes=(),
         ids=tuple(map(str, range(n))),
@@ -297,9 +288,10 @@ def open_dataset(folder: str | os.PathLike[str], split_seed: int = 0, patients_a
     LfbtError
         If the folder has none of the layouts, or its files do not agree with each other.
     """
-    folder = Path(folder)
+    folder = as_path("data-dir", folder)
     if not folder.is_dir():
-        raise LfbtError(f"data-dir: {folder} is not a folder; give {LAYOUTS}")
+        why = "" if folder.exists() else ": it does not exist"
+        raise LfbtError(f"data-dir: {folder} is not a folder{why}; give {LAYOUTS}")
     has_manifest = (folder / MANIFEST).is_file()
     manifest = DatasetManifest.load(folder) if has_manifest else DatasetManifest()
     if not (has_manifest and (folder / SIGNALS).is_file()):
@@ -318,61 +310,6 @@ def check_n_leads(dataset: Dataset, n_leads: int) -> None:
             f"num-leads: {n_leads} contradicts the {len(dataset.leads)} leads of {dataset.folder}: "
             f"{','.join(dataset.leads)}"
         )
-
-
-def open_datasets(folders: Sequence[Path], split_seed: int = 0) -> Dataset:
-    """Open several data sets as one.
-
-    Parameters
-    ----------
-    folders : sequence of Path
-        As of `open_dataset`.
-    split_seed : int
-        As of `open_dataset`.
-
-    Returns
-    -------
-    Dataset
-        The records of all, one data set after the other; without labels if there are several.
-
-    Raises
-    ------
-    LfbtError
-        If leads, sampling rate or samples differ; the message names both data sets.
-    """
-    parts = [open_dataset(folder, split_seed) for folder in folders]
-    if not parts:
-        raise LfbtError("data-dir: none given; name at least one data set")
-    first = parts[0]
-    if len(parts) == 1:
-        return first
-    for part in parts[1:]:
-        mine = (first.leads, first.sampling_rate, first.n_samples)
-        theirs = (part.leads, part.sampling_rate, part.n_samples)
-        if mine != theirs:
-            raise LfbtError(
-                f"{part.folder} has leads {','.join(theirs[0])}, {theirs[1]:g} Hz, {theirs[2]} samples, but "
-                f"{first.folder} has {','.join(mine[0])}, {mine[1]:g} Hz, {mine[2]} samples; prepare both alike"
-            )
-    n = sum(map(len, parts))
-    names = [part.folder.name for part in parts]
-    prefixes = names if len(set(names)) == len(names) else [part.folder.as_posix() for part in parts]
-    return dataclasses.replace(
-        first,
-        classes=(),
-        ids=tuple(f"{prefix}/{name}" for prefix, part in zip(prefixes, parts, strict=True) for name in part.ids),
-        patients=tuple(
-            f"{prefix}/{name}" for prefix, part in zip(prefixes, parts, strict=True) for name in part.patients
-        ),
-        labels=((),) * n,
-        split=np.concatenate([part.split for part in parts]),
-        signals=_Joined(tuple(parts), (n, *first.signals.shape[1:])),
-        lead_rows=tuple(range(len(first.leads))),
-        hash=_hash(part.hash for part in parts),
-        names_assumed=any(part.names_assumed for part in parts),
-        synthetic=any(part.synthetic for part in parts),
-        manifest=DatasetManifest(),
-    )
 
 
 def _hash(texts: Iterable[str]) -> str:

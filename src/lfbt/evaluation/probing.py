@@ -31,7 +31,7 @@ from lfbt.models.features import compute_embeddings
 from lfbt.recording import STANDARD_LEADS
 from lfbt.runs.results import Results
 from lfbt.utils.device import resolve_device
-from lfbt.utils.settings import validate
+from lfbt.utils.settings import join, validate
 
 #: Names for several leads; a subset has those of them that the encoder has. There are "all" and "each", too.
 NAMED_SUBSETS = {"limb": STANDARD_LEADS[:6], "chest": STANDARD_LEADS[6:]}
@@ -69,7 +69,8 @@ def probe(
         For settings out of range, data that does not fit the encoder, an occupied run folder, test records that the
         encoder was pretrained on unless allowed, and a loss that is not finite.
     """
-    return run_probe(ProbeSettings.create(data, run_dir, encoder, **settings))
+    own = {"data_dir": data, "run_dir": run_dir, "checkpoint": encoder}
+    return run_probe(ProbeSettings.create(**join(own, settings)))
 
 
 def run_probe(settings: ProbeSettings) -> list[Results]:

@@ -30,6 +30,7 @@ from lfbt.runs.run_folder import ENCODER_FOLDER, acquire_run_folder
 from lfbt.runs.settings import RunSettings
 from lfbt.sources.listing import SPLITS
 from lfbt.utils.files import PARTIAL, atomic_file, atomic_folder, check_unoccupied
+from lfbt.utils.progress import progress_bar
 from lfbt.utils.settings import Affects, names_affecting, to_dict
 
 if TYPE_CHECKING:
@@ -104,6 +105,9 @@ def series_folder(settings: ClassifySettings, task: Task, trials: Sequence[Trial
         # Trials that were being written when the run was killed.
         for partial in run_dir.glob(PARTIAL):
             shutil.rmtree(partial)
+        if all(map(is_finished, trials)):
+            with progress_bar(len(trials), settings.kind) as bar:
+                bar.write(f"{run_dir} is finished: all {len(trials)} trials were done before")
         yield
 
 

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 import lfbt
 from lfbt.audit.leakage import exclude_records
-from lfbt.data.dataset import Dataset, open_datasets
+from lfbt.data.dataset import Dataset
+from lfbt.data.joining import open_datasets
 from lfbt.data.loader import epoch_batches
 from lfbt.errors import LfbtError
 from lfbt.runs.settings import RunSettings

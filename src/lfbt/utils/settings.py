@@ -21,7 +21,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union
 import numpy as np
 
 from lfbt.errors import LfbtError
-from lfbt.recording import parse_leads
+from lfbt.recording import is_number, parse_leads
 from lfbt.utils.validation import check_range
 
 S = TypeVar("S")
@@ -55,7 +55,7 @@ class Range:
 
 @dataclasses.dataclass(frozen=True)
 class Form:
-    """What a text must be, in words, for the message about a value of another type."""
+    """What a value must be, in words, for the message about one of another type."""
 
     words: str
 
@@ -170,6 +170,17 @@ def convert(name: str, value: Any, kind: Any) -> Any:
     return _converted(Field(name, kind, (), name), value, kind)
 
 
+def as_path(name: str, value: Any, form: str = "a path") -> Path:
+    """Take a text or a path as a path. Raises LfbtError for anything else, which is not `form`.
+
+    >>> as_path("data-dir", None)
+    Traceback (most recent call last):
+    lfbt.errors.LfbtError: data-dir: None is not a path
+    """
+    path: Path = convert(name, value, Annotated[Path, Form(form)])
+    return path
+
+
 def join(own: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
     """Join a function's own arguments with its other settings. Raises LfbtError for one that is in both."""
     for name in own.keys() & settings.keys():
@@ -282,8 +293,7 @@ def _shorten(value: Any) -> str:
 
 def _is_a(value: Any, kind: type) -> bool:
     if kind in (int, float):
-        number = numbers.Integral if kind is int else numbers.Real
-        return isinstance(value, number) and not isinstance(value, bool)
+        return is_number(value) and (kind is float or isinstance(value, numbers.Integral))
     return isinstance(value, kind)
 
 

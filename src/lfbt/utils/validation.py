@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import numbers
-
 from lfbt.errors import LfbtError
+from lfbt.recording import is_number
 
 
 def check_range(name: str, value: float, allowed: str, hint: str = "") -> None:
@@ -33,7 +32,7 @@ def check_range(name: str, value: float, allowed: str, hint: str = "") -> None:
     Traceback (most recent call last):
     lfbt.errors.LfbtError: gamma: 1.5 is outside [0, 1]
     """
-    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+    if not is_number(value):
         raise LfbtError(f"{name}: {value!r} is not a number")
     low, high = (float(end) for end in allowed[1:-1].split(","))
     above = value >= low if allowed[0] == "[" else value > low
