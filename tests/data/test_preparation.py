@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import multiprocessing
 from collections import Counter
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from tests.outputs import contents, read_table
 
 import lfbt
 from lfbt.data.dataset import open_dataset
-from lfbt.data.preparation import prepare_dataset
+from lfbt.data.preparation import prepare, prepare_dataset
 from lfbt.data.records import PrepareSettings
 from lfbt.data.splits import split_by_patient
 from lfbt.errors import LfbtError, UnreadableError
@@ -330,3 +331,45 @@ def test_prepare_marks_synthetic_signals_whatever_source_reads_them(tmp_path, pa
     assert open_dataset(tmp_path / "to").synthetic
     prepare_dataset(PtbXl(), "ptbxl", tmp_path / "from", tmp_path / "ptbxl", settings)
     assert open_dataset(tmp_path / "ptbxl").synthetic
+
+
+def _prepare_in_a_daemon(folder, said):
+    try:
+        prepare("synthetic", folder / "download", folder / "data", workers=2)
+    except LfbtError as error:
+        said.put(str(error))
+
+
+def test_prepare_refuses_processes_in_a_daemon_before_it_writes(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    said = context.Queue()
+    process = context.Process(target=_prepare_in_a_daemon, args=(tmp_path, said), daemon=True)
+    process.start()
+    message = said.get(timeout=60)
+    process.join()
+    assert message == "workers: 2, but this process is a daemon, which may start no others; give 1"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("n_record", "records"), ("sead", "seed"), ("n_sample", "n_samples"), ("label", "labels")],
+)
+def test_prepare_suggests_options_of_the_source_and_of_all_sources(tmp_path, name, meant):
+    with pytest.raises(LfbtError, match=rf"^{name}: is no setting; did you mean {meant}\?$"):
+        prepare("synthetic", tmp_path / "download", tmp_path / "data", **{name: 3})
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("synthetic", None, "data"), "^folder: None is not a path$"),
+        (("synthetic", "download", []), r"^target: \[\] is not a path$"),
+        (([], "download", "data"), r"^source: \[\] is not one of ptbxl, .*, synthetic$"),
+        ((None, "download", "data"), "^source: None is not one of ptbxl"),
+        (("ptb", "download", "data"), "^source: 'ptb' is not one of ptbxl"),
+    ],
+)
+def test_prepare_refuses_what_is_no_source_or_path(words, message):
+    with pytest.raises(LfbtError, match=message):
+        prepare(*words)

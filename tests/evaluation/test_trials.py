@@ -456,7 +456,11 @@ def test_list_runs_shows_trials_and_not_their_folder(place):
         results = results_of(run.folder)
         assert (run.loss, run.quality) == (results.val_loss, f"val AUROC {results.val.auroc:.4f}")
     chosen = results_of(series[0].folder).chosen
-    assert (series[0].epoch, runs["all/plain"].epoch, runs["folds/folds"].epoch) == (f"{chosen['epoch']}/3", "-", "-")
+    assert (series[0].epoch, runs["all/plain"].epoch, runs["folds/folds"].epoch) == (
+        f"3/3 (kept {chosen['epoch']})",
+        "-",
+        "-",
+    )
 
 
 def test_trial_serves_as_a_checkpoint(run, data, tmp_path):

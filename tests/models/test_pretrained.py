@@ -162,8 +162,9 @@ def test_match_names_all_that_does_not_fit():
 
 @pytest.mark.parametrize("leads", [("II",), ("II", "V1", "V2")])
 def test_match_never_allows_another_number_of_leads(leads):
-    with pytest.raises(LfbtError, match="the number of leads must agree"):
-        match(encoder_of(), dataset_of(leads), allow_mismatch=True)
+    for allow_mismatch in (True, False):
+        with pytest.raises(LfbtError, match=r"the number of leads must agree, even with --allow-mismatch$"):
+            match(encoder_of(), dataset_of(leads), allow_mismatch=allow_mismatch)
 
 
 def test_match_selects_leads_from_both_by_name():

@@ -170,3 +170,16 @@ def test_classifier_run_title_names_kind_classifier_and_random_encoder(
     encoder = {"checkpoint": checkpoint, "history": {}}
     run = load_run(write_trial(tmp_path / "run", kind=kind, classifier=classifier, encoder=encoder))
     assert run.title == title
+
+
+def test_pretraining_prints_in_one_line(pretraining):
+    run = load_run(pretraining)
+    assert isinstance(run, PretrainingRun)
+    last = run.history[-1]
+    assert repr(run) == f"PretrainingRun({str(pretraining)!r}, {last.epoch} epochs, loss {last.loss:.4g})"
+
+
+@pytest.mark.parametrize("folder", [None, 3, b"", [], ""], ids=repr)
+def test_load_run_refuses_what_is_no_path(folder):
+    with pytest.raises(LfbtError, match=r"^run: .* is not a path$"):
+        load_run(folder)

@@ -3,7 +3,7 @@
 import pytest
 
 from lfbt.errors import LfbtError
-from lfbt.utils.files import PARTIAL, atomic_file, atomic_folder, check_unoccupied
+from lfbt.utils.files import PARTIAL, atomic_file, atomic_folder, check_distinct, check_unoccupied
 
 
 class Stop(Exception):  # noqa: N818
@@ -111,3 +111,11 @@ def test_partial_matches_names_of_incomplete_files_only(tmp_path):
         partial.write_text("new")
         assert set(tmp_path.glob(PARTIAL)) == {partial, folder}
     assert list(tmp_path.glob(PARTIAL)) == []
+
+
+def test_check_distinct_refuses_one_place_by_two_paths(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    check_distinct("runs", [tmp_path / "a", tmp_path / "b"])
+    for other in (tmp_path / "a", tmp_path / "b" / ".." / "a", tmp_path / "link"):
+        with pytest.raises(LfbtError, match=f"^runs: {other} is named twice; name each once$"):
+            check_distinct("runs", [tmp_path / "a", other])

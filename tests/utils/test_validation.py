@@ -22,3 +22,10 @@ def test_check_range_includes_and_excludes_ends_as_written(allowed, inside, outs
         with pytest.raises(LfbtError) as caught:
             check_range("name", value, allowed, "so it is")
         assert str(caught.value) == f"name: {value} is outside {allowed}; so it is"
+
+
+@pytest.mark.parametrize("value", ["0.5", None, True, [0.5], 1j])
+def test_check_range_refuses_what_is_no_number(value):
+    with pytest.raises(LfbtError) as caught:
+        check_range("name", value, "[0, 1]")
+    assert str(caught.value) == f"name: {value!r} is not a number"

@@ -142,7 +142,11 @@ def match(
         differences.append(f"{dataset.n_samples} samples against the encoder's {config.n_samples}")
     as_many = len(dataset.leads) == len(config.leads)
     if differences and not (allow_mismatch and as_many):
-        insist = ", or insist with --allow-mismatch" if as_many else ": the number of leads must agree"
+        insist = (
+            ", or insist with --allow-mismatch"
+            if as_many
+            else ": the number of leads must agree, even with --allow-mismatch"
+        )
         raise LfbtError(
             f"{dataset.folder}: the data set does not fit the encoder: {'; '.join(differences)}. Prepare it to fit, or "
             f"name common leads with --leads{insist}"

@@ -116,10 +116,8 @@ def _check_same(settings: RunSettings, started_with: RunSettings, free: frozense
         )
     if names:
         differing = ", ".join(f"{name} is {now[name]} but was {was.get(name)}" for name in names)
-        raise LfbtError(
-            f"resume: {differing} in {folder}; give the run's own settings, or a new folder, which more epochs, seeds "
-            "or fractions need, too"
-        )
+        more = ", or a new folder for more of them" if {"epochs", "seeds", "fraction"} & set(names) else ""
+        raise LfbtError(f"resume: {differing} in {folder}; give the run's own settings{more}")
 
 
 def is_running(folder: Path) -> bool:
