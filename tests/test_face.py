@@ -174,7 +174,19 @@ NO_PATHS: Any = (None, 3, [], b"data", "")
         (lambda value: lfbt.compare([value]), "runs"),
         (lambda value: lfbt.embed(np.zeros((1, 5)), value, leads="II", sampling_rate=1), "encoder"),
     ],
-    ids="read open_dataset load_encoder load_run prepare-from prepare-to pretrain probe finetune compare embed".split(),
+    ids=[
+        "read",
+        "open_dataset",
+        "load_encoder",
+        "load_run",
+        "prepare-from",
+        "prepare-to",
+        "pretrain",
+        "probe",
+        "finetune",
+        "compare",
+        "embed",
+    ],
 )
 def test_paths_of_another_type_are_refused_by_name(function, name, value):
     with pytest.raises(LfbtError, match=rf"^{name}: .* is not a path"):

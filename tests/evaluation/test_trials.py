@@ -482,3 +482,14 @@ def test_series_does_not_resume_from_another_encoder(data, tmp_path):
     write_checkpoint(checkpoint, seed=2)
     with pytest.raises(LfbtError, match=r"resume: encoder is .* but was"):
         run_probe(ProbeSettings.create(data, tmp_path / "run", checkpoint, resume=True, **settings))
+
+
+def test_resume_says_of_finished_trials_that_they_are(run, tmp_path, capfd):
+    run("series", **SERIES)
+    capfd.readouterr()
+    run("series", **SERIES, resume=True)
+    said = f"{tmp_path / 'series'} is finished: all {len(NAMES)} trials were done before"
+    assert said in capfd.readouterr().err
+    run("one")
+    with pytest.raises(LfbtError, match=r"^resume: .*one is a single trial, which is finished; name a new folder$"):
+        run("one", resume=True)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 import lfbt
 from lfbt.audit.leakage import write_fingerprints
+from lfbt.errors import LfbtError
 from lfbt.evaluation.aggregation import MeanOverSeeds, group_by_seed, mean_over_seeds
 from lfbt.evaluation.bootstrap import intervals
 from lfbt.evaluation.classification import Task
@@ -74,6 +75,8 @@ def list_trials(settings: TrialSettings, subsets: Sequence[Subset] = ()) -> list
                     name = f"leads-{subset.name.replace(',', '-')}-{name}"
                 trials.append(Trial(settings.run_dir / name, fraction, seed, subset))
     if len(trials) == 1:
+        if settings.resume and (settings.run_dir / RESULTS).is_file():
+            raise LfbtError(f"resume: {settings.run_dir} is a single trial, which is finished; name a new folder")
         check_unoccupied(settings.run_dir)
         trials = [dataclasses.replace(trials[0], folder=settings.run_dir)]
     return trials

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lfbt.errors import LfbtError
+from lfbt.recording import as_real_array
 from lfbt.training.settings import LONGEST_TIME_OUT, SHORTEST_CROP
 from lfbt.utils.validation import check_range
 
@@ -73,6 +74,9 @@ def random_views(
             f"draws: {type(draws).__name__} of shape {list(np.shape(draws))} is neither a NumPy generator, such as "
             f"numpy.random.default_rng(0), nor numbers {[len(signals), 2, N_DRAWS]}"
         )
+    draws = as_real_array("draws", draws)
+    if not ((draws >= 0) & (draws < 1)).all():
+        raise LfbtError(f"draws: {draws.min():g} to {draws.max():g} are not all in [0, 1)")
     views = [random_view(signals, draws[:, view], shortest_crop, longest_time_out) for view in range(2)]
     return torch.stack(views)
 
