@@ -209,6 +209,7 @@ def test_read_refuses_values_of_another_type(ecg, tmp_path, changes):
         ({"sampling_rate": "x"}, "sampling_rate: 'x' is not a number"),
         ({"unit": 3}, "unit: 3 is not a voltage"),
         ({"device": None}, "device: None cannot be used"),
+        ({"x": ""}, "embed: '' is not a path"),
         ({"x": None}, "signals: object is not a type of real numbers"),
         ({"x": np.ma.masked_array(np.zeros((2, 5000)))}, "signals: a masked array, whose mask would be ignored"),
         ({"x": ["a.npy", Path("b.npy")]}, "embed: a list of paths is not taken; give a list of recordings"),

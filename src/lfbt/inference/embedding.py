@@ -95,7 +95,7 @@ def embed(
     leads: Sequence[str] | str | None = None,
     sampling_rate: float | None = None,
     unit: str | None = None,
-    device: str = "auto",
+    device: str | torch.device = "auto",
 ) -> NDArray[np.float32]:
     """Compute embeddings of ECGs by a pretrained encoder.
 
@@ -113,7 +113,7 @@ def embed(
         Names of the rows of a record, rate in Hz, and unit (mV by default) of arrays, and of files that do not state
         them.
     device
-        ``auto``, ``cpu`` or ``cuda``.
+        ``auto``, ``cpu`` or ``cuda``, or PyTorch's.
 
     Returns
     -------
@@ -139,7 +139,7 @@ def embed(
         model = load_encoder(as_path("encoder", encoder, "a path, or what lfbt.load_encoder returns"))
     _refuse_paths_and_iterators(x)
     if isinstance(x, (str, os.PathLike)):
-        path = Path(x)
+        path = as_path("embed", x)
         if path.is_dir():
             x = open_dataset(path)
         else:
@@ -246,7 +246,7 @@ def write_embeddings(settings: EmbedSettings) -> EmbedSummary:
 
 
 def embed_dataset(
-    dataset: Dataset, encoder: LeadEncoders, *, device: str = "auto", workers: int = 2
+    dataset: Dataset, encoder: LeadEncoders, *, device: str | torch.device = "auto", workers: int = 2
 ) -> NDArray[np.float32]:
     """Compute the embeddings of all records of a data set.
 
@@ -301,7 +301,7 @@ def embed_arrays(
     leads: Sequence[str] | str,
     sampling_rate: float,
     unit: str = "mV",
-    device: str = "auto",
+    device: str | torch.device = "auto",
 ) -> NDArray[np.float32]:
     """Compute the embeddings of signals in memory, made to fit the encoder as `lfbt prepare` does.
 
