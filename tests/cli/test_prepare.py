@@ -112,8 +112,8 @@ PREPARE = {
     "one axis": ("folder", lambda d: saved(d, ecg()[0]), OWN, "an array of shape [5000], not [12 leads, samples]"),
     "samples first": ("folder", lambda d: saved(d, ecg().T), OWN, "shape [5000, 12], not [12 leads, samples]"),
     "no samples": ("folder", lambda d: saved(d, ecg()[:, :0]), OWN, "shape [12, 0]"),
-    "no names": ("folder", lambda d: saved(d, ecg()), OWN[2:], "file_leads: none given"),
-    "no rate": ("folder", lambda d: saved(d, ecg()), OWN[:2], "file_sampling_rate: none given"),
+    "no names": ("folder", lambda d: saved(d, ecg()), OWN[2:], "file-leads: none given"),
+    "no rate": ("folder", lambda d: saved(d, ecg()), OWN[:2], "file-sampling-rate: none given"),
     "all NaN": (
         "folder",
         lambda d: (saved(d, nan()), saved(d, nan(), "b")),

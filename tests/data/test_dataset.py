@@ -106,9 +106,6 @@ def test_from_arrays_refuses_another_shape(shape):
         from_arrays(noise(*shape), LEADS, 100.0)
 
 
-# --- for other people's training loops ---
-
-
 def test_dataset_item_is_a_record_without_normalisation(tmp_path):
     signals = write_packed(tmp_path)
     dataset = open_dataset(tmp_path)
@@ -174,3 +171,29 @@ def test_rows_refuses_a_split_that_there_is_not(tmp_path):
     assert dataset.rows("val").tolist() == []
     with pytest.raises(LfbtError, match="split: 'training' is not one of train, val, test"):
         dataset.rows("train", "training")
+
+
+def test_dataset_prints_in_one_line(tmp_path):
+    write_packed(tmp_path)
+    classes = "classes NORM,MI,CD"
+    assert repr(open_dataset(tmp_path)) == (
+        f"Dataset({str(tmp_path)!r}, 4 records, leads II,V1,V5, 6.4 Hz, 64 samples, {classes})"
+    )
+    unlabelled = from_arrays(noise(2, 1, 64), "II", 6.4)
+    assert repr(unlabelled) == "Dataset('.', 2 records, leads II, 6.4 Hz, 64 samples, classes none)"
+
+
+def test_datasets_are_compared_as_objects(tmp_path):
+    write_packed(tmp_path)
+    one, other = open_dataset(tmp_path), open_dataset(tmp_path)
+    assert one == one
+    assert one != other
+
+
+def test_dataset_select_leads_takes_a_text(tmp_path):
+    write_packed(tmp_path)
+    dataset = open_dataset(tmp_path)
+    assert dataset.select_leads("v5,II").leads == ("V5", "II")
+    assert dataset.select_leads("II").leads == ("II",)
+    with pytest.raises(LfbtError, match=r"^leads: 3 is not a text$"):
+        dataset.select_leads(3)  # type: ignore[arg-type]

@@ -69,7 +69,8 @@ def test_read_packed_gives_float32_of_float16(tmp_path):
     np.testing.assert_array_equal(batch, rounded[[2, 0]])
     # The mean and the deviation are those of float32, not of float16.
     np.testing.assert_array_equal(dataset.batch(np.arange(4), "record"), normalise(rounded, "record"))
-    joined = open_datasets([tmp_path, tmp_path])
+    write_packed(tmp_path / "other")
+    joined = open_datasets([tmp_path / "other", tmp_path])
     np.testing.assert_array_equal(joined.batch(np.array([5]), "none"), rounded[[1]])
 
 
@@ -222,8 +223,10 @@ def test_open_dataset_refuses_folders_in_no_layout_with_the_layouts(tmp_path, fi
 
 def test_open_dataset_refuses_what_is_not_a_folder(tmp_path):
     (tmp_path / "file").write_text("")
-    for name in ("file", "absent"):
-        with pytest.raises(LfbtError, match=f"data-dir: {tmp_path / name} is not a folder; give a packed data set"):
+    for name, why in (("file", ""), ("absent", ": it does not exist")):
+        with pytest.raises(
+            LfbtError, match=f"data-dir: {tmp_path / name} is not a folder{why}; give a packed data set"
+        ):
             open_dataset(tmp_path / name)
 
 
@@ -306,3 +309,15 @@ def test_open_datasets_keeps_ids_of_folders_of_one_name_apart(tmp_path):
         write_npy(tmp_path / place / "data", "samples/sample_0")
     joined = open_datasets([tmp_path / "x" / "data", tmp_path / "y" / "data"])
     assert len(set(joined.ids)) == len(set(joined.patients)) == 2
+
+
+def test_open_datasets_refuses_a_folder_named_twice(tmp_path):
+    write_packed(tmp_path / "one")
+    with pytest.raises(LfbtError, match=r"^data-dir: .*/one/\.\./one is named twice; name each once$"):
+        open_datasets([tmp_path / "one", tmp_path / "one" / ".." / "one"])
+
+
+@pytest.mark.parametrize("folder", [None, [], b"", 3, ""], ids=repr)
+def test_open_dataset_refuses_what_is_no_path(folder):
+    with pytest.raises(LfbtError, match=r"^data-dir: .* is not a path$"):
+        open_dataset(folder)

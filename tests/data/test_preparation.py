@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import multiprocessing
 import re
 import shutil
 import subprocess
@@ -21,7 +22,7 @@ import lfbt
 from lfbt.data.journal import Journal
 from lfbt.data.layouts import open_dataset
 from lfbt.data.manifest import DatasetManifest
-from lfbt.data.preparation import prepare_dataset
+from lfbt.data.preparation import prepare, prepare_dataset
 from lfbt.data.records import PrepareSettings
 from lfbt.data.splits import split_by_patient
 from lfbt.errors import LfbtError, UnreadableError
@@ -469,3 +470,45 @@ def test_prepare_finds_the_marker_of_synthetic_recordings_above_them(tmp_path, p
     (tmp_path / "from" / place / "synthetic.json").unlink()
     prepare_dataset(Folder(), "folder", folder, tmp_path / "real", settings())
     assert not open_dataset(tmp_path / "real").synthetic
+
+
+def _prepare_in_a_daemon(folder, said):
+    try:
+        prepare("synthetic", folder / "download", folder / "data", workers=2)
+    except LfbtError as error:
+        said.put(str(error))
+
+
+def test_prepare_refuses_processes_in_a_daemon_before_it_writes(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    said = context.Queue()
+    process = context.Process(target=_prepare_in_a_daemon, args=(tmp_path, said), daemon=True)
+    process.start()
+    message = said.get(timeout=60)
+    process.join()
+    assert message == "workers: 2, but this process is a daemon, which may start no others; give 1"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("n_record", "records"), ("sead", "seed"), ("n_sample", "n_samples"), ("label", "labels")],
+)
+def test_prepare_suggests_options_of_the_source_and_of_all_sources(tmp_path, name, meant):
+    with pytest.raises(LfbtError, match=rf"^{name}: is no setting; did you mean {meant}\?$"):
+        prepare("synthetic", tmp_path / "download", tmp_path / "data", **{name: 3})
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("synthetic", None, "data"), "^folder: None is not a path$"),
+        (("synthetic", "download", []), r"^target: \[\] is not a path$"),
+        (([], "download", "data"), r"^source: \[\] is not one of ptbxl, .*, synthetic$"),
+        ((None, "download", "data"), "^source: None is not one of ptbxl"),
+        (("ptx", "download", "data"), "^source: 'ptx' is not one of ptbxl"),
+    ],
+)
+def test_prepare_refuses_what_is_no_source_or_path(words, message):
+    with pytest.raises(LfbtError, match=message):
+        prepare(*words)

@@ -56,9 +56,9 @@ def test_folder_reads_one_array_of_many_records(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, "file_sampling_rate: none given"),
-        ({"file_sampling_rate": 500.0}, r"file_leads: none given, but .*a\.npy"),
-        ({"file_leads": "I,II"}, "file_sampling_rate: none given"),
+        ({}, "file-sampling-rate: none given"),
+        ({"file_sampling_rate": 500.0}, r"file-leads: none given, but .*a\.npy"),
+        ({"file_leads": "I,II"}, "file-sampling-rate: none given"),
         ({"file_leads": "I,II", "file_sampling_rate": 0.0}, "not above 0"),
         ({"file_leads": "I,i", "file_sampling_rate": 500.0}, "I is named twice"),
         ({"file_leads": "I,II", "file_sampling_rate": 500.0, "file_unit": "kg"}, "'kg' is not a voltage"),
@@ -77,7 +77,7 @@ def test_folder_needs_leads_of_csv_only_without_header(tmp_path):
     write(tmp_path / "a.csv", "I,II\n1,2\n")
     assert Folder(file_sampling_rate=500.0).listing(tmp_path).entries[0].read().leads == ("I", "II")
     write(tmp_path / "b.csv", "1,2\n")
-    with pytest.raises(LfbtError, match=r"file_leads: none given, but .*b\.csv"):
+    with pytest.raises(LfbtError, match=r"file-leads: none given, but .*b\.csv"):
         Folder(file_sampling_rate=500.0).listing(tmp_path)
 
 

@@ -5,7 +5,15 @@ import json
 import pytest
 
 from lfbt.errors import LfbtError
-from lfbt.utils.files import PARTIAL, atomic_file, atomic_folder, check_unoccupied, read_json, write_json
+from lfbt.utils.files import (
+    PARTIAL,
+    atomic_file,
+    atomic_folder,
+    check_distinct,
+    check_unoccupied,
+    read_json,
+    write_json,
+)
 
 
 class Stop(Exception):  # noqa: N818
@@ -178,3 +186,11 @@ def test_read_json_refuses_files_without_a_json_object(tmp_path, text, message):
 def test_read_json_refuses_an_absent_file(tmp_path):
     with pytest.raises(LfbtError, match=r"x\.json: cannot be read \(No such file"):
         read_json(tmp_path / "x.json")
+
+
+def test_check_distinct_refuses_one_place_by_two_paths(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    check_distinct("runs", [tmp_path / "a", tmp_path / "b"])
+    for other in (tmp_path / "a", tmp_path / "b" / ".." / "a", tmp_path / "link"):
+        with pytest.raises(LfbtError, match=f"^runs: {other} is named twice; name each once$"):
+            check_distinct("runs", [tmp_path / "a", other])

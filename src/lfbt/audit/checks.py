@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ from lfbt.audit.overlap import assess_copies, find_copies, find_test_patients_el
 from lfbt.audit.report import AuditReport, Finding, RecordIndex, Severity, report_text, write_report
 from lfbt.audit.scan import check_class_counts, find_patients_in_two_splits, scan_dataset
 from lfbt.errors import LfbtError
-from lfbt.utils.files import check_unoccupied
+from lfbt.utils.files import check_distinct, check_unoccupied
 from lfbt.utils.settings import Affects, Seed, validate
 
 __all__ = ["AuditReport", "CheckSettings", "check", "report_text"]
@@ -35,9 +34,7 @@ class CheckSettings:
         """Raise LfbtError unless there is at least one data set, and none is named twice."""
         if not self.data:
             raise LfbtError("data: none given; name at least one data set")
-        for folder, times in collections.Counter(path.resolve() for path in self.data).items():
-            if times > 1:
-                raise LfbtError(f"data: {folder} is named twice; name each data set once")
+        check_distinct("data", self.data)
 
 
 def check(settings: CheckSettings) -> AuditReport:

@@ -17,6 +17,7 @@ from lfbt.audit.reference_counts import compare_counts
 from lfbt.audit.report import Finding, Severity
 from lfbt.data.dataset import Dataset
 from lfbt.data.layouts import NpyFiles, open_dataset
+from lfbt.recording import STANDARD_LEADS
 from lfbt.signal import Signal, find_implausible_leads, implausible_span, measure_spans
 from lfbt.sources.listing import SPLITS
 
@@ -68,7 +69,7 @@ def scan_dataset(name: str, folder: Path, split_seed: int, allow_implausible: bo
     if n_limb < _MIN_LIMB_LEADS:
         message = (
             f"{name} has {n_limb} limb leads, and three are needed; where recordings have them, prepare with --leads "
-            "I,II,III,aVR,aVL,aVF,V1,..."
+            f"{','.join(STANDARD_LEADS)}"
         )
         findings.append(Finding("note", "limb leads not checked", (name,), (), message))
     n_frequencies = count_comparable_frequencies(dataset.n_samples, dataset.sampling_rate)

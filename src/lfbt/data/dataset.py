@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from lfbt.data.manifest import DatasetManifest
 from lfbt.errors import LfbtError
-from lfbt.recording import missing_leads
+from lfbt.recording import lead_names, missing_leads, parse_leads
 from lfbt.signal import Normalisation, Signal, normalise
 from lfbt.sources.listing import SPLITS
 
@@ -46,7 +46,7 @@ class Record(NamedTuple):
     split: str
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Dataset:
     """A prepared data set, read on demand.
 
@@ -118,6 +118,12 @@ class Dataset:
     def __len__(self) -> int:
         return self.signals.shape[0]
 
+    def __repr__(self) -> str:
+        return (
+            f"Dataset({str(self.folder)!r}, {len(self)} records, leads {','.join(self.leads)}, "
+            f"{self.sampling_rate:g} Hz, {self.n_samples} samples, classes {','.join(self.classes) or 'none'})"
+        )
+
     def __getitem__(self, row: SupportsIndex) -> Record:
         # Counts from the end for a negative row, and raises IndexError beyond the last.
         index = range(len(self))[row]
@@ -125,15 +131,16 @@ class Dataset:
         targets = np.array([name in self.labels[index] for name in self.classes], dtype=np.float32)
         return Record(signal, targets, self.ids[index], self.patients[index], str(self.split[index]))
 
-    def select_leads(self, leads: Sequence[str]) -> Dataset:
+    def select_leads(self, leads: Sequence[str] | str) -> Dataset:
         """Return the same records with the leads named, in that order. Raises LfbtError for an absent lead."""
+        leads = parse_leads(leads) if isinstance(leads, str) else lead_names(leads)
         absent = missing_leads(leads, self.leads)
         if absent:
             raise LfbtError(
                 f"lead {','.join(absent)}: not in the data set {self.folder}, which has {','.join(self.leads)}"
             )
         rows = tuple(self.lead_rows[self.leads.index(lead)] for lead in leads)
-        return dataclasses.replace(self, leads=tuple(leads), lead_rows=rows)
+        return dataclasses.replace(self, leads=leads, lead_rows=rows)
 
     def rows(self, *splits: str) -> NDArray[np.int64]:
         """Return the rows of the records in `splits`, in order. Raises LfbtError for one that is not of `SPLITS`."""
@@ -225,12 +232,13 @@ def from_arrays(signals: Signal, leads: Sequence[str], sampling_rate: float) -> 
     LfbtError
         If `signals` has another shape.
     """
+    leads = lead_names(leads)
     if signals.ndim != 3 or signals.shape[1] != len(leads):
         raise LfbtError(f"signals: shape {list(signals.shape)} is not [records, {len(leads)} leads, samples]")
     n = len(signals)
     return Dataset(
         folder=Path(),
-        leads=tuple(leads),
+        leads=leads,
         sampling_rate=sampling_rate,
         classes=(),
         ids=tuple(map(str, range(n))),

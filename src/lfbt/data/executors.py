@@ -34,6 +34,12 @@ from lfbt.utils.memory import keep_freed_memory
 _ONE_AT_A_TIME = threading.Lock()
 
 
+def check_processes(workers: int) -> None:
+    """Raise LfbtError for several `workers` in a process that may start no others."""
+    if workers > 1 and multiprocessing.current_process().daemon:
+        raise LfbtError(f"workers: {workers}, but this process is a daemon, which may start no others; give 1")
+
+
 def prepare_entries(
     entries: list[Entry], settings: PrepareSettings, folder: Path, cluster: Cluster | None
 ) -> Iterator[Prepared]:

@@ -20,6 +20,8 @@ from lfbt.errors import LfbtError
 from lfbt.recording import PAPER_LEADS, STANDARD_LEADS
 from lfbt.signal import Signal
 from lfbt.sources.listing import SPLITS
+from lfbt.utils.files import check_distinct
+from lfbt.utils.settings import as_path
 
 T = TypeVar("T")
 
@@ -63,9 +65,10 @@ def open_dataset(folder: str | os.PathLike[str], split_seed: int = 0, patients_a
     LfbtError
         If the folder has none of the layouts, or its files do not agree with each other.
     """
-    folder = Path(folder)
+    folder = as_path("data-dir", folder)
     if not folder.is_dir():
-        raise LfbtError(f"data-dir: {folder} is not a folder; give {LAYOUTS}")
+        why = "" if folder.exists() else ": it does not exist"
+        raise LfbtError(f"data-dir: {folder} is not a folder{why}; give {LAYOUTS}")
     has_manifest = (folder / MANIFEST).is_file()
     manifest = DatasetManifest.load(folder) if has_manifest else DatasetManifest()
     if not (has_manifest and (folder / SIGNALS).is_file()):
@@ -106,6 +109,7 @@ def open_datasets(folders: Sequence[Path], split_seed: int = 0) -> Dataset:
     LfbtError
         If leads, sampling rate or samples differ; the message names both data sets.
     """
+    check_distinct("data-dir", folders)
     parts = [open_dataset(folder, split_seed) for folder in folders]
     if not parts:
         raise LfbtError("data-dir: none given; name at least one data set")

@@ -12,12 +12,12 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import lfbt
 from lfbt.data.dask_cluster import Cluster, connected
 from lfbt.data.disk_space import check_disk_space, in_bytes, size_of
-from lfbt.data.executors import prepare_entries
+from lfbt.data.executors import check_processes, prepare_entries
 from lfbt.data.journal import JOURNAL, Journal, preparation_key, read_journal
 from lfbt.data.layouts import DROPPED, RECORDS, SIGNALS
 from lfbt.data.manifest import DatasetManifest, SourceInfo
@@ -32,7 +32,7 @@ from lfbt.sources.listing import SPLITS, Dropped, Entry, Listing
 from lfbt.sources.synthesis import MARKER
 from lfbt.utils.files import atomic_folder, check_unoccupied
 from lfbt.utils.progress import progress_bar
-from lfbt.utils.settings import Affects, create, names_affecting, to_dict, validate
+from lfbt.utils.settings import Affects, Form, as_path, convert, create, names_affecting, to_dict, validate
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,13 +116,13 @@ def prepare(
     >>> report.records, report.dropped
     (26, {'several labels': 4})
     """
+    source = convert("source", source, Annotated[str, Form(sources := f"one of {', '.join(SOURCES)}")])
     if source not in SOURCES:
-        raise LfbtError(f"source: {source!r} is not one of {', '.join(SOURCES)}")
-    kind: type[Any] = SOURCES[source]
-    own = {field.name for field in dataclasses.fields(kind)}
-    options = create(kind, {name: value for name, value in settings.items() if name in own})
-    given = create(PrepareSettings, {name: value for name, value in settings.items() if name not in own})
-    return prepare_dataset(options, source, Path(folder), Path(target), given)
+        raise LfbtError(f"source: {source!r} is not {sources}")
+    # Side by side, so that a misspelt name is compared with those of both.
+    both = dataclasses.make_dataclass("Prepare", [("source", SOURCES[source]), ("records", PrepareSettings)])
+    given: Any = create(both, settings)
+    return prepare_dataset(given.source, source, as_path("folder", folder), as_path("target", target), given.records)
 
 
 def prepare_dataset(
@@ -170,6 +170,8 @@ def prepare_dataset(
     validate(settings)
     _check_lead_names(settings.leads, name)
     check_unoccupied(target)
+    if settings.dask_scheduler is None:
+        check_processes(settings.workers)
     # Connected before the listing, which may take long.
     with _cluster(settings.dask_scheduler) as cluster:
         if cluster is not None:

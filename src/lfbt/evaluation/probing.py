@@ -29,7 +29,7 @@ from lfbt.models.encoder import LeadEncoders, estimate_batch_norm
 from lfbt.models.features import compute_embeddings
 from lfbt.runs.results import Results
 from lfbt.utils.device import resolve_device
-from lfbt.utils.settings import validate
+from lfbt.utils.settings import join, validate
 
 
 def probe(
@@ -64,7 +64,8 @@ def probe(
         For settings out of range, data that does not fit the encoder, an occupied run folder, test records that the
         encoder was pretrained on unless allowed, and a loss that is not finite.
     """
-    return run_probe(ProbeSettings.create(data, run_dir, encoder, **settings))
+    own = {"data_dir": data, "run_dir": run_dir, "checkpoint": encoder}
+    return run_probe(ProbeSettings.create(**join(own, settings)))
 
 
 def run_probe(settings: ProbeSettings) -> list[Results]:

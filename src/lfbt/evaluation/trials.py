@@ -31,6 +31,7 @@ from lfbt.runs.results import RESULTS, SERIES_TABLE, EncoderOrigin, LabelledData
 from lfbt.runs.run_folder import ENCODER_FOLDER, RunSettings, acquire_run_folder
 from lfbt.sources.listing import SPLITS
 from lfbt.utils.files import PARTIAL, atomic_file, atomic_folder, check_unoccupied
+from lfbt.utils.progress import progress_bar
 from lfbt.utils.settings import Affects, names_affecting, to_dict
 
 if TYPE_CHECKING:
@@ -79,6 +80,8 @@ def list_trials(
                     name = f"leads-{subset.name.replace(',', '-')}-{name}"
                 trials.append(Trial(settings.run_dir / name, fraction, seed, subset))
     if len(trials) == 1:
+        if settings.resume and (settings.run_dir / RESULTS).is_file():
+            raise LfbtError(f"resume: {settings.run_dir} is a single trial, which is finished; name a new folder")
         trials = [dataclasses.replace(trials[0], folder=settings.run_dir)]
     return trials
 
@@ -130,6 +133,9 @@ def series_folder(settings: ClassifySettings, task: Task, trials: Sequence[Trial
         # Trials that were being written when the run was killed.
         for partial in run_dir.glob(PARTIAL):
             shutil.rmtree(partial)
+        if all(map(is_finished, trials)):
+            with progress_bar(len(trials), settings.kind) as bar:
+                bar.write(f"{run_dir} is finished: all {len(trials)} trials were done before")
         yield
 
 

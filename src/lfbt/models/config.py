@@ -64,8 +64,8 @@ class EncoderConfig:
         return int(BLOCKS[-1][-1] * self.width)
 
     def __post_init__(self) -> None:
-        check_leads(self.leads)
         validate(self)
+        check_leads(self.leads)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -196,6 +196,12 @@ class Results:
     test: Scores
     val: Scores | None
 
+    def __repr__(self) -> str:
+        auroc = "none" if self.test.auroc is None else f"{self.test.auroc:.4f}"
+        folds = f", {self.folds} folds" if self.folds else ""
+        trial = f"fraction {self.fraction:g}, seed {self.seed}"
+        return f"Results({self.kind}, {trial}{folds}, AUROC {auroc}, {self.test.records} test records)"
+
     @property
     def exclusive(self) -> bool:
         """Whether every record has exactly one class."""

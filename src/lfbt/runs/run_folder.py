@@ -189,16 +189,19 @@ def _remove_if_empty(folder: Path) -> None:
 
 
 def _check_same(settings: RunSettings, started_with: RunSettings, free: frozenset[str], folder: Path) -> None:
-    was = started_with.compared()
-    for name, value in settings.compared().items():
-        if name in free or (name in was and was[name] == value):
-            continue
-        if name not in was:
-            raise LfbtError(
-                f"resume: {folder} was begun by lfbt {started_with.lfbt_version}, which had no setting {name}; begin a "
-                "new run"
-            )
-        raise LfbtError(f"resume: {name} is {value} but was {was[name]} in {folder}; give the run's own settings")
+    now, was = settings.compared(), started_with.compared()
+    names = [name for name in now if name not in free and (name not in was or was[name] != now[name])]
+    # A run of another kind has other settings, too.
+    names = ["kind"] if "kind" in names else names
+    if names and names[0] not in was:
+        raise LfbtError(
+            f"resume: {folder} was begun by lfbt {started_with.lfbt_version}, which had no setting {names[0]}; begin a "
+            "new run"
+        )
+    if names:
+        differing = ", ".join(f"{name} is {now[name]} but was {was.get(name)}" for name in names)
+        more = ", or a new folder for more of them" if {"epochs", "seeds", "fraction"} & set(names) else ""
+        raise LfbtError(f"resume: {differing} in {folder}; give the run's own settings{more}")
 
 
 def is_running(folder: Path) -> bool:

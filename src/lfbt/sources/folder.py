@@ -78,7 +78,7 @@ class Folder:
             nameless = arrays[:1] or [file for file in tables if csv_header(file) is None][:1]
             if nameless:
                 raise LfbtError(
-                    f"file_leads: none given, but {nameless[0]} does not name its leads; give them, such as I,II,III"
+                    f"file-leads: none given, but {nameless[0]} does not name its leads; give them, such as I,II,III"
                 )
         options: dict[str, Any] = {"leads": leads, "sampling_rate": rate, "unit": self.file_unit}
         readers: dict[str, Callable[[Path], Recording]] = {
@@ -101,10 +101,10 @@ class Folder:
         rate = self.file_sampling_rate
         if files and rate is None:
             raise LfbtError(
-                f"file_sampling_rate: none given, but {files[0]} does not state its own; give it in Hz, such as 500"
+                f"file-sampling-rate: none given, but {files[0]} does not state its own; give it in Hz, such as 500"
             )
         if rate is not None and not 0 < rate < float("inf"):
-            raise LfbtError(f"file_sampling_rate: {rate} Hz is not above 0; give the rate of the files")
+            raise LfbtError(f"file-sampling-rate: {rate} Hz is not above 0; give the rate of the files")
         return rate or 0.0
 
 

@@ -38,7 +38,7 @@ from lfbt.training.train_state import TrainState, create_train_state, free_gradi
 from lfbt.utils.files import write_json
 from lfbt.utils.interrupts import StoppedError, StopRequest, catch_stop_signals
 from lfbt.utils.progress import progress_bar
-from lfbt.utils.settings import Affects, names_affecting, validate
+from lfbt.utils.settings import Affects, join, names_affecting, validate
 
 #: The records of the batch whose loss was not finite.
 NOT_FINITE = "not_finite.json"
@@ -83,7 +83,8 @@ def pretrain(
     -----
     The same settings give the same weights on the same machine and number of processes, whether resumed or not.
     """
-    return Pretrainer(PretrainSettings.create(data, run_dir, preset, **settings)).run()
+    own = {"data_dir": data, "run_dir": run_dir, "preset": preset}
+    return Pretrainer(PretrainSettings.create(**join(own, settings))).run()
 
 
 class Pretrainer:
@@ -254,6 +255,7 @@ class Pretrainer:
         self.display.begin(self.steps_done)
         self._saved_at = time.monotonic()
         if self.world.is_main and progress.epoch == n_epochs:
+            self.display.write(f"{self.folder} is finished: all {n_epochs} epochs were done before")
             self._save_encoder_if_older()
         while progress.epoch < n_epochs:
             self.train_epoch()

@@ -7,7 +7,7 @@ import dataclasses
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,6 +33,15 @@ def check_unoccupied(folder: Path) -> None:
         raise LfbtError(f"{folder}: is a file, not a folder; name a new or empty folder")
     if folder.is_dir() and any(folder.iterdir()):
         raise LfbtError(f"{folder}: holds other results already; name a new or empty folder")
+
+
+def check_distinct(name: str, paths: Iterable[Path]) -> None:
+    """Raise LfbtError where two of `paths` are the same place; `name` is the setting that has them."""
+    seen: set[Path] = set()
+    for path in paths:
+        if path.resolve() in seen:
+            raise LfbtError(f"{name}: {path} is named twice; name each once")
+        seen.add(path.resolve())
 
 
 @contextlib.contextmanager
