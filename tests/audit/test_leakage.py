@@ -13,16 +13,8 @@ from tests.outputs import contents
 
 import lfbt.training.pretraining as pretrain_module
 from lfbt.audit.checks import CheckSettings, check
-from lfbt.audit.fingerprints import compute_fingerprints
-from lfbt.audit.leakage import (
-    FINGERPRINTS,
-    check_copies,
-    check_leakage,
-    exclude_records,
-    load_fingerprints,
-    save_fingerprints,
-    write_fingerprints,
-)
+from lfbt.audit.fingerprints import FINGERPRINTS, compute_fingerprints, load_fingerprints, save_fingerprints
+from lfbt.audit.leakage import check_copies, check_leakage, exclude_records, write_fingerprints
 from lfbt.cli.app import main
 from lfbt.data.layouts import open_dataset, open_datasets
 from lfbt.errors import LfbtError

@@ -19,7 +19,7 @@ from sklearn.metrics import (
 )
 
 from lfbt.errors import LfbtError
-from lfbt.evaluation.bootstrap import class_areas, intervals
+from lfbt.evaluation.bootstrap import intervals
 from lfbt.evaluation.metrics import choose_thresholds, evaluate
 from lfbt.runs.results import ClassScores
 
@@ -432,7 +432,6 @@ def test_check_scored_refuses_what_cannot_be_scored(probabilities, targets, mess
         lambda: evaluate(probabilities, targets, "xyz"),
         lambda: choose_thresholds(probabilities, targets),
         lambda: intervals(probabilities, targets, ["a"] * len(targets), True),
-        lambda: class_areas(probabilities, targets, np.ones((2, len(targets)), dtype=np.int32)),
     ):
         with pytest.raises(LfbtError, match=message):
             score()

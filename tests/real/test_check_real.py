@@ -7,7 +7,8 @@ import pytest
 import scipy.io
 
 from lfbt.audit.checks import CheckSettings, check
-from lfbt.audit.leakage import FINGERPRINTS, check_leakage
+from lfbt.audit.fingerprints import FINGERPRINTS
+from lfbt.audit.leakage import check_leakage
 from lfbt.cli.app import main
 from lfbt.recording import STANDARD_LEADS
 

@@ -19,11 +19,11 @@ from lfbt.utils.settings import (
     Range,
     Seed,
     With,
+    add_named,
     as_path,
     check_range,
     convert,
     create,
-    join,
     list_fields,
     names_affecting,
     replace,
@@ -445,10 +445,10 @@ def test_as_path_takes_texts_and_paths_only():
         as_path("run", [], "a folder")
 
 
-def test_join_refuses_what_is_given_twice():
-    assert join({"a": 1}, {"b": 2}) == {"a": 1, "b": 2}
+def test_add_named_refuses_what_is_given_twice():
+    assert add_named({"a": 1}, {"b": 2}) == {"a": 1, "b": 2}
     with pytest.raises(LfbtError, match=r"^a: 3 is given by name, but 1 by position; give one of them$"):
-        join({"a": 1}, {"a": 3})
+        add_named({"a": 1}, {"a": 3})
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,17 +1,22 @@
-"""Fingerprints of records that survive preparation, and the search for copies by them."""
+"""Fingerprints of records that survive preparation: their file, and the search for copies by them."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
+import safetensors.numpy
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 
 from lfbt.data.dataset import Dataset
+from lfbt.errors import LfbtError
 from lfbt.recording import missing_leads
 from lfbt.signal import Signal
+from lfbt.utils.files import atomic_file
 from lfbt.utils.progress import progress_bar
 
 #: Hz: baseline filters act below, smoothing and shifts by milliseconds above.
@@ -35,6 +40,13 @@ _MIN_BITS = 64
 _ROUNDING = 1e-4
 _BLOCK_RECORDS = 256
 _BLOCK_ROWS = 2048
+
+#: The file of an encoder folder with the fingerprints of the records that the encoder has learned from.
+FINGERPRINTS = "records.safetensors"
+
+_BITS = "bits."
+_N_FREQUENCIES = "n_frequencies"
+_BYTES = len(FREQUENCIES) // 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -284,3 +296,61 @@ def compute_pair_correlations(
         ]
         out[part] = compute_correlations(*spectra)
     return out
+
+
+def save_fingerprints(folder: Path, seen: Fingerprints) -> None:
+    """Write the fingerprints of the records that the encoder in `folder` has learned from.
+
+    The file is written completely or not at all; one that is there already stays.
+
+    Parameters
+    ----------
+    folder
+        Encoder folder; made where it is absent.
+    seen
+        The fingerprints.
+    """
+    if (folder / FINGERPRINTS).is_file():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    arrays = {f"{_BITS}{lead}": np.ascontiguousarray(seen.bits[:, i]) for i, lead in enumerate(seen.leads)}
+    arrays[_N_FREQUENCIES] = np.array(seen.n_frequencies, dtype=np.int64)
+    with atomic_file(folder / FINGERPRINTS) as partial:
+        partial.write_bytes(safetensors.numpy.save(arrays))
+
+
+def load_fingerprints(file: Path) -> Fingerprints:
+    """Read what `save_fingerprints` wrote.
+
+    Parameters
+    ----------
+    file
+        ``records.safetensors`` of an encoder folder.
+
+    Returns
+    -------
+    Fingerprints
+        With the leads in the order of their names.
+
+    Raises
+    ------
+    LfbtError
+        For a file that is not complete, or holds something else.
+    """
+    try:
+        arrays = safetensors.numpy.load_file(file)
+    except (SafetensorError, OSError) as error:
+        raise LfbtError(
+            f"{file}: is not a complete safetensors file ({error}); it was cut short, or is a file of another kind"
+        ) from error
+    except (TypeError, KeyError):  # a number format that NumPy does not have
+        arrays = {}
+    leads = tuple(name.removeprefix(_BITS) for name in arrays if name.startswith(_BITS))
+    bits = [arrays[f"{_BITS}{lead}"] for lead in leads]
+    if (
+        len({of_lead.shape for of_lead in bits}) != 1
+        or any(of_lead.dtype != np.uint8 or of_lead.shape[1:] != (_BYTES,) for of_lead in bits)
+        or _N_FREQUENCIES not in arrays
+    ):
+        raise LfbtError(f"{file}: holds no fingerprints of records; remove it to use the encoder without this guard")
+    return Fingerprints(leads, int(arrays[_N_FREQUENCIES]), np.stack(bits, axis=1))

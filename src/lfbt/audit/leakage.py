@@ -7,28 +7,23 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import safetensors.numpy
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 
 from lfbt.audit.fingerprints import (
+    FINGERPRINTS,
     FREQUENCIES,
     MIN_CORRELATION,
     Fingerprints,
     compute_fingerprints,
     compute_pair_correlations,
     find_matches,
+    load_fingerprints,
+    save_fingerprints,
 )
 from lfbt.data.dataset import Dataset
 from lfbt.errors import LfbtError
 from lfbt.runs.run_folder import ENCODER_FOLDER
-from lfbt.utils.files import atomic_file
 
-#: The file of an encoder folder with the fingerprints of the records that the encoder has learned from.
-FINGERPRINTS = "records.safetensors"
-
-_BITS = "bits."
-_N_FREQUENCIES = "n_frequencies"
 _BYTES = len(FREQUENCIES) // 4
 _INSIST = "or insist with --allow-test-records"
 
@@ -101,64 +96,6 @@ def check_leakage(checkpoint: Path, dataset: Dataset, rows: NDArray[np.int64], a
             f"{dataset.folder}: {len(leaked)} of {len(rows)} test records ({_shorten(ids)}) are among the records that "
             f"{checkpoint} has learned from, so a score of them would be too good; {advice}, {_INSIST}"
         )
-
-
-def save_fingerprints(folder: Path, seen: Fingerprints) -> None:
-    """Write the fingerprints of the records that the encoder in `folder` has learned from.
-
-    The file is written completely or not at all; one that is there already stays.
-
-    Parameters
-    ----------
-    folder
-        Encoder folder; made where it is absent.
-    seen
-        The fingerprints.
-    """
-    if (folder / FINGERPRINTS).is_file():
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    arrays = {f"{_BITS}{lead}": np.ascontiguousarray(seen.bits[:, i]) for i, lead in enumerate(seen.leads)}
-    arrays[_N_FREQUENCIES] = np.array(seen.n_frequencies, dtype=np.int64)
-    with atomic_file(folder / FINGERPRINTS) as partial:
-        partial.write_bytes(safetensors.numpy.save(arrays))
-
-
-def load_fingerprints(file: Path) -> Fingerprints:
-    """Read what `save_fingerprints` wrote.
-
-    Parameters
-    ----------
-    file
-        ``records.safetensors`` of an encoder folder.
-
-    Returns
-    -------
-    Fingerprints
-        With the leads in the order of their names.
-
-    Raises
-    ------
-    LfbtError
-        For a file that is not complete, or holds something else.
-    """
-    try:
-        arrays = safetensors.numpy.load_file(file)
-    except (SafetensorError, OSError) as error:
-        raise LfbtError(
-            f"{file}: is not a complete safetensors file ({error}); it was cut short, or is a file of another kind"
-        ) from error
-    except (TypeError, KeyError):  # a number format that NumPy does not have
-        arrays = {}
-    leads = tuple(name.removeprefix(_BITS) for name in arrays if name.startswith(_BITS))
-    bits = [arrays[f"{_BITS}{lead}"] for lead in leads]
-    if (
-        len({of_lead.shape for of_lead in bits}) != 1
-        or any(of_lead.dtype != np.uint8 or of_lead.shape[1:] != (_BYTES,) for of_lead in bits)
-        or _N_FREQUENCIES not in arrays
-    ):
-        raise LfbtError(f"{file}: holds no fingerprints of records; remove it to use the encoder without this guard")
-    return Fingerprints(leads, int(arrays[_N_FREQUENCIES]), np.stack(bits, axis=1))
 
 
 def write_fingerprints(

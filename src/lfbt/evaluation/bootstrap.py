@@ -105,9 +105,8 @@ def class_areas(
     """Compute AUROC and AUPRC of each class against the rest ``[draws, classes]``.
 
     Those of scikit-learn's ``roc_auc_score`` and ``average_precision_score`` with `weights` ``[draws, records]`` as
-    sample weights; NaN without weight on either side. Raises LfbtError as `check_scored` does.
+    sample weights; NaN without weight on either side.
     """
-    probabilities, targets = check_scored(probabilities, targets)
     areas = {name: np.full((len(weights), targets.shape[1]), np.nan) for name in CLASS_METRICS}
     ranks = [_Ranks(scores, positive) for scores, positive in zip(probabilities.T, targets.T, strict=True)]
     for block in _blocks(weights):
@@ -222,13 +221,12 @@ def intervals(
     LfbtError
         As `check_scored` does, and for another number of patients than of records.
     """
-    probabilities, targets = check_scored(probabilities, targets)
     if len(patients) != len(targets):
         raise LfbtError(f"patients: {len(patients)} for {len(targets)} records; give one for each")
     weights = bootstrap_weights(patients, n_draws, seed)
     means, of_classes = bootstrap_metrics(probabilities, targets, weights, exclusive, thresholds)
-    names = [str(k) for k in range(targets.shape[1])] if classes is None else classes
     auroc, auprc = of_classes["auroc"], of_classes["auprc"]
+    names = [str(k) for k in range(auroc.shape[1])] if classes is None else classes
     return Intervals(
         level=level,
         n_draws=n_draws,

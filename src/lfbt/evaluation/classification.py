@@ -17,7 +17,7 @@ from lfbt.data.splits import patient_folds, stratified_fraction
 from lfbt.errors import LfbtError
 from lfbt.evaluation.settings import ClassifySettings
 from lfbt.models.encoder import EncoderConfig, LeadEncoders, random_encoder
-from lfbt.models.pretrained import load_encoder, load_history, match
+from lfbt.models.pretrained import load_with_history, match
 from lfbt.runs.results import EncoderOrigin
 from lfbt.sources.listing import SPLITS
 
@@ -107,8 +107,9 @@ def open_task(settings: ClassifySettings, device: torch.device) -> Task:
     else:
         tested = np.arange(len(dataset)) if n_folds else dataset.rows("test")
         check_leakage(data.checkpoint, dataset, tested, data.allow_test_records)
-        loaded, dataset = match(load_encoder(data.checkpoint), dataset, data.leads, data.allow_mismatch)
-        origin = EncoderOrigin(data.checkpoint.resolve().name, load_history(data.checkpoint))
+        encoder, history = load_with_history(data.checkpoint)
+        loaded, dataset = match(encoder, dataset, data.leads, data.allow_mismatch)
+        origin = EncoderOrigin(data.checkpoint.resolve().name, history)
         config = loaded.config
     if n_folds:
         fold_of = patient_folds(dataset.patients, targets, n_folds, data.split_seed)

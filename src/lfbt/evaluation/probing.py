@@ -29,7 +29,7 @@ from lfbt.models.encoder import LeadEncoders, estimate_batch_norm
 from lfbt.models.features import compute_embeddings
 from lfbt.runs.results import Results
 from lfbt.utils.device import resolve_device
-from lfbt.utils.settings import join, validate
+from lfbt.utils.settings import add_named, validate
 
 
 def probe(
@@ -65,7 +65,7 @@ def probe(
         encoder was pretrained on unless allowed, and a loss that is not finite.
     """
     own = {"data_dir": data, "run_dir": run_dir, "checkpoint": encoder}
-    return run_probe(ProbeSettings.create(**join(own, settings)))
+    return run_probe(ProbeSettings.create(**add_named(own, settings)))
 
 
 def run_probe(settings: ProbeSettings) -> list[Results]:

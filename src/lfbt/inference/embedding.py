@@ -21,7 +21,7 @@ from lfbt.io import read
 from lfbt.models.encoder import EncoderConfig, LeadEncoders
 from lfbt.models.features import compute_embeddings
 from lfbt.models.heads import HEAD, load_head
-from lfbt.models.pretrained import load_encoder, load_history, match
+from lfbt.models.pretrained import load_encoder, load_with_history, match
 from lfbt.recording import Recording, as_real_array, parse_leads, unit_in_mv
 from lfbt.runs.results import EncoderOrigin
 from lfbt.signal import Signal, choose_leads, fit_samples
@@ -207,7 +207,7 @@ def write_embeddings(settings: EmbedSettings) -> EmbedSummary:
     check_unoccupied(settings.out)
     device = resolve_device(settings.device)
     dataset = open_datasets(settings.data_dir, settings.split_seed)
-    complete = load_encoder(settings.checkpoint)
+    complete, history = load_with_history(settings.checkpoint)
     encoder, dataset = match(complete, dataset, settings.leads, settings.allow_mismatch)
     has_head = (settings.checkpoint / HEAD).is_dir()
     if has_head:
@@ -226,7 +226,7 @@ def write_embeddings(settings: EmbedSettings) -> EmbedSummary:
         leads=list(encoder.config.leads),
         n_features=encoder.config.n_features,
         data=EmbeddedData([folder.name for folder in settings.data_dir], dataset.hash),
-        encoder=EncoderOrigin(settings.checkpoint.resolve().name, load_history(settings.checkpoint)),
+        encoder=EncoderOrigin(settings.checkpoint.resolve().name, history),
     )
     records = {"id": dataset.ids, "patient": dataset.patients, "split": dataset.split}
     table = pd.DataFrame(records | {"labels": [";".join(labels) for labels in dataset.labels]})

@@ -17,7 +17,16 @@ from lfbt.runs.run_folder import ENCODER_FOLDER
 from lfbt.utils.settings import as_path, check_range
 from lfbt.utils.tensors import load_state, load_tensors, save_tensors
 
-__all__ = ["CONFIG", "MODEL", "load_encoder", "load_history", "match", "save_encoder", "weights_hash"]
+__all__ = [
+    "CONFIG",
+    "MODEL",
+    "load_encoder",
+    "load_history",
+    "load_with_history",
+    "match",
+    "save_encoder",
+    "weights_hash",
+]
 
 #: The weights of an encoder folder.
 MODEL = "model.safetensors"
@@ -76,16 +85,22 @@ def load_encoder(path: str | Path) -> LeadEncoders:
     ...     load_encoder(folder).config.leads, load_history(folder)
     (('II', 'V1'), {'method': 'random'})
     """
+    return load_with_history(path)[0]
+
+
+def load_with_history(path: str | Path) -> tuple[LeadEncoders, dict[str, Any]]:
+    """Load an encoder as `load_encoder` does, and how it was trained as `load_history` does."""
     path = as_path("checkpoint", path, f"a path; give {CHECKPOINT_KINDS}")
     if path.is_file():
-        return load_authors_checkpoint(path).eval()
+        return load_authors_checkpoint(path).eval(), {"file": path.name}
     folder = _encoder_folder(path)
     if not (folder / CONFIG).is_file():
         why = "" if path.exists() else ": it does not exist"
         raise LfbtError(f"checkpoint: {path} is not an encoder{why}; give {CHECKPOINT_KINDS}")
-    encoder = random_encoder(EncoderCard.load(folder).config, seed=0)
+    card = EncoderCard.load(folder)
+    encoder = random_encoder(card.config, seed=0)
     load_state(encoder, load_tensors(folder / MODEL), folder / MODEL)
-    return encoder.eval()
+    return encoder.eval(), card.history
 
 
 def load_history(path: str | Path) -> dict[str, Any]:

@@ -15,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lfbt.audit.fingerprints import Fingerprints, compute_fingerprints
-from lfbt.audit.leakage import FINGERPRINTS, check_copies, save_fingerprints
+from lfbt.audit.fingerprints import FINGERPRINTS, Fingerprints, compute_fingerprints, save_fingerprints
+from lfbt.audit.leakage import check_copies
 from lfbt.data.loader import prefetch_batches
 from lfbt.errors import LfbtError
 from lfbt.losses.lead_contrastive import check_several_leads
@@ -38,7 +38,7 @@ from lfbt.training.train_state import TrainState, create_train_state, free_gradi
 from lfbt.utils.files import write_json
 from lfbt.utils.interrupts import StoppedError, StopRequest, catch_stop_signals
 from lfbt.utils.progress import progress_bar
-from lfbt.utils.settings import Affects, join, names_affecting, validate
+from lfbt.utils.settings import Affects, add_named, names_affecting, validate
 
 #: The records of the batch whose loss was not finite.
 NOT_FINITE = "not_finite.json"
@@ -84,7 +84,7 @@ def pretrain(
     The same settings give the same weights on the same machine and number of processes, whether resumed or not.
     """
     own = {"data_dir": data, "run_dir": run_dir, "preset": preset}
-    return Pretrainer(PretrainSettings.create(**join(own, settings))).run()
+    return Pretrainer(PretrainSettings.create(**add_named(own, settings))).run()
 
 
 class Pretrainer:

@@ -215,7 +215,7 @@ def as_path(name: str, value: Any, form: str = "a path") -> Path:
     return path
 
 
-def join(own: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+def add_named(own: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
     """Join a function's own arguments with its other settings. Raises LfbtError for one that is in both."""
     for name in own.keys() & settings.keys():
         raise LfbtError(f"{name}: {settings[name]!r} is given by name, but {own[name]!r} by position; give one of them")
