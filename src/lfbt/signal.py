@@ -213,7 +213,9 @@ def find_implausible_leads(spans: Signal, leads: Sequence[str]) -> str | None:
     >>> find_implausible_leads(np.array([1.5, 480.0]), ("II", "V1"))
     'V1 spans 480 mV'
     """
-    found = [f"{lead} spans {span:.3g} mV" for lead, span in zip(leads, spans, strict=True) if span > MAX_SPAN_MV]
+    found = [
+        f"{lead} spans {span:.3g} mV" for lead, span in zip(leads, spans, strict=True) if MAX_SPAN_MV < span < np.inf
+    ]
     return ", ".join(found) or None
 
 

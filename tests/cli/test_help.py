@@ -187,6 +187,7 @@ FLAGS: dict[str, dict[str, str]] = {
         "--out": REQUIRED,
         "--leads": "",
         "--allow-mismatch": "",
+        "--allow-implausible": "",
         "--split-seed": "0",
         "--device": "auto",
         "--workers": "2",

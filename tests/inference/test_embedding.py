@@ -19,11 +19,11 @@ from lfbt.data.layouts import open_dataset
 from lfbt.errors import LfbtError
 from lfbt.evaluation.probing import run_probe
 from lfbt.evaluation.settings import ProbeSettings
-from lfbt.inference.embedding import EmbedSettings, EmbedSummary, embed_arrays, embed_dataset, write_embeddings
+from lfbt.inference.embedding import EmbedSettings, EmbedSummary, embed, embed_arrays, embed_dataset, write_embeddings
 from lfbt.models.encoder import EncoderConfig, estimate_batch_norm, random_encoder
 from lfbt.models.heads import load_head
 from lfbt.models.pretrained import load_encoder, save_encoder
-from lfbt.recording import STANDARD_LEADS
+from lfbt.recording import PAPER_LEADS, STANDARD_LEADS, Recording
 from lfbt.signal import choose_leads, fit_samples
 from lfbt.sources.synthesis import make_record
 
@@ -455,3 +455,38 @@ def test_embed_refuses_records_of_too_few_samples_even_if_allowed(tmp_path):
     s, c = write_labelled(tmp_path / "s", signals=waves(KINDS, 2, 20)), write_checkpoint(tmp_path / "c")
     with pytest.raises(LfbtError, match="samples"):
         write_embeddings(EmbedSettings((s,), c, tmp_path / "e", allow_mismatch=True, device="cpu"))
+
+
+@pytest.mark.parametrize(
+    ("scale", "message"),
+    [
+        (
+            20,
+            r"^signals: record 0: II spans 85\.7 mV, .*more than any ECG; correct its unit, .* with allow-implausible",
+        ),
+        (0.004, r"the median lead spans 0\.0\d+ mV, .* insist with allow-implausible"),
+    ],
+)
+def test_embed_refuses_voltages_that_no_ecg_has(scale, message):
+    encoder = random_encoder(EncoderConfig(("II", "V1"), 100, 64), seed=0)
+    signals = np.random.default_rng(0).standard_normal((3, 2, 64)) * scale
+    options: dict[str, Any] = {"leads": "II,V1", "sampling_rate": 100, "device": "cpu"}
+    with pytest.raises(LfbtError, match=message):
+        embed(signals, encoder, **options)
+    assert embed(signals, encoder, **options, allow_implausible=True).shape == (3, 128)
+    # The right unit is all that they lack.
+    assert embed(signals * 1000 / scale, encoder, **options, unit="uV").shape == (3, 128)
+    recording = Recording(signals[0].astype(np.float32), 100.0, ("II", "V1"))
+    with pytest.raises(LfbtError, match="insist with allow-implausible"):
+        embed(recording, encoder, device="cpu")
+    dataset = from_arrays(signals.astype(np.float32), ("II", "V1"), 100)
+    with pytest.raises(LfbtError, match="insist with allow-implausible"):
+        embed(dataset, encoder, device="cpu")
+
+
+def test_embed_takes_z_scores_of_the_authors_folders(tmp_path):
+    """They are no voltages, whatever they span."""
+    (tmp_path / "samples").mkdir()
+    np.save(tmp_path / "samples" / "a.npy", np.random.default_rng(0).standard_normal((8, 64)).astype(np.float32) * 50)
+    encoder = random_encoder(EncoderConfig(PAPER_LEADS, 6.4, 64), seed=0)
+    assert embed(tmp_path, encoder, device="cpu").shape == (1, 512)

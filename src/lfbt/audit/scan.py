@@ -16,7 +16,7 @@ from lfbt.audit.lead_quality import LIMB_LEADS, MAX_LIMB_RESIDUAL, find_flat_and
 from lfbt.audit.reference_counts import compare_counts
 from lfbt.audit.report import Finding, Severity
 from lfbt.data.dataset import Dataset
-from lfbt.data.layouts import NpyFiles, open_dataset
+from lfbt.data.layouts import open_dataset
 from lfbt.recording import STANDARD_LEADS
 from lfbt.signal import Signal, find_implausible_leads, implausible_span, measure_spans
 from lfbt.sources.listing import SPLITS
@@ -47,16 +47,15 @@ class DatasetScan:
 def scan_dataset(name: str, folder: Path, split_seed: int, allow_implausible: bool) -> DatasetScan:
     """Read all signals of a data set once: fingerprints, digests, and findings about signals that are bad."""
     dataset = open_dataset(folder, split_seed, patients_apart=False)
-    in_mv = dataset.manifest.unit == "mV" and not isinstance(dataset.signals, NpyFiles)
     layout = f"{dataset.leads} {dataset.sampling_rate!r} {dataset.n_samples}".encode()
     bits, digests, findings, spans = [], [], [], []
     for rows, signals in iterate_signals(dataset, np.arange(len(dataset)), f"check {name}"):
         bits.append(compute_bits(signals, dataset.sampling_rate))
         digests += [hashlib.blake2b(layout + signal.tobytes(), digest_size=16).digest() for signal in signals]
-        for severity, kind, row, message in _find_bad_signals(signals, dataset, in_mv):
+        for severity, kind, row, message in _find_bad_signals(signals, dataset):
             record = dataset.ids[rows[row]]
             findings.append(Finding(severity, kind, (name,), (record,), f"record {record}: {message}"))
-        if in_mv and not allow_implausible:
+        if dataset.in_mv and not allow_implausible:
             for row, of_record in zip(rows, measure_spans(signals), strict=True):
                 spans.append(np.median(of_record))
                 if too_much := find_implausible_leads(of_record, dataset.leads):
@@ -77,11 +76,11 @@ def scan_dataset(name: str, folder: Path, split_seed: int, allow_implausible: bo
     return DatasetScan(name, dataset, fingerprints, digests, findings)
 
 
-def _find_bad_signals(signals: Signal, dataset: Dataset, in_mv: bool) -> Iterator[tuple[Severity, str, int, str]]:
+def _find_bad_signals(signals: Signal, dataset: Dataset) -> Iterator[tuple[Severity, str, int, str]]:
     """Yield severity, kind, row and message for each fault of signals ``[records, leads, samples]``."""
     finite = np.asarray(np.isfinite(signals).all(axis=2))
     signals = np.where(finite[:, :, None], signals, np.float32(0))
-    flat, clipped = find_flat_and_clipped(signals, dataset.sampling_rate, in_mv)
+    flat, clipped = find_flat_and_clipped(signals, dataset.sampling_rate, dataset.in_mv)
     for row in np.flatnonzero(~finite.all(axis=1)).tolist():
         names = _join_names(dataset.leads, ~finite[row])
         yield "error", "not finite", row, f"NaN or infinity in {names}; training refuses it"

@@ -13,8 +13,11 @@ from numpy.typing import NDArray
 from lfbt.data.manifest import DatasetManifest
 from lfbt.errors import LfbtError
 from lfbt.recording import lead_names, missing_leads, parse_leads
-from lfbt.signal import Normalisation, Signal, normalise
+from lfbt.signal import Normalisation, Signal, find_implausible_leads, implausible_span, measure_spans, normalise
 from lfbt.sources.listing import SPLITS
+
+# Records that are read at a time where all are read.
+_BLOCK = 256
 
 
 class Signals(Protocol):
@@ -80,6 +83,8 @@ class Dataset:
         Whether the files state neither leads nor sampling rate, so that those of the paper are assumed.
     synthetic : bool
         Whether any signal is synthetic.
+    in_mv : bool
+        Whether signals are voltages in mV, and not z-scores as in the authors' folders.
     manifest : DatasetManifest
         What ``dataset.json`` states; empty without one, and for data in memory or of several folders.
 
@@ -108,6 +113,7 @@ class Dataset:
     hash: str = ""
     names_assumed: bool = False
     synthetic: bool = False
+    in_mv: bool = True
     manifest: DatasetManifest = dataclasses.field(default_factory=DatasetManifest)
 
     @property
@@ -196,6 +202,22 @@ class Dataset:
             signals = signals[:, self.lead_rows]
         self._check_finite(signals, rows)
         return normalise(signals, normalisation)
+
+    def check_voltages(self) -> None:
+        """Raise LfbtError for voltages that no ECG has: a lead over 30 mV, a median lead under 0.05 or over 10 mV."""
+        spans = []
+        place = "signals" if self.folder == Path() else str(self.folder)
+        for start in range(0, len(self) if self.in_mv else 0, _BLOCK):
+            signals = np.asarray(self.signals[np.arange(start, min(start + _BLOCK, len(self)))], dtype=np.float32)
+            for row, of_record in enumerate(measure_spans(signals[:, self.lead_rows]), start):
+                if too_much := find_implausible_leads(of_record, self.leads):
+                    raise LfbtError(
+                        f"{place}: record {self.ids[row]}: {too_much}, more than any ECG; correct its unit, leave it "
+                        "out, or insist with allow-implausible"
+                    )
+                spans.append(np.median(of_record))
+        if unlike_ecg := implausible_span([span for span in spans if np.isfinite(span)]):
+            raise LfbtError(f"{place}: {unlike_ecg}; correct the unit, or insist with allow-implausible")
 
     def _check_finite(self, signals: Signal, rows: NDArray[np.int64]) -> None:
         # A sum is finite only if all its terms are, and takes one pass without a copy.

@@ -141,6 +141,7 @@ def open_datasets(folders: Sequence[Path], split_seed: int = 0) -> Dataset:
         hash=_hash(part.hash for part in parts),
         names_assumed=any(part.names_assumed for part in parts),
         synthetic=any(part.synthetic for part in parts),
+        in_mv=all(part.in_mv for part in parts),
         manifest=DatasetManifest(),
     )
 
@@ -213,6 +214,7 @@ def _open_packed(folder: Path, manifest: DatasetManifest) -> Dataset:
         lead_rows=tuple(range(len(leads))),
         hash=_stated(manifest.hash, "hash", folder),
         synthetic=manifest.synthetic,
+        in_mv=manifest.unit == "mV",
         manifest=manifest,
     )
 
@@ -255,6 +257,7 @@ def _open_npy(folder: Path, manifest: DatasetManifest, split_seed: int) -> Datas
         ),
         names_assumed=manifest.leads is None,
         synthetic=manifest.synthetic,
+        in_mv=False,
         manifest=manifest,
     )
 

@@ -48,6 +48,8 @@ class EmbedSettings:
     """Use the encoders of these leads only, by name, comma-separated."""
     allow_mismatch: bool = False
     """Use a data set although its leads, sampling rate or samples are not the encoder's."""
+    allow_implausible: bool = False
+    """Accept voltages that no ECG has: a lead that spans over 30 mV, a median lead under 0.05 or over 10 mV."""
     split_seed: Seed = 0
     """Seed of the split of class folders without split folders."""
     device: Annotated[str, Affects.RUNTIME] = "auto"
@@ -93,6 +95,7 @@ def embed(
     leads: Sequence[str] | str | None = None,
     sampling_rate: float | None = None,
     unit: str | None = None,
+    allow_implausible: bool = False,
     device: str | torch.device = "auto",
 ) -> NDArray[np.float32]:
     """Compute embeddings of ECGs by a pretrained encoder.
@@ -110,6 +113,8 @@ def embed(
     leads, sampling_rate, unit
         Names of the rows of a record, rate in Hz, and unit (mV by default) of arrays, and of files that do not state
         them.
+    allow_implausible
+        Accept voltages that no ECG has: a lead that spans over 30 mV, a median lead under 0.05 or over 10 mV.
     device
         ``auto``, ``cpu`` or ``cuda``, or PyTorch's.
 
@@ -121,8 +126,8 @@ def embed(
     Raises
     ------
     LfbtError
-        For signals that do not fit the encoder: leads, duration, unit, NaN; for arrays without `leads` and
-        `sampling_rate`; and for a path that is neither a data set nor a readable file.
+        For signals that do not fit the encoder (leads, duration, unit, NaN), and for voltages that no ECG has; for
+        arrays without `leads` and `sampling_rate`; and for a path that is neither a data set nor a readable file.
 
     Examples
     --------
@@ -150,12 +155,19 @@ def embed(
     if known and not (leads is None and sampling_rate is None and unit is None):
         raise LfbtError("embed: recordings and data sets state their leads, sampling rate and unit; leave these out")
     if isinstance(x, Dataset):
-        return embed_dataset(x, model, device=device)
+        return embed_dataset(x, model, allow_implausible=allow_implausible, device=device)
     if recordings:
         if len(recordings) < len(x):  # type: ignore[arg-type]
             raise LfbtError("embed: recordings and other things are mixed; give recordings only, or an array")
         parts = [
-            embed_arrays(one.signal, model, leads=one.leads, sampling_rate=one.sampling_rate, device=device)
+            embed_arrays(
+                one.signal,
+                model,
+                leads=one.leads,
+                sampling_rate=one.sampling_rate,
+                allow_implausible=allow_implausible,
+                device=device,
+            )
             for one in recordings
         ]
         return np.concatenate(parts)
@@ -168,6 +180,7 @@ def embed(
         leads=leads,
         sampling_rate=sampling_rate,
         unit="mV" if unit is None else unit,
+        allow_implausible=allow_implausible,
         device=device,
     )
 
@@ -217,6 +230,8 @@ def write_embeddings(settings: EmbedSettings) -> EmbedSummary:
                 f"leads: the classifier of {settings.checkpoint} takes {','.join(complete.config.leads)} in this "
                 f"order, not {','.join(encoder.config.leads)}; leave --leads out, or name its encoder folder"
             )
+    if not settings.allow_implausible:
+        dataset.check_voltages()
     rows = np.arange(len(dataset))
     embeddings = compute_embeddings(encoder.to(device), dataset, rows, device, settings.workers, "embed")
     summary = EmbedSummary(
@@ -244,7 +259,12 @@ def write_embeddings(settings: EmbedSettings) -> EmbedSummary:
 
 
 def embed_dataset(
-    dataset: Dataset, encoder: LeadEncoders, *, device: str | torch.device = "auto", workers: int = 2
+    dataset: Dataset,
+    encoder: LeadEncoders,
+    *,
+    allow_implausible: bool = False,
+    device: str | torch.device = "auto",
+    workers: int = 2,
 ) -> NDArray[np.float32]:
     """Compute the embeddings of all records of a data set.
 
@@ -257,6 +277,8 @@ def embed_dataset(
         Records of the encoder's sampling rate and number of samples.
     encoder
         The encoders of the leads.
+    allow_implausible
+        As of `embed`.
     device
         ``auto``, ``cpu`` or ``cuda``.
     workers
@@ -286,6 +308,8 @@ def embed_dataset(
     if not dataset.names_assumed:
         dataset = dataset.select_leads(encoder.config.leads)
     _, dataset = match(encoder, dataset)
+    if not allow_implausible:
+        dataset.check_voltages()
     frozen = copy.deepcopy(encoder).to(place, torch.float32)
     embeddings = compute_embeddings(frozen, dataset, np.arange(len(dataset)), place, workers)
     n_columns = len(encoder.config.leads) * encoder.config.n_features
@@ -299,6 +323,7 @@ def embed_arrays(
     leads: Sequence[str] | str,
     sampling_rate: float,
     unit: str = "mV",
+    allow_implausible: bool = False,
     device: str | torch.device = "auto",
 ) -> NDArray[np.float32]:
     """Compute the embeddings of signals in memory, made to fit the encoder as `lfbt prepare` does.
@@ -320,6 +345,8 @@ def embed_arrays(
         Of `signals`, in Hz.
     unit
         Of `signals`: mV, uV, µV, V or nV.
+    allow_implausible
+        As of `embed`.
     device
         ``auto``, ``cpu`` or ``cuda``.
 
@@ -349,7 +376,7 @@ def embed_arrays(
     _check_duration(records.shape[2], sampling_rate, encoder.config)
     fitted = _fit_records(records, names, unit_in_mv(unit), encoder.config)
     dataset = from_arrays(fitted, encoder.config.leads, encoder.config.sampling_rate)
-    return embed_dataset(dataset, encoder, device=device)
+    return embed_dataset(dataset, encoder, allow_implausible=allow_implausible, device=device)
 
 
 def _as_records(signals: ArrayLike, leads: Sequence[str]) -> NDArray[Any]:
