@@ -125,6 +125,8 @@ class Recording:
         Names of the recording and of the patient; empty if unknown.
     labels : tuple of str
         Class names; empty if unknown.
+    notes : tuple of str
+        What its reader decided: signals that it left out, an array that it transposed.
 
     Raises
     ------
@@ -144,6 +146,7 @@ class Recording:
     id: str = ""
     patient: str = ""
     labels: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.signal.ndim != 2 or self.signal.shape[0] != len(self.leads) or self.signal.shape[1] < 1:

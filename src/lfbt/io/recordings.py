@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tokenize
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from lfbt.errors import LfbtError, UnreadableError
 from lfbt.recording import Recording, lead_name
 
-# What wfdb, scipy.io, NumPy and pandas raise on truncated and foreign files, as observed with such files.
+# What wfdb, soundfile, scipy.io, NumPy and pandas raise on truncated and foreign files, as observed with such files.
 READ_ERRORS = (
     OSError,
     EOFError,
@@ -24,7 +24,8 @@ READ_ERRORS = (
     KeyError,
     AttributeError,
     ArithmeticError,
-    NotImplementedError,
+    RuntimeError,
+    AssertionError,
     MemoryError,
     SyntaxError,
     tokenize.TokenError,
@@ -32,7 +33,9 @@ READ_ERRORS = (
 )
 
 
-def make_recording(path: Path, signal: NDArray[Any], leads: Sequence[str], sampling_rate: float) -> Recording:
+def make_recording(
+    path: Path, signal: NDArray[Any], leads: Sequence[str], sampling_rate: float, notes: Iterable[str] = ()
+) -> Recording:
     """Make a Recording of `signal` ``[leads, samples]`` in mV. Raises UnreadableError that names the file."""
     names = tuple(lead_name(lead) for lead in leads)
     duplicates = [name for name in names if names.count(name) > 1]
@@ -42,7 +45,7 @@ def make_recording(path: Path, signal: NDArray[Any], leads: Sequence[str], sampl
     with np.errstate(over="ignore"):
         in_mv = np.ascontiguousarray(signal, dtype=np.float32)
     try:
-        return Recording(signal=in_mv, sampling_rate=sampling_rate, leads=names)
+        return Recording(signal=in_mv, sampling_rate=sampling_rate, leads=names, notes=tuple(notes))
     except LfbtError as error:
         raise UnreadableError(f"file {path}: {str(error).removeprefix('recording ?: ')}") from error
 
