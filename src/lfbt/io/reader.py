@@ -12,6 +12,7 @@ from lfbt.io.arrays import read_npy
 from lfbt.io.clinical import CLINICAL_FORMATS, read_clinical
 from lfbt.io.csv import csv_header, read_csv
 from lfbt.io.matlab import read_cpsc_mat
+from lfbt.io.recordings import sign_note
 from lfbt.io.wfdb import read_wfdb
 from lfbt.recording import Recording, parse_leads, unit_in_mv
 from lfbt.utils.validation import check_range
@@ -127,9 +128,10 @@ def _check_agreement(
     path: Path, recording: Recording, leads: Sequence[str] | None, sampling_rate: float | None
 ) -> None:
     """Raise LfbtError if `leads` or `sampling_rate` contradicts what the file states."""
-    if leads is not None and tuple(leads) != recording.leads:
+    stated = [f"-{lead}" if sign_note(lead) in recording.notes else lead for lead in recording.leads]
+    if leads is not None and list(leads) != stated:
         raise LfbtError(
-            f"leads: {','.join(leads)} contradicts {path}, whose leads are {','.join(recording.leads)}; leave it out"
+            f"leads: {','.join(leads)} contradicts {path}, whose leads are {','.join(stated)}; leave it out"
         )
     if sampling_rate is not None and not math.isclose(sampling_rate, recording.sampling_rate, rel_tol=1e-6):
         raise LfbtError(
