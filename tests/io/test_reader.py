@@ -165,5 +165,21 @@ def test_read_names_a_file_that_it_cannot_read(tmp_path, name, message):
         read(tmp_path / name)
 
 
+def test_read_takes_upper_case_suffixes(tmp_path):
+    steps = write_wfdb(tmp_path, "r", leads=["II"])
+    (tmp_path / "r.hea").rename(tmp_path / "r.HEA")
+    np.save(tmp_path / "a.npy", np.ones((1, 5)))
+    (tmp_path / "a.npy").rename(tmp_path / "a.NPY")
+    for name in ("r.HEA", "r.dat", "r"):
+        np.testing.assert_array_equal(read(tmp_path / name).signal, (steps / 1000).astype(np.float32))
+    assert read(tmp_path / "a.NPY", leads="II", sampling_rate=500).signal.shape == (1, 5)
+
+
+def test_read_says_what_an_archive_is(tmp_path):
+    np.savez(tmp_path / "a.npz", np.zeros((2, 5)))
+    with pytest.raises(LfbtError, match=r"a\.npz: an archive of several arrays; save the one of a recording as \.npy"):
+        read(tmp_path / "a.npz", leads="I,II", sampling_rate=500)
+
+
 def test_read_can_be_sent_to_a_worker():
     assert pickle.loads(pickle.dumps(read)) is read  # noqa: S301 - written on the same line

@@ -43,9 +43,11 @@ class PrepareReport:
     counts : dict
         Records by split and class; a record with several labels counts for each.
     dropped : dict
-        Recordings and pieces that were dropped, by reason.
+        Recordings, pieces and files that were dropped, by reason.
     label_rule : str
         How labels were derived.
+    notes : dict
+        What readers decided, by note: recordings from which a signal that is no ECG was left out, and the like.
     """
 
     records: int
@@ -54,6 +56,7 @@ class PrepareReport:
     counts: dict[str, dict[str, int]]
     dropped: dict[str, int]
     label_rule: str
+    notes: dict[str, int] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,7 +164,7 @@ def prepare_dataset(
             writer = _create_writer(folder, settings)
             with contextlib.closing(writer):
                 prepared = prepare_entries(entries, settings, folder, cluster)
-                records, faulty = _write_signals(track(prepared, len(entries), "prepare"), writer)
+                records, faulty, noted = _write_signals(track(prepared, len(entries), "prepare"), writer)
             dropped = [*listing.dropped, *unlabelled, *faulty]
             if not records:
                 raise LfbtError(_nothing_left(source_folder, name, dropped))
@@ -169,8 +172,8 @@ def prepare_dataset(
             rows = _table(records, splits, source_folder)
             if isinstance(writer, NpyWriter) and listing.classes:
                 writer.sort((row["split"], row["labels"]) for row in rows)
-            _write_tables(folder, rows, dropped, source_folder)
-            report = _report(rows, listing, dropped)
+            _write_tables(folder, rows, [*dropped, *noted], source_folder)
+            report = _report(rows, listing, dropped, noted)
             # Plain JSON values, as they are read back.
             options = json.loads(json.dumps(vars(source), default=str))
             origin = SourceInfo(name, source_folder.absolute().name, options)
@@ -227,17 +230,19 @@ def _create_writer(folder: Path, settings: PrepareSettings) -> PackedWriter | Np
 
 def _write_signals(
     prepared: Iterable[Prepared], writer: PackedWriter | NpyWriter
-) -> tuple[list[_Record], list[Dropped]]:
-    """Write the signals; return the records without them, and what was dropped."""
+) -> tuple[list[_Record], list[Dropped], list[Dropped]]:
+    """Write the signals; return the records without them, what was dropped, and the notes of readers."""
     records: list[_Record] = []
     dropped: list[Dropped] = []
+    noted: list[Dropped] = []
     for done in prepared:
         dropped += done.dropped
+        noted += [Dropped(done.entry.id, str(done.entry.file), note) for note in done.notes]
         for piece in done.pieces:
             writer.append(piece.signal)
             id = done.entry.id if done.n_pieces == 1 else f"{done.entry.id}-{piece.number}"
             records.append(_Record(id, done.entry, piece.number, piece.hash))
-    return records, dropped
+    return records, dropped, noted
 
 
 def _assign_splits(entries: Sequence[Entry], settings: PrepareSettings, labelled: bool) -> list[str]:
@@ -290,7 +295,9 @@ def _relative(file: Path, folder: Path) -> str:
     return file.relative_to(folder).as_posix() if file.is_relative_to(folder) else file.as_posix()
 
 
-def _report(rows: list[dict[str, Any]], listing: Listing, dropped: list[Dropped]) -> PrepareReport:
+def _report(
+    rows: list[dict[str, Any]], listing: Listing, dropped: list[Dropped], noted: list[Dropped]
+) -> PrepareReport:
     classes = listing.classes or ("",)
     counts = {split: dict.fromkeys(classes, 0) for split in SPLITS}
     for row in rows:
@@ -303,6 +310,7 @@ def _report(rows: list[dict[str, Any]], listing: Listing, dropped: list[Dropped]
         counts=counts,
         dropped=_count_reasons(dropped),
         label_rule=listing.label_rule,
+        notes=_count_reasons(noted),
     )
 
 

@@ -63,12 +63,16 @@ class Piece:
 
 @dataclasses.dataclass(frozen=True)
 class Prepared:
-    """The records of one recording: into how many pieces it was cut, those that are kept, and what was dropped."""
+    """The records of one recording: into how many pieces it was cut, those that are kept, and what was dropped.
+
+    `notes` are what its reader decided, such as signals that are no ECG.
+    """
 
     entry: Entry
     n_pieces: int
     pieces: list[Piece]
     dropped: list[Dropped]
+    notes: tuple[str, ...] = ()
 
 
 def prepare_entry(entry: Entry, settings: PrepareSettings) -> Prepared:
@@ -121,4 +125,4 @@ def _cut_into_records(entry: Entry, recording: Recording, settings: PrepareSetti
         else:
             signal = fit_samples(piece[: len(settings.leads)], n_raw, settings.n_samples)
             pieces.append(Piece(number, signal, hashlib.sha256(signal.data).hexdigest()))
-    return Prepared(entry, len(cut), pieces, dropped)
+    return Prepared(entry, len(cut), pieces, dropped, recording.notes)

@@ -60,6 +60,18 @@ def make_recording(
         raise UnreadableError(f"file {path}: {str(error).removeprefix('recording ?: ')}") from error
 
 
+def leads_first(array: NDArray[Any], n_leads: int) -> tuple[NDArray[Any], list[str]]:
+    """Turn an array ``[samples, leads]`` to ``[leads, samples]`` where only that fits `n_leads`, with a note.
+
+    One axis is taken for the samples of one lead.
+    """
+    if array.ndim == 1 and n_leads == 1:
+        return array[None], []
+    if array.ndim == 2 and array.shape[0] > n_leads == array.shape[1]:
+        return array.T, ["transposed from samples × leads"]
+    return array, []
+
+
 def is_negated(name: str) -> bool:
     """Whether a lead's name is that of a negated standard lead, such as ``-aVR``."""
     return name[:1] == "-" and name[1:] in STANDARD_LEADS

@@ -71,7 +71,9 @@ def _listing(folder: Path, source: Literal["challenge", "ningbo"], labels: Label
     if any(file.name == "ptbxl_database.csv" for file in files):
         fitting = fitting_source(files)
         raise LfbtError(f"source {source}: {folder} is a download of {fitting}; prepare it with that source")
-    headers = [file for file in files if file.suffix == ".hea" and (source == "challenge" or is_ningbo(file.stem))]
+    headers = [
+        file for file in files if file.suffix.lower() == ".hea" and (source == "challenge" or is_ningbo(file.stem))
+    ]
     if not headers:
         wanted = "any WFDB header (.hea)" if source == "challenge" else "any header JS10647.hea to JS45551.hea"
         raise not_found(folder, files, source, wanted)

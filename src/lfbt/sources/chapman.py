@@ -51,7 +51,7 @@ class Chapman:
         rhythm_of = _rhythm_of(table)
         by_name: dict[str, Path] = {}
         for file in files:
-            if file.suffix == ".csv" and file.stem in rhythm_of:
+            if file.suffix.lower() == ".csv" and file.stem in rhythm_of:
                 if file.stem in by_name:
                     raise LfbtError(
                         f"source chapman: record {file.stem} is a duplicate, as {by_name[file.stem]} and {file}; "

@@ -43,7 +43,7 @@ class Cpsc2018:
         labels_of = _labels_of(tables)
         by_name: dict[str, Path] = {}
         for file in files:
-            if file.suffix == ".mat" and file.stem in labels_of:
+            if file.suffix.lower() == ".mat" and file.stem in labels_of:
                 if file.stem in by_name:
                     raise LfbtError(
                         f"source cpsc2018: record {file.stem} is a duplicate, as {by_name[file.stem]} and {file}; "
