@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from lfbt.errors import UnreadableError
 from lfbt.io import wfdb as files
 from lfbt.io.wfdb import read_wfdb
-from lfbt.io.wfdb16 import read_samples16
+from lfbt.io.wfdb16 import checksums16, read_samples16
 from lfbt.io.wfdb_header import read_header
 from lfbt.recording import lead_name, unit_in_mv
 
@@ -123,6 +123,12 @@ def test_read_samples16_leaves_other_forms_to_wfdb(tmp_path, lines, options):
 @pytest.mark.parametrize("steps", [STEPS[:, :2], np.c_[STEPS, STEPS]])
 def test_read_samples16_leaves_a_file_of_another_size_to_wfdb(tmp_path, steps):
     assert read(write(tmp_path, steps=steps)) is None
+
+
+@given(n_samples=st.integers(1, 350), n_signals=st.integers(1, 13), seed=st.integers(0, 9))
+def test_checksums16_are_sums_modulo_65536(n_samples, n_signals, seed):
+    steps = np.random.default_rng(seed).integers(-32768, 32768, (n_samples, n_signals), dtype=np.int16)
+    assert checksums16(steps.T) == [int(row.sum(dtype=np.int64)) % 65536 for row in steps.T]
 
 
 def test_read_wfdb_gives_the_same_by_wfdb(tmp_path, monkeypatch):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from lfbt.errors import LfbtError, UnreadableError
 from lfbt.io.matlab import matlab_version
 from lfbt.io.recordings import READ_ERRORS, make_recording, unreadable
-from lfbt.io.wfdb16 import read_samples16
+from lfbt.io.wfdb16 import checksums16, read_samples16
 from lfbt.io.wfdb_header import WfdbHeader, WfdbSignal, read_header
 from lfbt.recording import Recording, is_voltage, unit_in_mv
 
@@ -165,7 +165,7 @@ def _check_evidence(header: Path, signals: Sequence[WfdbSignal], samples: _Sampl
     """Raise UnreadableError unless first values and checksums are those that the header states."""
     starts = [int(values[0]) for values in samples]
     if isinstance(samples, np.ndarray):
-        sums = samples.view(np.uint16).sum(axis=1, dtype=np.uint16).tolist()
+        sums = checksums16(samples)
     else:
         sums = [int(values.sum(dtype=np.int64)) % 2**16 for values in samples]
     for what, field, found in (("first value", "first", starts), ("checksum", "checksum", sums)):

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from lfbt.io.wfdb_header import WfdbHeader
 
+_FRAMES_PER_ROW = 100
+
 
 def read_samples16(folder: Path, header: WfdbHeader) -> NDArray[np.int16] | None:
     """Read the samples ``[signals, samples]`` of a record, as they are stored.
@@ -33,3 +35,14 @@ def read_samples16(folder: Path, header: WfdbHeader) -> NDArray[np.int16] | None
     if len(data) != first.offset + 2 * n_samples * len(signals):
         return None
     return np.frombuffer(data, dtype="<i2", offset=first.offset).reshape(n_samples, -1).T
+
+
+def checksums16(samples: NDArray[np.int16]) -> list[int]:
+    """Sum the samples ``[signals, samples]`` of `read_samples16`, each signal modulo 65536."""
+    frames = samples.T.view(np.uint16)
+    n_signals = frames.shape[1]
+    # Rows of many frames are added several times as fast as rows of one.
+    n_whole = len(frames) // _FRAMES_PER_ROW * _FRAMES_PER_ROW
+    rows = frames[:n_whole].reshape(-1, _FRAMES_PER_ROW * n_signals).sum(axis=0, dtype=np.uint16)
+    sums = rows.reshape(-1, n_signals).sum(axis=0, dtype=np.uint16)
+    return [int(value) for value in sums + frames[n_whole:].sum(axis=0, dtype=np.uint16)]
