@@ -1,6 +1,7 @@
 """The reader of clinical formats, on tiny files: text by hand, DICOM by pydicom."""
 
 import base64
+import binascii
 import struct
 import sys
 from pathlib import Path
@@ -294,6 +295,22 @@ def test_read_clinical_refuses_a_dicom_waveform_longer_than_it_states(tmp_path):
     dataset.save_as(tmp_path / "a.dcm")
     with pytest.raises(UnreadableError, match="its waveform has 300 bytes, not 240 as it states"):
         read_clinical(tmp_path / "a.dcm")
+
+
+def test_read_clinical_notes_a_wrong_checksum(tmp_path):
+    data = bytearray(ishne(tmp_path / "a.ecg").read_bytes())
+    struct.pack_into("<H", data, 8, binascii.crc_hqx(data[10:522], 0xFFFF))
+    (tmp_path / "a.ecg").write_bytes(data)
+    assert read_clinical(tmp_path / "a.ecg").notes == ()
+    data[9] ^= 1
+    (tmp_path / "a.ecg").write_bytes(data)
+    assert read_clinical(tmp_path / "a.ecg").notes == ("its checksum is wrong",)
+
+
+def test_read_clinical_says_that_a_file_has_annotations_only(tmp_path):
+    edf(tmp_path / "a.edf", ("EDF Annotations", "EDF Annotations"), ("", ""))
+    with pytest.raises(UnreadableError, match="it has no rhythm leads, only annotations"):
+        read_clinical(tmp_path / "a.edf")
 
 
 @pytest.mark.parametrize("extra", [2, 100, 101])

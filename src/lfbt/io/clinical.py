@@ -52,7 +52,7 @@ def read_clinical(path: Path) -> Recording:
     """Read a file of a clinical format by ecgdatakit, which recognises the format by the content.
 
     Samples that the file marks as invalid are NaN. Signals that are no ECG are left out, and so is the calibration
-    pulse at the end of Philips files. Stored checksums are not enforced: many writers get them wrong.
+    pulse at the end of Philips files. Stored checksums that are wrong are noted only: many writers get them wrong.
 
     Parameters
     ----------
@@ -74,6 +74,7 @@ def read_clinical(path: Path) -> Recording:
     """
     try:
         from ecgdatakit import ECGDataKitError, FileParser
+        from ecgdatakit.exceptions import ChecksumWarning
 
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -91,6 +92,8 @@ def read_clinical(path: Path) -> Recording:
             reason = str(warning.message).replace("\n", " ")
             raise UnreadableError(f"file {path}: it is not one complete ECG ({reason}); put each into its own file")
     leads, notes = _ecg_leads(path, record)
+    if any(issubclass(warning.category, ChecksumWarning) for warning in caught):
+        notes.append("its checksum is wrong")
     _check_together(path, leads)
     _check_length(path, record)
     signal = _samples(path, record, leads)
@@ -123,7 +126,8 @@ def _samples(path: Path, record: ECGRecord, leads: Sequence[Lead]) -> NDArray[np
 def _ecg_leads(path: Path, record: ECGRecord) -> tuple[list[Lead], list[str]]:
     """Choose the leads that are ECG, and note the others. Raises UnreadableError if one that is has no voltage."""
     if not record.leads:
-        raise UnreadableError(f"file {path}: it has no rhythm leads, only {len(record.median_beats)} median beats")
+        what = f"{len(record.median_beats)} median beats" if record.median_beats else "annotations"
+        raise UnreadableError(f"file {path}: it has no rhythm leads, only {what}")
     leads, notes = [], []
     for lead in record.leads:
         unit = lead.adc_resolution_unit or lead.units or "none"
