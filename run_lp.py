@@ -5,7 +5,7 @@ from pathlib import Path
 
 from lfbt.cli.errors import reporting_errors
 from lfbt.cli.trials import summary
-from lfbt.data.dataset import check_n_leads, open_dataset
+from lfbt.data.layouts import check_n_leads, open_dataset
 from lfbt.evaluation.probing import run_probe
 from lfbt.evaluation.settings import ProbeSettings
 from lfbt.utils.memory import keep_freed_memory

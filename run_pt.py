@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from lfbt.cli.errors import is_main, reporting_errors
-from lfbt.data.dataset import check_n_leads, open_dataset
+from lfbt.data.layouts import check_n_leads, open_dataset
 from lfbt.runs.run_folder import ENCODER_FOLDER
 from lfbt.training.pretraining import Pretrainer
 from lfbt.training.settings import PretrainSettings

@@ -15,7 +15,7 @@ from benchmarks.measure import machine, seconds_of
 from benchmarks.parts import parts
 from benchmarks.render import render, row_line, with_section
 from benchmarks.sizes import PAPER, QUICK, Sizes
-from lfbt.utils.json_files import read_json, write_json
+from lfbt.utils.files import read_json, write_json
 from lfbt.utils.memory import keep_freed_memory
 
 PARTS, GROWTH = "parts", "growth"

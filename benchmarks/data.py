@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lfbt.data.layouts import MANIFEST, RECORDS, SIGNALS
+from lfbt.data.layouts import RECORDS, SIGNALS
+from lfbt.data.manifest import MANIFEST
 from lfbt.sources.listing import SPLITS
-from lfbt.utils.json_files import write_json
+from lfbt.utils.files import write_json
 
 CLASSES = ("a", "b", "c", "d")
 _N_TEMPLATES = 12
@@ -21,7 +22,7 @@ _CHUNK = 500
 def write_packed(
     folder: Path, n_records: int, leads: Sequence[str], n_samples: int, labelled: bool = False, empty: bool = False
 ) -> None:
-    """Write a packed data set that `lfbt.data.dataset.open_dataset` opens.
+    """Write a packed data set that `lfbt.data.layouts.open_dataset` opens.
 
     labelled: four classes; two thirds train, a sixth val, a sixth test. Otherwise no labels, and all train. empty: the
     signals are zeros, which take no space on disk.

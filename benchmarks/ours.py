@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from benchmarks.reference import Reference
-from lfbt.data.dataset import Dataset, open_dataset
+from lfbt.data.dataset import Dataset
+from lfbt.data.layouts import open_dataset
 from lfbt.data.loader import epoch_batches, prefetch_batches
 from lfbt.data.preparation import prepare_dataset
 from lfbt.data.records import PrepareSettings

@@ -30,7 +30,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from benchmarks.objectives import prepared
-from lfbt.data.dataset import Dataset, open_dataset
+from lfbt.data.dataset import Dataset
+from lfbt.data.layouts import open_dataset
 from lfbt.data.records import PrepareSettings
 from lfbt.data.splits import patient_folds
 from lfbt.models.features import compute_embeddings
@@ -38,7 +39,7 @@ from lfbt.models.pretrained import load_encoder, match
 from lfbt.runs.run_folder import ENCODER_FOLDER
 from lfbt.training.pretraining import Pretrainer
 from lfbt.training.settings import PretrainSettings
-from lfbt.utils.json_files import read_json
+from lfbt.utils.files import read_json
 from lfbt.utils.tables import as_markdown
 
 #: Four of the eight leads cost half the time.

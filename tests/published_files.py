@@ -39,6 +39,24 @@ def write_mat(path, data):
     scipy.io.savemat(path, {"ECG": {"sex": "Male", "age": 50, "data": data}}, do_compression=True)
 
 
+def write_hdf5(path, **arrays):
+    import h5py
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with h5py.File(path, "w") as file:
+        for name, array in arrays.items():
+            file[name] = array
+    return path
+
+
+def twelve_leads(n_samples, leads=STANDARD_LEADS):
+    """Signals ``[leads, samples]`` float32 in mV whose limb leads obey Einthoven's and Goldberger's equations."""
+    one, two, *chest = RNG.normal(size=(8, n_samples))
+    limbs = {"I": one, "II": two, "III": two - one, "aVR": -(one + two) / 2, "aVL": one - two / 2, "aVF": two - one / 2}
+    rows = limbs | {f"V{number}": signal for number, signal in enumerate(chest, start=1)}
+    return np.array([rows[lead] for lead in leads], dtype=np.float32)
+
+
 def ids(listing: Listing):
     return [entry.id for entry in listing.entries]
 

@@ -11,7 +11,7 @@ from tests.cli.helpers import output_of, read_json, refused, run
 from tests.factories import waves, write_checkpoint, write_labelled, write_packed
 from tests.outputs import assert_same_tensors, read_lines
 
-from lfbt.data.dataset import open_dataset
+from lfbt.data.layouts import open_dataset
 from lfbt.models.pretrained import load_encoder
 from lfbt.runs.history import append_history
 from lfbt.runs.loading import PretrainingRun, load_run
@@ -365,7 +365,7 @@ def test_report_compare_and_runs_show_a_probe_of_the_last_version(old_run, tmp_p
     # Computed from the predictions: five of nine pairs are in the right order.
     assert " 0.5556 [" in output_of("compare", old_run, "--draws", 5)
     row = output_of("runs", tmp_path).splitlines()[1]
-    assert row.split()[:5] == ["probe", "probe", "finished", "1/5", "1.621"]
+    assert row.split()[:7] == ["probe", "probe", "finished", "5/5", "(kept", "1)", "1.621"]
 
 
 def test_load_run_and_runs_show_a_pretraining_of_the_last_version(tmp_path):

@@ -28,5 +28,12 @@ def test_lfbt_error_crosses_processes(kind):
     assert str(error) == "a message"
 
 
+def test_lfbt_error_cuts_words_that_are_no_name_any_more():
+    path = "/" + "p" * 248
+    assert str(LfbtError(f"file {path}: absent")) == f"file {path}: absent"
+    value = "a" * 100 + "b" * 1000 + "c" * 100
+    assert str(LfbtError(f"projector: {value} is none")) == f"projector: {'a' * 100}...{'c' * 100} is none"
+
+
 def test_lfbt_error_is_at_the_face():
     assert lfbt.LfbtError is LfbtError

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import lfbt
 from lfbt.errors import LfbtError
@@ -132,8 +133,8 @@ def test_settings_are_keyword_arguments(tmp_path):
         lfbt.pretrain(tmp_path, tmp_path / "run", preset="tiny")
     with pytest.raises(LfbtError, match="give either --checkpoint, or --random-encoder"):
         lfbt.probe(tmp_path, tmp_path / "run")
-    with pytest.raises(LfbtError, match="source: 'ptb' is not one of ptbxl"):
-        lfbt.prepare("ptb", tmp_path, tmp_path / "data")
+    with pytest.raises(LfbtError, match="source: 'ptx' is not one of ptbxl"):
+        lfbt.prepare("ptx", tmp_path, tmp_path / "data")
     assert not (tmp_path / "run").exists()
 
 
@@ -150,3 +151,119 @@ def test_a_trial_is_loaded_and_a_series_names_its_trials(tmp_path):
     table = lfbt.compare([tmp_path / "one", tmp_path / "two"], draws=50)
     assert table["run"].tolist() == ["one", "two"]
     assert table["auroc"].notna().all()
+
+
+# --- values of another type ---
+
+NO_PATHS: Any = (None, 3, [], b"data", "")
+
+
+@pytest.mark.parametrize("value", NO_PATHS, ids=repr)
+@pytest.mark.parametrize(
+    ("function", "name"),
+    [
+        (lfbt.read, "path"),
+        (lfbt.open_dataset, "data-dir"),
+        (lfbt.load_encoder, "checkpoint"),
+        (lfbt.load_run, "run"),
+        (lambda value: lfbt.prepare("synthetic", value, "data"), "folder"),
+        (lambda value: lfbt.prepare("synthetic", "download", value), "target"),
+        (lambda value: lfbt.pretrain("data", value), "run-dir"),
+        (lambda value: lfbt.probe(value, "run", "encoder"), "data-dir"),
+        (lambda value: lfbt.finetune("data", value, "encoder"), "run-dir"),
+        (lambda value: lfbt.compare([value]), "runs"),
+        (lambda value: lfbt.embed(np.zeros((1, 5)), value, leads="II", sampling_rate=1), "encoder"),
+    ],
+    ids=[
+        "read",
+        "open_dataset",
+        "load_encoder",
+        "load_run",
+        "prepare-from",
+        "prepare-to",
+        "pretrain",
+        "probe",
+        "finetune",
+        "compare",
+        "embed",
+    ],
+)
+def test_paths_of_another_type_are_refused_by_name(function, name, value):
+    with pytest.raises(LfbtError, match=rf"^{name}: .* is not a path"):
+        function(value)
+
+
+@pytest.mark.parametrize("changes", [{"sampling_rate": "500"}, {"sampling_rate": True}, {"leads": 3}, {"unit": 3}])
+def test_read_refuses_values_of_another_type(ecg, tmp_path, changes):
+    given: dict[str, Any] = {"leads": "II,V1", "sampling_rate": 500} | changes
+    with pytest.raises(LfbtError, match=f"^{next(iter(changes))}: "):
+        lfbt.read(tmp_path / "ecg.npy", **given)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"leads": 3}, "leads: 3 is not a text"),
+        ({"leads": b"II"}, "leads: b'II' is not a text"),
+        ({"leads": [3] * 8}, "leads: 3 is not a text"),
+        ({"sampling_rate": "x"}, "sampling_rate: 'x' is not a number"),
+        ({"unit": 3}, "unit: 3 is not a voltage"),
+        ({"device": None}, "device: None cannot be used"),
+        ({"x": ""}, "embed: '' is not a path"),
+        ({"x": None}, "signals: object is not a type of real numbers"),
+        ({"x": np.ma.masked_array(np.zeros((2, 5000)))}, "signals: a masked array, whose mask would be ignored"),
+        ({"x": ["a.npy", Path("b.npy")]}, "embed: a list of paths is not taken; give a list of recordings"),
+        ({"x": (one for one in (1, 2))}, "embed: an iterator is not taken; give a list of recordings"),
+        ({"encoder": None}, "encoder: None is not a path, or what lfbt.load_encoder returns"),
+        ({"encoder": torch.nn.Linear(2, 2)}, r"encoder: Linear\(.*\) is not a path, or what lfbt.load_encoder returns"),
+    ],
+)
+def test_embed_refuses_values_of_another_type(ecg, encoder, changes, message):
+    given: dict[str, Any] = {"x": ecg, "encoder": encoder, "leads": "II,V1", "sampling_rate": 500} | changes
+    with pytest.raises(LfbtError, match=f"^{message}"):
+        lfbt.embed(**given)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_embed_takes_tensors_with_gradients_and_encoders_of_any_precision(ecg, encoder, dtype):
+    about: dict[str, Any] = {"leads": "II,V1", "sampling_rate": np.int64(500), "device": torch.device("cpu")}
+    tensor = torch.from_numpy(ecg).to(dtype).requires_grad_()
+    expected = lfbt.embed(tensor.detach().double().numpy(), encoder, **about)
+    assert np.array_equal(lfbt.embed(tensor, encoder, **about), expected)
+    model = lfbt.load_encoder(encoder).double()
+    of_double = lfbt.embed(tensor, model, **about)
+    assert of_double.dtype == np.float32
+    assert np.array_equal(of_double, expected)
+    assert next(model.parameters()).dtype == torch.float64
+
+
+def test_what_is_given_by_position_is_not_given_by_name_too():
+    with pytest.raises(LfbtError, match=r"^data_dir: 'x' is given by name, but 'data' by position"):
+        lfbt.pretrain("data", "run", data_dir="x")
+    with pytest.raises(LfbtError, match=r"^data_dir: 'x' is given by name"):
+        lfbt.probe("data", "run", random_encoder=True, data_dir="x")
+    with pytest.raises(LfbtError, match=r"^checkpoint: 'x' is given by name, but None by position"):
+        lfbt.finetune("data", "run", checkpoint="x")
+
+
+def test_presets_and_projectors_of_another_type_are_refused(tmp_path):
+    with pytest.raises(LfbtError, match=r"^preset: \[\] is not one of paper, small$"):
+        lfbt.pretrain(tmp_path, tmp_path / "run", preset=[])  # type: ignore[arg-type]
+    with pytest.raises(LfbtError, match=r"^projector: \[8, 8\] is not layer sizes such as 2048-2048-2048$"):
+        lfbt.pretrain(tmp_path, tmp_path / "run", projector=[8, 8])
+
+
+def test_compare_takes_one_path(tmp_path):
+    with pytest.raises(LfbtError, match=f"^run: {tmp_path / 'one run'} does not exist"):
+        lfbt.compare(str(tmp_path / "one run"))
+    with pytest.raises(LfbtError, match=r"^runs: None is not a path$"):
+        lfbt.compare(None)  # type: ignore[arg-type]
+
+
+def test_settings_without_effect_are_refused(tmp_path):
+    with pytest.raises(LfbtError, match=r"^c: has no effect with classifier adam, only with logistic; leave it out$"):
+        lfbt.probe(tmp_path, tmp_path / "run", random_encoder=True, c=1)
+    with pytest.raises(LfbtError, match=r"^epochs: has no effect with classifier knn, only with adam"):
+        lfbt.probe(tmp_path, tmp_path / "run", random_encoder=True, classifier="knn", epochs=3)
+    with pytest.raises(LfbtError, match=r"^gamma: has no effect with objective simclr, only with lfbt"):
+        lfbt.pretrain(tmp_path, tmp_path / "run", objective="simclr", gamma=1)

@@ -1,7 +1,10 @@
 """Recording, lead names and units: spelling, and what is refused."""
 
+from typing import Any
+
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,9 +13,12 @@ from lfbt.recording import (
     PAPER_LEADS,
     STANDARD_LEADS,
     Recording,
+    as_real_array,
     check_leads,
+    is_number,
     is_voltage,
     lead_name,
+    lead_names,
     missing_leads,
     parse_leads,
     unit_in_mv,
@@ -149,3 +155,103 @@ def test_parse_leads_refuses_sequences_that_cannot_be_leads(leads):
 def test_is_voltage_agrees_with_unit_in_mv():
     assert all(map(is_voltage, ("mV", "uV", " V ", "nv")))
     assert not any(map(is_voltage, ("mmHg", "", "adu")))
+
+
+# --- what callers in Python give ---
+
+
+def test_lead_names_takes_texts_as_they_are_spelled():
+    assert lead_names(" ii, lead1 ,") == ("ii", "lead1")
+    assert lead_names(name for name in ("ii", "V1")) == ("ii", "V1")
+
+
+@pytest.mark.parametrize("leads", [None, 3, b"II", [3] * 8, ["II", None], [b"II"]], ids=repr)
+@pytest.mark.parametrize("read", [lead_names, parse_leads])
+def test_leads_that_are_no_texts_are_refused(read, leads):
+    with pytest.raises(LfbtError, match=r"^leads: .+ is not a text$"):
+        read(leads)
+
+
+@pytest.mark.parametrize("unit", [None, 3, b"mV", ["mV"]])
+def test_unit_in_mv_refuses_what_is_no_text(unit):
+    with pytest.raises(LfbtError, match=r"^unit: .* is not a voltage that lfbt knows; allowed: mV"):
+        unit_in_mv(unit)
+
+
+@pytest.mark.parametrize(
+    ("values", "number"),
+    [(0, True), (1.5, True), (np.float32(2), True), (np.int64(2), True), (True, False), ("1", False), (None, False)],
+)
+def test_is_number_is_true_of_real_numbers_only(values, number):
+    assert is_number(values) == number
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [[1, 2], [3, 4]],
+        np.array([[1, 2], [3, 4]], dtype=np.int16),
+        torch.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True),
+        torch.tensor([[1, 2], [3, 4]], dtype=torch.bfloat16),
+        torch.tensor([[1, 2], [3, 4]], dtype=torch.float64),
+    ],
+    ids=lambda values: f"{type(values).__name__} {getattr(values, 'dtype', '')}",
+)
+def test_as_real_array_takes_lists_arrays_and_tensors(values):
+    assert as_real_array("signals", values).tolist() == [[1, 2], [3, 4]]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (np.ma.masked_array([1.0, 2.0], [True, False]), "a masked array, whose mask would be ignored"),
+        ([np.ma.masked_array([1.0], [True])], "a masked array, whose mask would be ignored"),
+        ([[1, 2], [3]], "not an array"),
+        (torch.zeros(3).to_sparse(), "not an array"),
+        (None, "object is not a type of real numbers"),
+        (["a.npy", "b.npy"], "<U5 is not a type of real numbers"),
+        ([True], "bool is not a type of real numbers"),
+        (np.array([1j]), "complex128 is not a type of real numbers"),
+    ],
+)
+def test_as_real_array_refuses_other_things(values, message):
+    with pytest.raises(LfbtError, match=f"^signals: {message}"):
+        as_real_array("signals", values)
+
+
+def test_recording_takes_lists_and_a_text_of_leads():
+    recording = Recording([[0, 1, 2], [3, 4, 5]], 500, "ii,V1")  # type: ignore[arg-type]
+    assert (recording.leads, recording.signal.dtype.name, recording.signal.shape) == (("II", "V1"), "float32", (2, 3))
+    with pytest.raises(UnreadableError, match=r"shape \[2, 3\], not \[1 leads, samples\]; its leads are II"):
+        Recording(np.zeros((2, 3), np.float32), 500, "II")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("rate", [None, "500", True, float("nan")])
+def test_recording_refuses_a_rate_that_is_no_positive_number(rate):
+    with pytest.raises(UnreadableError, match=f"sampling rate {rate} Hz is not positive"):
+        Recording(np.zeros((1, 3), np.float32), rate, ("II",))
+
+
+@pytest.mark.parametrize("signal", [None, "x", [["a"]], np.ma.zeros((1, 3))], ids=repr)
+def test_recording_refuses_a_signal_that_is_no_array_of_numbers(signal):
+    with pytest.raises(LfbtError, match=r"^recording r: signal: "):
+        Recording(signal, 500, ("II",), id="r")
+
+
+def test_recordings_are_equal_where_all_of_them_is():
+    def make(value=1.0, **changes):
+        given: dict[str, Any] = {"sampling_rate": 500.0, "leads": ("II",), "id": "a"} | changes
+        return Recording(np.array([[0, value, np.nan]], np.float32), **given)
+
+    assert make() == make()
+    assert make() != make(2.0)
+    assert make() != make(id="b")
+    assert make() != make(sampling_rate=250.0)
+    assert make() != "a"
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(make())
+
+
+def test_recording_prints_in_one_line():
+    recording = Recording(np.zeros((2, 5000), np.float32), 500.0, ("II", "V1"), id="a1")
+    assert repr(recording) == "Recording(id 'a1', leads II,V1, 500 Hz, 5000 samples)"

@@ -165,7 +165,7 @@ from lfbt.sources import SOURCES
 SOURCES["synthetic"](records=2).listing(folder / "new")
 """,
     "data": """
-from lfbt.data.dataset import open_dataset, open_datasets
+from lfbt.data.layouts import open_dataset, open_datasets
 from lfbt.data.preparation import prepare_dataset
 from lfbt.data.records import PrepareSettings
 from lfbt.sources import Synthetic

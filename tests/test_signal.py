@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 
 from lfbt.errors import LfbtError
 from lfbt.recording import PAPER_LEADS, STANDARD_LEADS
-from lfbt.signal import choose_leads, cut_pieces, fit_samples, normalise, quality_fault
+from lfbt.signal import choose_leads, cut_pieces, fit_samples, implausible_span, measure_spans, normalise, quality_fault
 from lfbt.sources.synthesis import make_record
 
 LIMB = STANDARD_LEADS[:6]
@@ -324,3 +324,33 @@ def test_quality_fault_is_saturated_for_a_lead_at_the_rail_most_of_the_time():
     # At rest within the heart's own range, in place of a baseline: seen in paced and in clean recordings.
     piece[1, 1000:] = piece[1].min()
     assert quality_fault(np.abs(piece), ("I", "II"), 500.0) is None
+
+
+def test_implausible_span_is_none_within_its_ends():
+    for span in (0.05, 1.0, 10.0):
+        assert implausible_span([span]) is None
+    assert implausible_span([]) is None
+    assert implausible_span([0.01, 1.0, 500.0]) is None
+
+
+@pytest.mark.parametrize(
+    ("span", "likely"),
+    [
+        (0.049, "not an ECG"),
+        (0.01, "in V"),
+        (2e-4, "in V"),
+        (1e-6, "not an ECG"),
+        (10.1, "counts"),
+        (49.0, "counts"),
+        (50.0, "in µV"),
+        (9e3, "in µV"),
+        (9e5, "in nV"),
+        (9e7, "counts"),
+    ],
+)
+def test_implausible_span_names_the_likely_unit(span, likely):
+    assert f"likely {likely}" in str(implausible_span([span]))
+
+
+def test_measure_spans_is_from_lowest_to_highest():
+    np.testing.assert_array_equal(measure_spans(np.array([[[1.0, -2.0, 0.5], [3.0, 3.0, 3.0]]])), [[3.0, 0.0]])

@@ -1,4 +1,4 @@
-from .data.dataset import open_dataset as open_dataset
+from .data.layouts import open_dataset as open_dataset
 from .data.preparation import prepare as prepare
 from .errors import LfbtError as LfbtError
 from .evaluation.fine_tuning import finetune as finetune

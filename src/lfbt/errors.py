@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+import re
+
+# A word that is longer, such as a value that was pasted by mistake, is cut in its middle; paths are shorter.
+_LONGEST_WORD = 250
+_KEPT = 100
+
 
 class LfbtError(ValueError):
     """An error caused by user input: its message names the thing, the value, what is allowed and the remedy."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(re.sub(rf"\S{{{_LONGEST_WORD + 1},}}", _cut, message))
+
+
+def _cut(word: re.Match[str]) -> str:
+    text = word[0]
+    return f"{text[:_KEPT]}...{text[-_KEPT:]}"
 
 
 class UnreadableError(LfbtError):

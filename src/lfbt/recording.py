@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import numbers
 import re
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,10 +74,25 @@ def parse_leads(leads: str | Iterable[str]) -> tuple[str, ...]:
     >>> parse_leads(["AVR", "V6"])
     ('aVR', 'V6')
     """
-    if isinstance(leads, str):
-        leads = [part for part in leads.split(",") if part.strip()]
-    names = tuple(map(lead_name, leads))
+    names = tuple(map(lead_name, lead_names(leads)))
     check_leads(names)
+    return names
+
+
+def lead_names(leads: Any) -> tuple[str, ...]:
+    """Read names as they are spelled. Raises LfbtError for what is neither a text nor texts.
+
+    Examples
+    --------
+    >>> lead_names("II,lead1"), lead_names(["avr"])
+    (('II', 'lead1'), ('avr',))
+    """
+    if isinstance(leads, str):
+        return tuple(part.strip() for part in leads.split(",") if part.strip())
+    names = (leads,) if isinstance(leads, bytes) or not isinstance(leads, Iterable) else tuple(leads)
+    for name in names:
+        if not isinstance(name, str):
+            raise LfbtError(f"leads: {name!r} is not a text")
     return names
 
 
@@ -121,22 +138,47 @@ def unit_in_mv(unit: str) -> float:
     """
     try:
         return _UNITS_IN_MV[unit.strip().lower()]
-    except KeyError:
+    except (KeyError, AttributeError):
         raise LfbtError(f"unit: {unit!r} is not a voltage that lfbt knows; allowed: mV, uV, µV, V, nV") from None
 
 
-@dataclasses.dataclass(frozen=True)
+def is_number(value: object) -> bool:
+    """Whether `value` is a real number of Python or NumPy; True and False are none."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def as_real_array(name: str, values: Any) -> NDArray[Any]:
+    """Take integers or floats as an array: an array, nested lists, or a PyTorch tensor of any device.
+
+    Raises LfbtError, which calls them `name`, for anything else, and for masked arrays, whose mask would be ignored.
+    """
+    parts = values if isinstance(values, (list, tuple)) else (values,)
+    if any(isinstance(part, np.ma.MaskedArray) for part in parts):
+        raise LfbtError(f"{name}: a masked array, whose mask would be ignored; fill it, or leave masked records out")
+    try:
+        if hasattr(values, "detach"):
+            # NumPy has no bfloat16.
+            values = (values.float() if str(values.dtype) == "torch.bfloat16" else values).numpy(force=True)
+        array = np.asarray(values)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise LfbtError(f"{name}: not an array ({error}); give [records, leads, samples]") from error
+    if array.dtype.kind not in "iuf":
+        raise LfbtError(f"{name}: {array.dtype} is not a type of real numbers; give integers or floats")
+    return array
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class Recording:
     """One ECG as read: signal, sampling rate, lead names, and what is known of it.
 
     Parameters
     ----------
     signal : ndarray of float32, ``[leads, samples]``
-        Voltages in mV.
+        Voltages in mV; other arrays of numbers and nested lists are converted.
     sampling_rate : float
         In Hz.
     leads : tuple of str
-        The name of each row of `signal`, in the standard spelling.
+        The name of each row of `signal`, in the standard spelling; a text such as ``II,V1`` is converted.
     id, patient : str
         Names of the recording and of the patient; empty if unknown.
     labels : tuple of str
@@ -148,12 +190,16 @@ class Recording:
     ------
     UnreadableError
         If `signal` is not ``[leads, samples]``, or the sampling rate is not positive.
+    LfbtError
+        For a signal that is no array of numbers, and for leads that are no names.
 
     Examples
     --------
     >>> recording = Recording(np.zeros((2, 5000), dtype=np.float32), 500.0, ("II", "V1"))
     >>> recording.signal.shape
     (2, 5000)
+    >>> recording
+    Recording(id '', leads II,V1, 500 Hz, 5000 samples)
     """
 
     signal: NDArray[np.float32]
@@ -165,10 +211,31 @@ class Recording:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        signal = as_real_array(f"recording {self.id or '?'}: signal", self.signal)
+        # A value beyond float32 becomes infinite, which the quality checks report.
+        with np.errstate(over="ignore"):
+            object.__setattr__(self, "signal", signal.astype(np.float32, copy=False))
+        object.__setattr__(self, "leads", tuple(map(lead_name, lead_names(self.leads))))
         if self.signal.ndim != 2 or self.signal.shape[0] != len(self.leads) or self.signal.shape[1] < 1:
             raise UnreadableError(
                 f"recording {self.id or '?'}: its signal has shape {list(self.signal.shape)}, "
                 f"not [{len(self.leads)} leads, samples]; its leads are {','.join(self.leads)}"
             )
-        if not 0 < self.sampling_rate < np.inf:
-            raise UnreadableError(f"recording {self.id or '?'}: sampling rate {self.sampling_rate} Hz is not positive")
+        rate = self.sampling_rate
+        if not is_number(rate) or not 0 < rate < np.inf:
+            raise UnreadableError(f"recording {self.id or '?'}: sampling rate {rate} Hz is not positive")
+
+    def __eq__(self, other: object) -> bool:
+        """Whether all is the same; where samples are NaN in both, too."""
+        if not isinstance(other, Recording):
+            return NotImplemented
+        mine, theirs = vars(self) | {"signal": None}, vars(other) | {"signal": None}
+        return mine == theirs and np.array_equal(self.signal, other.signal, equal_nan=True)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return (
+            f"Recording(id {self.id!r}, leads {','.join(self.leads)}, {self.sampling_rate:g} Hz, "
+            f"{self.signal.shape[1]} samples)"
+        )

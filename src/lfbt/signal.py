@@ -196,6 +196,56 @@ def _longest_run(mask: NDArray[np.bool_]) -> int:
     return int((edges[1::2] - edges[::2]).max(initial=0))
 
 
+# No lead of an ECG spans more, even with artefacts; the middle lead of a data set spans 0.5 to 3 mV.
+MAX_SPAN_MV = 30.0
+MEDIAN_SPAN_MV = (0.05, 10.0)
+
+
+def measure_spans(signals: Signal) -> Signal:
+    """Measure from the lowest to the highest value of each lead: ``[..., leads, samples]`` → ``[..., leads]``."""
+    spans: Signal = signals.max(axis=-1) - signals.min(axis=-1)
+    return spans
+
+
+def find_implausible_leads(spans: Signal, leads: Sequence[str]) -> str | None:
+    """Name the leads of a record that span more than 30 mV, with how much; None without one.
+
+    >>> find_implausible_leads(np.array([1.5, 480.0]), ("II", "V1"))
+    'V1 spans 480 mV'
+    """
+    found = [f"{lead} spans {span:.3g} mV" for lead, span in zip(leads, spans, strict=True) if span > MAX_SPAN_MV]
+    return ", ".join(found) or None
+
+
+def implausible_span(spans: Sequence[float] | Signal) -> str | None:
+    """Say why signals cannot be ECG in mV, with the likely unit: their median lead spans 0.05 to 10 mV.
+
+    Parameters
+    ----------
+    spans : sequence of float
+        Spans of leads in mV, of one record or many.
+
+    Returns
+    -------
+    str or None
+        None for plausible spans, and for none at all.
+
+    Examples
+    --------
+    >>> implausible_span([1.2, 0.8, 2.5])
+    >>> implausible_span([1200.0, 800.0, 2500.0])
+    'the median lead spans 1.2e+03 mV, which is outside [0.05, 10]; the values are likely in µV'
+    """
+    if not len(spans):
+        return None
+    span, (low, high) = float(np.median(spans)), MEDIAN_SPAN_MV
+    if low <= span <= high:
+        return None
+    units = [unit for unit, in_mv in (("µV", 1e-3), ("V", 1e3), ("nV", 1e-6)) if low <= span * in_mv <= high]
+    likely = f"in {units[0]}" if units else "counts of a converter, or z-scores" if span > high else "not an ECG"
+    return f"the median lead spans {span:.2g} mV, which is outside [{low:g}, {high:g}]; the values are likely {likely}"
+
+
 def normalise(signals: Signal, how: Normalisation) -> Signal:
     """Standardise signals by the z-score ``(x − mean) / (std + 1e-5)``.
 

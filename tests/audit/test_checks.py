@@ -56,8 +56,8 @@ def test_check_refuses_an_unknown_split(tmp_path):
     ("words", "message"),
     [
         ([], "data: none given; name at least one data set"),
-        (["absent"], "absent is not a folder; give a packed data set"),
-        (["DATA", "DATA"], "is named twice; name each data set once"),
+        (["absent"], "absent is not a folder: it does not exist; give a packed data set"),
+        (["DATA", "DATA"], "is named twice; name each once"),
         (["DATA", "--out", "DATA"], "holds other results already"),
         (["DATA", "--split-seed", "-1"], "split-seed: -1 is outside [0, 4294967295]"),
     ],

@@ -1,5 +1,6 @@
 """Leakage: fingerprints kept beside an encoder, and test records among them refused unless allowed."""
 
+import dataclasses
 import shutil
 from typing import Any
 
@@ -23,7 +24,7 @@ from lfbt.audit.leakage import (
     write_fingerprints,
 )
 from lfbt.cli.app import main
-from lfbt.data.dataset import open_dataset, open_datasets
+from lfbt.data.layouts import open_dataset, open_datasets
 from lfbt.errors import LfbtError
 from lfbt.recording import PAPER_LEADS
 from lfbt.training.pretraining import Pretrainer
@@ -356,3 +357,12 @@ def test_pretrain_saves_fingerprints_with_the_best_encoder(tmp_path, monkeypatch
     data = write(tmp_path / "data", generate_ecg(n_samples=128), leads=LEADS, labels=["a", "b"] * 10)
     run_dir = Pretrainer(settings_of([data], tmp_path / "run", quality_data=data)).run()
     assert (run_dir / "encoder-best" / FINGERPRINTS).read_bytes() == (run_dir / "encoder" / FINGERPRINTS).read_bytes()
+
+
+def test_check_leakage_gives_advice_that_can_help(encoder, data):
+    """Only copies of records of the split test can be left out with what `lfbt check` writes."""
+    dataset = open_dataset(data)
+    for split, advice in (("test", "with --exclude FILE, which `lfbt check` writes"), ("train", "leave --folds out")):
+        known = dataclasses.replace(dataset, split=np.full(len(dataset), split))
+        with pytest.raises(LfbtError, match=f"{advice}, or insist with --allow-test-records$"):
+            check_leakage(encoder, known, np.array([3]), allowed=False)

@@ -7,7 +7,7 @@ from tests.audit.helpers import SPLIT, generate_ecg, write
 
 import lfbt.audit.reference_counts as module
 from lfbt.audit.reference_counts import compare_counts
-from lfbt.data.dataset import open_dataset
+from lfbt.data.layouts import open_dataset
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from tests.audit.helpers import generate_ecg, list_excluded, run_check, tally, write
 
-from lfbt.data.dataset import open_dataset
+from lfbt.data.layouts import open_dataset
 from lfbt.errors import LfbtError
 
 
@@ -42,3 +42,16 @@ def test_scan_dataset_names_record_and_lead_of_bad_signals(tmp_path):
     assert messages["r1"] == "record r1: V2 does not move"
     assert messages["r2"] == "record r2: V3 stands still at its highest or lowest value"
     assert report.findings[0].severity == "error"
+
+
+def test_scan_dataset_names_voltages_that_no_ecg_has(tmp_path):
+    signals = generate_ecg().copy()
+    signals[2, 8, 100] = 40
+    far = run_check(write(tmp_path / "far", signals))
+    (finding,) = [finding for finding in far.findings if finding.kind == "implausible voltage"]
+    assert (finding.severity, finding.records) == ("error", ("r2",))
+    assert finding.message.startswith("record r2: V3 spans 4")
+    report = run_check(write(tmp_path / "uv", generate_ecg() * 1000))
+    whole = [finding for finding in report.findings if not finding.records]
+    assert "likely in µV" in next(f.message for f in whole if f.kind == "implausible voltage")
+    assert sum(finding.kind == "implausible voltage" for finding in report.findings) == len(signals) + 1

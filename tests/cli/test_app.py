@@ -24,7 +24,7 @@ from tests.outputs import read_table
 
 import lfbt
 from lfbt.cli.app import COMMANDS, main
-from lfbt.data.dataset import open_dataset
+from lfbt.data.layouts import open_dataset
 from lfbt.recording import PAPER_LEADS
 
 CLASSES = ("NORM", "MI", "STTC", "CD", "HYP")

@@ -23,7 +23,7 @@ from tests.cli.helpers import (
 from tests.literal import literal_encoder
 from tests.outputs import read_table
 
-from lfbt.data.dataset import open_dataset
+from lfbt.data.layouts import open_dataset
 from lfbt.models.pretrained import load_encoder
 
 

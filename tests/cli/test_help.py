@@ -24,11 +24,14 @@ RECORDS = {
     "--n-samples": "2048",
     "--duration": "10.0",
     "--pieces": "all",
+    "--shortest": "",
+    "--allow-implausible": "",
     "--keep-multi-label": "",
     "--test-fraction": "0.2",
     "--val-fraction": "0.1",
     "--split-seed": "0",
     "--layout": "packed",
+    "--dtype": "float32",
     "--skip-unreadable": "",
     "--workers": CPUS,
     "--dask-scheduler": "",
@@ -140,6 +143,18 @@ FLAGS: dict[str, dict[str, str]] = {
     "prepare chapman": {"--labels": "merged"} | RECORDS,
     "prepare ningbo": {"--labels": "none", "--mapping": ""} | RECORDS,
     "prepare challenge": {"--labels": "none", "--mapping": ""} | RECORDS,
+    **{
+        f"prepare {name}": {"--labels": "none", "--mapping": ""} | RECORDS
+        for name in ("arrhythmia", "georgia", "cpsc-extra")
+    },
+    "prepare mimic-iv-ecg": RECORDS,
+    "prepare code15": {"--labels": "findings"} | RECORDS,
+    "prepare code-test": {"--labels": "findings"} | RECORDS,
+    "prepare sami-trop": {"--labels": "normal"} | RECORDS,
+    "prepare sph": {"--labels": "statements"} | RECORDS,
+    "prepare ptb": {"--labels": "diagnosis"} | RECORDS,
+    "prepare incart": RECORDS,
+    "prepare zzu": {"--labels": "none"} | RECORDS,
     "prepare folder": {
         "--labels": "none",
         "--table": "",
@@ -151,7 +166,8 @@ FLAGS: dict[str, dict[str, str]] = {
     }
     | RECORDS,
     "prepare synthetic": {"--records": "600", "--seed": "0", "--labels": "superclass"} | RECORDS,
-    "check": {"--out": "", "--split-seed": "0"},
+    "sources": {},
+    "check": {"--out": "", "--split-seed": "0", "--allow-implausible": ""},
     "pretrain": PRETRAIN,
     "pretrain --preset small": PRETRAIN | SMALL,
     "pretrain --preset=small": PRETRAIN | SMALL,
@@ -185,6 +201,7 @@ FLAGS: dict[str, dict[str, str]] = {
 }
 POSITIONAL = {
     **{f"prepare {name}": ("FROM", "TO") for name in SOURCES},
+    "sources": ("SOURCE",),
     "check": ("DIR ...",),
     "compare": ("RUN ...",),
     "report": ("RUN ...",),

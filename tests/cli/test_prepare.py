@@ -7,8 +7,10 @@ import numpy as np
 import openpyxl
 import pytest
 import scipy.io
-from tests.cli.helpers import everything, read_json, refused, run
+from tests.cli.helpers import everything, output_of, read_json, refused, run
+from tests.published_files import write_hdf5
 
+import lfbt
 from lfbt.recording import STANDARD_LEADS
 from lfbt.sources import SOURCES
 from lfbt.sources.synthesis import make_record
@@ -110,8 +112,8 @@ PREPARE = {
     "one axis": ("folder", lambda d: saved(d, ecg()[0]), OWN, "an array of shape [5000], not [12 leads, samples]"),
     "too many leads": ("folder", lambda d: saved(d, ecg()[:11].T), OWN, "shape [5000, 11], not [12 leads, samples]"),
     "no samples": ("folder", lambda d: saved(d, ecg()[:, :0]), OWN, "shape [12, 0]"),
-    "no names": ("folder", lambda d: saved(d, ecg()), OWN[2:], "--file-leads: none given"),
-    "no rate": ("folder", lambda d: saved(d, ecg()), OWN[:2], "--file-sampling-rate: none given"),
+    "no names": ("folder", lambda d: saved(d, ecg()), OWN[2:], "file-leads: none given"),
+    "no rate": ("folder", lambda d: saved(d, ecg()), OWN[:2], "file-sampling-rate: none given"),
     "all NaN": (
         "folder",
         lambda d: (saved(d, nan()), saved(d, nan(), "b")),
@@ -158,6 +160,9 @@ def test_prepare_refuses_an_empty_folder_for_every_source(tmp_path, source):
     assert everything(tmp_path) == ["from"]
 
 
+CHALLENGE = ("challenge", "ningbo", "arrhythmia", "georgia", "cpsc-extra")
+
+
 @pytest.mark.parametrize("source", [name for name in SOURCES if name not in ("ptbxl", "folder", "challenge")])
 def test_prepare_refuses_the_folder_of_another_source(place, tmp_path, source):
     (tmp_path / "from").mkdir()
@@ -166,7 +171,7 @@ def test_prepare_refuses_the_folder_of_another_source(place, tmp_path, source):
     refusal = refused("prepare", source, tmp_path / "from", tmp_path / "to")
     assert str(tmp_path / "from") in refusal
     if source != "synthetic":
-        fits = "is a download of ptbxl" if source in ("ningbo", "challenge") else "the source ptbxl might fit"
+        fits = "is a download of ptbxl" if source in CHALLENGE else "the source ptbxl might fit"
         assert fits in refusal
     assert not (tmp_path / "to").exists()
 
@@ -195,7 +200,7 @@ def test_prepare_asks_for_all_options_that_are_missing_at_once(tmp_path):
     saved(tmp_path / "from", ecg(), "b")
     refusal = refused("prepare", "folder", tmp_path / "from", tmp_path / "to")
     assert re.fullmatch(
-        r"--file-sampling-rate: none given, but \S*/b\.npy .*; --file-leads: none given, but \S*/b\.npy .*", refusal
+        r"file-sampling-rate: none given, but \S*/b\.npy .*; file-leads: none given, but \S*/b\.npy .*", refusal
     )
 
 
@@ -266,3 +271,36 @@ def test_prepare_prints_what_the_data_set_holds(chain):
     for reason, count in manifest["dropped"].items():
         assert f"  dropped {count}: {reason}" in output
     assert manifest["records"] + sum(manifest["dropped"].values()) == 70
+
+
+def test_prepare_prints_the_disk_it_takes_and_what_is_assumed(tmp_path):
+    signals = np.stack([make_record(0, number).signal[:, :4096].T for number in range(1, 5)])
+    signals[0, :648] = signals[0, 3448:] = 0
+    leads = [STANDARD_LEADS.index(lead) for lead in ("I", "II", "III", "aVL", "aVF", "aVR")] + [*range(6, 12)]
+    write_hdf5(tmp_path / "from" / "ecg_tracings.hdf5", tracings=signals[:, :, leads])
+    table = "1dAVb,RBBB,LBBB,SB,AF,ST\n" + "0,0,0,0,0,0\n" * 4
+    (tmp_path / "from" / "gold_standard.csv").write_text(table)
+    words = ("prepare", "code-test", tmp_path / "from", tmp_path / "to", "--n-samples", 4000, "--dtype", "float16")
+    first, second, *_, last = output_of(*words, "--labels", "none", "--workers", 1, "--leads", "aVR,V6").splitlines()
+    assert first == f"{tmp_path}/to: 4 recordings take 64 kB, more if some are cut in pieces."
+    assert second == f"{tmp_path}/to: 4 records of 4 patients. Labels: no labels were read."
+    assert last.startswith("  assumed: signals are taken for mV")
+    dataset = lfbt.open_dataset(tmp_path / "to")
+    expected = signals[:, :4000, [3, 11]].transpose(0, 2, 1)
+    # Without the zeros before it, and with zeros to ten seconds after it.
+    expected[0] = np.pad(signals[0, 648:3448, [3, 11]], ((0, 0), (0, 1200)))
+    np.testing.assert_allclose(dataset.batch(np.arange(4), "none"), expected, rtol=2**-11, atol=2**-25)
+
+
+def test_prepare_keeps_patients_of_several_recordings_in_one_split(tmp_path):
+    rows = ["ECG_ID,AHA_Code,Patient_ID,Age,Sex,N,Date"]
+    for number in range(24):
+        signal = make_record(0, number + 1).signal.astype(np.float16)
+        write_hdf5(tmp_path / "from" / "records" / f"A{number:05d}.h5", ecg=signal)
+        rows.append(f"A{number:05d},{(1, 22)[number % 2]}+310,S{number // 2},50,M,5000,2020-01-01")
+    (tmp_path / "from" / "metadata.csv").write_text("\n".join(rows) + "\n")
+    output = output_of("prepare", "sph", tmp_path / "from", tmp_path / "to", "--n-samples", 64, "--workers", 2)
+    assert "24 records of 12 patients. Labels: the primary statements of AHA_Code" in output
+    dataset = lfbt.open_dataset(tmp_path / "to")
+    assert len(set(zip(dataset.patients, dataset.split.tolist(), strict=True))) == 12
+    assert set(dataset.split.tolist()) == {"train", "val", "test"}

@@ -2,12 +2,22 @@
 
 import json
 import math
+import shutil
 
 import numpy as np
 import pytest
-from tests.cli.helpers import PRETRAIN_SHORT, everything, other_data, output_of, pretrain_words, read_json, refused
+from tests.cli.helpers import (
+    PRETRAIN_SHORT,
+    everything,
+    other_data,
+    output_of,
+    pretrain_words,
+    read_json,
+    refused,
+    run,
+)
 
-from lfbt.data.dataset import open_dataset
+from lfbt.data.layouts import open_dataset
 from lfbt.recording import PAPER_LEADS
 from lfbt.training.settings import PretrainSettings
 
@@ -31,9 +41,9 @@ PRETRAIN = {
     "device": (("--device", "abacus"), "device: 'abacus' cannot be used"),
     "preset": (("--preset", "huge"), "preset: 'huge' is not one of paper, small"),
     "precision": (("--precision", "fp16"), "precision: fp16 needs a GPU"),
-    "quality data": (("--quality-data", "absent"), "absent is not a folder; give a packed data set"),
+    "quality data": (("--quality-data", "absent"), "absent is not a folder: it does not exist; give a packed data set"),
     "no data": (("--data-dir",), "data-dir: none given"),
-    "absent data": (("--data-dir", "absent"), "absent is not a folder; give a packed data set"),
+    "absent data": (("--data-dir", "absent"), "absent is not a folder: it does not exist; give a packed data set"),
     "test records": (("--splits", "train", "test"), "splits: test is among them"),
     "exclude": (("--exclude", "absent.csv"), "exclude: absent.csv cannot be read"),
 }
@@ -69,7 +79,8 @@ def test_pretrain_writes_an_encoder_its_history_and_its_settings(chain):
 
 
 def test_pretrain_learns_from_several_data_sets_together(chain, tmp_path):
-    two = ("--data-dir", chain / "data", chain / "data")
+    shutil.copytree(chain / "data", tmp_path / "copy")
+    two = ("--data-dir", chain / "data", tmp_path / "copy")
     splits = ("--splits", "val", "test", "--allow-test-records")
     output_of("pretrain", *two, "--run-dir", tmp_path / "run", *PRETRAIN_SHORT, "--batch-size", 20, *splits)
     assert read_json(tmp_path / "run" / "settings.json")["records"] == 2 * len(
@@ -95,3 +106,46 @@ def test_pretrain_takes_explicit_options_over_a_preset(chain, tmp_path, first):
     assert (settings["epochs"], settings["batch_size"], settings["projector"]) == (1, 20, "32-32")
     assert (settings["preset"], settings["warmup_epochs"]) == ("small", 0.5)
     assert (settings["learning_rate"], settings["schedule"]) == (small.learning_rate, small.schedule)
+
+
+def test_pretrain_refuses_one_data_set_twice(chain, tmp_path):
+    two = ("--data-dir", chain / "data", f"{chain}/../{chain.name}/data")
+    message = refused("pretrain", *two, "--run-dir", tmp_path / "run", *PRETRAIN_SHORT)
+    assert message.endswith(f"{chain.name}/data is named twice; name each once")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--objective", "simclr", "--gamma", 0.6), "gamma: has no effect with objective simclr, only with lfbt"),
+        (("--objective=vicreg", "--lambd=0.1"), "lambd: has no effect with objective vicreg, only with lfbt"),
+        (
+            ("--temperature", 0.1),
+            "temperature: has no effect with objective lfbt, only with simclr or lead-contrastive",
+        ),
+    ],
+)
+def test_pretrain_refuses_options_without_effect(tmp_path, words, message):
+    assert (
+        refused("pretrain", "--data-dir", "data", "--run-dir", tmp_path / "run", *words) == f"{message}; leave it out"
+    )
+
+
+def test_pretrain_resumes_a_run_that_was_begun_with_an_option_without_effect(chain, tmp_path):
+    words = ("pretrain", "--data-dir", chain / "data", "--run-dir", tmp_path / "run", *PRETRAIN_SHORT)
+    output_of(*words, "--objective", "simclr")
+    settings = read_json(tmp_path / "run" / "settings.json")
+    (tmp_path / "run" / "settings.json").write_text(json.dumps(settings | {"gamma": 0.6}))
+    status, _, err = run(*words, "--objective", "simclr", "--gamma", 0.6, "--resume")
+    assert (status, f"{tmp_path / 'run'} is finished: all 2 epochs were done before" in err) == (0, True)
+
+
+def test_resume_names_all_settings_that_differ(chain, tmp_path):
+    shutil.copytree(chain / "pretrain", tmp_path / "run")
+    words = ("pretrain", "--data-dir", chain / "data", "--run-dir", tmp_path / "run", *PRETRAIN_SHORT)
+    message = refused(*words, "--epochs", 9, "--seed", 4, "--resume")
+    assert message == (
+        f"resume: epochs is 9 but was 2, seed is 4 but was 0 in {tmp_path / 'run'}; give the run's own settings, or a "
+        "new folder for more of them"
+    )

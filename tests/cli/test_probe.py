@@ -16,7 +16,7 @@ from tests.cli.helpers import (
 )
 from tests.outputs import read_table
 
-from lfbt.data.dataset import open_dataset
+from lfbt.data.layouts import open_dataset
 
 CLASSES = ("NORM", "MI", "STTC", "CD", "HYP")
 
@@ -79,3 +79,21 @@ def test_probe_takes_a_stratified_fraction_of_the_training_labels(chain, tmp_pat
     for label in CLASSES:
         of_label = {patient_of[name] for name in ids if label_of[name] == label}
         assert len(of_label & patients) == math.ceil(len(of_label) / 2)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--c", 1), "c: has no effect with classifier adam, only with logistic"),
+        (("--neighbours", 5, "--classifier", "adam"), "neighbours: has no effect with classifier adam, only with knn"),
+        (
+            ("--learning-rate=1", "--classifier=logistic"),
+            "learning-rate: has no effect with classifier logistic, only ",
+        ),
+        (("--batch_size", 5, "--classifier", "knn"), "batch-size: has no effect with classifier knn, only with adam"),
+        (("--standardise", "--classifier", "knn"), "standardise: has no effect with classifier knn, only with adam"),
+    ],
+)
+def test_probe_refuses_options_without_effect(tmp_path, words, message):
+    given = ("--data-dir", "data", "--random-encoder", "--run-dir", tmp_path / "run", *words)
+    assert refused("probe", *given).startswith(message)

@@ -141,7 +141,7 @@ def test_cluster_prepares_the_same_data_set(place, dask, tmp_path):
     assert b'00007_hr.hea,"flat: II,' in made["dropped.csv"]
     assert not any(name in made["dataset.json"] for name in (b"dask", dask.encode()))
     shape = np.load(tmp_path / "to" / "signals.npy", mmap_mode="r").shape
-    assert ended.stdout.startswith(f"{tmp_path}/to: {shape[0]} records of ")
+    assert ended.stdout.splitlines()[1].startswith(f"{tmp_path}/to: {shape[0]} records of ")
 
 
 def test_cluster_repeats_the_work_of_a_killed_worker(place, tmp_path, monkeypatch):

@@ -5,32 +5,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.data.helpers import LEADS, ROWS, noise, write_npy, write_packed
+from tests.data.helpers import LEADS, ROWS, noise, write_packed
 from torch.utils.data import DataLoader
 
-from lfbt.data.dataset import check_n_leads, from_arrays, open_dataset, open_datasets
+from lfbt.data.dataset import from_arrays
+from lfbt.data.layouts import open_dataset
 from lfbt.errors import LfbtError
-from lfbt.recording import PAPER_LEADS
 
 
 def z(signal, axis=None):
     """The z-score of one record in float64."""
     signal = signal.astype(np.float64)
     return (signal - signal.mean(axis, keepdims=True)) / (signal.std(axis, keepdims=True) + 1e-5)
-
-
-def test_open_dataset_reads_a_packed_data_set_as_written(tmp_path):
-    signals = write_packed(tmp_path)
-    dataset = open_dataset(tmp_path)
-    assert (len(dataset), dataset.leads, dataset.n_samples, dataset.sampling_rate) == (4, LEADS, 64, 6.4)
-    assert dataset.ids == ("r0", "NA", "r2", "r3")
-    assert dataset.patients == ("p0", "p1", "p0", "p2")
-    assert dataset.labels == (("MI",), ("NORM",), ("MI", "CD"), ())
-    assert dataset.split.tolist() == ["train", "val", "train", "test"]
-    assert dataset.classes == ("NORM", "MI", "CD")
-    assert (dataset.hash, dataset.synthetic, dataset.names_assumed) == ("abc", False, False)
-    assert isinstance(dataset.signals, np.memmap)
-    np.testing.assert_array_equal(dataset.batch(np.arange(4), "none"), signals)
 
 
 def test_dataset_rows_are_those_of_the_splits_in_order(tmp_path):
@@ -104,13 +90,6 @@ def test_dataset_batch_names_a_record_that_is_not_finite(tmp_path, value):
     dataset.batch(np.array([0, 1, 3]), "record")
 
 
-def test_check_n_leads_refuses_another_number(tmp_path):
-    write_packed(tmp_path)
-    check_n_leads(open_dataset(tmp_path), 3)
-    with pytest.raises(LfbtError, match=r"num-leads: 8 contradicts the 3 leads of .*: II,V1,V5"):
-        check_n_leads(open_dataset(tmp_path), 8)
-
-
 def test_from_arrays_is_an_unlabelled_data_set():
     signals = noise(5, 3, 40)
     dataset = from_arrays(signals, LEADS, 100.0)
@@ -125,69 +104,6 @@ def test_from_arrays_is_an_unlabelled_data_set():
 def test_from_arrays_refuses_another_shape(shape):
     with pytest.raises(LfbtError, match=r"signals: shape .* is not \[records, 3 leads, samples\]"):
         from_arrays(noise(*shape), LEADS, 100.0)
-
-
-def test_open_datasets_joins_one_after_the_other(tmp_path):
-    one = write_packed(tmp_path / "one")
-    two = write_packed(tmp_path / "two", noise(4, 3, 64, seed=1), hash="def")
-    joined = open_datasets([tmp_path / "one", tmp_path / "two"])
-    both = np.concatenate([one, two])
-    assert (len(joined), joined.n_samples, joined.classes) == (8, 64, ())
-    assert joined.ids[3:5] == ("one/r3", "two/r0")
-    assert joined.patients[3:5] == ("one/p2", "two/p0")
-    assert joined.rows("train").tolist() == [0, 2, 4, 6]
-    rows = np.array([7, 0, 4, 3, 7])
-    np.testing.assert_array_equal(joined.batch(rows, "none"), both[rows])
-    np.testing.assert_array_equal(joined.select_leads(("V5", "II")).batch(rows, "none"), both[rows][:, [2, 0]])
-    assert joined.hash not in ("abc", "def")
-
-
-def test_open_datasets_joins_packed_and_npy(tmp_path):
-    packed = write_packed(tmp_path / "packed", noise(4, 8, 64), leads=PAPER_LEADS)
-    write_npy(tmp_path / "npy", "samples/0", "samples/1")
-    joined = open_datasets([tmp_path / "packed", tmp_path / "npy"])
-    assert joined.names_assumed
-    batch = joined.batch(np.array([5, 2]), "none")
-    np.testing.assert_array_equal(batch, [np.ones((8, 64)), packed[2]])
-
-
-def test_open_datasets_names_a_record_that_is_not_finite_after_its_data_set(tmp_path):
-    signals = noise(4, 3, 64)
-    signals[1, 0, 0] = np.nan
-    write_packed(tmp_path / "one")
-    write_packed(tmp_path / "two", signals)
-    with pytest.raises(LfbtError, match="record two/NA holds NaN"):
-        open_datasets([tmp_path / "one", tmp_path / "two"]).batch(np.arange(8), "record")
-
-
-def test_open_datasets_keeps_the_labels_of_one(tmp_path):
-    write_packed(tmp_path)
-    assert open_datasets([tmp_path]).classes == ("NORM", "MI", "CD")
-
-
-@pytest.mark.parametrize("other", [{"leads": ("V1", "II", "V5")}, {"sampling_rate": 100}, {"signals": noise(4, 3, 65)}])
-def test_open_datasets_refuses_data_sets_that_differ_with_both_sides(tmp_path, other):
-    write_packed(tmp_path / "one")
-    write_packed(tmp_path / "two", **other)
-    with pytest.raises(
-        LfbtError, match=r"/two has leads .* but .*/one has II,V1,V5, 6\.4 Hz, 64 samples; prepare both"
-    ):
-        open_datasets([tmp_path / "one", tmp_path / "two"])
-
-
-def test_open_datasets_refuses_none():
-    with pytest.raises(LfbtError, match="data-dir: none given"):
-        open_datasets([])
-
-
-def test_open_datasets_keeps_ids_of_folders_of_one_name_apart(tmp_path):
-    for place in ("x", "y"):
-        write_npy(tmp_path / place / "data", "samples/sample_0")
-    joined = open_datasets([tmp_path / "x" / "data", tmp_path / "y" / "data"])
-    assert len(set(joined.ids)) == len(set(joined.patients)) == 2
-
-
-# --- for other people's training loops ---
 
 
 def test_dataset_item_is_a_record_without_normalisation(tmp_path):
@@ -255,3 +171,29 @@ def test_rows_refuses_a_split_that_there_is_not(tmp_path):
     assert dataset.rows("val").tolist() == []
     with pytest.raises(LfbtError, match="split: 'training' is not one of train, val, test"):
         dataset.rows("train", "training")
+
+
+def test_dataset_prints_in_one_line(tmp_path):
+    write_packed(tmp_path)
+    classes = "classes NORM,MI,CD"
+    assert repr(open_dataset(tmp_path)) == (
+        f"Dataset({str(tmp_path)!r}, 4 records, leads II,V1,V5, 6.4 Hz, 64 samples, {classes})"
+    )
+    unlabelled = from_arrays(noise(2, 1, 64), "II", 6.4)
+    assert repr(unlabelled) == "Dataset('.', 2 records, leads II, 6.4 Hz, 64 samples, classes none)"
+
+
+def test_datasets_are_compared_as_objects(tmp_path):
+    write_packed(tmp_path)
+    one, other = open_dataset(tmp_path), open_dataset(tmp_path)
+    assert one == one
+    assert one != other
+
+
+def test_dataset_select_leads_takes_a_text(tmp_path):
+    write_packed(tmp_path)
+    dataset = open_dataset(tmp_path)
+    assert dataset.select_leads("v5,II").leads == ("V5", "II")
+    assert dataset.select_leads("II").leads == ("II",)
+    with pytest.raises(LfbtError, match=r"^leads: 3 is not a text$"):
+        dataset.select_leads(3)  # type: ignore[arg-type]

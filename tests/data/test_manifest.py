@@ -6,7 +6,7 @@ import json
 import pytest
 from tests.data.helpers import CLASSES, LABELLED, LEADS, make, write_npy, write_packed
 
-from lfbt.data.dataset import open_dataset
+from lfbt.data.layouts import open_dataset
 from lfbt.data.manifest import DatasetManifest, SourceInfo
 from lfbt.errors import LfbtError
 
@@ -70,11 +70,14 @@ def test_manifest_of_prepare_is_that_of_the_data_set(tmp_path):
         "n_samples",
         "duration",
         "pieces",
+        "shortest",
+        "allow_implausible",
         "keep_multi_label",
         "test_fraction",
         "val_fraction",
         "split_seed",
         "layout",
+        "dtype",
         "skip_unreadable",
     ]
 

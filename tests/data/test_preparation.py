@@ -3,24 +3,32 @@
 import dataclasses
 import hashlib
 import json
+import multiprocessing
+import re
+import shutil
+import subprocess
+import sys
+import time
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 import scipy.signal
-from tests.data.helpers import CLASSES, LABELLED, SETTINGS, ecg, entry, make, settings, write_ecg
+from tests.data.helpers import CLASSES, LABELLED, SETTINGS, GivenSource, ecg, entry, make, settings, write_ecg
 from tests.outputs import contents, read_table
 
 import lfbt
-from lfbt.data.dataset import open_dataset
-from lfbt.data.preparation import prepare_dataset
+from lfbt.data.journal import Journal
+from lfbt.data.layouts import open_dataset
+from lfbt.data.manifest import DatasetManifest
+from lfbt.data.preparation import prepare, prepare_dataset
 from lfbt.data.records import PrepareSettings
 from lfbt.data.splits import split_by_patient
 from lfbt.errors import LfbtError, UnreadableError
 from lfbt.recording import PAPER_LEADS, STANDARD_LEADS, Recording
 from lfbt.sources import Folder, PtbXl, Synthetic
-from lfbt.sources.listing import Dropped
+from lfbt.sources.listing import Dropped, Listing
 
 
 def test_prepare_writes_the_signals_of_the_literal_pipeline(tmp_path):
@@ -35,7 +43,7 @@ def test_prepare_writes_the_signals_of_the_literal_pipeline(tmp_path):
     write_ecg(source / "c", long)
     # Twice the rate and shorter than ten seconds.
     write_ecg(source / "d", fast * 1000, rate=1000, gain=1, unit="uV")
-    report = prepare_dataset(Folder(), "folder", source, tmp_path / "to", settings(n_samples=512))
+    report = prepare_dataset(Folder(), "folder", source, tmp_path / "to", settings(n_samples=512, shortest=0.0))
 
     def rows(signal, names=STANDARD_LEADS):
         by_name = dict(zip(names, signal, strict=True))
@@ -76,7 +84,7 @@ def test_prepare_gives_mv_whatever_the_unit_of_files(tmp_path):
 
 def test_prepare_writes_the_table_of_records(tmp_path):
     entries = (*LABELLED[:2], entry("long", ecg(7, 7000), labels=("CD",)), entry("q", labels=("MI",)))
-    make(tmp_path / "to", *entries, classes=CLASSES)
+    make(tmp_path / "to", *entries, classes=CLASSES, shortest=4.0)
     rows = read_table(tmp_path / "to" / "records.csv")
     assert list(rows[0]) == ["id", "patient", "file", "piece", "labels", "split", "hash"]
     found = [(row["id"], row["patient"], row["file"], row["piece"], row["labels"]) for row in rows]
@@ -200,7 +208,7 @@ def test_prepare_splits_by_patient_stratified_and_seeded(tmp_path):
 
 
 def test_prepare_keeps_pieces_of_a_recording_in_one_split(tmp_path):
-    entries = [entry(str(n), ecg(n, 12_000), labels=(CLASSES[n % 2],)) for n in range(10)]
+    entries = [entry(str(n), ecg(n, 12_500), labels=(CLASSES[n % 2],)) for n in range(10)]
     make(tmp_path / "to", *entries, classes=CLASSES)
     rows = read_table(tmp_path / "to" / "records.csv")
     assert len(rows) == 30
@@ -330,3 +338,177 @@ def test_prepare_marks_synthetic_signals_whatever_source_reads_them(tmp_path, pa
     assert open_dataset(tmp_path / "to").synthetic
     prepare_dataset(PtbXl(), "ptbxl", tmp_path / "from", tmp_path / "ptbxl", settings)
     assert open_dataset(tmp_path / "ptbxl").synthetic
+
+
+@pytest.mark.parametrize(("scale", "unit"), [(1000, "µV"), (1e-3, "V"), (1e6, "nV")])
+def test_prepare_refuses_voltages_of_another_unit_and_names_it(tmp_path, scale, unit):
+    entries = [entry(name, ecg(number) * scale) for number, name in enumerate("abc")]
+    with pytest.raises(
+        LfbtError, match=rf"^from: the median lead spans .* outside \[0\.05, 10\]; .* likely in {unit}\. "
+    ):
+        make(tmp_path / "to", *entries)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_prepare_drops_a_record_with_a_lead_that_no_ecg_has(tmp_path):
+    far = ecg(1).copy()
+    far[7, 100] += 31
+    report = make(tmp_path / "to", entry("a", ecg(0)), entry("b", far), entry("c", ecg(2)))
+    assert report.dropped == {"implausible": 1}
+    (lost,) = read_table(tmp_path / "to" / "dropped.csv")
+    assert re.fullmatch(r"implausible: V2 spans 3\d(\.\d)? mV", lost["reason"])
+    # A lead that is not asked for may have any.
+    assert make(tmp_path / "other", entry("b", far), leads=("II", "V1")).records == 1
+
+
+@pytest.mark.parametrize("scale", [1000, 0.02])
+def test_prepare_keeps_implausible_voltages_when_told_to(tmp_path, scale):
+    report = make(tmp_path / "to", entry("a", ecg(0) * scale), allow_implausible=True)
+    assert report.records == 1
+    assert DatasetManifest.load(tmp_path / "to").settings["allow_implausible"] is True
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("layout", ["packed", "npy"])
+def test_prepare_that_is_killed_goes_on_with_the_next_recording(tmp_path, workers, layout):
+    """SIGKILL at three places: the bytes of a preparation that was never stopped."""
+    (tmp_path / "from").mkdir()
+    for number in range(300):
+        np.save(tmp_path / "from" / f"{number}.npy", ecg(number % 7, 5000 + 10 * number).astype(np.float32))
+    options = ["--file-leads", ",".join(STANDARD_LEADS), "--file-sampling-rate", "500", "--n-samples", "64"]
+    command = [sys.executable, "-m", "lfbt", "prepare", "folder", "from"]
+    options += ["--workers", str(workers), "--layout", layout]
+    subprocess.run([*command, "whole", *options], cwd=tmp_path, check=True, capture_output=True)
+    journal = tmp_path / ".to.partial-folder" / "journal.jsonl"
+    n_before = []
+    for n_lines in (2, 90, 180):
+        with subprocess.Popen([*command, "to", *options], cwd=tmp_path, stderr=subprocess.PIPE) as process:
+            while process.poll() is None and (not journal.is_file() or journal.read_bytes().count(b"\n") < n_lines):
+                time.sleep(0.001)
+            process.kill()
+            assert process.stderr is not None
+            n_before += re.findall(rb"going on after (\d+) of 300", process.stderr.read())
+    assert journal.is_file()
+    done = subprocess.run([*command, "to", *options], cwd=tmp_path, check=True, capture_output=True, text=True)
+    n_before += re.findall(r"going on after (\d+) of 300", done.stderr)
+    assert [int(n) for n in n_before] == sorted({int(n) for n in n_before})
+    assert len(n_before) == 3
+    assert contents(tmp_path / "to") == contents(tmp_path / "whole")
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["from", "to", "whole"]
+
+
+class StopError(Exception):
+    """Raised to stop a preparation where it is."""
+
+
+def test_prepare_does_not_go_on_with_other_settings_or_files(tmp_path):
+    """What a killed process left is removed."""
+    (tmp_path / "from").mkdir()
+    files = [tmp_path / "from" / f"{number}.npy" for number in range(4)]
+    for number, file in enumerate(files):
+        np.save(file, ecg(number).astype(np.float32))
+    source = Folder(file_leads=",".join(STANDARD_LEADS), file_sampling_rate=500)
+
+    def killed():
+        """Two recordings are done, and then the file system fails."""
+        writer_of = Journal.append
+        calls = []
+
+        def append(self, prepared):
+            writer_of(self, prepared)
+            calls.append(prepared)
+            if len(calls) == 2:
+                shutil.copytree(tmp_path / ".to.partial-folder", tmp_path / "left")
+                raise StopError
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Journal, "append", append)
+            with pytest.raises(StopError):
+                prepare_dataset(source, "folder", tmp_path / "from", tmp_path / "to", SETTINGS)
+        (tmp_path / "left").rename(tmp_path / ".to.partial-folder")
+
+    killed()
+    prepare_dataset(source, "folder", tmp_path / "from", tmp_path / "to", settings(n_samples=64))
+    assert open_dataset(tmp_path / "to").n_samples == 64
+    shutil.rmtree(tmp_path / "to")
+    killed()
+    np.save(files[0], ecg(9).astype(np.float32))
+    prepare_dataset(source, "folder", tmp_path / "from", tmp_path / "to", SETTINGS)
+    prepare_dataset(source, "folder", tmp_path / "from", tmp_path / "again", SETTINGS)
+    assert contents(tmp_path / "to") == contents(tmp_path / "again")
+    killed_folder = tmp_path / ".to.partial-folder"
+    assert not killed_folder.exists()
+
+
+def test_prepare_announces_the_disk_that_it_takes_before_it_reads(tmp_path):
+    told: list[str] = []
+    entries = (entry("a"), entry("bad", UnreadableError("file bad: cannot be read")))
+    with pytest.raises(UnreadableError):
+        prepare_dataset(GivenSource(entries), "given", tmp_path, tmp_path / "to", SETTINGS, told.append)
+    assert told == [f"{tmp_path}/to: 2 recordings take 8.19 kB, more if some are cut in pieces."]
+
+
+def test_prepare_reports_what_was_assumed(tmp_path):
+    @dataclasses.dataclass(frozen=True)
+    class Assuming:
+        def listing(self, folder):
+            return Listing([entry("a")], (), "none", assumption="the unit is mV")
+
+    report = prepare_dataset(Assuming(), "given", tmp_path, tmp_path / "to", SETTINGS)
+    assert report.assumption == open_dataset(tmp_path / "to").manifest.assumption == "the unit is mV"
+
+
+@pytest.mark.parametrize("place", ["", "sub", "sub/deep"])
+def test_prepare_finds_the_marker_of_synthetic_recordings_above_them(tmp_path, place):
+    folder = tmp_path / "from" / "sub" / "deep"
+    write_ecg(folder / "a", ecg(1))
+    (tmp_path / "from" / place / "synthetic.json").write_text("{}")
+    for source in (tmp_path / "from", folder):
+        target = tmp_path / f"to-{source.name}"
+        prepare_dataset(Folder(), "folder", source, target, settings())
+        assert open_dataset(target).synthetic
+    (tmp_path / "from" / place / "synthetic.json").unlink()
+    prepare_dataset(Folder(), "folder", folder, tmp_path / "real", settings())
+    assert not open_dataset(tmp_path / "real").synthetic
+
+
+def _prepare_in_a_daemon(folder, said):
+    try:
+        prepare("synthetic", folder / "download", folder / "data", workers=2)
+    except LfbtError as error:
+        said.put(str(error))
+
+
+def test_prepare_refuses_processes_in_a_daemon_before_it_writes(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    said = context.Queue()
+    process = context.Process(target=_prepare_in_a_daemon, args=(tmp_path, said), daemon=True)
+    process.start()
+    message = said.get(timeout=60)
+    process.join()
+    assert message == "workers: 2, but this process is a daemon, which may start no others; give 1"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("n_record", "records"), ("sead", "seed"), ("n_sample", "n_samples"), ("label", "labels")],
+)
+def test_prepare_suggests_options_of_the_source_and_of_all_sources(tmp_path, name, meant):
+    with pytest.raises(LfbtError, match=rf"^{name}: is no setting; did you mean {meant}\?$"):
+        prepare("synthetic", tmp_path / "download", tmp_path / "data", **{name: 3})
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("synthetic", None, "data"), "^folder: None is not a path$"),
+        (("synthetic", "download", []), r"^target: \[\] is not a path$"),
+        (([], "download", "data"), r"^source: \[\] is not one of ptbxl, .*, synthetic$"),
+        ((None, "download", "data"), "^source: None is not one of ptbxl"),
+        (("ptx", "download", "data"), "^source: 'ptx' is not one of ptbxl"),
+    ],
+)
+def test_prepare_refuses_what_is_no_source_or_path(words, message):
+    with pytest.raises(LfbtError, match=message):
+        prepare(*words)

@@ -1,11 +1,13 @@
 """One recording becomes records: pieces, padding, and the quality of leads that others are derived from."""
 
+import hashlib
+
 import numpy as np
 import pytest
 from tests.data.helpers import CLASSES, LABELLED, ecg, entry, make
 from tests.outputs import read_table
 
-from lfbt.data.dataset import open_dataset
+from lfbt.data.layouts import open_dataset
 from lfbt.data.records import PrepareSettings, prepare_entry
 from lfbt.errors import LfbtError, UnreadableError
 from lfbt.recording import STANDARD_LEADS, Recording
@@ -64,3 +66,55 @@ def test_prepare_entry_drops_records_whose_derived_leads_depend_on_a_fault(tmp_p
     assert not done.pieces
     # Where it is not needed it is not looked at.
     assert len(prepare_entry(entry, PrepareSettings(leads=("II", "V1"))).pieces) == 1
+
+
+@pytest.mark.parametrize(
+    ("samples", "options", "kept", "reasons"),
+    [
+        # At 500 Hz, ten seconds a record.
+        (5001, {}, 1, ["short: 0.002 s (piece 2 of 2)"]),
+        (7499, {}, 1, ["short: 5 s (piece 2 of 2)"]),
+        (7500, {}, 2, []),
+        (7499, {"shortest": 0.0}, 2, []),
+        (12_000, {"shortest": 4.5}, 2, ["short: 4 s (piece 3 of 3)"]),
+        (2499, {}, 0, ["short: 5 s"]),
+        (2500, {}, 1, []),
+        (2500, {"shortest": 10.0}, 0, ["short: 5 s"]),
+        # Of 30 s a piece has half, and a whole recording five seconds.
+        (22_000, {"duration": 30.0}, 1, ["short: 14 s (piece 2 of 2)"]),
+        (2500, {"duration": 30.0}, 1, []),
+        (1000, {"duration": 4.0}, 1, []),
+    ],
+)
+def test_prepare_entry_drops_pieces_that_are_too_short(tmp_path, samples, options, kept, reasons):
+    recording = Recording(ecg(1, samples).astype(np.float32), 500.0, STANDARD_LEADS)
+    done = prepare_entry(Entry("a", "a", tmp_path / "a", lambda _: recording), PrepareSettings(**options))
+    assert (len(done.pieces), [item.reason for item in done.dropped]) == (kept, reasons)
+
+
+def test_prepare_settings_refuse_pieces_longer_than_the_duration(tmp_path):
+    with pytest.raises(LfbtError, match=r"^shortest: 11 s is more than the duration of 10 s"):
+        make(tmp_path / "to", entry("a"), shortest=11.0)
+
+
+def test_prepare_entry_rounds_to_float16_before_the_hash(tmp_path):
+    for dtype in ("float32", "float16"):
+        make(tmp_path / dtype, entry("a", ecg(1)), dtype=dtype)
+    whole, half = (np.load(tmp_path / dtype / "signals.npy") for dtype in ("float32", "float16"))
+    assert (whole.dtype, half.dtype) == (np.float32, np.float16)
+    np.testing.assert_array_equal(half, whole.astype(np.float16))
+    np.testing.assert_allclose(half.astype(np.float32), whole, rtol=2**-11, atol=2**-25)
+    (row,) = read_table(tmp_path / "float16" / "records.csv")
+    assert row["hash"] == hashlib.sha256(half.astype(np.float32).tobytes()).hexdigest()
+
+
+def test_prepare_entry_refuses_voltages_beyond_float16(tmp_path):
+    recording = Recording((ecg(1) * 1e5).astype(np.float32), 500.0, STANDARD_LEADS)
+    with pytest.raises(LfbtError, match=r"dtype: float16 ends at 65504 mV, but record a reaches \d{6} mV; use float32"):
+        make(tmp_path / "to", entry("a", recording), dtype="float16", allow_implausible=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_prepare_settings_refuse_float16_in_the_folders_of_the_authors(tmp_path):
+    with pytest.raises(LfbtError, match="--dtype float16 goes with --layout packed only"):
+        make(tmp_path / "to", entry("a"), layout="npy", dtype="float16")

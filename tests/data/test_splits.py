@@ -168,12 +168,6 @@ def test_stratified_fraction_follows_the_seed():
     assert len(one) == 30
 
 
-@pytest.mark.parametrize("fraction", [0, -1, 1.01, float("nan")])
-def test_stratified_fraction_refuses_fractions_out_of_range(fraction):
-    with pytest.raises(LfbtError, match=f"fraction: {fraction} is outside"):
-        fraction_of(np.zeros(5, dtype=np.int64), fraction, 0)
-
-
 #: Records as (patient, classes), of which a record has one or more.
 MULTI = st.lists(st.tuples(st.integers(0, 12), st.sets(st.integers(0, 4), min_size=1)), min_size=1, max_size=60)
 

@@ -6,10 +6,11 @@ import tracemalloc
 import numpy as np
 import pytest
 import scipy.signal
-from tests.data.helpers import CLASSES, LABELLED, ecg, entry, make
+from tests.data.helpers import CLASSES, LABELLED, ecg, entry, make, noise
 from tests.outputs import contents, read_table
 
-from lfbt.data.dataset import open_dataset
+from lfbt.data.layouts import open_dataset
+from lfbt.data.writers import PackedWriter
 from lfbt.errors import LfbtError
 from lfbt.recording import PAPER_LEADS, STANDARD_LEADS, Recording
 
@@ -96,3 +97,21 @@ def test_npy_writer_is_refused_for_classes_that_cannot_name_a_folder(tmp_path, n
     with pytest.raises(LfbtError, match="cannot name a folder; use --layout packed"):
         make(tmp_path / "to", entry("a", labels=(name,)), classes=(name, "b"), layout="npy")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_packed_writer_goes_on_after_the_records_that_stay(tmp_path):
+    signals = noise(5, 2, 7)
+    whole, again = PackedWriter(tmp_path / "whole.npy", (2, 7)), PackedWriter(tmp_path / "again.npy", (2, 7))
+    for signal in signals:
+        whole.append(signal)
+    whole.close()
+    for signal in (*signals[:3], signals[0] * 9):
+        again.append(signal)
+    again.flush()
+    again.file.close()
+    # Its header says that there are none, and the fourth is written again.
+    again = PackedWriter(tmp_path / "again.npy", (2, 7), n=3)
+    for signal in signals[3:]:
+        again.append(signal)
+    again.close()
+    assert (tmp_path / "again.npy").read_bytes() == (tmp_path / "whole.npy").read_bytes()

@@ -44,6 +44,8 @@ def run(data, checkpoint, tmp_path):
         if tune:
             run_finetune(FinetuneSettings.create(**(settings | TUNE | changes)))
         else:
+            if changes.get("classifier", "adam") != "adam":
+                settings = {name: value for name, value in settings.items() if name not in ("epochs", "batch_size")}
             run_probe(ProbeSettings.create(**(settings | changes)))
         return tmp_path / name
 

@@ -93,9 +93,8 @@ def test_folds_equal_a_hand_written_loop(run, data, multi, checkpoint, several):
 def test_folds_equal_plain_runs_on_their_splits(run, data, multi, tmp_path, kind, several):
     """Bit by bit: the probabilities, the history, and what was chosen. The encoder begins as it was in every fold."""
     place, labels = (multi, MULTI_LABELS) if several else (data, LABELS)
-    given: dict[str, Any] = (
-        {"tune": True} if kind == "finetune" else {"classifier": kind.split()[0], "neighbours": (3, 9)}
-    )
+    given: dict[str, Any] = {"tune": True} if kind == "finetune" else {"classifier": kind.split()[0]}
+    given |= {"neighbours": (3, 9)} if kind == "knn" else {}
     if kind.endswith("encoder"):
         given |= {"checkpoint": None, "random_encoder": True}
     folder = run("folds", data_dir=place, folds=3, split_seed=5, **given)
@@ -146,8 +145,8 @@ def test_open_task_cross_validates_a_data_set_without_splits(run, data, tmp_path
 
 
 def test_open_task_takes_two_folds_where_nothing_is_chosen(run):
-    for classifier in ("logistic", "knn"):
-        folder = run(classifier, folds=2, classifier=classifier, c=(0.1,), neighbours=(5,))
+    for classifier, single in (("logistic", {"c": (0.1,)}), ("knn", {"neighbours": (5,)})):
+        folder = run(classifier, folds=2, classifier=classifier, **single)
         assert results_of(folder).data.training_records == 24
 
 

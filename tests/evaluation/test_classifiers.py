@@ -243,10 +243,10 @@ def test_fit_skips_a_rate_that_diverges(run, monkeypatch):
     """It leaves no line and is not chosen; all that do are an error."""
     fit_adam = classifiers_module._fit_adam
 
-    def fit(fold, settings, seed, learning_rate):
+    def fit(fold, y, head, settings, seed, learning_rate):
         if learning_rate >= 100:
             raise FloatingPointError("epoch 1")
-        return fit_adam(fold, settings, seed, learning_rate)
+        return fit_adam(fold, y, head, settings, seed, learning_rate)
 
     monkeypatch.setattr(classifiers_module, "_fit_adam", fit)
     folder, alone = run("sweep", learning_rate=(100.0, 1e-2)), run("alone", learning_rate=(1e-2,))

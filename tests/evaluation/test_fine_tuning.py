@@ -25,7 +25,7 @@ from tests.literal import literal_embeddings, literal_encoder
 from tests.outputs import assert_same_tensors, contents, read_lines
 
 import lfbt.evaluation.fine_tuning as finetune_module
-from lfbt.data.dataset import open_dataset
+from lfbt.data.layouts import open_dataset
 from lfbt.data.loader import epoch_batches, prefetch_batches
 from lfbt.errors import LfbtError
 from lfbt.evaluation.fine_tuning import run_finetune

@@ -18,6 +18,8 @@ from sklearn.metrics import (
     roc_curve,
 )
 
+from lfbt.errors import LfbtError
+from lfbt.evaluation.bootstrap import class_areas, intervals
 from lfbt.evaluation.metrics import choose_thresholds, evaluate
 from lfbt.runs.results import ClassScores
 
@@ -392,3 +394,50 @@ def test_choose_thresholds_separates_neighbouring_numbers():
         high = np.nextafter(low, 2)
         threshold = choose_thresholds(np.array([[low], [high]]), np.array([[0], [1]], dtype=bool))[0]
         assert low < threshold <= high
+
+
+P, Y = (
+    np.array([[0.9, 0.2, 0.4], [0.4, 0.6, 0.1], [0.7, 0.8, 0.3], [0.1, 0.3, 0.9]]),
+    np.array([[1, 0, 0], [0, 1, 0], [1, 0, 0], [0, 0, 1]]),
+)
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.uint8, np.int8, np.float32, list])
+def test_targets_of_another_type_give_what_booleans_give(kind):
+    """With integers ``~targets`` would be -1 and -2."""
+    known = Y.tolist() if kind is list else Y.astype(kind)
+    patients = ["a", "b", "c", "d"]
+    for exclusive in (True, False):
+        expected = evaluate(P, Y.astype(bool), "xyz", exclusive=exclusive)
+        assert evaluate(P, known, "xyz", exclusive=exclusive) == expected
+        assert intervals(P, known, patients, exclusive) == intervals(P, Y.astype(bool), patients, exclusive)
+    np.testing.assert_array_equal(choose_thresholds(P, known), choose_thresholds(P, Y.astype(bool)))
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "targets", "message"),
+    [
+        (P, Y.argmax(axis=1), r"^targets: shape \[4\] for probabilities of shape \[4, 3\]"),
+        (P, Y[:3], r"^targets: shape \[3, 3\] for probabilities of shape \[4, 3\]"),
+        (P, Y * 2, "^targets: are not booleans or numbers 0 and 1"),
+        (P, Y - 0.5, "^targets: are not booleans or numbers 0 and 1"),
+        (P, Y.astype(str), "^targets: are not booleans or numbers 0 and 1"),
+        (P[:0], Y[:0], "^targets: shape .* one record or more"),
+        (np.where(Y == 1, np.nan, P), Y, "^probabilities: NaN for record 0"),
+        (P.astype(str), Y, "^probabilities: <U32 are not numbers"),
+    ],
+)
+def test_check_scored_refuses_what_cannot_be_scored(probabilities, targets, message):
+    for score in (
+        lambda: evaluate(probabilities, targets, "xyz"),
+        lambda: choose_thresholds(probabilities, targets),
+        lambda: intervals(probabilities, targets, ["a"] * len(targets), True),
+        lambda: class_areas(probabilities, targets, np.ones((2, len(targets)), dtype=np.int32)),
+    ):
+        with pytest.raises(LfbtError, match=message):
+            score()
+
+
+def test_intervals_need_a_patient_for_each_record():
+    with pytest.raises(LfbtError, match=r"^patients: 2 for 4 records"):
+        intervals(P, Y, ["a", "b"], True)

@@ -15,7 +15,7 @@ from tests.literal import literal_embeddings, z_score
 from tests.outputs import assert_same_tensors, contents, read_lines
 
 import lfbt
-from lfbt.data.dataset import open_dataset
+from lfbt.data.layouts import open_dataset
 from lfbt.data.loader import epoch_batches
 from lfbt.errors import LfbtError
 from lfbt.evaluation.bootstrap import intervals

@@ -38,7 +38,7 @@ from tests.outputs import assert_same_tensors, contents, read_lines
 import lfbt.evaluation.fine_tuning as finetune_module
 import lfbt.evaluation.probing as probe_module
 from lfbt.cli.app import main
-from lfbt.data.dataset import open_dataset
+from lfbt.data.layouts import open_dataset
 from lfbt.errors import LfbtError
 from lfbt.evaluation.metrics import evaluate
 from lfbt.evaluation.probing import run_probe
@@ -317,7 +317,8 @@ def synthetic(data):
 @pytest.fixture
 def lfbt_prints(synthetic, checkpoint, tmp_path, capsys):
     def printed_by(command, *words, encoder=("--checkpoint", checkpoint)):
-        options = ("--epochs", 1, "--batch-size", 12, "--device", "cpu", "--workers", 0)
+        of_adam = () if "--classifier" in words else ("--epochs", 1, "--batch-size", 12)
+        options = (*of_adam, "--device", "cpu", "--workers", 0)
         place = ("--data-dir", synthetic, *encoder, "--run-dir", tmp_path / "run")
         main([str(word) for word in (command, *place, *options, *words)])
         return capsys.readouterr().out.splitlines(), tmp_path / "run"
@@ -455,7 +456,11 @@ def test_list_runs_shows_trials_and_not_their_folder(place):
         results = results_of(run.folder)
         assert (run.loss, run.quality) == (results.val_loss, f"val AUROC {results.val.auroc:.4f}")
     chosen = results_of(series[0].folder).chosen
-    assert (series[0].epoch, runs["all/plain"].epoch, runs["folds/folds"].epoch) == (f"{chosen['epoch']}/3", "-", "-")
+    assert (series[0].epoch, runs["all/plain"].epoch, runs["folds/folds"].epoch) == (
+        f"3/3 (kept {chosen['epoch']})",
+        "-",
+        "-",
+    )
 
 
 def test_trial_serves_as_a_checkpoint(run, data, tmp_path):
@@ -477,3 +482,14 @@ def test_series_does_not_resume_from_another_encoder(data, tmp_path):
     write_checkpoint(checkpoint, seed=2)
     with pytest.raises(LfbtError, match=r"resume: encoder is .* but was"):
         run_probe(ProbeSettings.create(data, tmp_path / "run", checkpoint, resume=True, **settings))
+
+
+def test_resume_says_of_finished_trials_that_they_are(run, tmp_path, capfd):
+    run("series", **SERIES)
+    capfd.readouterr()
+    run("series", **SERIES, resume=True)
+    said = f"{tmp_path / 'series'} is finished: all {len(NAMES)} trials were done before"
+    assert said in capfd.readouterr().err
+    run("one")
+    with pytest.raises(LfbtError, match=r"^resume: .*one is a single trial, which is finished; name a new folder$"):
+        run("one", resume=True)

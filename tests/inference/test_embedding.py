@@ -14,7 +14,8 @@ from tests.literal import literal_embeddings, z_score
 from tests.outputs import contents
 
 import lfbt
-from lfbt.data.dataset import from_arrays, open_dataset
+from lfbt.data.dataset import from_arrays
+from lfbt.data.layouts import open_dataset
 from lfbt.errors import LfbtError
 from lfbt.evaluation.probing import run_probe
 from lfbt.evaluation.settings import ProbeSettings

@@ -3,6 +3,7 @@
 import math
 from unittest.mock import Mock
 
+import numpy as np
 import pytest
 import torch
 from tests.literal import literal_loss, literal_pair_loss
@@ -243,3 +244,12 @@ def test_lfbt_loss_module_refuses_weights_out_of_range(name, value):
 
 def test_lfbt_loss_module_shows_its_settings():
     assert repr(LFBTLoss(0.6)) == "LFBTLoss(gamma=0.6, lambd=0.0051, standardise=True)"
+
+
+def test_loss_refuses_settings_and_projections_of_another_type():
+    with pytest.raises(LfbtError, match=r"^gamma: '0.8' is not a number$"):
+        LFBTLoss(gamma="0.8")  # type: ignore[arg-type]
+    with pytest.raises(LfbtError, match=r"^lambd: None is not a number$"):
+        LFBTLoss(lambd=None)  # type: ignore[arg-type]
+    with pytest.raises(LfbtError, match=r"^projections: ndarray and int are not both tensors"):
+        LFBTLoss()(np.zeros((2, 2, 2)), 3)

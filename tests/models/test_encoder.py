@@ -277,3 +277,13 @@ def test_lead_encoders_refuse_too_few_samples():
 def test_lead_encoders_refuse_bad_leads(leads):
     with pytest.raises(LfbtError, match="leads: "):
         LeadEncoders(dataclasses.replace(CONFIG, leads=leads))
+
+
+def test_select_leads_takes_a_text_and_names_only():
+    encoder = random_encoder(EncoderConfig(("II", "V1", "V5"), 6.4, 64), seed=0)
+    assert encoder.select_leads("II,v1").config.leads == ("II", "V1")
+    assert encoder.select_leads("II").config.leads == ("II",)
+    with pytest.raises(LfbtError, match=r"^lead V9: the encoder has none of that name; it has II,V1,V5"):
+        encoder.select_leads("II,V9")
+    with pytest.raises(LfbtError, match=r"^leads: 3 is not a text$"):
+        encoder.select_leads(3)  # type: ignore[arg-type]

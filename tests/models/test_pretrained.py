@@ -117,8 +117,10 @@ def test_load_encoder_refuses_a_config_that_does_not_describe_an_encoder(folder)
 
 
 def test_load_encoder_refuses_what_is_not_a_checkpoint(tmp_path):
-    for path in (tmp_path, tmp_path / "absent", tmp_path / "absent.pth"):
-        with pytest.raises(LfbtError, match=r"checkpoint: .* is not an encoder; give a run folder .* a \.pth file of"):
+    absent = ": it does not exist"
+    for path, why in ((tmp_path, ""), (tmp_path / "absent", absent), (tmp_path / "absent.pth", absent)):
+        message = rf"checkpoint: {path} is not an encoder{why}; give a run folder .* a \.pth file of"
+        with pytest.raises(LfbtError, match=message):
             load_encoder(path)
 
 
@@ -160,8 +162,9 @@ def test_match_names_all_that_does_not_fit():
 
 @pytest.mark.parametrize("leads", [("II",), ("II", "V1", "V2")])
 def test_match_never_allows_another_number_of_leads(leads):
-    with pytest.raises(LfbtError, match="the number of leads must agree"):
-        match(encoder_of(), dataset_of(leads), allow_mismatch=True)
+    for allow_mismatch in (True, False):
+        with pytest.raises(LfbtError, match=r"the number of leads must agree, even with --allow-mismatch$"):
+            match(encoder_of(), dataset_of(leads), allow_mismatch=allow_mismatch)
 
 
 def test_match_selects_leads_from_both_by_name():

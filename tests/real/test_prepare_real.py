@@ -10,7 +10,7 @@ import scipy.io
 import scipy.signal
 
 from lfbt.cli.app import main
-from lfbt.data.dataset import open_dataset
+from lfbt.data.layouts import open_dataset
 
 pytestmark = pytest.mark.real
 
@@ -47,9 +47,12 @@ def test_prepare_ptbxl_equals_the_raw_files(shared_data, tmp_path):
         np.testing.assert_allclose(signals[row], expected, rtol=0, atol=5e-6)
 
 
-def test_prepare_challenge_keeps_all_but_flat_records(shared_data, tmp_path):
+def test_prepare_challenge_keeps_all_but_flat_records_and_short_pieces(shared_data, tmp_path):
     folder = shared_data / "challenge"
     manifest, records, dropped = prepare("challenge", folder, tmp_path / "to")
+    short = [row for row in dropped if row["reason"].startswith("short")]
+    assert len(short) == 8
+    dropped = [row for row in dropped if row not in short]
     assert {row["id"]: row["reason"] for row in dropped} == {
         "JS20004": "flat: V2,V4,V6",
         "JS20008": "flat: V2,V4,V6",
@@ -66,13 +69,14 @@ def test_prepare_challenge_keeps_all_but_flat_records(shared_data, tmp_path):
     for path in folder.glob("*.hea"):
         words = path.read_text().splitlines()[0].split()
         if path.stem in kept:
-            assert pieces[path.stem] == -(-int(words[3]) // (10 * int(words[2])))
+            whole, rest = divmod(int(words[3]), 10 * int(words[2]))
+            assert pieces[path.stem] == whole + (rest >= 5 * int(words[2]))
     assert len(open_dataset(tmp_path / "to")) == manifest["records"] == len(records)
 
 
 def test_prepare_cpsc2018_cuts_pieces_that_inherit_the_label(shared_data, tmp_path):
     manifest, records, dropped = prepare("cpsc2018", shared_data / "cpsc2018", tmp_path / "to", "--n-samples", "5000")
-    assert Counter(row["reason"] for row in dropped) == {"file absent": 6867}
+    assert Counter(row["reason"].split(":")[0] for row in dropped) == {"file absent": 6867, "short": 4}
     with (shared_data / "cpsc2018" / "REFERENCE.csv").open(newline="") as file:
         code_of = {row["Recording"]: int(row["First_label"]) for row in csv.DictReader(file)}
     signals = np.load(tmp_path / "to" / "signals.npy")
@@ -81,21 +85,24 @@ def test_prepare_cpsc2018_cuts_pieces_that_inherit_the_label(shared_data, tmp_pa
         name = f"A{number}"
         data = scipy.io.loadmat(shared_data / "cpsc2018" / f"{name}.mat")["ECG"]["data"][0, 0]
         pieces = [data[:, start : start + 5000] for start in range(0, data.shape[1], 5000)]
+        n_pieces = len(pieces)
+        pieces = [piece for piece in pieces if piece.shape[1] >= 2500]
         for piece, signal in enumerate(pieces):
             expected = padded(signal[list(PAPER_ROWS)]).astype(np.float32)
             np.testing.assert_array_equal(signals[row], expected)
             found = records[row]
             assert (found["patient"], found["piece"]) == (name, str(piece))
-            assert found["id"] == (name if len(pieces) == 1 else f"{name}-{piece}")
+            assert found["id"] == (name if n_pieces == 1 else f"{name}-{piece}")
             assert found["labels"] == manifest["classes"][code_of[name] - 1]
             row += 1
-    assert row == len(records) == 25
+    assert row == len(records) == 21
     assert {len({r["split"] for r in records if r["patient"] == name}) for name in code_of} == {0, 1}
 
 
 def test_prepare_cinc2011_drops_what_is_flat_or_saturated(shared_data, tmp_path):
     folder = shared_data / "cinc2011"
-    manifest, records, dropped = prepare("folder", folder, tmp_path / "to", "--labels", "folders", "--n-samples", "500")
+    options = ("--labels", "folders", "--n-samples", "500")
+    manifest, records, dropped = prepare("folder", folder, tmp_path / "to", *options, "--allow-implausible")
     kept = Counter(row["labels"] for row in records)
     assert kept == {"acceptable": 764, "unacceptable": 8}
     assert manifest["dropped"] == {"flat": 22, "saturated": 4}
@@ -125,3 +132,18 @@ def test_prepare_cinc2011_drops_what_is_flat_or_saturated(shared_data, tmp_path)
             assert (reason, flat(leads)) == ("saturated", [])
             assert all(rests_at_an_extreme(leads[name]) for name in named.split(","))
     assert not any(flat(leads_of(row["file"])) for row in records)
+
+
+def test_prepare_cinc2011_drops_what_no_ecg_spans(shared_data, tmp_path):
+    """Electrodes that fall off: steps of 5 µV as the files have them."""
+    folder = shared_data / "cinc2011" / "acceptable"
+    _, records, dropped = prepare("folder", folder, tmp_path / "to", "--n-samples", "500")
+
+    def spans_of(file):
+        steps = np.fromfile((folder / file).with_suffix(".dat"), "<i2").reshape(-1, 12).T[list(PAPER_ROWS)]
+        return np.ptp(steps.astype(int), axis=1) / 200
+
+    implausible = [row["file"] for row in dropped if row["reason"].startswith("implausible")]
+    assert len(implausible) == 33
+    assert min(spans_of(file).max() for file in implausible) > 30
+    assert max(spans_of(row["file"]).max() for row in records) <= 30

@@ -15,7 +15,7 @@ from lfbt.evaluation.probing import run_probe
 from lfbt.evaluation.settings import ProbeSettings
 from lfbt.reports.page import ReportSettings, report
 from lfbt.runs.results import EncoderOrigin, Results
-from lfbt.runs.settings import RunSettings
+from lfbt.runs.run_folder import RunSettings
 from lfbt.training.pretraining import Pretrainer
 from lfbt.training.settings import PretrainSettings
 

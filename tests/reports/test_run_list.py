@@ -12,8 +12,7 @@ from lfbt.errors import LfbtError
 from lfbt.evaluation.probing import run_probe
 from lfbt.evaluation.settings import ProbeSettings
 from lfbt.reports.run_list import list_runs, runs_table
-from lfbt.runs.run_folder import acquire_run_folder
-from lfbt.runs.settings import RunSettings
+from lfbt.runs.run_folder import RunSettings, acquire_run_folder
 from lfbt.training.pretraining import Pretrainer
 from lfbt.training.settings import PretrainSettings
 
@@ -39,11 +38,12 @@ def place(tmp_path_factory):
 def test_list_runs_has_state_epoch_loss_quality_and_differences(place):
     runs = {run.folder.relative_to(place).as_posix(): run for run in list_runs(place)}
     assert list(runs) == ["a", "c", "deep/b", "probe"]
+    kept = json.loads((place / "probe" / "results.json").read_text())["chosen"]["epoch"]
     assert [(run.kind, run.state, run.epoch) for run in runs.values()] == [
         ("pretrain", "finished", "2/2"),
         ("pretrain", "stopped", "1/2"),
         ("pretrain", "finished", "2/2"),
-        ("probe", "finished", f"{json.loads((place / 'probe' / 'results.json').read_text())['chosen']['epoch']}/3"),
+        ("probe", "finished", f"3/3 (kept {kept})"),
     ]
     history = [json.loads(line) for line in (place / "a" / "history.jsonl").read_text().splitlines()]
     assert runs["a"].loss == history[-1]["loss"]

@@ -23,9 +23,10 @@ from lfbt.reports.scored_trials import open_trials
 
 def test_open_trials_refuses_folders_without_a_finished_trial(tmp_path):
     (tmp_path / "empty").mkdir()
-    for folder in (tmp_path / "empty", tmp_path / "absent"):
-        with pytest.raises(LfbtError, match=f"run: {folder} holds no trial of a classifier"):
-            open_trials(folder)
+    with pytest.raises(LfbtError, match=f"run: {tmp_path / 'absent'} does not exist"):
+        open_trials(tmp_path / "absent")
+    with pytest.raises(LfbtError, match=f"run: {tmp_path / 'empty'} holds no trial of a classifier"):
+        open_trials(tmp_path / "empty")
     # What is still being written does not count.
     write_trial(tmp_path / "half" / ".t.partial-1", predictions(1, 1))
     with pytest.raises(LfbtError, match="holds no trial"):

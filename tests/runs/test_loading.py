@@ -9,7 +9,7 @@ from lfbt.errors import LfbtError
 from lfbt.runs.history import PretrainingEpoch, write_history
 from lfbt.runs.loading import ClassifierRun, PretrainingRun, load_run, load_runs
 from lfbt.runs.results import Results
-from lfbt.runs.settings import RunSettings
+from lfbt.runs.run_folder import RunSettings
 
 EPOCHS = [PretrainingEpoch(epoch, 5.0 / epoch, 1e-3, 2.0, 10.0) for epoch in (1, 2)]
 
@@ -80,8 +80,11 @@ def test_load_run_passes_over_an_epoch_that_was_cut_short(pretraining):
 
 
 def test_load_run_refuses_folders_without_a_run_or_an_epoch(pretraining, tmp_path):
-    with pytest.raises(LfbtError, match=r"is not a run folder \(it has neither results\.json nor history\.jsonl\)"):
+    with pytest.raises(LfbtError, match=r"absent does not exist; give a run folder"):
         load_run(tmp_path / "absent")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(LfbtError, match=r"is not a run folder \(it has neither results\.json nor history\.jsonl\)"):
+        load_run(tmp_path / "empty")
     (tmp_path / "series").mkdir()
     (tmp_path / "series" / "settings.json").write_text("{}")
     with pytest.raises(LfbtError, match="series has neither an epoch nor a finished trial yet"):
@@ -138,7 +141,7 @@ def test_load_runs_takes_a_pretraining_with_runs_inside_for_the_pretraining(pret
 
 def test_load_runs_refuses_a_folder_of_runs_that_is_not_a_series(tmp_path, write_trial):
     write_trial(tmp_path / "runs" / "probe")
-    with pytest.raises(LfbtError, match="runs is a series of 1 trials; load one of them"):
+    with pytest.raises(LfbtError, match="runs is not a run, but holds 1; load one of them"):
         load_runs(tmp_path / "runs")
 
 
@@ -167,3 +170,16 @@ def test_classifier_run_title_names_kind_classifier_and_random_encoder(
     encoder = {"checkpoint": checkpoint, "history": {}}
     run = load_run(write_trial(tmp_path / "run", kind=kind, classifier=classifier, encoder=encoder))
     assert run.title == title
+
+
+def test_pretraining_prints_in_one_line(pretraining):
+    run = load_run(pretraining)
+    assert isinstance(run, PretrainingRun)
+    last = run.history[-1]
+    assert repr(run) == f"PretrainingRun({str(pretraining)!r}, {last.epoch} epochs, loss {last.loss:.4g})"
+
+
+@pytest.mark.parametrize("folder", [None, 3, b"", [], ""], ids=repr)
+def test_load_run_refuses_what_is_no_path(folder):
+    with pytest.raises(LfbtError, match=r"^run: .* is not a path$"):
+        load_run(folder)

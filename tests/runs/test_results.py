@@ -1,5 +1,6 @@
 """`results.json`: what is written is read, files of the last version load, and corrupt ones are named."""
 
+import dataclasses
 import json
 
 import pytest
@@ -99,3 +100,12 @@ def test_load_refuses_a_lone_surrogate_in_a_number(results_content, tmp_path):
     write(tmp_path, results_content | {"seed": "\ud800"})
     with pytest.raises(LfbtError, match=r"results\.json: "):
         Results.load(tmp_path)
+
+
+def test_results_print_in_one_line(results_content, tmp_path):
+    write(tmp_path, results_content)
+    results = Results.load(tmp_path)
+    said = f"AUROC {results.test.auroc:.4f}, {results.test.records} test records)"
+    assert repr(results) == f"Results(probe, fraction {results.fraction:g}, seed {results.seed}, {said}"
+    of_folds = dataclasses.replace(results, folds=3, test=dataclasses.replace(results.test, auroc=None))
+    assert ", 3 folds, AUROC none, " in repr(of_folds)

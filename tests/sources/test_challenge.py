@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pytest
-from tests.published_files import ids, write, write_wfdb
+from tests.published_files import drops, ids, write, write_wfdb
 
 from lfbt.errors import LfbtError
-from lfbt.sources import Challenge, Ningbo
-from lfbt.sources.challenge import dx_codes, is_ningbo
+from lfbt.sources import Arrhythmia, Challenge, CpscExtra, Georgia, Ningbo
+from lfbt.sources.challenge import _is_between, dx_codes
 
 
 @pytest.fixture
@@ -126,8 +126,34 @@ def test_ningbo_takes_its_own_numbers(challenge):
     listing = Ningbo(labels="codes").listing(challenge)
     assert ids(listing) == ["JS10647", "JS45551"]
     assert listing.classes == ("164889003",)
-    assert sum(is_ningbo(f"JS{number:05d}") for number in range(100_000)) == 34_905
-    assert not is_ningbo("JS45552")
-    assert not is_ningbo("E10647")
+    assert Ningbo.names is not None
+    assert sum(_is_between(f"JS{number:05d}", *Ningbo.names) for number in range(100_000)) == 34_905
+    assert not _is_between("JS45552", *Ningbo.names)
+    assert not _is_between("E10647", *Ningbo.names)
     with pytest.raises(LfbtError, match=r"not any header JS10647\.hea to JS45551\.hea"):
         Ningbo().listing(challenge / "cpsc")
+
+
+def test_parts_of_the_challenge_take_their_own_records(challenge):
+    for name in ("E00001", "E10344", "E10345", "Q0001", "Q3581", "Q3582"):
+        write_wfdb(challenge / "more", name, dx="#Dx: 164889003")
+    georgia = Georgia(labels="codes").listing(challenge)
+    assert (ids(georgia), georgia.classes) == (["E00001", "E10344"], ("164889003",))
+    assert ids(CpscExtra().listing(challenge)) == ["Q0001", "Q3581"]
+    assert ids(Arrhythmia().listing(challenge)) == ["JS10646", "JS10647", "JS45551"]
+    for part, wanted in ((Georgia, "E00001.hea to E10344.hea"), (CpscExtra, "Q0001.hea to Q3581.hea")):
+        with pytest.raises(LfbtError, match=f"^source {part.name}: .* but not any header {wanted}"):
+            part().listing(challenge / "cpsc")
+
+
+def test_arrhythmia_drops_the_two_headers_that_are_corrupt_as_published(tmp_path):
+    folder = tmp_path / "WFDBRecords" / "01" / "019"
+    for name in ("JS01051", "JS01052", "JS23074"):
+        write_wfdb(folder, name, dx="#Dx: 426783006")
+    header = folder / "JS01052.hea"
+    # The line feed after the first line is lost.
+    header.write_text(header.read_text().replace("\n", " ", 1))
+    listing = Arrhythmia(labels="codes").listing(tmp_path)
+    # One that was mended is read.
+    assert ids(listing) == ["JS01051", "JS23074"]
+    assert drops(listing) == [("JS01052", "WFDBRecords/01/019/JS01052.hea", "header corrupt as published")]

@@ -1,11 +1,15 @@
 """Recognising the source whose published form a folder has."""
 
+import csv
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.published_files import write, write_wfdb
 
 from lfbt.errors import LfbtError
 from lfbt.sources import Challenge, PtbXl
-from lfbt.sources.finding import files_below
+from lfbt.sources.finding import files_below, fitting_source, iter_table, read_table, unique_names
 
 
 @pytest.mark.parametrize(
@@ -16,6 +20,13 @@ from lfbt.sources.finding import files_below
         ("Diagnostics.xlsx", "chapman"),
         ("x.npy", "folder"),
         ("synthetic.json", "synthetic"),
+        ("record_list.csv", "mimic-iv-ecg"),
+        ("exams_part17.hdf5", "code15"),
+        ("exams_part3.zip", "code15"),
+        ("ecg_tracings.hdf5", "code-test"),
+        ("exams.hdf5", "sami-trop"),
+        ("patient001/s0010_re.hea", "ptb"),
+        ("I01.hea", "incart"),
     ],
 )
 def test_not_found_names_the_source_that_might_fit(tmp_path, file, fitting):
@@ -26,6 +37,61 @@ def test_not_found_names_the_source_that_might_fit(tmp_path, file, fitting):
     write(tmp_path / "wfdb" / "A1.mat", "")
     with pytest.raises(LfbtError, match="the source challenge might fit"):
         PtbXl().listing(tmp_path / "wfdb")
+
+
+def test_fitting_source_needs_all_files_of_a_download(tmp_path):
+    for names, source in (
+        (("metadata.csv", "code.csv"), "sph"),
+        (("AttributesDictionary.csv", "ECGCode.csv"), "zzu"),
+        (("ConditionNames_SNOMED-CT.csv",), "arrhythmia"),
+    ):
+        files = [tmp_path / name for name in names]
+        assert fitting_source(files) == source
+        assert fitting_source([*files[:-1], tmp_path / "other.csv"]) == "folder"
+    # A challenge record of INCART, and a header beside no patient's folder, are not of these downloads.
+    assert fitting_source([tmp_path / "I0001.hea", tmp_path / "patients" / "s0001.hea"]) == "folder"
+    assert fitting_source([]) == ""
+
+
+CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\r"), max_size=8)
+
+
+@given(rows=st.lists(st.lists(CELLS, min_size=3, max_size=3), max_size=5))
+def test_iter_table_reads_what_was_written_and_as_read_table_does(tmp_path_factory, rows):
+    path = tmp_path_factory.mktemp("table") / "table.csv"
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([["a", " b ", "c"], *rows])
+    assert list(iter_table(path, ["c", "a"])) == [[row[2].strip(), row[0].strip()] for row in rows]
+    assert [[row["c"], row["a"]] for row in read_table(path, ["c", "a"])] == list(iter_table(path, ["c", "a"]))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", r"table\.csv: no column a, b among none; add it"),
+        (b"a,c\n1,2\n", r"table\.csv: no column b among a, c; add it"),
+        (b"a,b\n1,2\n3\n", r"table\.csv: line 3 has 1 cells; download it again"),
+        (b"a,b\n\xff,2\n", r"table\.csv: cannot be read .*; give a CSV file in UTF-8"),
+    ],
+)
+def test_iter_table_refuses_other_tables_in_one_line(tmp_path, content, message):
+    (tmp_path / "table.csv").write_bytes(content)
+    with pytest.raises(LfbtError, match=message):
+        list(iter_table(tmp_path / "table.csv", ["a", "b"]))
+
+
+def test_iter_table_leaves_out_empty_lines_and_a_byte_order_mark(tmp_path):
+    (tmp_path / "table.csv").write_bytes(b"\xef\xbb\xbfa,b\r\n1,2\r\n\r\n")
+    assert list(iter_table(tmp_path / "table.csv", ["b", "a"])) == [["2", "1"]]
+
+
+def test_unique_names_refuses_two_files_of_one_name(tmp_path):
+    files = [tmp_path / "a" / "r1.h5", tmp_path / "a" / "r2.h5"]
+    assert unique_names(files, "sph") == {"r1": files[0], "r2": files[1]}
+    with pytest.raises(
+        LfbtError, match=r"source sph: record r1 is a duplicate, as .*a/r1\.h5 and .*b/r1\.h5; move one"
+    ):
+        unique_names([*files, tmp_path / "b" / "r1.h5"], "sph")
 
 
 def test_files_below_follows_links_once_and_without_loops(tmp_path):

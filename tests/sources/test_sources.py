@@ -7,7 +7,7 @@ import pytest
 from tests.published_files import write
 
 from lfbt.errors import LfbtError
-from lfbt.sources import SOURCES
+from lfbt.sources import SOURCES, published_as
 
 
 @pytest.mark.parametrize("name", [name for name in SOURCES if name != "synthetic"])
@@ -24,5 +24,20 @@ def test_listing_refuses_other_folders_with_what_they_hold(tmp_path, name):
 
 
 def test_sources_import_no_heavy_package():
-    code = "import sys, lfbt.sources; print(sorted({'pandas', 'wfdb', 'scipy', 'torch'} & set(sys.modules)))"
+    code = "import sys, lfbt.sources; print(sorted({'h5py', 'pandas', 'wfdb', 'scipy', 'torch'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+@pytest.mark.parametrize("name", [name for name in SOURCES if name not in ("folder", "synthetic")])
+def test_published_as_has_plausible_numbers_of_every_published_source(name):
+    published = published_as(name)
+    assert published is not None
+    assert published.where.startswith("http")
+    assert published.records >= (published.patients or 1) > 0
+    # The default comes first.
+    default = getattr(SOURCES[name](), "labels", "none")
+    assert published.labels.replace(",", "").split()[0] == default
+
+
+def test_published_as_has_nothing_of_own_and_synthetic_records():
+    assert published_as("folder") is published_as("synthetic") is None

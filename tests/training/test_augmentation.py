@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.literal import literal_crop, literal_view
 
+from lfbt.errors import LfbtError
 from lfbt.training import augmentation as views
-from lfbt.training.augmentation import draw_views, random_view, resized_crop, time_out
+from lfbt.training.augmentation import draw_views, random_view, random_views, resized_crop, time_out
 
 # The method asks for scipy's result to 2e-6 of the signal's scale: single precision through three Fourier transforms.
 TOLERANCE = 2e-6
@@ -186,3 +187,37 @@ def test_random_view_leaves_its_input_alone():
     before = signals.clone()
     random_view(signals, draw_views(0, 0, 3)[:, 0])
     assert torch.equal(signals, before)
+
+
+@pytest.mark.parametrize(
+    ("signals", "draws", "message"),
+    [
+        (normal(4, 2, 64), 0, r"draws: int of shape \[\] is neither a NumPy generator, .*, nor numbers \[4, 2, 4\]"),
+        (normal(4, 2, 64), None, r"draws: NoneType of shape \[\]"),
+        (normal(4, 2, 64), np.zeros((4, 2, 3)), r"draws: ndarray of shape \[4, 2, 3\]"),
+        (normal(4, 2, 64), np.full((4, 2, 4), 1.0), r"draws: 1 to 1 are not all in \[0, 1\)"),
+        (normal(4, 2, 64), np.full((4, 2, 4), np.nan), r"draws: nan to nan are not all in \[0, 1\)"),
+        (normal(4, 2, 64), np.full((4, 2, 4), "0"), "draws: <U1 is not a type of real numbers"),
+        (np.zeros((4, 2, 64), np.float32), np.random.default_rng(0), "signals: ndarray is not a tensor"),
+        (None, np.random.default_rng(0), "signals: NoneType is not a tensor"),
+        (normal(2, 64), np.random.default_rng(0), r"signals: shape \[2, 64\] is not \[records, leads, samples\]"),
+        (normal(0, 2, 64), np.random.default_rng(0), r"signals: shape \[0, 2, 64\] is not"),
+        (normal(4, 2, 64).half(), np.random.default_rng(0), "signals: torch.float16 is neither single nor double"),
+    ],
+)
+def test_random_views_refuses_other_signals_and_draws(signals, draws, message):
+    with pytest.raises(LfbtError, match=f"^{message}"):
+        random_views(signals, draws)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"shortest_crop": 0}, r"shortest_crop: 0 is outside \[0\.1, 1\]"),
+        ({"shortest_crop": "0.5"}, "shortest_crop: '0.5' is not a number"),
+        ({"longest_time_out": 1.5}, r"longest_time_out: 1\.5 is outside \[0, 0\.9\]"),
+    ],
+)
+def test_random_views_refuses_parts_out_of_range(changes, message):
+    with pytest.raises(LfbtError, match=f"^{message}"):
+        random_views(normal(4, 2, 64), np.random.default_rng(0), **changes)

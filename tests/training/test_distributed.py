@@ -255,3 +255,20 @@ def test_run_without_processes_is_refused(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "0")
     with pytest.raises(LfbtError, match="WORLD_SIZE: 0 is outside"), init_distributed(torch.device("cpu")):
         pass
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({"RANK": "2"}, r"RANK: 2 is outside \[0, 2\), as WORLD_SIZE is 2; launch by torchrun"),
+        ({"RANK": "x"}, "RANK: 'x' is not the number that torchrun sets"),
+        ({"MASTER_PORT": "99999999"}, r"MASTER_PORT: 99999999 is outside \[1, 65535\]; give a port that is free"),
+        ({"MASTER_PORT": "0"}, r"MASTER_PORT: 0 is outside \[1, 65535\]"),
+    ],
+)
+def test_init_distributed_refuses_an_environment_that_cannot_be_at_once(monkeypatch, variables, message):
+    plain = {"WORLD_SIZE": "2", "RANK": "0", "MASTER_ADDR": "localhost", "MASTER_PORT": "29500"}
+    for name, value in (plain | variables).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(LfbtError, match=f"^{message}"), init_distributed(torch.device("cpu")):
+        pass

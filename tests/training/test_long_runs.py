@@ -31,8 +31,7 @@ import lfbt.training.checkpoints as checkpoints_module
 import lfbt.training.pretraining as pretrain_module
 from lfbt.cli.app import main
 from lfbt.errors import LfbtError
-from lfbt.runs.run_folder import acquire_run_folder, is_running
-from lfbt.runs.settings import RunSettings
+from lfbt.runs.run_folder import RunSettings, acquire_run_folder, is_running
 from lfbt.training.checkpoints import last_checkpoint, save_checkpoint
 from lfbt.training.pretraining import Pretrainer
 from lfbt.training.settings import PretrainSettings

@@ -11,7 +11,7 @@ from tests.factories import LABELS, SPLIT, waves, write_labelled, write_packed
 from tests.outputs import contents, read_lines
 
 import lfbt.training.pretraining as pretrain_module
-from lfbt.data.dataset import open_dataset
+from lfbt.data.layouts import open_dataset
 from lfbt.errors import LfbtError
 from lfbt.models.encoder import EncoderConfig, LeadEncoders, estimate_batch_norm, random_encoder
 from lfbt.models.pretrained import load_encoder, load_history

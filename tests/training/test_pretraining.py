@@ -14,7 +14,7 @@ from tests.outputs import contents, read_lines
 from tests.training.helpers import assert_same_run, checkpoints, learned
 
 import lfbt.training.pretraining as pretrain_module
-from lfbt.data.dataset import open_dataset
+from lfbt.data.layouts import open_dataset
 from lfbt.data.loader import epoch_batches
 from lfbt.errors import LfbtError
 from lfbt.losses.lfbt import lfbt_loss

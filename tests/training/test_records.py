@@ -8,7 +8,7 @@ import pytest
 from tests.factories import waves, write_packed
 
 import lfbt
-from lfbt.data.dataset import open_dataset
+from lfbt.data.layouts import open_dataset
 from lfbt.data.loader import epoch_batches
 from lfbt.errors import LfbtError
 from lfbt.training.pretraining import Pretrainer

@@ -12,9 +12,10 @@ def test_resolve_device_auto_is_the_gpu_if_there_is_one():
     assert resolve_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
 
 
-@pytest.mark.parametrize("name", ["nonsense", "", "cuda:99", "meta"])
+@pytest.mark.parametrize("name", ["nonsense", "gpu", "", "cuda:99", "cuda:x", "meta", "cpux"])
 def test_resolve_device_refuses_what_cannot_be_used(name):
-    with pytest.raises(LfbtError, match=rf"device: '{name}' cannot be used \(.+\); allowed: auto, cpu, cuda"):
+    allowed = "auto, cpu, cuda" if torch.cuda.is_available() else "auto, cpu"
+    with pytest.raises(LfbtError, match=rf"^device: '{name}' cannot be used \([^,]+\); allowed: {allowed}$"):
         resolve_device(name)
 
 
@@ -24,3 +25,10 @@ def test_peak_memory_gb_does_not_fall():
     tensor = torch.ones(2_000_000)
     assert peak_memory_gb(device) >= before > 0
     del tensor
+
+
+def test_resolve_device_takes_a_device_and_refuses_other_types():
+    assert resolve_device(torch.device("cpu")) == torch.device("cpu")
+    for value in (None, 3, b"cpu", ["cpu"]):
+        with pytest.raises(LfbtError, match=r"^device: .* cannot be used \(lfbt does not run on it\); allowed: auto"):
+            resolve_device(value)  # type: ignore[arg-type]

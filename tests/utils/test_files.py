@@ -1,9 +1,19 @@
-"""Atomic files and folders: complete or absent, and never over other results."""
+"""Files: written whole or not at all, never over other results; JSON read and written as objects."""
+
+import json
 
 import pytest
 
 from lfbt.errors import LfbtError
-from lfbt.utils.files import PARTIAL, atomic_file, atomic_folder, check_unoccupied
+from lfbt.utils.files import (
+    PARTIAL,
+    atomic_file,
+    atomic_folder,
+    check_distinct,
+    check_unoccupied,
+    read_json,
+    write_json,
+)
 
 
 class Stop(Exception):  # noqa: N818
@@ -12,9 +22,6 @@ class Stop(Exception):  # noqa: N818
 
 def names(folder):
     return sorted(path.name for path in folder.rglob("*"))
-
-
-# --- folders ---
 
 
 def test_atomic_folder_appears_when_it_is_complete(tmp_path):
@@ -75,13 +82,41 @@ def test_atomic_folder_refuses_a_file(tmp_path):
     assert (tmp_path / "x").read_text() == "mine"
 
 
+def test_atomic_folder_removes_what_a_killed_process_left(tmp_path):
+    left = tmp_path / ".new.partial-folder"
+    (left / "sub").mkdir(parents=True)
+    (left / "sub" / "x").write_text("old")
+    (left / "y").write_text("old")
+    with atomic_folder(tmp_path / "new") as partial:
+        assert names(partial) == [".lock"]
+        (partial / "z").write_text("new")
+    assert names(tmp_path) == ["new", "z"]
+
+
+def test_atomic_folder_goes_on_with_what_was_left_where_it_can(tmp_path):
+    left = tmp_path / ".new.partial-folder"
+    left.mkdir()
+    (left / "y").write_text("old")
+    with atomic_folder(tmp_path / "new", can_go_on=lambda folder: (folder / "y").read_text() == "old"):
+        pass
+    assert names(tmp_path / "new") == ["y"]
+
+
+def test_atomic_folder_is_held_by_one_process(tmp_path):
+    with (
+        atomic_folder(tmp_path / "new") as partial,
+        pytest.raises(LfbtError, match="another process is writing it now"),
+        atomic_folder(tmp_path / "new"),
+    ):
+        pytest.fail("the block was entered")
+    assert names(tmp_path) == ["new"]
+    assert partial.name == ".new.partial-folder"
+
+
 def test_check_unoccupied_accepts_absent_and_empty_folders(tmp_path):
     check_unoccupied(tmp_path / "absent")
     check_unoccupied(tmp_path)
     assert names(tmp_path) == []
-
-
-# --- files ---
 
 
 def test_atomic_file_replaces_a_file_when_the_new_one_is_complete(tmp_path):
@@ -111,3 +146,51 @@ def test_partial_matches_names_of_incomplete_files_only(tmp_path):
         partial.write_text("new")
         assert set(tmp_path.glob(PARTIAL)) == {partial, folder}
     assert list(tmp_path.glob(PARTIAL)) == []
+
+
+def test_read_json_returns_what_was_written_as_utf8(tmp_path):
+    content = {"b": [1, 2.5, None, True], "a": {"µV": "Größe"}}
+    write_json(tmp_path / "x.json", content)
+    assert read_json(tmp_path / "x.json") == content
+    text = (tmp_path / "x.json").read_bytes().decode()
+    assert "Größe" in text
+    assert text.endswith("}\n")
+    assert json.loads(text) == content
+
+
+def test_write_json_leaves_the_old_file_when_it_fails(tmp_path):
+    path = tmp_path / "x.json"
+    write_json(path, {"a": 1})
+    with pytest.raises(TypeError):
+        write_json(path, {("no", "key"): 1})  # type: ignore[dict-item]
+    assert read_json(path) == {"a": 1}
+    assert [entry.name for entry in tmp_path.iterdir()] == ["x.json"]
+
+
+def test_write_json_writes_paths_as_text(tmp_path):
+    write_json(tmp_path / "x.json", {"folder": tmp_path})
+    assert read_json(tmp_path / "x.json") == {"folder": str(tmp_path)}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [(b"", "is not JSON"), (b'{"a": ', "cut short"), (b"[1]", "holds list, not a JSON object"), (b"\xff{", "not JSON")],
+)
+def test_read_json_refuses_files_without_a_json_object(tmp_path, text, message):
+    path = tmp_path / "x.json"
+    path.write_bytes(text)
+    with pytest.raises(LfbtError, match=f"^{path}: .*{message}"):
+        read_json(path)
+
+
+def test_read_json_refuses_an_absent_file(tmp_path):
+    with pytest.raises(LfbtError, match=r"x\.json: cannot be read \(No such file"):
+        read_json(tmp_path / "x.json")
+
+
+def test_check_distinct_refuses_one_place_by_two_paths(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    check_distinct("runs", [tmp_path / "a", tmp_path / "b"])
+    for other in (tmp_path / "a", tmp_path / "b" / ".." / "a", tmp_path / "link"):
+        with pytest.raises(LfbtError, match=f"^runs: {other} is named twice; name each once$"):
+            check_distinct("runs", [tmp_path / "a", other])

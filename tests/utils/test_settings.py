@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,10 +14,16 @@ from hypothesis import strategies as st
 from lfbt.errors import LfbtError
 from lfbt.utils.settings import (
     Affects,
+    Form,
     LeadNames,
     Range,
     Seed,
+    With,
+    as_path,
+    check_range,
+    convert,
     create,
+    join,
     list_fields,
     names_affecting,
     replace,
@@ -74,6 +81,7 @@ NAMES = [
     "name", "place", "heat", "fan", "shelves", "n_cooks", "course", "leads", "portions", "seeds", "n_guests", "depth",
     "recipe", "seed", "loud",
 ]  # fmt: skip
+
 
 MEAL = Meal("lunch", Kitchen(Path("home")))
 
@@ -302,7 +310,11 @@ def test_check_methods_are_left_to_validate():
 
 
 paths = st.from_regex(r"[a-z]{1,5}(/[a-z]{1,5})?", fullmatch=True).map(Path)
+
+
 numbers = st.floats(0, 1, exclude_min=True)
+
+
 settings_strategy = st.fixed_dictionaries(
     {"name": st.text(min_size=1), "place": paths},
     optional={
@@ -343,3 +355,128 @@ def test_create_reads_paths_as_text_and_tuples_as_lists(values):
         return str(value) if isinstance(value, Path) else value
 
     assert create(Meal, {name: as_text(value) for name, value in values.items()}) == create(Meal, values)
+
+
+@pytest.mark.parametrize(
+    ("allowed", "inside", "outside"),
+    [
+        ("[0, 1)", [0, 0.5, 0.999], [-1e-9, 1, 2, float("nan"), float("inf")]),
+        ("(0, 1]", [1e-9, 1], [0, -1, 1.0001, float("nan")]),
+        ("(0, inf)", [1e-300, 1e300], [0, float("inf"), float("nan"), -1]),
+        ("[2, inf)", [2, 3, 10**9], [1, -2, float("nan")]),
+    ],
+)
+def test_check_range_includes_and_excludes_ends_as_written(allowed, inside, outside):
+    for value in inside:
+        check_range("name", value, allowed)
+    for value in outside:
+        with pytest.raises(LfbtError) as caught:
+            check_range("name", value, allowed, "so it is")
+        assert str(caught.value) == f"name: {value} is outside {allowed}; so it is"
+
+
+# --- sequences, NumPy's values, and what is no setting ---
+
+
+@pytest.mark.parametrize("seeds", [range(2), np.arange(2), [np.int64(0), 1], (n for n in (0, 1)), pd.Series([0, 1])])
+def test_create_takes_any_ordered_numbers(seeds):
+    found = meal(seeds=seeds).seeds
+    assert found == (0, 1)
+    assert {type(seed) for seed in found} == {int}
+
+
+@pytest.mark.parametrize("fan", [np.True_, np.array([True])[0]])
+def test_create_takes_numpys_booleans_as_pythons(fan):
+    assert meal(fan=fan).kitchen.oven.fan is True
+
+
+@pytest.mark.parametrize("seeds", [{0, 1}, {0: 1}, "01", b"01", np.array(3), np.zeros((2, 2), int), None], ids=repr)
+def test_create_refuses_what_has_no_order_or_no_numbers(seeds):
+    with pytest.raises(LfbtError, match=r"^seeds: .* is not a whole number$"):
+        meal(seeds=seeds)
+
+
+@pytest.mark.parametrize("value", ["", None, 3, b"home", ["home"]])
+def test_create_refuses_what_is_no_path(value):
+    with pytest.raises(LfbtError, match=r"^place: .* is not a path$"):
+        meal(place=value)
+
+
+@pytest.mark.parametrize("course", [[], {}, np.array(["soup", "main"]), None])
+def test_create_refuses_a_choice_of_any_other_type(course):
+    with pytest.raises(LfbtError, match=r"^course: .* is not one of soup, main$"):
+        meal(course=course)
+
+
+def test_messages_say_the_type_of_long_values():
+    with pytest.raises(LfbtError, match=r"^heat: a list is not a number$"):
+        meal(heat=list(range(100)))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (Meal("lunch", 3), "^kitchen: 3 is not Kitchen"),  # type: ignore[arg-type]
+        (Meal("lunch", None), "^kitchen: None is not Kitchen"),  # type: ignore[arg-type]
+        (Meal("lunch", Kitchen), "^kitchen: <class .*Kitchen'> is not Kitchen"),  # type: ignore[arg-type]
+        (Meal("lunch", Oven()), r"^kitchen: Oven\(.*\) is not Kitchen"),  # type: ignore[arg-type]
+        (Meal("lunch", Kitchen(Path(), {"heat": 3})), "^oven: {'heat': 3} is not Oven"),  # type: ignore[arg-type]
+    ],
+)
+def test_validate_refuses_nested_settings_of_another_class(settings, message):
+    with pytest.raises(LfbtError, match=message):
+        validate(settings)
+
+
+def test_convert_takes_one_value_as_create_does_under_its_own_name():
+    assert convert("sampling_rate", np.int64(5), float) == 5.0
+    assert convert("sampling_rate", None, float | None) is None
+    with pytest.raises(LfbtError, match=r"^sampling_rate: '500' is not a number$"):
+        convert("sampling_rate", "500", float)
+    with pytest.raises(LfbtError, match=r"^sampling_rate: 0 is outside \(0, inf\)$"):
+        convert("sampling_rate", 0, Annotated[float, Range("(0, inf)")])
+    with pytest.raises(LfbtError, match=r"^shape: 3 is not sizes such as 8-8$"):
+        convert("shape", 3, Annotated[str, Form("sizes such as 8-8")])
+
+
+def test_as_path_takes_texts_and_paths_only():
+    assert as_path("run", "a/b") == as_path("run", Path("a/b")) == Path("a/b")
+    with pytest.raises(LfbtError, match=r"^run: \[\] is not a folder$"):
+        as_path("run", [], "a folder")
+
+
+def test_join_refuses_what_is_given_twice():
+    assert join({"a": 1}, {"b": 2}) == {"a": 1, "b": 2}
+    with pytest.raises(LfbtError, match=r"^a: 3 is given by name, but 1 by position; give one of them$"):
+        join({"a": 1}, {"a": 3})
+
+
+@dataclasses.dataclass(frozen=True)
+class Bread:
+    """A setting that depends on another."""
+
+    leaven: Literal["yeast", "sour", "none"] = "yeast"
+    hours: Annotated[float, With("leaven", ("yeast", "sour"))] = 1.0
+    resume: bool = False
+
+
+def test_create_refuses_a_setting_without_effect_even_with_its_default():
+    assert create(Bread, {"leaven": "sour", "hours": 9}) == Bread("sour", 9.0)
+    assert create(Bread, {"leaven": "none"}) == Bread("none")
+    for hours in (1.0, 9.0):
+        with pytest.raises(LfbtError) as caught:
+            create(Bread, {"leaven": "none", "hours": hours})
+        said = "hours: has no effect with leaven none, only with yeast or sour; leave it out"
+        assert str(caught.value) == said
+
+
+def test_settings_without_effect_are_taken_to_resume_a_run_that_had_them():
+    assert create(Bread, {"leaven": "none", "hours": 9, "resume": True}).hours == 9.0
+    validate(Bread("none", 9.0))
+
+
+@pytest.mark.parametrize("value", ["0.5", None, True, [0.5], 1j])
+def test_check_range_refuses_what_is_no_number(value):
+    with pytest.raises(LfbtError) as caught:
+        check_range("name", value, "[0, 1]")
+    assert str(caught.value) == f"name: {value!r} is not a number"

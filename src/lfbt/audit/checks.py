@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ from lfbt.audit.overlap import assess_copies, find_copies, find_test_patients_el
 from lfbt.audit.report import AuditReport, Finding, RecordIndex, Severity, report_text, write_report
 from lfbt.audit.scan import check_class_counts, find_patients_in_two_splits, scan_dataset
 from lfbt.errors import LfbtError
-from lfbt.utils.files import check_unoccupied
+from lfbt.utils.files import check_distinct, check_unoccupied
 from lfbt.utils.settings import Affects, Seed, validate
 
 __all__ = ["AuditReport", "CheckSettings", "check", "report_text"]
@@ -28,14 +27,14 @@ class CheckSettings:
     """New folder for check.json, findings.csv, duplicates.csv and exclude.csv."""
     split_seed: Seed = 0
     """Seed of the split of class folders without split folders."""
+    allow_implausible: bool = False
+    """Accept voltages that no ECG has: a lead that spans over 30 mV, a median lead under 0.05 or over 10 mV."""
 
     def check(self) -> None:
         """Raise LfbtError unless there is at least one data set, and none is named twice."""
         if not self.data:
             raise LfbtError("data: none given; name at least one data set")
-        for folder, times in collections.Counter(path.resolve() for path in self.data).items():
-            if times > 1:
-                raise LfbtError(f"data: {folder} is named twice; name each data set once")
+        check_distinct("data", self.data)
 
 
 def check(settings: CheckSettings) -> AuditReport:
@@ -60,7 +59,10 @@ def check(settings: CheckSettings) -> AuditReport:
     if settings.out is not None:
         check_unoccupied(settings.out)
     names = _name_datasets(settings.data)
-    scans = [scan_dataset(name, folder, settings.split_seed) for name, folder in zip(names, settings.data, strict=True)]
+    scans = [
+        scan_dataset(name, folder, settings.split_seed, settings.allow_implausible)
+        for name, folder in zip(names, settings.data, strict=True)
+    ]
 
     findings = [finding for scan in scans for finding in scan.findings]
     exclude: set[RecordIndex] = set()

@@ -92,10 +92,14 @@ def check_leakage(checkpoint: Path, dataset: Dataset, rows: NDArray[np.int64], a
     leaked = np.unique(find_matches(load_fingerprints(file), compute_fingerprints(dataset, rows)).second)
     if len(leaked):
         ids = [dataset.ids[row] for row in rows[leaked]]
+        # `lfbt check` lists copies of test records only, but with folds every record is tested.
+        if (dataset.split[rows[leaked]] == "test").all():
+            advice = "pretrain without them, with --exclude FILE, which `lfbt check` writes"
+        else:
+            advice = "with --folds all records are tested: take an encoder of other records, leave --folds out"
         raise LfbtError(
             f"{dataset.folder}: {len(leaked)} of {len(rows)} test records ({_shorten(ids)}) are among the records that "
-            f"{checkpoint} has learned from, so a score of them would be too good; pretrain without them, with "
-            f"--exclude FILE, which `lfbt check` writes, {_INSIST}"
+            f"{checkpoint} has learned from, so a score of them would be too good; {advice}, {_INSIST}"
         )
 
 

@@ -11,8 +11,7 @@ from typing import Any, Literal
 import lfbt
 from lfbt.data.dataset import Dataset
 from lfbt.sources.listing import SPLITS
-from lfbt.utils.files import atomic_folder
-from lfbt.utils.json_files import write_json
+from lfbt.utils.files import atomic_folder, write_json
 
 #: Worst first. error: a test would be unfair, or training refuses the data; warning: to look at; note: to know.
 Severity = Literal["error", "warning", "note"]

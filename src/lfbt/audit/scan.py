@@ -15,9 +15,10 @@ from lfbt.audit.fingerprints import Fingerprints, compute_bits, count_comparable
 from lfbt.audit.lead_quality import LIMB_LEADS, MAX_LIMB_RESIDUAL, find_flat_and_clipped, find_limb_lead_faults
 from lfbt.audit.reference_counts import compare_counts
 from lfbt.audit.report import Finding, Severity
-from lfbt.data.dataset import Dataset, open_dataset
-from lfbt.data.npy_folders import NpyFiles
-from lfbt.signal import Signal
+from lfbt.data.dataset import Dataset
+from lfbt.data.layouts import NpyFiles, open_dataset
+from lfbt.recording import STANDARD_LEADS
+from lfbt.signal import Signal, find_implausible_leads, implausible_span, measure_spans
 from lfbt.sources.listing import SPLITS
 
 _MIN_LIMB_LEADS = 3
@@ -43,23 +44,32 @@ class DatasetScan:
         return ", ".join(f"{self.dataset.ids[row]} ({self.dataset.split[row]})" for row in rows[:n_listed])
 
 
-def scan_dataset(name: str, folder: Path, split_seed: int) -> DatasetScan:
+def scan_dataset(name: str, folder: Path, split_seed: int, allow_implausible: bool) -> DatasetScan:
     """Read all signals of a data set once: fingerprints, digests, and findings about signals that are bad."""
     dataset = open_dataset(folder, split_seed, patients_apart=False)
     in_mv = dataset.manifest.unit == "mV" and not isinstance(dataset.signals, NpyFiles)
     layout = f"{dataset.leads} {dataset.sampling_rate!r} {dataset.n_samples}".encode()
-    bits, digests, findings = [], [], []
+    bits, digests, findings, spans = [], [], [], []
     for rows, signals in iterate_signals(dataset, np.arange(len(dataset)), f"check {name}"):
         bits.append(compute_bits(signals, dataset.sampling_rate))
         digests += [hashlib.blake2b(layout + signal.tobytes(), digest_size=16).digest() for signal in signals]
         for severity, kind, row, message in _find_bad_signals(signals, dataset, in_mv):
             record = dataset.ids[rows[row]]
             findings.append(Finding(severity, kind, (name,), (record,), f"record {record}: {message}"))
+        if in_mv and not allow_implausible:
+            for row, of_record in zip(rows, measure_spans(signals), strict=True):
+                spans.append(np.median(of_record))
+                if too_much := find_implausible_leads(of_record, dataset.leads):
+                    record = dataset.ids[row]
+                    message = f"record {record}: {too_much}, more than any ECG"
+                    findings.append(Finding("error", "implausible voltage", (name,), (record,), message))
+    if unlike_ecg := implausible_span([span for span in spans if np.isfinite(span)]):
+        findings.append(Finding("error", "implausible voltage", (name,), (), f"{name}: {unlike_ecg}"))
     n_limb = sum(lead in LIMB_LEADS for lead in dataset.leads)
     if n_limb < _MIN_LIMB_LEADS:
         message = (
             f"{name} has {n_limb} limb leads, and three are needed; where recordings have them, prepare with --leads "
-            "I,II,III,aVR,aVL,aVF,V1,..."
+            f"{','.join(STANDARD_LEADS)}"
         )
         findings.append(Finding("note", "limb leads not checked", (name,), (), message))
     n_frequencies = count_comparable_frequencies(dataset.n_samples, dataset.sampling_rate)

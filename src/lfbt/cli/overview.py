@@ -10,6 +10,7 @@ import lfbt
 #: One line on each command; its module is ``lfbt.cli.<name>``.
 COMMANDS = {
     "prepare": "Prepare a data set from a published download or from your own records.",
+    "sources": "List the published data sets that can be prepared: records, patients, licence, labels, where they are.",
     "check": "Look for copies, leaks between splits, bad leads and other faults in data sets.",
     "pretrain": "Learn an encoder from records without labels.",
     "probe": "Score a frozen encoder with a linear classifier.",

@@ -15,7 +15,7 @@ from lfbt.cli.options import Option, list_options
 from lfbt.cli.overview import COMMANDS, suggest
 from lfbt.errors import LfbtError
 from lfbt.recording import parse_leads
-from lfbt.utils.settings import LeadNames
+from lfbt.utils.settings import LeadNames, check_effect
 
 if TYPE_CHECKING:
     import tyro
@@ -75,11 +75,13 @@ def parse_settings(
     try:
         with _lead_names(), contextlib.redirect_stderr(printed):
             settings: S = tyro.cli(kind, prog=f"lfbt {command}", args=list(words), config=config, **defaults)
-            return settings
     except SystemExit:
         raise LfbtError(f"{_refusal(printed.getvalue(), words, options)}; {hint}") from None
     except _RefusedError as error:
         raise LfbtError(str(error)) from error
+    given = _given_flags(words)
+    check_effect(settings, [option.field.name for option in options if option.flag in given])
+    return settings
 
 
 def value_of(flag: str, words: Sequence[str], default: str) -> str:
@@ -108,12 +110,16 @@ def _as_flag(word: str) -> str:
     return "--" + word.partition("=")[0].removeprefix("--").replace("_", "-")
 
 
+def _given_flags(words: Sequence[str]) -> list[str]:
+    """The flags among `words`; what follows a lone -- is positional."""
+    before = itertools.takewhile(lambda word: word != "--", words)
+    return [_as_flag(word) for word in before if word.startswith("--")]
+
+
 def _check_flags(words: Sequence[str], options: Sequence[Option], command: str, hint: str) -> None:
     """Raise LfbtError for a flag that is unknown, and for one that is required but absent."""
     flags = [option.flag for option in options if not option.positional]
-    # What follows a lone -- is positional.
-    before = itertools.takewhile(lambda word: word != "--", words)
-    given = [_as_flag(word) for word in before if word.startswith("--")]
+    given = _given_flags(words)
     for flag in given:
         if flag not in flags:
             near = suggest(flag, [*flags, "--help"])

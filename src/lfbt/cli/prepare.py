@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import re
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -71,10 +71,8 @@ def run(words: Sequence[str]) -> None:
     if name not in SOURCES:
         raise LfbtError(f"source: {name!r} is not one of {', '.join(SOURCES)}")
     given = parse(words)
-    try:
-        report = prepare_dataset(given.source, name, given.source_folder, given.target, given.records)
-    except LfbtError as error:
-        raise LfbtError(_with_flags(str(error), SOURCES[name])) from error
+    announce = functools.partial(print, flush=True)
+    report = prepare_dataset(given.source, name, given.source_folder, given.target, given.records, announce)
 
     print(f"{given.target}: {report.records} records of {report.patients} patients. Labels: {report.label_rule}.")
     for split, counts in report.counts.items():
@@ -84,14 +82,8 @@ def run(words: Sequence[str]) -> None:
         print(f"  dropped {count}: {reason}")
     for note, count in report.notes.items():
         print(f"  noted {count}: {note}")
-
-
-def _with_flags(message: str, kind: type[Any]) -> str:
-    """Write the options of a source that a message names as they are on the command line: file_unit as --file-unit."""
-    names = [field.name for field in dataclasses.fields(kind) if "_" in field.name]
-    if not names:
-        return message
-    return re.sub(rf"\b({'|'.join(names)})(?=:)", lambda name: f"--{name[0].replace('_', '-')}", message)
+    if report.assumption:
+        print(f"  assumed: {report.assumption}")
 
 
 def _common_examples(source: str) -> tuple[str, ...]:

@@ -1,31 +1,20 @@
-"""The prepared data set: a memory-mapped array with a table of records, or the authors' folders of ``.npy`` files."""
+"""A prepared data set in memory: its records, read on demand."""
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, SupportsIndex, TypeVar
+from typing import Any, NamedTuple, Protocol, SupportsIndex
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lfbt.data.layouts import LAYOUTS, MANIFEST, RECORDS, SIGNALS
 from lfbt.data.manifest import DatasetManifest
-from lfbt.data.npy_folders import NpyFiles, assume_leads, list_labelled_files, read_common_shape
-from lfbt.data.packed import read_packed
-from lfbt.data.splits import split_by_patient
 from lfbt.errors import LfbtError
-from lfbt.recording import missing_leads
+from lfbt.recording import lead_names, missing_leads, parse_leads
 from lfbt.signal import Normalisation, Signal, normalise
 from lfbt.sources.listing import SPLITS
-
-T = TypeVar("T")
-
-# The paper's records last ten seconds; its .npy files do not state it.
-_ASSUMED_SECONDS = 10.0
 
 
 class Signals(Protocol):
@@ -57,25 +46,7 @@ class Record(NamedTuple):
     split: str
 
 
-@dataclasses.dataclass(frozen=True)
-class _Joined:
-    """The signals of several data sets, one after the other."""
-
-    parts: tuple[Dataset, ...]
-    shape: tuple[int, ...]
-
-    def __getitem__(self, rows: NDArray[np.int64], /) -> Signal:
-        out = np.empty((len(rows), *self.shape[1:]), dtype=np.float32)
-        first = 0
-        for part in self.parts:
-            here = (rows >= first) & (rows < first + len(part))
-            if here.any():
-                out[here] = part.signals[rows[here] - first][:, part.lead_rows]
-            first += len(part)
-        return out
-
-
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Dataset:
     """A prepared data set, read on demand.
 
@@ -147,6 +118,12 @@ class Dataset:
     def __len__(self) -> int:
         return self.signals.shape[0]
 
+    def __repr__(self) -> str:
+        return (
+            f"Dataset({str(self.folder)!r}, {len(self)} records, leads {','.join(self.leads)}, "
+            f"{self.sampling_rate:g} Hz, {self.n_samples} samples, classes {','.join(self.classes) or 'none'})"
+        )
+
     def __getitem__(self, row: SupportsIndex) -> Record:
         # Counts from the end for a negative row, and raises IndexError beyond the last.
         index = range(len(self))[row]
@@ -154,15 +131,16 @@ class Dataset:
         targets = np.array([name in self.labels[index] for name in self.classes], dtype=np.float32)
         return Record(signal, targets, self.ids[index], self.patients[index], str(self.split[index]))
 
-    def select_leads(self, leads: Sequence[str]) -> Dataset:
+    def select_leads(self, leads: Sequence[str] | str) -> Dataset:
         """Return the same records with the leads named, in that order. Raises LfbtError for an absent lead."""
+        leads = parse_leads(leads) if isinstance(leads, str) else lead_names(leads)
         absent = missing_leads(leads, self.leads)
         if absent:
             raise LfbtError(
                 f"lead {','.join(absent)}: not in the data set {self.folder}, which has {','.join(self.leads)}"
             )
         rows = tuple(self.lead_rows[self.leads.index(lead)] for lead in leads)
-        return dataclasses.replace(self, leads=tuple(leads), lead_rows=rows)
+        return dataclasses.replace(self, leads=leads, lead_rows=rows)
 
     def rows(self, *splits: str) -> NDArray[np.int64]:
         """Return the rows of the records in `splits`, in order. Raises LfbtError for one that is not of `SPLITS`."""
@@ -254,12 +232,13 @@ def from_arrays(signals: Signal, leads: Sequence[str], sampling_rate: float) -> 
     LfbtError
         If `signals` has another shape.
     """
+    leads = lead_names(leads)
     if signals.ndim != 3 or signals.shape[1] != len(leads):
         raise LfbtError(f"signals: shape {list(signals.shape)} is not [records, {len(leads)} leads, samples]")
     n = len(signals)
     return Dataset(
         folder=Path(),
-        leads=tuple(leads),
+        leads=leads,
         sampling_rate=sampling_rate,
         classes=(),
         ids=tuple(map(str, range(n))),
@@ -268,182 +247,4 @@ def from_arrays(signals: Signal, leads: Sequence[str], sampling_rate: float) -> 
         split=np.full(n, "train"),
         signals=signals,
         lead_rows=tuple(range(len(leads))),
-    )
-
-
-def open_dataset(folder: str | os.PathLike[str], split_seed: int = 0, patients_apart: bool = True) -> Dataset:
-    """Open a data set: one written by `lfbt.data.preparation.prepare`, or the authors' folders of ``.npy`` files.
-
-    ``.npy`` files state neither leads nor rate. Unless a ``dataset.json`` beside them does, the paper's leads are
-    assumed for eight rows, the standard leads for twelve, and ten seconds. Class folders without split folders are
-    split by `split_by_patient`, 20 % test and 10 % of the rest validation, each file a patient of its own.
-
-    Parameters
-    ----------
-    folder
-        The folder of the data set.
-    split_seed : int
-        Seed of the split of class folders.
-    patients_apart : bool
-        Whether to refuse a packed data set that has a patient in two splits.
-
-    Returns
-    -------
-    Dataset
-        Its signals are read on demand.
-
-    Raises
-    ------
-    LfbtError
-        If the folder has none of the layouts, or its files do not agree with each other.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise LfbtError(f"data-dir: {folder} is not a folder; give {LAYOUTS}")
-    has_manifest = (folder / MANIFEST).is_file()
-    manifest = DatasetManifest.load(folder) if has_manifest else DatasetManifest()
-    if not (has_manifest and (folder / SIGNALS).is_file()):
-        return _open_npy(folder, manifest, split_seed)
-    dataset = _open_packed(folder, manifest)
-    pairs = set(zip(dataset.patients, dataset.split.tolist(), strict=True))
-    if patients_apart and len(pairs) > len(set(dataset.patients)):
-        raise LfbtError(f"{folder}: a patient is in two splits of {RECORDS}; prepare it again")
-    return dataset
-
-
-def check_n_leads(dataset: Dataset, n_leads: int) -> None:
-    """Raise LfbtError unless `dataset` has `n_leads` leads."""
-    if len(dataset.leads) != n_leads:
-        raise LfbtError(
-            f"num-leads: {n_leads} contradicts the {len(dataset.leads)} leads of {dataset.folder}: "
-            f"{','.join(dataset.leads)}"
-        )
-
-
-def open_datasets(folders: Sequence[Path], split_seed: int = 0) -> Dataset:
-    """Open several data sets as one.
-
-    Parameters
-    ----------
-    folders : sequence of Path
-        As of `open_dataset`.
-    split_seed : int
-        As of `open_dataset`.
-
-    Returns
-    -------
-    Dataset
-        The records of all, one data set after the other; without labels if there are several.
-
-    Raises
-    ------
-    LfbtError
-        If leads, sampling rate or samples differ; the message names both data sets.
-    """
-    parts = [open_dataset(folder, split_seed) for folder in folders]
-    if not parts:
-        raise LfbtError("data-dir: none given; name at least one data set")
-    first = parts[0]
-    if len(parts) == 1:
-        return first
-    for part in parts[1:]:
-        mine = (first.leads, first.sampling_rate, first.n_samples)
-        theirs = (part.leads, part.sampling_rate, part.n_samples)
-        if mine != theirs:
-            raise LfbtError(
-                f"{part.folder} has leads {','.join(theirs[0])}, {theirs[1]:g} Hz, {theirs[2]} samples, but "
-                f"{first.folder} has {','.join(mine[0])}, {mine[1]:g} Hz, {mine[2]} samples; prepare both alike"
-            )
-    n = sum(map(len, parts))
-    names = [part.folder.name for part in parts]
-    prefixes = names if len(set(names)) == len(names) else [part.folder.as_posix() for part in parts]
-    return dataclasses.replace(
-        first,
-        classes=(),
-        ids=tuple(f"{prefix}/{name}" for prefix, part in zip(prefixes, parts, strict=True) for name in part.ids),
-        patients=tuple(
-            f"{prefix}/{name}" for prefix, part in zip(prefixes, parts, strict=True) for name in part.patients
-        ),
-        labels=((),) * n,
-        split=np.concatenate([part.split for part in parts]),
-        signals=_Joined(tuple(parts), (n, *first.signals.shape[1:])),
-        lead_rows=tuple(range(len(first.leads))),
-        hash=_hash(part.hash for part in parts),
-        names_assumed=any(part.names_assumed for part in parts),
-        synthetic=any(part.synthetic for part in parts),
-        manifest=DatasetManifest(),
-    )
-
-
-def _hash(texts: Iterable[str]) -> str:
-    return hashlib.sha256("\n".join(texts).encode()).hexdigest()
-
-
-def _stated(value: T | None, name: str, folder: Path) -> T:
-    """`value` of the manifest. Raises LfbtError if it has none."""
-    if value is None:
-        raise LfbtError(f"{folder / MANIFEST}: has no {name}; prepare it again")
-    return value
-
-
-def _open_packed(folder: Path, manifest: DatasetManifest) -> Dataset:
-    leads = _stated(manifest.leads, "leads", folder)
-    classes = _stated(manifest.classes, "classes", folder)
-    files = read_packed(folder, leads, classes)
-    return Dataset(
-        folder=folder,
-        leads=leads,
-        sampling_rate=_stated(manifest.sampling_rate, "sampling_rate", folder),
-        classes=classes,
-        ids=files.ids,
-        patients=files.patients,
-        labels=files.labels,
-        split=files.split,
-        signals=files.signals,
-        lead_rows=tuple(range(len(leads))),
-        hash=_stated(manifest.hash, "hash", folder),
-        synthetic=manifest.synthetic,
-        manifest=manifest,
-    )
-
-
-def _open_npy(folder: Path, manifest: DatasetManifest, split_seed: int) -> Dataset:
-    found = list_labelled_files(folder)
-    if not found:
-        raise LfbtError(f"data-dir: {folder} holds no data set; give {LAYOUTS}")
-    files, labels, splits = zip(*found, strict=True)
-    ids = tuple(path.relative_to(folder).with_suffix("").as_posix() for path in files)
-    if not any(splits):
-        splits = tuple(split_by_patient(ids, labels, test_fraction=0.2, val_fraction=0.1, seed=split_seed))
-    shape = read_common_shape(files)
-    present = sorted(set(labels) - {""})
-    for label in present:
-        if ";" in label:
-            raise LfbtError(f"{folder}: class folder {label!r} has a ; in its name, which separates labels; rename it")
-    leads = assume_leads(shape[0]) if manifest.leads is None else manifest.leads
-    classes = manifest.classes or tuple(present)
-    if len(leads) != shape[0]:
-        raise LfbtError(f"{folder}: files have {shape[0]} leads but {MANIFEST} names {len(leads)}")
-    unknown = [label for label in present if label not in classes]
-    if unknown:
-        raise LfbtError(
-            f"{folder}: class folder {unknown[0]} is not among the classes of {MANIFEST}: {', '.join(classes)}"
-        )
-    return Dataset(
-        folder=folder,
-        leads=leads,
-        sampling_rate=shape[1] / _ASSUMED_SECONDS if manifest.sampling_rate is None else manifest.sampling_rate,
-        classes=classes,
-        ids=ids,
-        patients=ids,
-        labels=tuple((label,) if label else () for label in labels),
-        split=np.array(splits),
-        signals=NpyFiles(files, (len(files), *shape)),
-        lead_rows=tuple(range(len(leads))),
-        hash=_hash(
-            f"{path.stat().st_size} {name} {split}" for path, name, split in zip(files, ids, splits, strict=True)
-        ),
-        names_assumed=manifest.leads is None,
-        synthetic=manifest.synthetic,
-        manifest=manifest,
     )

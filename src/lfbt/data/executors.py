@@ -10,8 +10,10 @@ import itertools
 import math
 import multiprocessing
 import os
+import shutil
 import socket
 import sys
+import tempfile
 import threading
 import types
 from collections.abc import Iterator, Sequence
@@ -30,6 +32,12 @@ from lfbt.utils.memory import keep_freed_memory
 
 # A Dask worker may have several threads, but `read_clinical` catches warnings, which is not thread-safe.
 _ONE_AT_A_TIME = threading.Lock()
+
+
+def check_processes(workers: int) -> None:
+    """Raise LfbtError for several `workers` in a process that may start no others."""
+    if workers > 1 and multiprocessing.current_process().daemon:
+        raise LfbtError(f"workers: {workers}, but this process is a daemon, which may start no others; give 1")
 
 
 def prepare_entries(
@@ -64,13 +72,15 @@ def prepare_entries(
 
 def _prepare_in_processes(entries: list[Entry], settings: PrepareSettings, folder: Path) -> Iterator[Prepared]:
     shape = (len(settings.leads), settings.n_samples)
+    # A folder of its own: workers of a killed process may still be writing to theirs.
+    chunks = Path(tempfile.mkdtemp(prefix="chunks-", dir=folder))
     # A forked child of a process with threads can hang; a spawned one cannot.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(settings.workers, mp_context=context, initializer=keep_freed_memory) as pool:
+    with ProcessPoolExecutor(settings.workers, mp_context=context, initializer=_begin_worker) as pool:
         waiting: collections.deque[tuple[Future[list[Prepared]], Path]] = collections.deque()
         try:
             for number, chunk in enumerate(in_chunks(entries, settings.workers)):
-                file = folder / f"chunk-{number}"
+                file = chunks / str(number)
                 with _hidden_main_module():
                     waiting.append((pool.submit(_prepare_chunk, chunk, settings, file), file))
                 if len(waiting) > 2 * settings.workers:
@@ -84,6 +94,20 @@ def _prepare_in_processes(entries: list[Entry], settings: PrepareSettings, folde
             ) from error
         finally:
             pool.shutdown(cancel_futures=True)
+    shutil.rmtree(chunks)
+
+
+def _begin_worker() -> None:
+    keep_freed_memory()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """End this process when its parent does, also by SIGKILL; the pool's queue would wait for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 @contextlib.contextmanager

@@ -6,9 +6,9 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from lfbt.data.layouts import MANIFEST
-from lfbt.utils import json_files
+from lfbt.utils.files import load_json, save_json
 
+MANIFEST = "dataset.json"
 _FORMAT = 1
 _REMEDY = "prepare it again"
 
@@ -43,6 +43,8 @@ class DatasetManifest:
         Of the signals: ``mV``, or ``z-score (record)``.
     label_rule : str
         How labels were derived.
+    assumption : str
+        What was taken for granted because the download does not say it, or contradicts itself; empty for nothing.
     classes : tuple of str or None
         Names of the classes, in column order.
     records, patients : int or None
@@ -67,6 +69,7 @@ class DatasetManifest:
     n_samples: int | None = None
     unit: str = "mV"
     label_rule: str = ""
+    assumption: str = ""
     classes: tuple[str, ...] | None = None
     records: int | None = None
     patients: int | None = None
@@ -79,9 +82,9 @@ class DatasetManifest:
 
     def save(self, folder: Path) -> None:
         """Write ``dataset.json`` in `folder`, completely or not at all."""
-        json_files.save(folder / MANIFEST, self, _FORMAT)
+        save_json(folder / MANIFEST, self, _FORMAT)
 
     @classmethod
     def load(cls, folder: Path) -> DatasetManifest:
         """Read ``dataset.json`` in `folder`. Raises LfbtError that names the file and the field."""
-        return json_files.load(folder / MANIFEST, cls, _REMEDY, _FORMAT)
+        return load_json(folder / MANIFEST, cls, _REMEDY, _FORMAT)

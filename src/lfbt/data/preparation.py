@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import csv
 import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import lfbt
 from lfbt.data.dask_cluster import Cluster, connected
-from lfbt.data.executors import prepare_entries
+from lfbt.data.disk_space import check_disk_space, in_bytes, size_of
+from lfbt.data.executors import check_processes, prepare_entries
+from lfbt.data.journal import JOURNAL, Journal, preparation_key, read_journal
 from lfbt.data.layouts import DROPPED, RECORDS, SIGNALS
 from lfbt.data.manifest import DatasetManifest, SourceInfo
 from lfbt.data.records import Prepared, PrepareSettings
@@ -22,12 +26,13 @@ from lfbt.data.splits import split_by_patient
 from lfbt.data.writers import NpyWriter, PackedWriter
 from lfbt.errors import LfbtError
 from lfbt.recording import STANDARD_LEADS, missing_leads
+from lfbt.signal import implausible_span
 from lfbt.sources import SOURCES, Source
 from lfbt.sources.listing import SPLITS, Dropped, Entry, Listing
 from lfbt.sources.synthesis import MARKER
 from lfbt.utils.files import atomic_folder, check_unoccupied
-from lfbt.utils.progress import track
-from lfbt.utils.settings import Affects, create, names_affecting, to_dict, validate
+from lfbt.utils.progress import progress_bar
+from lfbt.utils.settings import Affects, Form, as_path, convert, create, names_affecting, to_dict, validate
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +51,8 @@ class PrepareReport:
         Recordings, pieces and files that were dropped, by reason.
     label_rule : str
         How labels were derived.
+    assumption : str
+        What was taken for granted because the download does not say it, or contradicts itself; empty for nothing.
     notes : dict
         What readers decided, by note: recordings from which a signal that is no ECG was left out, and the like.
     """
@@ -56,10 +63,11 @@ class PrepareReport:
     counts: dict[str, dict[str, int]]
     dropped: dict[str, int]
     label_rule: str
+    assumption: str = ""
     notes: dict[str, int] = dataclasses.field(default_factory=dict)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class _Record:
     """A record that is kept: its id, its recording, which piece of it, and the hash of the signal."""
 
@@ -67,6 +75,11 @@ class _Record:
     entry: Entry
     piece: int
     hash: str
+
+    @property
+    def labels(self) -> str:
+        """The labels as in the table."""
+        return ";".join(dict.fromkeys(self.entry.labels))
 
 
 def prepare(
@@ -77,7 +90,8 @@ def prepare(
     Parameters
     ----------
     source
-        ``ptbxl``, ``cpsc2018``, ``chapman``, ``ningbo``, ``challenge``, ``folder`` (your own records) or ``synthetic``.
+        ``ptbxl``, ``mimic-iv-ecg`` or any other that `lfbt.sources.SOURCES` names, ``folder`` (your own records) or
+        ``synthetic``.
     folder
         The download as it was unpacked, or the folder of your records; it is searched through.
     target
@@ -95,7 +109,7 @@ def prepare(
     ------
     LfbtError
         For an unknown source or setting, a folder that is not of the source, a file that cannot be read (unless
-        ``skip_unreadable=True``), no record left, and an occupied `target`.
+        ``skip_unreadable=True``), voltages that no ECG has, no record left, and an occupied `target`.
 
     Examples
     --------
@@ -105,23 +119,28 @@ def prepare(
     >>> report.records, report.dropped
     (26, {'several labels': 4})
     """
+    source = convert("source", source, Annotated[str, Form(sources := f"one of {', '.join(SOURCES)}")])
     if source not in SOURCES:
-        raise LfbtError(f"source: {source!r} is not one of {', '.join(SOURCES)}")
-    kind: type[Any] = SOURCES[source]
-    own = {field.name for field in dataclasses.fields(kind)}
-    options = create(kind, {name: value for name, value in settings.items() if name in own})
-    given = create(PrepareSettings, {name: value for name, value in settings.items() if name not in own})
-    return prepare_dataset(options, source, Path(folder), Path(target), given)
+        raise LfbtError(f"source: {source!r} is not {sources}")
+    # Side by side, so that a misspelt name is compared with those of both.
+    both = dataclasses.make_dataclass("Prepare", [("source", SOURCES[source]), ("records", PrepareSettings)])
+    given: Any = create(both, settings)
+    return prepare_dataset(given.source, source, as_path("folder", folder), as_path("target", target), given.records)
 
 
 def prepare_dataset(
-    source: Source, name: str, source_folder: Path, target: Path, settings: PrepareSettings | None = None
+    source: Source,
+    name: str,
+    source_folder: Path,
+    target: Path,
+    settings: PrepareSettings | None = None,
+    announce: Callable[[str], object] = lambda _: None,
 ) -> PrepareReport:
     """Prepare a data set from a source's recordings.
 
-    Writes ``signals.npy`` ``[records, leads, samples]`` float32 in mV (or, with layout npy, the authors' folders),
-    ``records.csv``, ``dropped.csv`` and ``dataset.json``, all or nothing. Memory does not grow with the number of
-    records.
+    Writes ``signals.npy`` ``[records, leads, samples]`` in mV (or, with layout npy, the authors' folders),
+    ``records.csv``, ``dropped.csv`` and ``dataset.json``, all or nothing. Of a record, memory holds what the table has
+    of it, not its signal. After a kill the same call goes on with the next recording.
 
     Parameters
     ----------
@@ -135,6 +154,8 @@ def prepare_dataset(
         A new or empty folder.
     settings : PrepareSettings, optional
         How recordings become records.
+    announce : callable
+        Is told, before the first recording is read, how much disk the data set will take.
 
     Returns
     -------
@@ -145,12 +166,15 @@ def prepare_dataset(
     ------
     LfbtError
         If a setting is out of range, `target` is not empty, `source_folder` is not of this source, a file cannot be
-        read (unless such files are skipped), no record is left, or workers or the Dask scheduler are lost.
+        read (unless such files are skipped), no record is left, the disk has too little space, or workers or the Dask
+        scheduler are lost.
     """
     settings = settings or PrepareSettings()
     validate(settings)
     _check_lead_names(settings.leads, name)
     check_unoccupied(target)
+    if settings.dask_scheduler is None:
+        check_processes(settings.workers)
     # Connected before the listing, which may take long.
     with _cluster(settings.dask_scheduler) as cluster:
         if cluster is not None:
@@ -160,25 +184,39 @@ def prepare_dataset(
         entries, unlabelled = _apply_label_rule(listing, settings.keep_multi_label)
         if settings.layout == "npy":
             _check_class_folders(listing.classes)
-        with atomic_folder(target) as folder:
-            writer = _create_writer(folder, settings)
-            with contextlib.closing(writer):
-                prepared = prepare_entries(entries, settings, folder, cluster)
-                records, faulty, noted = _write_signals(track(prepared, len(entries), "prepare"), writer)
+        options = json.loads(json.dumps(vars(source), default=str))  # plain JSON values, as they are read back
+        key = preparation_key(_settings_of_result(settings) | {"source": name, "options": options}, entries)
+        with atomic_folder(target, lambda left: _can_go_on(left, key, entries, settings)) as folder:
+            with (
+                contextlib.closing(Journal(folder, key, entries)) as journal,
+                contextlib.closing(_create_writer(folder, settings, journal.n_records)) as writer,
+            ):
+                left = entries[len(journal.done) :]
+                size = size_of(settings, len(left))
+                check_disk_space(target, size)
+                if left:
+                    announce(f"{target}: {len(left)} recordings take {in_bytes(size)}, more if some are cut in pieces.")
+                prepared = _write_signals(prepare_entries(left, settings, folder, cluster), writer, journal)
+                records, faulty, noted, spans = _collect(_show_progress(prepared, journal.done, len(entries)))
+            (folder / JOURNAL).unlink()
+            implausible = None if settings.allow_implausible else implausible_span(spans)
+            if implausible:
+                raise LfbtError(
+                    f"{source_folder}: {implausible}. State the right unit where it can be (--file-unit of source "
+                    "folder), or insist with --allow-implausible"
+                )
             dropped = [*listing.dropped, *unlabelled, *faulty]
             if not records:
                 raise LfbtError(_nothing_left(source_folder, name, dropped))
             splits = _assign_splits([record.entry for record in records], settings, bool(listing.classes))
-            rows = _table(records, splits, source_folder)
             if isinstance(writer, NpyWriter) and listing.classes:
-                writer.sort((row["split"], row["labels"]) for row in rows)
-            _write_tables(folder, rows, [*dropped, *noted], source_folder)
-            report = _report(rows, listing, dropped, noted)
-            # Plain JSON values, as they are read back.
-            options = json.loads(json.dumps(vars(source), default=str))
+                writer.sort((split, record.labels) for record, split in zip(records, splits, strict=True))
+            hash = _write_records(folder, records, splits, source_folder)
+            _write_dropped(folder, [*dropped, *noted], source_folder)
+            report = _report(records, splits, listing, dropped, noted)
             origin = SourceInfo(name, source_folder.absolute().name, options)
             manifest = _manifest(settings, listing.classes, report, origin)
-            dataclasses.replace(manifest, synthetic=_is_synthetic(records), hash=_hash(rows)).save(folder)
+            dataclasses.replace(manifest, synthetic=_is_synthetic(records), hash=hash).save(folder)
     return report
 
 
@@ -222,27 +260,61 @@ def _apply_label_rule(listing: Listing, keep_multi_label: bool) -> tuple[list[En
     return kept, dropped
 
 
-def _create_writer(folder: Path, settings: PrepareSettings) -> PackedWriter | NpyWriter:
+def _can_go_on(folder: Path, key: str, entries: list[Entry], settings: PrepareSettings) -> bool:
+    """Whether a killed process with the same settings and recordings has left what it prepared in `folder`."""
+    for unfinished in folder.glob("chunks-*"):
+        shutil.rmtree(unfinished)
+    done, end = read_journal(folder, key, entries)
+    n = sum(len(prepared.pieces) for prepared in done)
     if settings.layout == "npy":
-        return NpyWriter(folder)
-    return PackedWriter(folder / SIGNALS, (len(settings.leads), settings.n_samples))
+        return end > 0 and all((folder / "samples" / f"sample_{row}.npy").is_file() for row in range(n))
+    return end > 0 and (folder / SIGNALS).is_file() and (folder / SIGNALS).stat().st_size > size_of(settings, n)
+
+
+def _create_writer(folder: Path, settings: PrepareSettings, n: int) -> PackedWriter | NpyWriter:
+    if settings.layout == "npy":
+        return NpyWriter(folder, n)
+    return PackedWriter(folder / SIGNALS, (len(settings.leads), settings.n_samples), settings.dtype, n)
 
 
 def _write_signals(
-    prepared: Iterable[Prepared], writer: PackedWriter | NpyWriter
-) -> tuple[list[_Record], list[Dropped], list[Dropped]]:
-    """Write the signals; return the records without them, what was dropped, and the notes of readers."""
+    prepared: Iterable[Prepared], writer: PackedWriter | NpyWriter, journal: Journal
+) -> Iterator[Prepared]:
+    """Write the signals of each recording, then note it in the journal."""
+    for done in prepared:
+        for piece in done.pieces:
+            writer.append(piece.signal)
+        writer.flush()
+        journal.append(done)
+        yield done
+
+
+def _show_progress(prepared: Iterable[Prepared], before: Sequence[Prepared], total: int) -> Iterator[Prepared]:
+    """Yield what was prepared before and what is now, with a progress bar."""
+    with progress_bar(total, "prepare") as bar:
+        if before:
+            bar.begin_at(len(before))
+            bar.write(f"prepare: going on after {len(before)} of {total} recordings")
+            yield from before
+        for done in prepared:
+            yield done
+            bar.advance()
+
+
+def _collect(prepared: Iterable[Prepared]) -> tuple[list[_Record], list[Dropped], list[Dropped], list[float]]:
+    """The records without their signals, what was dropped, the notes of readers, and the spans of all in mV."""
     records: list[_Record] = []
     dropped: list[Dropped] = []
     noted: list[Dropped] = []
+    spans: list[float] = []
     for done in prepared:
         dropped += done.dropped
+        spans += done.spans
         noted += [Dropped(done.entry.id, str(done.entry.file), note) for note in done.notes]
         for piece in done.pieces:
-            writer.append(piece.signal)
             id = done.entry.id if done.n_pieces == 1 else f"{done.entry.id}-{piece.number}"
             records.append(_Record(id, done.entry, piece.number, piece.hash))
-    return records, dropped, noted
+    return records, dropped, noted, spans
 
 
 def _assign_splits(entries: Sequence[Entry], settings: PrepareSettings, labelled: bool) -> list[str]:
@@ -267,28 +339,25 @@ def _assign_splits(entries: Sequence[Entry], settings: PrepareSettings, labelled
     return split_by_patient(patients, labels, settings.test_fraction, settings.val_fraction, settings.split_seed)
 
 
-def _table(records: Sequence[_Record], splits: Sequence[str], source_folder: Path) -> list[dict[str, Any]]:
-    """The rows of ``records.csv``."""
-    return [
-        {
-            "id": record.id,
-            "patient": record.entry.patient,
-            "file": _relative(record.entry.file, source_folder),
-            "piece": record.piece,
-            "labels": ";".join(dict.fromkeys(record.entry.labels)),
-            "split": split,
-            "hash": record.hash,
-        }
-        for record, split in zip(records, splits, strict=True)
-    ]
+def _write_records(folder: Path, records: Sequence[_Record], splits: Sequence[str], source_folder: Path) -> str:
+    """Write ``records.csv`` row by row, and return the hash of its rows."""
+    hash = hashlib.sha256()
+    with (folder / RECORDS).open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(["id", "patient", "file", "piece", "labels", "split", "hash"])
+        for number, (record, split) in enumerate(zip(records, splits, strict=True)):
+            path = _relative(record.entry.file, source_folder)
+            row = [record.id, record.entry.patient, path, str(record.piece), record.labels, split, record.hash]
+            table.writerow(row)
+            hash.update((("\n" if number else "") + ",".join(row)).encode())
+    return hash.hexdigest()
 
 
-def _write_tables(folder: Path, rows: list[dict[str, Any]], dropped: list[Dropped], source_folder: Path) -> None:
-    import pandas as pd
-
-    pd.DataFrame(rows).to_csv(folder / RECORDS, index=False)
-    lost = [(item.id, _relative(Path(item.file), source_folder), item.reason) for item in dropped]
-    pd.DataFrame(lost, columns=["id", "file", "reason"]).to_csv(folder / DROPPED, index=False)
+def _write_dropped(folder: Path, dropped: Iterable[Dropped], source_folder: Path) -> None:
+    with (folder / DROPPED).open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(["id", "file", "reason"])
+        table.writerows((item.id, _relative(Path(item.file), source_folder), item.reason) for item in dropped)
 
 
 def _relative(file: Path, folder: Path) -> str:
@@ -296,20 +365,25 @@ def _relative(file: Path, folder: Path) -> str:
 
 
 def _report(
-    rows: list[dict[str, Any]], listing: Listing, dropped: list[Dropped], noted: list[Dropped]
+    records: Sequence[_Record],
+    splits: Sequence[str],
+    listing: Listing,
+    dropped: list[Dropped],
+    noted: list[Dropped],
 ) -> PrepareReport:
     classes = listing.classes or ("",)
     counts = {split: dict.fromkeys(classes, 0) for split in SPLITS}
-    for row in rows:
-        for label in row["labels"].split(";"):
-            counts[row["split"]][label] += 1
+    for record, split in zip(records, splits, strict=True):
+        for label in record.labels.split(";"):
+            counts[split][label] += 1
     return PrepareReport(
-        records=len(rows),
-        patients=len({row["patient"] for row in rows}),
-        sizes={split: sum(row["split"] == split for row in rows) for split in SPLITS},
+        records=len(records),
+        patients=len({record.entry.patient for record in records}),
+        sizes={split: splits.count(split) for split in SPLITS},
         counts=counts,
         dropped=_count_reasons(dropped),
         label_rule=listing.label_rule,
+        assumption=listing.assumption,
         notes=_count_reasons(noted),
     )
 
@@ -330,7 +404,6 @@ def _nothing_left(folder: Path, name: str, dropped: list[Dropped]) -> str:
 def _manifest(
     settings: PrepareSettings, classes: tuple[str, ...], report: PrepareReport, source: SourceInfo
 ) -> DatasetManifest:
-    affecting = names_affecting(PrepareSettings, Affects.RESULT)
     return DatasetManifest(
         lfbt_version=lfbt.__version__,
         leads=settings.leads,
@@ -338,21 +411,30 @@ def _manifest(
         n_samples=settings.n_samples,
         unit="mV" if settings.layout == "packed" else "z-score (record)",
         label_rule=report.label_rule,
+        assumption=report.assumption,
         classes=classes,
         records=report.records,
         patients=report.patients,
         counts=report.counts,
         dropped=report.dropped,
         source=source,
-        settings={setting: value for setting, value in to_dict(settings).items() if setting in affecting},
+        settings=_settings_of_result(settings),
     )
 
 
-def _is_synthetic(records: Sequence[_Record]) -> bool:
+def _settings_of_result(settings: PrepareSettings) -> dict[str, Any]:
+    affecting = names_affecting(PrepareSettings, Affects.RESULT)
+    return {setting: value for setting, value in to_dict(settings).items() if setting in affecting}
+
+
+def _is_synthetic(records: Iterable[_Record]) -> bool:
     """Whether any record lies in a folder of synthetic recordings, by whatever source it was read."""
-    above = {parent for record in records for parent in record.entry.file.absolute().parents}
-    return any((parent / MARKER).is_file() for parent in above)
-
-
-def _hash(rows: list[dict[str, Any]]) -> str:
-    return hashlib.sha256("\n".join(",".join(map(str, row.values())) for row in rows).encode()).hexdigest()
+    seen: set[str] = set()
+    for record in records:
+        folder = os.path.dirname(os.path.abspath(record.entry.file))  # noqa: PTH100, PTH120
+        while folder not in seen:
+            seen.add(folder)
+            if os.path.isfile(f"{folder}/{MARKER}"):  # noqa: PTH113
+                return True
+            folder = os.path.dirname(folder)  # noqa: PTH120
+    return False

@@ -4,14 +4,29 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import math
 import os
 from typing import Annotated, Literal
 
+import numpy as np
+
 from lfbt.errors import AbsentLeadError, LfbtError, UnreadableError
 from lfbt.recording import PAPER_LEADS, Recording, check_leads
-from lfbt.signal import Signal, choose_leads, cut_pieces, fit_samples, limb_leads_used, quality_fault
+from lfbt.signal import (
+    Signal,
+    choose_leads,
+    cut_pieces,
+    find_implausible_leads,
+    fit_samples,
+    limb_leads_used,
+    measure_spans,
+    quality_fault,
+)
 from lfbt.sources.listing import Dropped, Entry
 from lfbt.utils.settings import Affects, LeadNames, Range, Seed
+
+# A recording that is shorter than the duration is kept, and padded, from this many seconds on.
+_SHORTEST_RECORDING = 5.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +41,11 @@ class PrepareSettings:
     """Seconds of a record. Longer recordings are cut, shorter ones zero-padded at the end."""
     pieces: Literal["all", "first"] = "all"
     """Which pieces of a recording longer than the duration are kept."""
+    shortest: Annotated[float | None, Range("[0, 86400)", "it is in seconds")] = None
+    """Seconds that a piece must have; shorter ones are dropped. By default half of the duration, of a recording that is
+    not cut at most 5."""
+    allow_implausible: bool = False
+    """Keep signals whose voltages no ECG has: a lead that spans over 30 mV, a median lead under 0.05 or over 10 mV."""
     keep_multi_label: bool = False
     """Keep records with several labels (the paper drops them); probe and fine-tuning are multi-label then."""
     test_fraction: Annotated[float, Range("[0, 1)")] = 0.2
@@ -36,6 +56,8 @@ class PrepareSettings:
     """Seed of the split."""
     layout: Literal["packed", "npy"] = "packed"
     """packed: one array in mV with a table. npy: the authors' folders of z-scored files."""
+    dtype: Literal["float32", "float16"] = "float32"
+    """Numbers of the packed array. float16 takes half the disk, and rounds voltages to one part in 2,000 or finer."""
     skip_unreadable: bool = False
     """Drop files that cannot be read, with the reason, instead of stopping at the first."""
     workers: Annotated[int, Range("[1, inf)"), Affects.PROCESS] = dataclasses.field(
@@ -45,11 +67,21 @@ class PrepareSettings:
     dask_scheduler: Annotated[str | None, Affects.PROCESS] = None
     """Address of a Dask scheduler, host:port, whose workers do this instead; they must see FROM under the same path."""
 
+    def shortest_piece(self, n_pieces: int) -> float:
+        """Seconds that a piece must have, of a recording that is cut into `n_pieces`."""
+        if self.shortest is not None:
+            return self.shortest
+        return self.duration / 2 if n_pieces > 1 else min(_SHORTEST_RECORDING, self.duration / 2)
+
     def check(self) -> None:
         """Raise LfbtError for lead names that cannot be, and for settings that exclude each other."""
         check_leads(self.leads)
+        if self.shortest is not None and self.shortest > self.duration:
+            raise LfbtError(f"shortest: {self.shortest:g} s is more than the duration of {self.duration:g} s")
         if self.layout == "npy" and self.keep_multi_label:
             raise LfbtError("layout npy puts a record into one class folder: it does not go with --keep-multi-label")
+        if self.layout == "npy" and self.dtype != "float32":
+            raise LfbtError("layout npy has the authors' float32: --dtype float16 goes with --layout packed only")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,15 +95,17 @@ class Piece:
 
 @dataclasses.dataclass(frozen=True)
 class Prepared:
-    """The records of one recording: into how many pieces it was cut, those that are kept, and what was dropped.
+    """The records of one recording.
 
-    `notes` are what its reader decided, such as signals that are no ECG.
+    n_pieces: into how many it was cut; pieces: those that are kept; dropped: the others; spans: of the median lead of
+    each piece that is finite and moves, in mV; notes: what its reader decided, such as signals that are no ECG.
     """
 
     entry: Entry
     n_pieces: int
     pieces: list[Piece]
     dropped: list[Dropped]
+    spans: list[float] = dataclasses.field(default_factory=list)
     notes: tuple[str, ...] = ()
 
 
@@ -115,14 +149,37 @@ def _cut_into_records(entry: Entry, recording: Recording, settings: PrepareSetti
     checked = (*settings.leads, *(lead for lead in used if lead not in settings.leads))
     chosen = choose_leads(recording.signal, recording.leads, checked)
     cut = cut_pieces(chosen, n_raw, settings.pieces)
+    n_shortest = math.ceil(settings.shortest_piece(math.ceil(chosen.shape[1] / n_raw)) * recording.sampling_rate - 1e-6)
     pieces: list[Piece] = []
     dropped: list[Dropped] = []
+    spans: list[float] = []
     for number, piece in enumerate(cut):
-        fault = quality_fault(piece, checked, recording.sampling_rate)
+        if piece.shape[1] < n_shortest:
+            fault: str | None = f"short: {piece.shape[1] / recording.sampling_rate:.3g} s"
+        else:
+            fault = quality_fault(piece, checked, recording.sampling_rate)
+            if not (fault and fault.startswith("not finite")):
+                lead_spans = measure_spans(piece)
+                spans.append(float(np.median(lead_spans)))
+                implausible = None if settings.allow_implausible else find_implausible_leads(lead_spans, checked)
+                fault = f"implausible: {implausible}" if implausible else fault
         if fault:
             where = f" (piece {number + 1} of {len(cut)})" if len(cut) > 1 else ""
             dropped.append(Dropped(entry.id, str(entry.file), fault + where))
         else:
             signal = fit_samples(piece[: len(settings.leads)], n_raw, settings.n_samples)
+            if settings.dtype == "float16":
+                signal = _round_to_float16(signal, entry)
             pieces.append(Piece(number, signal, hashlib.sha256(signal.data).hexdigest()))
-    return Prepared(entry, len(cut), pieces, dropped, recording.notes)
+    return Prepared(entry, len(cut), pieces, dropped, [span for span in spans if span > 0], recording.notes)
+
+
+def _round_to_float16(signal: Signal, entry: Entry) -> Signal:
+    """Round `signal` to what float16 can hold. Raises LfbtError for a voltage beyond it."""
+    with np.errstate(over="ignore"):
+        rounded = signal.astype(np.float16).astype(np.float32)
+    if not np.isfinite(rounded).all():
+        raise LfbtError(
+            f"dtype: float16 ends at 65504 mV, but record {entry.id} reaches {np.abs(signal).max():.0f} mV; use float32"
+        )
+    return rounded

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lfbt.errors import LfbtError
 from lfbt.sources.listing import SPLITS
-from lfbt.utils.validation import check_range
+from lfbt.utils.settings import check_range
 
 
 def split_by_patient(
@@ -114,13 +114,7 @@ def stratified_fraction(
     -------
     ndarray of int, ``[chosen]``
         The positions of all records of the chosen patients, ascending.
-
-    Raises
-    ------
-    LfbtError
-        If `fraction` is out of range.
     """
-    check_range("fraction", fraction, "(0, 1]")
     names, strata = _strata(patients, targets)
     kept: set[str] = set()
     for stratum in np.unique(strata):
@@ -155,12 +149,10 @@ def patient_folds(patients: Sequence[str], targets: NDArray[np.bool_], n_folds: 
     Raises
     ------
     LfbtError
-        If there are fewer than two folds, or more than the largest stratum has patients.
+        If there are more folds than the largest stratum has patients.
     """
     from sklearn.model_selection import StratifiedKFold
 
-    check_range("folds", n_folds, "[2, inf)")
-    check_range("split-seed", seed, "[0, 4294967295]")
     names, strata = _strata(patients, targets)
     most = int(np.bincount(strata).max(initial=0))
     if most < n_folds:

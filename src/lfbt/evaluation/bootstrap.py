@@ -8,7 +8,14 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from lfbt.evaluation.metrics import Probabilities, above_threshold, has_threshold, predict_most_probable
+from lfbt.errors import LfbtError
+from lfbt.evaluation.metrics import (
+    Probabilities,
+    above_threshold,
+    check_scored,
+    has_threshold,
+    predict_most_probable,
+)
 from lfbt.runs.results import ClassIntervals, Interval, Intervals
 
 Array = NDArray[np.float64]
@@ -78,7 +85,13 @@ def bootstrap_metrics(
     of_classes
         The `CLASS_METRICS` of each class ``[draws, classes]``; NaN where a class has no records on either side in a
         draw, which that draw's mean leaves out.
+
+    Raises
+    ------
+    LfbtError
+        As `check_scored` does.
     """
+    probabilities, targets = check_scored(probabilities, targets)
     if not exclusive and thresholds is None:
         thresholds = np.full(targets.shape[1], 0.5)
     areas = class_areas(probabilities, targets, weights)
@@ -92,8 +105,9 @@ def class_areas(
     """Compute AUROC and AUPRC of each class against the rest ``[draws, classes]``.
 
     Those of scikit-learn's ``roc_auc_score`` and ``average_precision_score`` with `weights` ``[draws, records]`` as
-    sample weights; NaN without weight on either side.
+    sample weights; NaN without weight on either side. Raises LfbtError as `check_scored` does.
     """
+    probabilities, targets = check_scored(probabilities, targets)
     areas = {name: np.full((len(weights), targets.shape[1]), np.nan) for name in CLASS_METRICS}
     ranks = [_Ranks(scores, positive) for scores, positive in zip(probabilities.T, targets.T, strict=True)]
     for block in _blocks(weights):
@@ -202,7 +216,15 @@ def intervals(
         Share of the draws that an interval holds.
     classes
         Names of the classes; their numbers by default.
+
+    Raises
+    ------
+    LfbtError
+        As `check_scored` does, and for another number of patients than of records.
     """
+    probabilities, targets = check_scored(probabilities, targets)
+    if len(patients) != len(targets):
+        raise LfbtError(f"patients: {len(patients)} for {len(targets)} records; give one for each")
     weights = bootstrap_weights(patients, n_draws, seed)
     means, of_classes = bootstrap_metrics(probabilities, targets, weights, exclusive, thresholds)
     names = [str(k) for k in range(targets.shape[1])] if classes is None else classes

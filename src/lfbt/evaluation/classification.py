@@ -11,12 +11,14 @@ import torch
 from numpy.typing import NDArray
 
 from lfbt.audit.leakage import check_leakage
-from lfbt.data.dataset import Dataset, open_dataset
+from lfbt.data.dataset import Dataset
+from lfbt.data.layouts import open_dataset
 from lfbt.data.splits import patient_folds, stratified_fraction
 from lfbt.errors import LfbtError
 from lfbt.evaluation.settings import ClassifySettings
 from lfbt.models.encoder import EncoderConfig, LeadEncoders, random_encoder
-from lfbt.models.pretrained import load_encoder, match
+from lfbt.models.pretrained import load_encoder, load_history, match
+from lfbt.runs.results import EncoderOrigin
 from lfbt.sources.listing import SPLITS
 
 #: The rows of a data set that are train, val and test. Validation may be empty where nothing is chosen on it.
@@ -35,8 +37,8 @@ class Task:
         Which classes each has ``[records, classes]``.
     config
         The form of the encoder.
-    loaded
-        The encoder of the checkpoint; None where encoders are random.
+    loaded, origin
+        The encoder of the checkpoint and where it is from; None where encoders are random.
     folds
         The rows of each fold; a single one for the data set's own splits.
     device
@@ -47,6 +49,7 @@ class Task:
     targets: NDArray[np.bool_]
     config: EncoderConfig
     loaded: LeadEncoders | None
+    origin: EncoderOrigin | None
     folds: tuple[Rows, ...]
     device: torch.device
 
@@ -97,7 +100,7 @@ def open_task(settings: ClassifySettings, device: torch.device) -> Task:
             f"num-classes: {data.num_classes} contradicts the {len(dataset.classes)} classes of {data.data_dir}: "
             f"{', '.join(dataset.classes)}"
         )
-    loaded = None
+    loaded, origin = None, None
     if data.checkpoint is None:
         dataset = dataset.select_leads(data.leads) if data.leads else dataset
         config = EncoderConfig(dataset.leads, dataset.sampling_rate, dataset.n_samples)
@@ -105,13 +108,14 @@ def open_task(settings: ClassifySettings, device: torch.device) -> Task:
         tested = np.arange(len(dataset)) if n_folds else dataset.rows("test")
         check_leakage(data.checkpoint, dataset, tested, data.allow_test_records)
         loaded, dataset = match(load_encoder(data.checkpoint), dataset, data.leads, data.allow_mismatch)
+        origin = EncoderOrigin(data.checkpoint.resolve().name, load_history(data.checkpoint))
         config = loaded.config
     if n_folds:
         fold_of = patient_folds(dataset.patients, targets, n_folds, data.split_seed)
         folds = tuple(_fold(fold_of, fold, n_folds, settings.needs_val) for fold in range(n_folds))
     else:
         folds = (_own_splits(dataset),)
-    return Task(dataset, targets, config, loaded, folds, device)
+    return Task(dataset, targets, config, loaded, origin, folds, device)
 
 
 def _own_splits(dataset: Dataset) -> Rows:

@@ -17,7 +17,6 @@ from lfbt.evaluation.classification import Rows
 from lfbt.evaluation.settings import FittingSettings
 from lfbt.models.heads import Head, create_head
 from lfbt.runs.history import FittingStep
-from lfbt.sources.listing import SPLITS
 
 # The logit, or its negative, of a class that all training records lack, or have.
 _NEVER = -30.0
@@ -48,11 +47,6 @@ class Fold:
     def has_val(self) -> bool:
         """Whether there are validation records."""
         return len(self.rows["val"]) > 0
-
-    def create_head(self, seed: int) -> Head:
-        """Create an untrained head, on the embeddings' device."""
-        train = self.inputs["train"]
-        return create_head(train.shape[1], self.targets["train"].shape[1], self.exclusive, seed).to(train.device)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,15 +96,21 @@ def fit(fold: Fold, settings: FittingSettings, seed: int) -> Fitted:
     LfbtError
         Where no candidate's loss is finite.
     """
+    n_inputs, n_classes = fold.inputs["train"].shape[1], fold.targets["train"].shape[1]
+    head = create_head(n_inputs, n_classes, fold.exclusive, seed).to(fold.inputs["train"].device)
+    if settings.standardise or settings.classifier != "adam":
+        head.standardise(fold.inputs["train"])
+    fold = dataclasses.replace(fold, inputs={split: head.standardised(x) for split, x in fold.inputs.items()})
+    y = {split: head.encode_targets(known) for split, known in fold.targets.items()}
     if settings.classifier == "logistic":
-        fitted = [_fit_logistic(fold, c) for c in settings.c]
+        fitted = [_fit_logistic(fold, y, copy.deepcopy(head), c) for c in settings.c]
     elif settings.classifier == "knn":
         fitted = [_fit_neighbours(fold, n) for n in settings.neighbours]
     else:
         fitted = []
         for learning_rate in settings.learning_rate:
             try:
-                fitted.append(_fit_adam(fold, settings, seed, learning_rate))
+                fitted.append(_fit_adam(fold, y, copy.deepcopy(head), settings, seed, learning_rate))
             except FloatingPointError as error:
                 failure = error
         if not fitted:
@@ -119,17 +119,15 @@ def fit(fold: Fold, settings: FittingSettings, seed: int) -> Fitted:
     return dataclasses.replace(best, history=[step for one in fitted for step in one.history])
 
 
-def _fit_adam(fold: Fold, settings: FittingSettings, seed: int, learning_rate: float) -> Fitted:
+def _fit_adam(
+    fold: Fold, y: dict[str, Tensor], head: Head, settings: FittingSettings, seed: int, learning_rate: float
+) -> Fitted:
     """A linear head, by Adam; the epoch with the lowest validation loss is kept.
 
     Raises FloatingPointError, naming the epoch, for a loss that is not finite.
     """
-    head = fold.create_head(seed)
-    if settings.standardise:
-        head.standardise(fold.inputs["train"])
     optimizer = torch.optim.Adam(head.parameters(), lr=learning_rate, fused=True)
-    x = {split: head.standardised(fold.inputs[split]) for split in ("train", "val")}
-    y = {split: head.encode_targets(fold.targets[split]) for split in ("train", "val")}
+    x = fold.inputs
     positions = np.arange(len(x["train"]))
     history: list[FittingStep] = []
     best, lowest = head, np.inf
@@ -151,26 +149,19 @@ def _fit_adam(fold: Fold, settings: FittingSettings, seed: int, learning_rate: f
         rate = None if len(settings.learning_rate) == 1 else learning_rate
         history.append(FittingStep(losses.item() / len(positions), val_loss, epoch + 1, learning_rate=rate))
     chosen = {"epoch": best_epoch, "learning_rate": learning_rate}
-    return Fitted(fold.rows, _probabilities(best, fold), history, chosen, lowest, best)
+    return Fitted(fold.rows, _evaluate(best, fold, y)[1], history, chosen, lowest, best)
 
 
-def _fit_logistic(fold: Fold, c: float) -> Fitted:
-    """Logistic regression on standardised features: multinomial, or of each class by itself in a multi-label task."""
-    head = fold.create_head(seed=0)
-    head.standardise(fold.inputs["train"])
-    x, known = head.standardised(fold.inputs["train"]).cpu().numpy(), fold.targets["train"]
+def _fit_logistic(fold: Fold, y: dict[str, Tensor], head: Head, c: float) -> Fitted:
+    """Logistic regression: multinomial, or of each class by itself in a multi-label task."""
+    x, known = fold.inputs["train"].cpu().numpy(), fold.targets["train"]
     weights, biases = _logistic(x, known, c) if fold.exclusive else _logistic_each(x, known, c)
     with torch.no_grad():
         head.linear.weight.copy_(torch.from_numpy(weights))
         head.linear.bias.copy_(torch.from_numpy(biases))
-        train_loss = _loss(head, fold, "train")
-        val_loss = _loss(head, fold, "val") if fold.has_val else None
-    step = FittingStep(train_loss, val_loss, c=c)
-    return Fitted(fold.rows, _probabilities(head, fold), [step], {"c": c}, val_loss, head)
-
-
-def _loss(head: Head, fold: Fold, split: str) -> float:
-    return head.loss(head(fold.inputs[split]), head.encode_targets(fold.targets[split])).item()
+    losses, probabilities = _evaluate(head, fold, y)
+    step = FittingStep(losses["train"], losses.get("val"), c=c)
+    return Fitted(fold.rows, probabilities, [step], {"c": c}, losses.get("val"), head)
 
 
 def _logistic(x: NDArray[np.float32], known: NDArray[np.bool_], c: float) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -207,9 +198,7 @@ def _fit_neighbours(fold: Fold, neighbours: int) -> Fitted:
 
     known = fold.targets["train"]
     n = min(neighbours, len(known))
-    scale = fold.create_head(seed=0)
-    scale.standardise(fold.inputs["train"])
-    x = {split: scale.standardised(fold.inputs[split]).cpu().numpy() for split in SPLITS}
+    x = {split: inputs.cpu().numpy() for split, inputs in fold.inputs.items()}
     index = NearestNeighbors(n_neighbors=n, metric="cosine", algorithm="brute").fit(x["train"])
     probabilities = {}
     for split in ("val", "test"):
@@ -230,7 +219,11 @@ def _log_loss(probabilities: NDArray[np.floating[Any]], fold: Fold) -> float:
     return float(-np.where(known, np.log(p), np.log1p(-p)).mean())
 
 
-def _probabilities(head: Head, fold: Fold) -> dict[str, NDArray[np.floating[Any]]]:
-    splits = ("val", "test") if fold.has_val else ("test",)
-    with torch.no_grad():
-        return {split: head.probabilities(head(fold.inputs[split])) for split in splits}
+@torch.no_grad()
+def _evaluate(
+    head: Head, fold: Fold, y: dict[str, Tensor]
+) -> tuple[dict[str, float], dict[str, NDArray[np.floating[Any]]]]:
+    """Losses of training and validation, and probabilities of validation and test; validation may be empty."""
+    logits = {split: head.linear(x) for split, x in fold.inputs.items() if len(x)}
+    losses = {split: head.loss(values, y[split]).item() for split, values in logits.items() if split != "test"}
+    return losses, {split: head.probabilities(values) for split, values in logits.items() if split != "train"}

@@ -32,7 +32,7 @@ from lfbt.runs.results import Results
 from lfbt.training.distributed import MixedPrecision, World, check_shard_sizes, init_distributed, select_device
 from lfbt.utils.collectives import all_gather_rows, all_reduce_sum, broadcast_buffers
 from lfbt.utils.progress import progress_bar
-from lfbt.utils.settings import Affects, names_affecting, to_dict, validate
+from lfbt.utils.settings import Affects, join, names_affecting, to_dict, validate
 
 
 def finetune(
@@ -67,7 +67,8 @@ def finetune(
     LfbtError
         As `lfbt.probe` does.
     """
-    return run_finetune(FinetuneSettings.create(data, run_dir, encoder, **settings))
+    own = {"data_dir": data, "run_dir": run_dir, "checkpoint": encoder}
+    return run_finetune(FinetuneSettings.create(**join(own, settings)))
 
 
 def run_finetune(settings: FinetuneSettings) -> list[Results]:

@@ -7,14 +7,55 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from lfbt.errors import LfbtError
 from lfbt.runs.results import ClassScores, Scores
 
 Probabilities = NDArray[np.floating[Any]]
 
 # Bins of the expected calibration error.
 _BINS = 15
+
+
+def check_scored(probabilities: ArrayLike, targets: ArrayLike) -> tuple[Probabilities, NDArray[np.bool_]]:
+    """Check what is scored against what is true.
+
+    Parameters
+    ----------
+    probabilities
+        Numbers ``[records, classes]``.
+    targets
+        Which classes each record has ``[records, classes]``: booleans, or numbers 0 and 1.
+
+    Returns
+    -------
+    tuple of ndarray
+        The probabilities, and the targets as booleans.
+
+    Raises
+    ------
+    LfbtError
+        For other targets, such as class numbers; for shapes that differ, no records, and a probability that is NaN.
+
+    Examples
+    --------
+    >>> check_scored([[0.9, 0.1]], [[1, 0]])[1]
+    array([[ True, False]])
+    """
+    scores, known = np.asarray(probabilities), np.asarray(targets)
+    if scores.dtype.kind not in "fiu":
+        raise LfbtError(f"probabilities: {scores.dtype} are not numbers")
+    if known.ndim != 2 or scores.shape != known.shape or not known.size:
+        raise LfbtError(
+            f"targets: shape {list(known.shape)} for probabilities of shape {list(scores.shape)}; both must be "
+            "[records, classes], with one record or more"
+        )
+    if np.isnan(scores).any():
+        raise LfbtError(f"probabilities: NaN for record {np.flatnonzero(np.isnan(scores).any(axis=1))[0]}")
+    if known.dtype.kind not in "biuf" or not np.isin(known, (0, 1)).all():
+        raise LfbtError("targets: are not booleans or numbers 0 and 1; give a column for each class")
+    return scores, known.astype(bool)
 
 
 def evaluate(
@@ -60,6 +101,11 @@ def evaluate(
     Scores
         Without intervals; for these see `lfbt.evaluation.bootstrap.intervals`.
 
+    Raises
+    ------
+    LfbtError
+        As `check_scored` does.
+
     Examples
     --------
     >>> evaluate(np.array([[0.9, 0.1], [0.4, 0.6]]), np.eye(2, dtype=bool), ["a", "b"]).accuracy
@@ -67,6 +113,7 @@ def evaluate(
     """
     from sklearn.metrics import average_precision_score, confusion_matrix, roc_auc_score
 
+    probabilities, targets = check_scored(probabilities, targets)
     counts = targets.sum(axis=0)
     scored = (counts > 0) & (counts < len(targets))
     if not exclusive and thresholds is None:
@@ -126,9 +173,15 @@ def choose_thresholds(probabilities: Probabilities, targets: NDArray[np.bool_]) 
     -------
     ndarray
         ``[classes]``; NaN for a class without records on either side.
+
+    Raises
+    ------
+    LfbtError
+        As `check_scored` does.
     """
     from sklearn.metrics import roc_curve
 
+    probabilities, targets = check_scored(probabilities, targets)
     thresholds = np.full(targets.shape[1], np.nan)
     for k, positive in enumerate(targets.T):
         n_positive, n_negative = int(positive.sum()), int((~positive).sum())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from lfbt.data.loader import INFERENCE_BATCH, epoch_batches, prefetch_batches
-from lfbt.errors import LfbtError
 from lfbt.evaluation.classification import Task, open_task
 from lfbt.evaluation.classifiers import Fold, fit
 from lfbt.evaluation.settings import ProbeSettings
@@ -28,13 +27,9 @@ from lfbt.evaluation.trials import (
 )
 from lfbt.models.encoder import LeadEncoders, estimate_batch_norm
 from lfbt.models.features import compute_embeddings
-from lfbt.recording import STANDARD_LEADS
 from lfbt.runs.results import Results
 from lfbt.utils.device import resolve_device
-from lfbt.utils.settings import validate
-
-#: Names for several leads; a subset has those of them that the encoder has. There are "all" and "each", too.
-NAMED_SUBSETS = {"limb": STANDARD_LEADS[:6], "chest": STANDARD_LEADS[6:]}
+from lfbt.utils.settings import join, validate
 
 
 def probe(
@@ -69,7 +64,8 @@ def probe(
         For settings out of range, data that does not fit the encoder, an occupied run folder, test records that the
         encoder was pretrained on unless allowed, and a loss that is not finite.
     """
-    return run_probe(ProbeSettings.create(data, run_dir, encoder, **settings))
+    own = {"data_dir": data, "run_dir": run_dir, "checkpoint": encoder}
+    return run_probe(ProbeSettings.create(**join(own, settings)))
 
 
 def run_probe(settings: ProbeSettings) -> list[Results]:
@@ -96,7 +92,7 @@ def run_probe(settings: ProbeSettings) -> list[Results]:
     """
     validate(settings)
     task = open_task(settings, resolve_device(settings.compute.device))
-    trials = list_trials(settings.trials, _subsets(settings.lead_subsets, task.config.leads))
+    trials = list_trials(settings.trials, settings.lead_subsets, task.config.leads)
     # A checkpoint gives the same features for all seeds and folds; a random encoder does not.
     cache = functools.lru_cache(maxsize=max(1, settings.trials.folds))
     frozen = cache(functools.partial(_frozen, task, settings.compute.workers))
@@ -142,26 +138,6 @@ def _frozen(task: Task, workers: int, seed: int, fold: int) -> tuple[LeadEncoder
         estimate_batch_norm(encoder, prefetch_batches(task.dataset, batches, normalisation, task.device, workers))
     rows = np.arange(len(task.dataset))
     return encoder, compute_embeddings(encoder, task.dataset, rows, task.device, workers, "features")
-
-
-def _subsets(wanted: Sequence[Sequence[str]], leads: Sequence[str]) -> list[Subset]:
-    """The subsets of `leads` that are `wanted` by name. Raises LfbtError for leads that the encoder does not have."""
-    found: dict[str, Subset] = {}
-    named = NAMED_SUBSETS | {"all": tuple(leads)}
-    for names in wanted:
-        if tuple(names) == ("each",):
-            found |= {lead: Subset(lead, (lead,)) for lead in leads}
-            continue
-        word = ",".join(names)
-        chosen = [lead for lead in leads if lead in named[word]] if word in named else names
-        absent = [lead for lead in chosen if lead not in leads]
-        if absent or not chosen:
-            raise LfbtError(
-                f"lead-subsets: {word}: the encoder has {','.join(leads)}; name some of these, or each, limb, chest, "
-                "all"
-            )
-        found[word] = Subset(word, tuple(chosen))
-    return list(found.values())
 
 
 def _columns(task: Task, subset: Subset) -> Tensor:

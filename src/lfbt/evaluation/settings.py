@@ -9,10 +9,10 @@ from typing import Annotated, Any, Literal
 from lfbt.errors import LfbtError
 from lfbt.training.settings import BatchNorm, Precision
 from lfbt.utils import settings as fields
-from lfbt.utils.settings import Affects, LeadNames, Range, Seed
-from lfbt.utils.validation import check_range
+from lfbt.utils.settings import Affects, LeadNames, Range, Seed, With, check_range
 
 Classifier = Literal["adam", "logistic", "knn"]
+_ADAM = With("classifier", ("adam",))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,20 +71,20 @@ class ComputeSettings:
 class FittingSettings:
     """The classifier on frozen features, and what is chosen between on validation."""
 
-    epochs: Annotated[int, Range("[1, inf)")] = 100
-    """Passes over the training records; the one with the lowest validation loss is kept."""
-    batch_size: Annotated[int, Range("[2, inf)")] = 128
-    """Records of a batch, at most."""
+    epochs: Annotated[int, Range("[1, inf)"), _ADAM] = 100
+    """For adam: passes over the training records; the one with the lowest validation loss is kept."""
+    batch_size: Annotated[int, Range("[2, inf)"), _ADAM] = 128
+    """For adam: records of a batch, at most."""
     classifier: Classifier = "adam"
     """adam: a linear layer trained by Adam, as the paper has it. logistic: scikit-learn's logistic regression. knn: the
     nearest training records by cosine."""
-    learning_rate: Annotated[tuple[float, ...], Range("(0, 1000]")] = (1e-3,)
+    learning_rate: Annotated[tuple[float, ...], Range("(0, 1000]"), _ADAM] = (1e-3,)
     """For adam: its rate, constant; of several the one with the lowest validation loss is kept."""
-    c: Annotated[tuple[float, ...], Range("(0, inf)")] = (0.001, 0.01, 0.1, 1.0)
+    c: Annotated[tuple[float, ...], Range("(0, inf)"), With("classifier", ("logistic",))] = (0.001, 0.01, 0.1, 1.0)
     """For logistic: the inverse of the L2 penalty; of several the one with the lowest validation loss is kept."""
-    neighbours: Annotated[tuple[int, ...], Range("[1, inf)")] = (5, 10, 20, 50)
+    neighbours: Annotated[tuple[int, ...], Range("[1, inf)"), With("classifier", ("knn",))] = (5, 10, 20, 50)
     """For knn: how many neighbours; of several numbers the one with the lowest validation loss is kept."""
-    standardise: bool = False
+    standardise: Annotated[bool, _ADAM] = False
     """For adam: standardise every feature by mean and standard deviation over the training records. The others do."""
 
     @property
@@ -208,4 +208,6 @@ def _check_start(task: TaskSettings, random_start: bool) -> None:
 
 def _check_folds(trials: TrialSettings, needs_val: bool) -> None:
     if trials.folds:
-        check_range("folds", trials.folds, "[3, inf)" if needs_val else "[2, inf)", "one is the test, one validation")
+        allowed = "[3, inf)" if needs_val else "[2, inf)"
+        hint = "one is the test" + (", one validation" if needs_val else "") + "; 0 takes the data set's splits instead"
+        check_range("folds", trials.folds, allowed, hint)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 import lfbt
 from lfbt.audit.leakage import write_fingerprints
+from lfbt.errors import LfbtError
 from lfbt.evaluation.aggregation import MeanOverSeeds, group_by_seed, mean_over_seeds
 from lfbt.evaluation.bootstrap import intervals
 from lfbt.evaluation.classification import Task
@@ -22,20 +23,24 @@ from lfbt.evaluation.metrics import choose_thresholds, evaluate
 from lfbt.evaluation.settings import ClassifySettings, ProbeSettings, TrialSettings
 from lfbt.models.encoder import LeadEncoders
 from lfbt.models.heads import HEAD, save_head
-from lfbt.models.pretrained import load_history, save_encoder, weights_hash
+from lfbt.models.pretrained import save_encoder, weights_hash
+from lfbt.recording import STANDARD_LEADS
 from lfbt.runs.history import FittingStep, write_history
 from lfbt.runs.predictions import Predictions
 from lfbt.runs.results import RESULTS, SERIES_TABLE, EncoderOrigin, LabelledData, Results, Scores
-from lfbt.runs.run_folder import ENCODER_FOLDER, acquire_run_folder
-from lfbt.runs.settings import RunSettings
+from lfbt.runs.run_folder import ENCODER_FOLDER, RunSettings, acquire_run_folder
 from lfbt.sources.listing import SPLITS
 from lfbt.utils.files import PARTIAL, atomic_file, atomic_folder, check_unoccupied
+from lfbt.utils.progress import progress_bar
 from lfbt.utils.settings import Affects, names_affecting, to_dict
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+
+#: Names for several leads; a subset has those of them that the encoder has. There are "all" and "each", too.
+NAMED_SUBSETS = {"limb": STANDARD_LEADS[:6], "chest": STANDARD_LEADS[6:]}
 
 #: The plot of a series, besides its table.
 CURVE = "curve.png"
@@ -59,13 +64,15 @@ class Trial:
     subset: Subset | None = None
 
 
-def list_trials(settings: TrialSettings, subsets: Sequence[Subset] = ()) -> list[Trial]:
-    """List the trials of `settings`: a single one has the run folder itself, several have folders in it.
+def list_trials(
+    settings: TrialSettings, lead_subsets: Sequence[Sequence[str]] = (), leads: Sequence[str] = ()
+) -> list[Trial]:
+    """List the trials of `settings`, of each subset of `leads` that `lead_subsets` names.
 
-    Raises LfbtError for a single trial whose run folder holds other results.
+    A single trial has the run folder itself, several have folders in it. Raises LfbtError for leads that are not there.
     """
     trials = []
-    for subset in subsets or (None,):
+    for subset in _subsets(lead_subsets, leads) or (None,):
         for fraction in settings.fraction:
             for seed in settings.seeds:
                 name = f"fraction-{np.format_float_positional(fraction, trim='-')}-seed-{seed}"
@@ -73,18 +80,40 @@ def list_trials(settings: TrialSettings, subsets: Sequence[Subset] = ()) -> list
                     name = f"leads-{subset.name.replace(',', '-')}-{name}"
                 trials.append(Trial(settings.run_dir / name, fraction, seed, subset))
     if len(trials) == 1:
-        check_unoccupied(settings.run_dir)
+        if settings.resume and (settings.run_dir / RESULTS).is_file():
+            raise LfbtError(f"resume: {settings.run_dir} is a single trial, which is finished; name a new folder")
         trials = [dataclasses.replace(trials[0], folder=settings.run_dir)]
     return trials
+
+
+def _subsets(wanted: Sequence[Sequence[str]], leads: Sequence[str]) -> list[Subset]:
+    """The subsets of `leads` that are `wanted` by name. Raises LfbtError for leads that the encoder does not have."""
+    found: dict[str, Subset] = {}
+    named = NAMED_SUBSETS | {"all": tuple(leads)}
+    for names in wanted:
+        if tuple(names) == ("each",):
+            found |= {lead: Subset(lead, (lead,)) for lead in leads}
+            continue
+        word = ",".join(names)
+        chosen = [lead for lead in leads if lead in named[word]] if word in named else names
+        absent = [lead for lead in chosen if lead not in leads]
+        if absent or not chosen:
+            raise LfbtError(
+                f"lead-subsets: {word}: the encoder has {','.join(leads)}; name some of these, or each, limb, chest, "
+                "all"
+            )
+        found[word] = Subset(word, tuple(chosen))
+    return list(found.values())
 
 
 @contextlib.contextmanager
 def series_folder(settings: ClassifySettings, task: Task, trials: Sequence[Trial]) -> Iterator[None]:
     """Hold the run folder while several trials are written into it. A single one writes its folder at its end.
 
-    Raises LfbtError as `acquire_run_folder` does.
+    Raises LfbtError for a folder that holds other results, and as `acquire_run_folder` does.
     """
     if len(trials) == 1:
+        check_unoccupied(trials[0].folder)
         yield
         return
     values = to_dict(settings)
@@ -104,6 +133,9 @@ def series_folder(settings: ClassifySettings, task: Task, trials: Sequence[Trial
         # Trials that were being written when the run was killed.
         for partial in run_dir.glob(PARTIAL):
             shutil.rmtree(partial)
+        if all(map(is_finished, trials)):
+            with progress_bar(len(trials), settings.kind) as bar:
+                bar.write(f"{run_dir} is finished: all {len(trials)} trials were done before")
         yield
 
 
@@ -152,10 +184,11 @@ def write_series(run_dir: Path, trials: Sequence[Trial]) -> None:
         return
     all_results = load_results(trials)
     table = series_table(all_results)
+    figure = _curve(table, all_results[0])
     with atomic_file(run_dir / SERIES_TABLE) as partial:
         table.to_csv(partial, index=False)
     with atomic_file(run_dir / CURVE) as partial:
-        _curve(table, all_results[0]).savefig(partial, format="png", dpi=110)
+        figure.savefig(partial, format="png", dpi=110)
 
 
 def _curve(table: pd.DataFrame, results: Results) -> Figure:
@@ -219,7 +252,8 @@ def write_results(
 
 
 def _results(settings: ClassifySettings, task: Task, trial: Trial, folds: Sequence[Fitted]) -> Results:
-    dataset, subset = task.dataset, trial.subset
+    dataset, subset, counts = task.dataset, trial.subset, _counts(task, folds)
+    losses = [fold.val_loss for fold in folds if fold.val_loss is not None]
     test, val = _scores(task, folds)
     return Results(
         kind=settings.kind,
@@ -231,28 +265,22 @@ def _results(settings: ClassifySettings, task: Task, trial: Trial, folds: Sequen
             names_assumed=dataset.names_assumed,
             classes=list(dataset.classes),
             training_records=round(float(np.mean([len(fold.rows["train"]) for fold in folds]))),
-            counts=_counts(task, folds),
+            counts=counts,
         ),
         task="single-label" if task.exclusive else "multi-label",
         leads=list(task.config.leads if subset is None else subset.leads),
         lead_subset=None if subset is None else subset.name,
-        encoder=_encoder_origin(settings.task.checkpoint, trial.seed),
+        encoder=task.origin or EncoderOrigin(None, {"method": "random", "seed": trial.seed}),
         classifier=settings.fitting.classifier if isinstance(settings, ProbeSettings) else None,
         fraction=trial.fraction,
         seed=trial.seed,
         folds=settings.trials.folds or None,
         settings=to_dict(settings),
         chosen=folds[0].chosen if len(folds) == 1 else [fold.chosen for fold in folds],
-        val_loss=_mean_loss(folds),
+        val_loss=float(np.mean(losses)) if losses else None,
         test=test,
         val=val,
     )
-
-
-def _encoder_origin(checkpoint: Path | None, seed: int) -> EncoderOrigin:
-    if checkpoint is None:
-        return EncoderOrigin(None, {"method": "random", "seed": seed})
-    return EncoderOrigin(checkpoint.resolve().name, load_history(checkpoint))
 
 
 def _scores(task: Task, folds: Sequence[Fitted]) -> tuple[Scores, Scores | None]:
@@ -262,13 +290,10 @@ def _scores(task: Task, folds: Sequence[Fitted]) -> tuple[Scores, Scores | None]
     rows, probabilities = _pooled(folds, "test")
     targets, patients = task.targets[rows], [task.dataset.patients[row] for row in rows]
     thresholds = choose_thresholds(val, task.targets[val_rows]) if len(folds) == 1 and len(val_rows) else None
-    test_scores = dataclasses.replace(
-        evaluate(probabilities, targets, classes, thresholds, exclusive),
-        intervals=intervals(probabilities, targets, patients, exclusive, thresholds, classes=classes),
-    )
-    if not len(val_rows):
-        return test_scores, None
-    return test_scores, evaluate(val, task.targets[val_rows], classes, thresholds, exclusive)
+    val_scores = evaluate(val, task.targets[val_rows], classes, thresholds, exclusive) if len(val_rows) else None
+    test_scores = evaluate(probabilities, targets, classes, thresholds, exclusive)
+    bounds = intervals(probabilities, targets, patients, exclusive, thresholds, classes=classes)
+    return dataclasses.replace(test_scores, intervals=bounds), val_scores
 
 
 def _predictions(task: Task, folds: Sequence[Fitted]) -> Predictions:
@@ -296,11 +321,6 @@ def _pooled(folds: Sequence[Fitted], split: str) -> tuple[NDArray[np.int64], NDA
     order = np.argsort(rows, kind="stable")
     found = [fold.probabilities[split] for fold in folds if len(fold.rows[split])]
     return rows[order], np.concatenate(found)[order] if found else np.empty((0, 0))
-
-
-def _mean_loss(folds: Sequence[Fitted]) -> float | None:
-    losses = [fold.val_loss for fold in folds if fold.val_loss is not None]
-    return float(np.mean(losses)) if losses else None
 
 
 def _counts(task: Task, folds: Sequence[Fitted]) -> dict[str, dict[str, int]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,21 +14,20 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 import lfbt
-from lfbt.data.dataset import Dataset, from_arrays, open_dataset, open_datasets
+from lfbt.data.dataset import Dataset, from_arrays
+from lfbt.data.layouts import open_dataset, open_datasets
 from lfbt.errors import AbsentLeadError, LfbtError
 from lfbt.io import read
 from lfbt.models.encoder import EncoderConfig, LeadEncoders
 from lfbt.models.features import compute_embeddings
 from lfbt.models.heads import HEAD, load_head
 from lfbt.models.pretrained import load_encoder, load_history, match
-from lfbt.recording import Recording, check_leads, lead_name, parse_leads, unit_in_mv
+from lfbt.recording import Recording, as_real_array, parse_leads, unit_in_mv
 from lfbt.runs.results import EncoderOrigin
 from lfbt.signal import Signal, choose_leads, fit_samples
-from lfbt.utils import json_files
 from lfbt.utils.device import resolve_device
-from lfbt.utils.files import atomic_folder, check_unoccupied
-from lfbt.utils.settings import Affects, Range, Seed, validate
-from lfbt.utils.validation import check_range
+from lfbt.utils.files import atomic_folder, check_unoccupied, load_json, save_json
+from lfbt.utils.settings import Affects, Range, Seed, as_path, check_range, convert, validate
 
 EMBEDDINGS = "embeddings.npy"
 PROBABILITIES = "probabilities.csv"
@@ -79,12 +78,12 @@ class EmbedSummary:
 
     def save(self, folder: Path) -> None:
         """Write ``embed.json`` in `folder`."""
-        json_files.save(folder / SUMMARY, self)
+        save_json(folder / SUMMARY, self)
 
     @classmethod
     def load(cls, folder: Path) -> EmbedSummary:
         """Read ``embed.json`` in `folder`. Raises LfbtError that names the file and the field."""
-        return json_files.load(folder / SUMMARY, cls, "it was edited, or is another program's")
+        return load_json(folder / SUMMARY, cls, "it was edited, or is another program's")
 
 
 def embed(
@@ -94,7 +93,7 @@ def embed(
     leads: Sequence[str] | str | None = None,
     sampling_rate: float | None = None,
     unit: str | None = None,
-    device: str = "auto",
+    device: str | torch.device = "auto",
 ) -> NDArray[np.float32]:
     """Compute embeddings of ECGs by a pretrained encoder.
 
@@ -104,15 +103,15 @@ def embed(
     Parameters
     ----------
     x
-        Signals ``[records, leads, samples]`` or ``[leads, samples]``; a `Recording` or several; a `Dataset`; or the
-        path of a prepared data set or of one recording's file, as `lfbt.read` takes it.
+        Signals ``[records, leads, samples]`` or ``[leads, samples]``, of NumPy, PyTorch or lists; a `Recording` or
+        several; a `Dataset`; or the path of a prepared data set or of one recording's file, as `lfbt.read` takes it.
     encoder
         From `lfbt.load_encoder`, or the path of a run folder, an encoder folder or the authors' ``.pth``.
     leads, sampling_rate, unit
         Names of the rows of a record, rate in Hz, and unit (mV by default) of arrays, and of files that do not state
         them.
     device
-        ``auto``, ``cpu`` or ``cuda``.
+        ``auto``, ``cpu`` or ``cuda``, or PyTorch's.
 
     Returns
     -------
@@ -133,9 +132,12 @@ def embed(
     >>> embed(signals, encoder, leads="II,V1", sampling_rate=500, device="cpu").shape
     (3, 128)
     """
-    model = encoder if isinstance(encoder, LeadEncoders) else load_encoder(Path(encoder))
+    model = encoder
+    if not isinstance(model, LeadEncoders):
+        model = load_encoder(as_path("encoder", encoder, "a path, or what lfbt.load_encoder returns"))
+    _refuse_paths_and_iterators(x)
     if isinstance(x, (str, os.PathLike)):
-        path = Path(x)
+        path = as_path("embed", x)
         if path.is_dir():
             x = open_dataset(path)
         else:
@@ -157,16 +159,24 @@ def embed(
             for one in recordings
         ]
         return np.concatenate(parts)
+    signals = as_real_array("signals", x)
     if leads is None or sampling_rate is None:
         raise LfbtError("embed: an array states neither leads nor sampling rate; give leads= and sampling_rate=")
     return embed_arrays(
-        np.asarray(x),
+        signals,
         model,
         leads=leads,
         sampling_rate=sampling_rate,
         unit="mV" if unit is None else unit,
         device=device,
     )
+
+
+def _refuse_paths_and_iterators(x: Any) -> None:
+    items = x if isinstance(x, (list, tuple)) else ()
+    if isinstance(x, Iterator) or any(isinstance(item, (str, os.PathLike)) for item in items):
+        what = "an iterator" if isinstance(x, Iterator) else "a list of paths"
+        raise LfbtError(f"embed: {what} is not taken; give a list of recordings: [lfbt.read(path) for path in paths]")
 
 
 def write_embeddings(settings: EmbedSettings) -> EmbedSummary:
@@ -234,7 +244,7 @@ def write_embeddings(settings: EmbedSettings) -> EmbedSummary:
 
 
 def embed_dataset(
-    dataset: Dataset, encoder: LeadEncoders, *, device: str = "auto", workers: int = 2
+    dataset: Dataset, encoder: LeadEncoders, *, device: str | torch.device = "auto", workers: int = 2
 ) -> NDArray[np.float32]:
     """Compute the embeddings of all records of a data set.
 
@@ -276,7 +286,7 @@ def embed_dataset(
     if not dataset.names_assumed:
         dataset = dataset.select_leads(encoder.config.leads)
     _, dataset = match(encoder, dataset)
-    frozen = copy.deepcopy(encoder).to(place)
+    frozen = copy.deepcopy(encoder).to(place, torch.float32)
     embeddings = compute_embeddings(frozen, dataset, np.arange(len(dataset)), place, workers)
     n_columns = len(encoder.config.leads) * encoder.config.n_features
     return np.asarray(embeddings.cpu().numpy().reshape(len(dataset), n_columns), dtype=np.float32)
@@ -289,7 +299,7 @@ def embed_arrays(
     leads: Sequence[str] | str,
     sampling_rate: float,
     unit: str = "mV",
-    device: str = "auto",
+    device: str | torch.device = "auto",
 ) -> NDArray[np.float32]:
     """Compute the embeddings of signals in memory, made to fit the encoder as `lfbt prepare` does.
 
@@ -334,8 +344,7 @@ def embed_arrays(
     >>> embed_arrays(signals, encoder, leads="I,II,V1", sampling_rate=500, unit="uV", device="cpu").shape
     (4, 128)
     """
-    names = parse_leads(leads) if isinstance(leads, str) else tuple(map(lead_name, leads))
-    check_leads(names)
+    names = parse_leads(leads)
     records = _as_records(signals, names)
     _check_duration(records.shape[2], sampling_rate, encoder.config)
     fitted = _fit_records(records, names, unit_in_mv(unit), encoder.config)
@@ -345,17 +354,13 @@ def embed_arrays(
 
 def _as_records(signals: ArrayLike, leads: Sequence[str]) -> NDArray[Any]:
     """`signals` as numbers ``[records, leads, samples]``."""
-    try:
-        records = np.asarray(signals)
-    except ValueError as error:
-        raise LfbtError(f"signals: not an array ({error}); give [records, leads, samples]") from error
-    if records.dtype.kind not in "iuf":
-        raise LfbtError(f"signals: {records.dtype} is not a type of real numbers; give integers or floats")
+    records = as_real_array("signals", signals)
+    shape = list(records.shape)
     if records.ndim == 2:
         records = records[None]
     if records.ndim != 3 or records.shape[1] != len(leads):
         raise LfbtError(
-            f"signals: shape {list(np.shape(signals))} is not [records, {len(leads)} leads, samples] or "
+            f"signals: shape {shape} is not [records, {len(leads)} leads, samples] or "
             f"[{len(leads)} leads, samples]; the leads are {','.join(leads)}"
         )
     return records
@@ -363,7 +368,8 @@ def _as_records(signals: ArrayLike, leads: Sequence[str]) -> NDArray[Any]:
 
 def _check_duration(n_samples: int, sampling_rate: float, config: EncoderConfig) -> None:
     """Raise LfbtError unless records last as long as the encoder's, to within half a sample."""
-    check_range("sampling_rate", sampling_rate, "(0, inf)", "it is that of the signals, in Hz")
+    rate = Annotated[float, Range("(0, inf)", "it is that of the signals, in Hz")]
+    sampling_rate = convert("sampling_rate", sampling_rate, rate)
     seconds = config.n_samples / config.sampling_rate
     # A little more, as rates such as 204.8 Hz are not exact.
     if n_samples < 2 or abs(n_samples - seconds * sampling_rate) > 0.5 + 1e-6:

@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
 from lfbt.errors import LfbtError
 from lfbt.io.arrays import read_npy
@@ -15,7 +16,7 @@ from lfbt.io.matlab import read_cpsc_mat
 from lfbt.io.recordings import sign_note
 from lfbt.io.wfdb import read_wfdb
 from lfbt.recording import Recording, parse_leads, unit_in_mv
-from lfbt.utils.validation import check_range
+from lfbt.utils.settings import Range, as_path, convert
 
 # Files that state no sampling rate and no unit.
 _PLAIN = (".npy", ".csv")
@@ -69,10 +70,9 @@ def read(
     >>> recording.leads, recording.signal.shape, float(recording.signal[0, 0])
     (('II', 'V1'), (2, 5000), 0.5)
     """
-    path = Path(path)
+    path = as_path("path", path)
     names = None if leads is None else parse_leads(leads)
-    if sampling_rate is not None:
-        check_range("sampling_rate", sampling_rate, "(0, inf)", "it is in Hz")
+    sampling_rate = convert("sampling_rate", sampling_rate, Annotated[float, Range("(0, inf)", "it is in Hz")] | None)
     scale = unit_in_mv(unit)
     header = _find_header(path)
     if header is None and not path.is_file():

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from lfbt.errors import LfbtError
 from lfbt.utils.collectives import all_gather_rows, all_reduce_sum
+from lfbt.utils.settings import check_range
 from lfbt.utils.tensors import to_full_precision
-from lfbt.utils.validation import check_range
 
 
 class LossTerms(NamedTuple):
@@ -89,8 +89,12 @@ class LFBTLoss(nn.Module):
         Raises
         ------
         LfbtError
-            For projections of another or of different shapes.
+            For projections of another or of different shapes, and for what is no tensor.
         """
+        if not all(isinstance(z, Tensor) for z in (z1, z2)):
+            raise LfbtError(
+                f"projections: {type(z1).__name__} and {type(z2).__name__} are not both tensors; give these"
+            )
         if z1.ndim != 3 or z1.shape != z2.shape or len(z1) < 2:
             raise LfbtError(
                 f"projections: shapes {list(z1.shape)} and {list(z2.shape)} are not both [records, leads, D] with two "

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lfbt.utils.collectives import gather_batch
-from lfbt.utils.validation import check_range
+from lfbt.utils.settings import check_range
 
 
 def check_temperature(temperature: float) -> None:

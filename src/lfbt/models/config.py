@@ -11,7 +11,7 @@ import lfbt
 from lfbt.errors import LfbtError
 from lfbt.recording import check_leads
 from lfbt.signal import Normalisation
-from lfbt.utils import json_files
+from lfbt.utils.files import load_json, save_json
 from lfbt.utils.settings import Range, validate
 
 #: The settings of an encoder or head folder.
@@ -64,8 +64,8 @@ class EncoderConfig:
         return int(BLOCKS[-1][-1] * self.width)
 
     def __post_init__(self) -> None:
-        check_leads(self.leads)
         validate(self)
+        check_leads(self.leads)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,13 +105,13 @@ class EncoderCard:
 
     def save(self, folder: Path) -> None:
         """Write ``config.json`` in `folder`, complete or not at all."""
-        json_files.save(folder / CONFIG, self, _FORMAT)
+        save_json(folder / CONFIG, self, _FORMAT)
 
     @classmethod
     def load(cls, folder: Path) -> EncoderCard:
         """Read and check ``config.json`` in `folder`. Raises LfbtError that names the file and the field."""
         path = folder / CONFIG
-        card = json_files.load(path, cls, _remedy("an encoder"), _FORMAT)
+        card = load_json(path, cls, _remedy("an encoder"), _FORMAT)
         try:
             _ = card.config
         except LfbtError as error:
@@ -142,12 +142,12 @@ class HeadCard:
 
     def save(self, folder: Path) -> None:
         """Write ``config.json`` in `folder`, complete or not at all."""
-        json_files.save(folder / CONFIG, self, _FORMAT)
+        save_json(folder / CONFIG, self, _FORMAT)
 
     @classmethod
     def load(cls, folder: Path) -> HeadCard:
         """Read ``config.json`` in `folder`. Raises LfbtError that names the file and the field."""
-        return json_files.load(folder / CONFIG, cls, _remedy("a classifier"), _FORMAT)
+        return load_json(folder / CONFIG, cls, _remedy("a classifier"), _FORMAT)
 
 
 def _remedy(what: str) -> str:

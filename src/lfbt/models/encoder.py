@@ -14,7 +14,7 @@ from torch.optim.swa_utils import update_bn
 from lfbt.errors import LfbtError
 from lfbt.models.config import BLOCKS, MIN_SAMPLES, EncoderConfig
 from lfbt.models.cpu.fused import Layer, encode, encode_in_training
-from lfbt.recording import missing_leads
+from lfbt.recording import lead_names, missing_leads, parse_leads
 from lfbt.utils.collectives import sync_batch_norm
 from lfbt.utils.tensors import seeded, to_full_precision
 
@@ -134,13 +134,13 @@ class LeadEncoders(nn.Module):
         features = compute(views)
         return features if signals.ndim == 4 else features[0]
 
-    def select_leads(self, leads: Sequence[str]) -> LeadEncoders:
+    def select_leads(self, leads: Sequence[str] | str) -> LeadEncoders:
         """Select the encoders of some leads by name.
 
         Parameters
         ----------
-        leads : sequence of str
-            Names, in the order wanted.
+        leads : sequence of str, or str
+            Names, in the order wanted; a text such as ``II,V1`` too.
 
         Returns
         -------
@@ -152,6 +152,7 @@ class LeadEncoders(nn.Module):
         LfbtError
             For a lead without an encoder.
         """
+        leads = parse_leads(leads) if isinstance(leads, str) else lead_names(leads)
         absent = missing_leads(leads, self.config.leads)
         if absent:
             raise LfbtError(

@@ -14,8 +14,8 @@ from lfbt.models.authors import CHECKPOINT_KINDS, load_authors_checkpoint
 from lfbt.models.config import CONFIG, MIN_SAMPLES, EncoderCard
 from lfbt.models.encoder import LeadEncoders, random_encoder
 from lfbt.runs.run_folder import ENCODER_FOLDER
+from lfbt.utils.settings import as_path, check_range
 from lfbt.utils.tensors import load_state, load_tensors, save_tensors
-from lfbt.utils.validation import check_range
 
 __all__ = ["CONFIG", "MODEL", "load_encoder", "load_history", "match", "save_encoder", "weights_hash"]
 
@@ -76,12 +76,13 @@ def load_encoder(path: str | Path) -> LeadEncoders:
     ...     load_encoder(folder).config.leads, load_history(folder)
     (('II', 'V1'), {'method': 'random'})
     """
-    path = Path(path)
+    path = as_path("checkpoint", path, f"a path; give {CHECKPOINT_KINDS}")
     if path.is_file():
         return load_authors_checkpoint(path).eval()
     folder = _encoder_folder(path)
     if not (folder / CONFIG).is_file():
-        raise LfbtError(f"checkpoint: {path} is not an encoder; give {CHECKPOINT_KINDS}")
+        why = "" if path.exists() else ": it does not exist"
+        raise LfbtError(f"checkpoint: {path} is not an encoder{why}; give {CHECKPOINT_KINDS}")
     encoder = random_encoder(EncoderCard.load(folder).config, seed=0)
     load_state(encoder, load_tensors(folder / MODEL), folder / MODEL)
     return encoder.eval()
@@ -138,9 +139,15 @@ def match(
         differences.append(f"{dataset.sampling_rate:g} Hz against the encoder's {config.sampling_rate:g} Hz")
     if dataset.n_samples != config.n_samples:
         differences.append(f"{dataset.n_samples} samples against the encoder's {config.n_samples}")
-    if differences and (not allow_mismatch or len(dataset.leads) != len(config.leads)):
+    as_many = len(dataset.leads) == len(config.leads)
+    if differences and not (allow_mismatch and as_many):
+        insist = (
+            ", or insist with --allow-mismatch"
+            if as_many
+            else ": the number of leads must agree, even with --allow-mismatch"
+        )
         raise LfbtError(
-            f"{dataset.folder}: the data set does not fit the encoder: {'; '.join(differences)}. Prepare it to fit, "
-            "name common leads with --leads, or insist with --allow-mismatch (the number of leads must agree)"
+            f"{dataset.folder}: the data set does not fit the encoder: {'; '.join(differences)}. Prepare it to fit, or "
+            f"name common leads with --leads{insist}"
         )
     return encoder, dataset

@@ -16,16 +16,15 @@ from filelock import FileLock, Timeout
 import lfbt
 from lfbt.audit.fingerprints import compute_fingerprints
 from lfbt.audit.leakage import check_copies, exclude_records
-from lfbt.data.dataset import open_dataset
+from lfbt.data.layouts import open_dataset
 from lfbt.errors import LfbtError
 from lfbt.models.pretrained import load_encoder
 from lfbt.paper.protocol import DOWNLOADS, GAMMAS, LABELLED
 from lfbt.paper.settings import ReproduceSettings, affected_stages, quick_defaults
 from lfbt.paper.stages import Stage, create_source, data_folder, list_stages, load_manifest
 from lfbt.paper.tables import sizes_table, write_tables
-from lfbt.utils.files import PARTIAL
+from lfbt.utils.files import PARTIAL, read_json, write_json
 from lfbt.utils.interrupts import StoppedError
-from lfbt.utils.json_files import read_json, write_json
 from lfbt.utils.settings import validate
 
 __all__ = ["SETTINGS", "ReproduceSettings", "quick_defaults", "reproduce"]

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from lfbt.errors import LfbtError
 from lfbt.paper.protocol import GAMMAS
-from lfbt.training.settings import parse_projector
+from lfbt.training.settings import PROJECTOR_FORM, parse_projector
 from lfbt.utils.settings import Range, Seed, list_fields
 
 
@@ -46,7 +46,7 @@ class ReproduceSettings:
     """Samples of a record of ten seconds."""
     pretrain_epochs: Annotated[int, Range("[1, inf)"), Stages("pretrain")] = 200
     """Passes over the records in pretraining."""
-    projector: Annotated[str, Stages("pretrain")] = "2048-2048-2048"
+    projector: Annotated[str, PROJECTOR_FORM, Stages("pretrain")] = "2048-2048-2048"
     """Sizes of the projectors' layers."""
     batch_size: Annotated[int, Range("[2, inf)"), Stages("pretrain", "probe", "finetune", "scratch")] = 128
     """Records of a batch, at most, in every training."""

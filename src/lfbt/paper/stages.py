@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from lfbt.data.layouts import MANIFEST
-from lfbt.data.manifest import DatasetManifest
+from lfbt.data.manifest import MANIFEST, DatasetManifest
 from lfbt.data.preparation import prepare_dataset
 from lfbt.data.records import PrepareSettings
 from lfbt.evaluation.fine_tuning import run_finetune
@@ -98,7 +97,10 @@ class Part:
 def _preparation(settings: ReproduceSettings, name: str) -> Stage:
     folder = data_folder(settings, name)
     options = PrepareSettings(
-        n_samples=settings.n_samples, skip_unreadable=settings.skip_unreadable, workers=settings.workers
+        n_samples=settings.n_samples,
+        shortest=0.0,  # as the paper, which pads short pieces
+        skip_unreadable=settings.skip_unreadable,
+        workers=settings.workers,
     )
     run = functools.partial(
         prepare_dataset, create_source(settings, name), name, getattr(settings, name), folder, options

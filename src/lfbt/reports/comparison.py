@@ -15,8 +15,7 @@ from lfbt.evaluation.bootstrap import METRICS, Metric
 from lfbt.reports.comparison_rows import LEVEL, Row, table_rows
 from lfbt.reports.comparison_table import as_csv, table_cells, table_note
 from lfbt.reports.scored_trials import open_trials
-from lfbt.utils.files import atomic_folder, check_unoccupied
-from lfbt.utils.json_files import write_json
+from lfbt.utils.files import atomic_folder, check_distinct, check_unoccupied, write_json
 from lfbt.utils.settings import Range, create, validate
 from lfbt.utils.tables import as_latex, as_markdown, as_text, markdown
 
@@ -48,23 +47,22 @@ class CompareSettings:
             raise LfbtError(f"metrics: {given}; give one or more, each once, of {', '.join(METRICS)}")
         if not self.runs:
             raise LfbtError("runs: none given; name run folders of probe or finetune")
-        folders = [run.resolve() for run in self.runs]
-        duplicates = [run for run, folder in zip(self.runs, folders, strict=True) if folders.count(folder) > 1]
-        if duplicates:
-            raise LfbtError(f"runs: {duplicates[0]} is named twice; name each run once")
-        if self.baseline is not None and self.baseline.resolve() not in folders:
+        check_distinct("runs", self.runs)
+        if self.baseline is not None and self.baseline.resolve() not in [run.resolve() for run in self.runs]:
             raise LfbtError(f"baseline: {self.baseline} is not one of the runs compared; name it among them, too")
 
 
 def compare(
-    runs: Sequence[str | os.PathLike[str]], baseline: str | os.PathLike[str] | None = None, **settings: Any
+    runs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    baseline: str | os.PathLike[str] | None = None,
+    **settings: Any,
 ) -> pd.DataFrame:
     """Compare runs on their common test records.
 
     Parameters
     ----------
     runs
-        Run folders of `lfbt.probe` and `lfbt.finetune`, of one trial or several.
+        Run folders of `lfbt.probe` and `lfbt.finetune`, of one trial or several; one folder of several, too.
     baseline
         The run that the others are compared with; the first by default.
     **settings
@@ -84,7 +82,7 @@ def compare(
     """
     import pandas as pd
 
-    given = create(CompareSettings, {"runs": tuple(runs), "baseline": baseline} | settings)
+    given = create(CompareSettings, {"runs": runs, "baseline": baseline} | settings)
     _, rows = run_comparison(given)
     return pd.read_csv(io.StringIO(as_csv(rows)))
 

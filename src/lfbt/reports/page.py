@@ -17,7 +17,7 @@ from lfbt.errors import LfbtError
 from lfbt.runs.loading import ClassifierRun, PretrainingRun, load_runs
 from lfbt.runs.results import Interval, Results
 from lfbt.utils.figures import ABSENT, format_figure, format_interval
-from lfbt.utils.files import atomic_folder, check_unoccupied
+from lfbt.utils.files import atomic_folder, check_distinct, check_unoccupied
 from lfbt.utils.settings import validate
 
 if TYPE_CHECKING:
@@ -47,9 +47,10 @@ class ReportSettings:
     """New folder for report.html, results.csv and overview.png."""
 
     def check(self) -> None:
-        """Raise LfbtError unless there are runs."""
+        """Raise LfbtError unless there are runs, each once."""
         if not self.runs:
             raise LfbtError("runs: none given; name run folders of pretrain, probe or finetune")
+        check_distinct("runs", self.runs)
 
 
 def report(settings: ReportSettings) -> tuple[Path, pd.DataFrame]:

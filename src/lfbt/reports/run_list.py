@@ -13,8 +13,7 @@ from lfbt.models.config import EncoderCard
 from lfbt.runs.history import HISTORY, PretrainingEpoch, read_history
 from lfbt.runs.predictions import PREDICTIONS
 from lfbt.runs.results import RESULTS, SERIES_TABLE, Results
-from lfbt.runs.run_folder import ENCODER_FOLDER, is_running
-from lfbt.runs.settings import SETTINGS, RunSettings
+from lfbt.runs.run_folder import ENCODER_FOLDER, SETTINGS, RunSettings, is_running
 from lfbt.training.settings import PretrainSettings
 from lfbt.utils.figures import ABSENT, format_figure
 from lfbt.utils.settings import Affects, names_affecting
@@ -35,7 +34,7 @@ class RunSummary:
         ``running``, ``finished``, ``stopped`` (to be resumed with ``--resume``), ``unreadable`` (a file is missing or
         corrupt), or ``not known`` (the lock is another user's).
     epoch
-        Epochs done, or for a classifier the epoch kept, of all.
+        Epochs done of all, and for a classifier the one kept.
     loss
         Of the last epoch, or the validation loss of a classifier.
     quality
@@ -65,7 +64,8 @@ def list_runs(folder: Path) -> list[RunSummary]:
         When there is none. A run that cannot be read is listed as ``unreadable``.
     """
     if not folder.is_dir():
-        raise LfbtError(f"runs: {folder} is not a folder; name one with run folders in it")
+        why = "" if folder.exists() else ": it does not exist"
+        raise LfbtError(f"runs: {folder} is not a folder{why}; name one with run folders in it")
     found = {path.parent for name in (SETTINGS, RESULTS) for path in folder.rglob(name)}
     # A folder whose name begins with a dot is still being written.
     places = sorted(place for place in found if not place.name.startswith("."))
@@ -148,13 +148,14 @@ def _summarise_classifier(folder: Path, results: Results) -> RunSummary:
         "encoder": results.encoder.checkpoint or "random",
     }
     settings = results.settings | trial
-    epoch = results.chosen.get("epoch") if isinstance(results.chosen, dict) else None
+    kept = results.chosen.get("epoch") if isinstance(results.chosen, dict) else None
+    n_epochs = settings.get("epochs", 0)
     auroc = None if results.val is None else results.val.auroc
     return RunSummary(
         folder,
         results.kind,
         "finished",
-        epoch=ABSENT if epoch is None else f"{epoch:g}/{settings.get('epochs', 0)}",
+        epoch=ABSENT if kept is None else f"{n_epochs}/{n_epochs} (kept {kept:g})",
         loss=results.val_loss,
         quality=ABSENT if auroc is None else f"val AUROC {auroc:.4f}",
         settings=settings,

@@ -78,6 +78,8 @@ def open_trials(folder: Path, run: str | None = None) -> list[ScoredTrial]:
     if not (folder / RESULTS).is_file():
         # A folder whose name begins with a dot is still being written.
         places = sorted(path.parent for path in folder.glob(f"*/{RESULTS}") if not path.parent.name.startswith("."))
+    if not folder.exists():
+        raise LfbtError(f"run: {folder} does not exist; give run folders of probe or finetune")
     if not places:
         raise LfbtError(
             f"run: {folder} holds no trial of a classifier (neither it nor a folder in it has {RESULTS}); give run "

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar
 
 from lfbt.errors import LfbtError
-from lfbt.utils.files import atomic_file, write_error
-from lfbt.utils.json_files import parse
+from lfbt.utils.files import atomic_file, parse_json, write_error
 
 HISTORY = "history.jsonl"
 
@@ -68,7 +67,7 @@ class PretrainingEpoch:
     def from_dict(cls, content: dict[str, Any], path: Path) -> PretrainingEpoch:
         """Read a line. Raises LfbtError that names the file and the field."""
         spread = {name[len(_SPREAD) :]: value for name, value in content.items() if name.startswith(_SPREAD)}
-        return parse(content | {"spread": spread}, cls, path, "it was edited")
+        return parse_json(content | {"spread": spread}, cls, path, "it was edited")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,7 +90,7 @@ class FittingStep:
     @classmethod
     def from_dict(cls, content: dict[str, Any], path: Path) -> FittingStep:
         """Read a line. Raises LfbtError that names the file and the field."""
-        return parse(content, cls, path, "it was edited")
+        return parse_json(content, cls, path, "it was edited")
 
 
 def read_history(folder: Path, kind: type[LineT]) -> list[LineT]:

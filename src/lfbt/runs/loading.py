@@ -9,7 +9,8 @@ from pathlib import Path
 from lfbt.errors import LfbtError
 from lfbt.runs.history import HISTORY, PretrainingEpoch, read_history
 from lfbt.runs.results import RESULTS, Results
-from lfbt.runs.settings import SETTINGS, RunSettings
+from lfbt.runs.run_folder import SETTINGS, RunSettings
+from lfbt.utils.settings import as_path
 
 _KINDS = {"probe": "linear probe", "finetune": "fine-tuned", "scratch": "trained from scratch"}
 
@@ -21,6 +22,10 @@ class PretrainingRun:
     folder: Path
     settings: RunSettings
     history: list[PretrainingEpoch]
+
+    def __repr__(self) -> str:
+        last = self.history[-1]
+        return f"PretrainingRun({str(self.folder)!r}, {last.epoch} epochs, loss {last.loss:.4g})"
 
     @property
     def synthetic(self) -> bool:
@@ -92,13 +97,17 @@ def load_run(folder: str | os.PathLike[str]) -> PretrainingRun | ClassifierRun:
         When it is not a run folder, has not ended an epoch, holds a series of trials, or has a missing or corrupt file,
         which is named.
     """
-    folder = Path(folder)
+    folder = as_path("run", folder)
+    if not folder.exists():
+        raise LfbtError(f"run: {folder} does not exist; give a run folder of pretrain, probe or finetune")
     if (folder / RESULTS).is_file():
         return ClassifierRun(folder, Results.load(folder))
     if not (folder / HISTORY).is_file():
         trials = _list_trials(folder)
         if trials:
-            raise LfbtError(f"run: {folder} is a series of {len(trials)} trials; load one of them, such as {trials[0]}")
+            is_series = (folder / SETTINGS).is_file()
+            what = f"is a series of {len(trials)} trials" if is_series else f"is not a run, but holds {len(trials)}"
+            raise LfbtError(f"run: {folder} {what}; load one of them, such as {trials[0]}")
         if (folder / SETTINGS).is_file():
             raise LfbtError(f"run: {folder} has neither an epoch nor a finished trial yet; let it go on first")
         raise LfbtError(

@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from lfbt.utils import json_files
+from lfbt.utils.files import load_json, save_json
 
 #: The file of a trial's folder that is written last: with it the trial is finished.
 RESULTS = "results.json"
@@ -196,6 +196,12 @@ class Results:
     test: Scores
     val: Scores | None
 
+    def __repr__(self) -> str:
+        auroc = "none" if self.test.auroc is None else f"{self.test.auroc:.4f}"
+        folds = f", {self.folds} folds" if self.folds else ""
+        trial = f"fraction {self.fraction:g}, seed {self.seed}"
+        return f"Results({self.kind}, {trial}{folds}, AUROC {auroc}, {self.test.records} test records)"
+
     @property
     def exclusive(self) -> bool:
         """Whether every record has exactly one class."""
@@ -203,7 +209,7 @@ class Results:
 
     def save(self, folder: Path) -> None:
         """Write ``results.json`` in `folder`, complete or not at all."""
-        json_files.save(folder / RESULTS, self, _FORMAT)
+        save_json(folder / RESULTS, self, _FORMAT)
 
     @classmethod
     def load(cls, folder: Path) -> Results:
@@ -214,4 +220,4 @@ class Results:
         LfbtError
             For a file that cannot be read, lacks a field, or has a newer format; the message names file and field.
         """
-        return json_files.load(folder / RESULTS, cls, "run it again with this lfbt", _FORMAT)
+        return load_json(folder / RESULTS, cls, "run it again with this lfbt", _FORMAT)

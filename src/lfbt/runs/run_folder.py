@@ -1,16 +1,21 @@
-"""Run folders: the folders in them, and the lock that gives a run folder to one run at a time."""
+"""Run folders: their settings in ``settings.json``, and the lock that gives a folder to one run at a time."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
 from lfbt.errors import LfbtError
-from lfbt.runs.settings import SETTINGS, RunSettings
-from lfbt.utils.files import PARTIAL, check_unoccupied
+from lfbt.utils.files import FORMAT, PARTIAL, check_unoccupied, parse_json, read_json, write_json
+
+SETTINGS = "settings.json"
+_FORMAT = 1
 
 CHECKPOINTS = "checkpoints"
 #: The last encoder.
@@ -21,6 +26,85 @@ _LOCK = ".lock"
 
 # `is_running` holds the lock for an instant.
 _PATIENCE_SECONDS = 2.0
+
+
+@dataclasses.dataclass(frozen=True)
+class RunSettings:
+    """The settings of a run by name, and the data that they were applied to.
+
+    Parameters
+    ----------
+    lfbt_version
+        The version that started the run.
+    settings
+        Every setting by its name.
+    kind
+        ``pretrain``, or that of the trials of a series: ``probe``, ``finetune`` or ``scratch``.
+    records
+        Number of records that are learned from.
+    data_hash, records_hash, quality_hash
+        Hashes of the data set, of the records chosen from it, and of the quality data.
+    encoder
+        Hash of the weights of the encoder that a series starts from; None for random encoders.
+    processes
+        Number of processes, where the result depends on it.
+    synthetic, names_assumed
+        Whether the data set is synthetic, and whether its lead names and rate are assumptions.
+    """
+
+    lfbt_version: str
+    settings: dict[str, Any]
+    kind: str = "pretrain"
+    records: int | None = None
+    data_hash: str | None = None
+    records_hash: str | None = None
+    quality_hash: str | None = None
+    encoder: str | None = None
+    processes: int | None = None
+    synthetic: bool = False
+    names_assumed: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all of it side by side, as the file has it: plain JSON values."""
+        if self.kind == "pretrain":
+            names = ["records", "data_hash", "synthetic", "names_assumed", "quality_hash"]
+            names += [name for name in ("records_hash", "processes") if getattr(self, name) is not None]
+        else:
+            names = ["kind", "data_hash", "encoder"]
+        known = {name: getattr(self, name) for name in names}
+        content = {"lfbt_version": self.lfbt_version} | self.settings | known
+        plain: dict[str, Any] = json.loads(json.dumps(content, default=str))
+        return plain
+
+    def compared(self) -> dict[str, Any]:
+        """Return what must be the same when the run is resumed: its kind, then settings, then what these led to."""
+        content = {"kind": self.kind} | self.to_dict()
+        not_compared = ("lfbt_version", "synthetic", "names_assumed")
+        return {name: value for name, value in content.items() if name not in not_compared}
+
+    def save(self, folder: Path) -> None:
+        """Write ``settings.json`` in `folder`, complete or not at all."""
+        write_json(folder / SETTINGS, {FORMAT: _FORMAT, **self.to_dict()})
+
+    @classmethod
+    def load(cls, folder: Path) -> RunSettings:
+        """Read ``settings.json`` in `folder`.
+
+        Raises
+        ------
+        LfbtError
+            For a file that cannot be read, lacks a field, or has a newer format; the message names file and field.
+        """
+        return cls.from_dict(read_json(folder / SETTINGS), folder / SETTINGS)
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any], path: Path) -> RunSettings:
+        """Create from the content of the file `path`. Raises LfbtError as `load` does."""
+        own = {field.name for field in dataclasses.fields(cls)} - {"settings"} | {FORMAT}
+        known = {name: value for name, value in content.items() if name in own}
+        settings = {name: value for name, value in content.items() if name not in own}
+        remedy = "it was edited, or is another program's"
+        return parse_json(known | {"settings": settings}, cls, path, remedy, _FORMAT)
 
 
 @contextlib.contextmanager
@@ -105,16 +189,19 @@ def _remove_if_empty(folder: Path) -> None:
 
 
 def _check_same(settings: RunSettings, started_with: RunSettings, free: frozenset[str], folder: Path) -> None:
-    was = started_with.compared()
-    for name, value in settings.compared().items():
-        if name in free or (name in was and was[name] == value):
-            continue
-        if name not in was:
-            raise LfbtError(
-                f"resume: {folder} was begun by lfbt {started_with.lfbt_version}, which had no setting {name}; begin a "
-                "new run"
-            )
-        raise LfbtError(f"resume: {name} is {value} but was {was[name]} in {folder}; give the run's own settings")
+    now, was = settings.compared(), started_with.compared()
+    names = [name for name in now if name not in free and (name not in was or was[name] != now[name])]
+    # A run of another kind has other settings, too.
+    names = ["kind"] if "kind" in names else names
+    if names and names[0] not in was:
+        raise LfbtError(
+            f"resume: {folder} was begun by lfbt {started_with.lfbt_version}, which had no setting {names[0]}; begin a "
+            "new run"
+        )
+    if names:
+        differing = ", ".join(f"{name} is {now[name]} but was {was.get(name)}" for name in names)
+        more = ", or a new folder for more of them" if {"epochs", "seeds", "fraction"} & set(names) else ""
+        raise LfbtError(f"resume: {differing} in {folder}; give the run's own settings{more}")
 
 
 def is_running(folder: Path) -> bool:

@@ -1,4 +1,4 @@
-"""PhysioNet/CinC Challenge 2020 and 2021: WFDB records whose headers carry SNOMED CT codes; Ningbo is a part of it."""
+"""PhysioNet/CinC Challenge 2020 and 2021, and its parts: WFDB records whose headers carry SNOMED CT codes."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from lfbt.errors import LfbtError
 from lfbt.io import read_wfdb
 from lfbt.sources.finding import files_below, fitting_source, not_found, read_table, relative_id
-from lfbt.sources.listing import Dropped, Entry, Listing
+from lfbt.sources.listing import Dropped, Entry, Listing, Published
 
 Labels = Literal["none", "codes", "mapping"]
 
@@ -24,8 +24,12 @@ _RULES = {
 _DX = re.compile(r"^#[ \t]*Dx[ \t]*:(.*)$", re.MULTILINE | re.IGNORECASE)
 # What a header may have in place of a code.
 _NO_CODES = ("", "unknown", "nan", "none")
-# The Shaoxing and Ningbo hospitals were published together: 10,646 records of Chapman-Shaoxing, then 34,905 of Ningbo.
-_NINGBO = range(10647, 45552)
+# Downloads of WFDB records that tell patients apart, who would be lost here.
+_WITH_PATIENTS = ("ptbxl", "mimic-iv-ecg", "ptb", "incart", "zzu")
+# Published with a line feed lost, so that their headers have a line too few.
+_CORRUPT = ("JS01052", "JS23074")
+_LABELS = "none, codes, mapping"
+_CHALLENGE_2021 = "https://physionet.org/content/challenge-2021/1.0.3/"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,47 +39,90 @@ class Challenge:
     No patients are published: each record counts as one. There is no official split.
     """
 
+    published: ClassVar[Published] = Published(
+        where=_CHALLENGE_2021, licence="CC BY 4.0", records=88_253, patients=None, labels=_LABELS
+    )
+    name: ClassVar[str] = "challenge"
+    #: The first and the last name of its records; None for any.
+    names: ClassVar[tuple[str, str] | None] = None
+
     labels: Labels = "none"
     """What the labels are: none, each SNOMED CT code a class, or the classes of a mapping."""
     mapping: Path | None = None
     """For labels mapping: a CSV file with the columns code and class; several codes may map to one class."""
 
     def listing(self, folder: Path) -> Listing:
-        """List the records of the download in `folder`. Raises LfbtError if it is not one."""
-        return _listing(folder, "challenge", self.labels, self.mapping)
+        """List the records of the download in `folder`. Raises LfbtError if there are none."""
+        return _listing(folder, self)
 
 
 @dataclasses.dataclass(frozen=True)
-class Ningbo:
+class Ningbo(Challenge):
     """Ningbo First Hospital, the paper's pretraining set: the records JS10647 to JS45551 of the Challenge 2021.
 
     Also in the PhysioNet download ecg-arrhythmia. Other records in the folder, such as those of Chapman-Shaoxing
     (JS00001 to JS10646), are skipped. No patients are published: each record counts as one.
     """
 
-    labels: Labels = "none"
-    """What the labels are: none, each SNOMED CT code a class, or the classes of a mapping."""
-    mapping: Path | None = None
-    """For labels mapping: a CSV file with the columns code and class; several codes may map to one class."""
-
-    def listing(self, folder: Path) -> Listing:
-        """List the Ningbo records of the download in `folder`. Raises LfbtError if there are none."""
-        return _listing(folder, "ningbo", self.labels, self.mapping)
+    published: ClassVar[Published] = dataclasses.replace(Challenge.published, records=34_905)
+    name: ClassVar[str] = "ningbo"
+    names: ClassVar[tuple[str, str] | None] = ("JS10647", "JS45551")
 
 
-def _listing(folder: Path, source: Literal["challenge", "ningbo"], labels: Labels, mapping: Path | None) -> Listing:
+@dataclasses.dataclass(frozen=True)
+class Georgia(Challenge):
+    """Georgia 12-lead ECG database (G12EC), a part of the Challenge 2020 and 2021: the records E00001 to E10344.
+
+    Other records in the folder are skipped. No patients are published: each record counts as one.
+    """
+
+    published: ClassVar[Published] = dataclasses.replace(Challenge.published, records=10_344)
+    name: ClassVar[str] = "georgia"
+    names: ClassVar[tuple[str, str] | None] = ("E00001", "E10344")
+
+
+@dataclasses.dataclass(frozen=True)
+class CpscExtra(Challenge):
+    """CPSC2018-Extra, the unused data of CPSC2018, a part of the Challenge 2020 and 2021: the records Q0001 to Q3581.
+
+    Other records in the folder are skipped. No patients are published: each record counts as one.
+    """
+
+    published: ClassVar[Published] = dataclasses.replace(Challenge.published, records=3_453)
+    name: ClassVar[str] = "cpsc-extra"
+    names: ClassVar[tuple[str, str] | None] = ("Q0001", "Q3581")
+
+
+@dataclasses.dataclass(frozen=True)
+class Arrhythmia(Challenge):
+    """PhysioNet's ecg-arrhythmia, Chapman-Shaoxing and Ningbo together: WFDBRecords/01/010/JS00001.hea and so on.
+
+    No patients are published: each record counts as one. The two records whose headers are corrupt as published,
+    JS01052 and JS23074, are dropped.
+    """
+
+    published: ClassVar[Published] = dataclasses.replace(
+        Challenge.published, where="https://physionet.org/content/ecg-arrhythmia/1.0.0/", records=45_152
+    )
+    name: ClassVar[str] = "arrhythmia"
+    names: ClassVar[tuple[str, str] | None] = ("JS00001", "JS45551")
+
+
+def _listing(folder: Path, options: Challenge) -> Listing:
+    source, labels, mapping = options.name, options.labels, options.mapping
     if (labels == "mapping") != (mapping is not None):
         raise LfbtError(f"labels: {labels} with mapping {mapping}; give a mapping with labels mapping, and only then")
     files = files_below(folder)
+    fitting = fitting_source(files)
     # A synthetic download in the form of the Challenge is accepted, though its marker fits another source.
-    if any(file.name == "ptbxl_database.csv" for file in files):
-        fitting = fitting_source(files)
+    if fitting in _WITH_PATIENTS or any(file.name == "ptbxl_database.csv" for file in files):
         raise LfbtError(f"source {source}: {folder} is a download of {fitting}; prepare it with that source")
+    names = options.names
     headers = [
-        file for file in files if file.suffix.lower() == ".hea" and (source == "challenge" or is_ningbo(file.stem))
+        file for file in files if file.suffix.lower() == ".hea" and (names is None or _is_between(file.stem, *names))
     ]
     if not headers:
-        wanted = "any WFDB header (.hea)" if source == "challenge" else "any header JS10647.hea to JS45551.hea"
+        wanted = f"any header {names[0]}.hea to {names[1]}.hea" if names else "any WFDB header (.hea)"
         raise not_found(folder, files, source, wanted)
     class_of = _class_of(mapping) if mapping else None
     times = Counter(header.stem for header in headers)
@@ -84,6 +131,9 @@ def _listing(folder: Path, source: Literal["challenge", "ningbo"], labels: Label
     for header in headers:
         name = header.stem
         id = name if times[name] == 1 else relative_id(header, folder)
+        if source == "arrhythmia" and name in _CORRUPT and not _is_complete(header):
+            dropped.append(Dropped(id, header.relative_to(folder).as_posix(), "header corrupt as published"))
+            continue
         found: tuple[str, ...] = ()
         if labels != "none":
             try:
@@ -101,9 +151,22 @@ def _listing(folder: Path, source: Literal["challenge", "ningbo"], labels: Label
     return Listing(entries, classes, _RULES[labels].format(mapping and mapping.name), dropped)
 
 
-def is_ningbo(name: str) -> bool:
-    """Whether a record name of the Challenge is one of Ningbo First Hospital: JS10647 to JS45551."""
-    return re.fullmatch(r"JS\d{5}", name) is not None and int(name[2:]) in _NINGBO
+def _is_complete(header: Path) -> bool:
+    """Whether a header has as many signal lines as its first line says."""
+    lines = [line.split() for line in header.read_text(encoding="utf-8", errors="replace").splitlines()]
+    lines = [line for line in lines if line and not line[0].startswith("#")]
+    return bool(lines) and len(lines[0]) > 1 and lines[0][1] == str(len(lines) - 1)
+
+
+def _is_between(name: str, first: str, last: str) -> bool:
+    """Whether a record name is one of a part of the Challenge, from `first` to `last`.
+
+    >>> _is_between("JS45551", "JS10647", "JS45551"), _is_between("JS10646", "JS10647", "JS45551")
+    (True, False)
+    """
+    prefix = first.rstrip("0123456789")
+    is_alike = len(name) == len(first) and name.startswith(prefix) and name[len(prefix) :].isdecimal()
+    return is_alike and first <= name <= last
 
 
 def dx_codes(header: Path) -> tuple[str, ...]:

@@ -6,13 +6,13 @@ import dataclasses
 import functools
 import zipfile
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from lfbt.errors import LfbtError
 from lfbt.io import read_csv
 from lfbt.recording import STANDARD_LEADS
-from lfbt.sources.finding import check_unique, files_below, not_found, only_file
-from lfbt.sources.listing import Dropped, Entry, Listing
+from lfbt.sources.finding import check_unique, files_below, not_found, only_file, unique_names
+from lfbt.sources.listing import Dropped, Entry, Listing, Published
 
 Labels = Literal["merged", "rhythm", "none"]
 
@@ -41,6 +41,13 @@ class Chapman:
     each record counts as one. There is no official split.
     """
 
+    published: ClassVar[Published] = Published(
+        where="https://doi.org/10.6084/m9.figshare.c.4560497",
+        licence="CC BY 4.0",
+        records=10_646,
+        patients=None,
+        labels="merged (4 rhythms), rhythm (11), none",
+    )
     labels: Labels = "merged"
     """What the labels are: the paper's four merged rhythms, the eleven rhythms, or none."""
 
@@ -49,15 +56,7 @@ class Chapman:
         files = files_below(folder)
         table = only_file(files, "Diagnostics.xlsx", folder, "chapman")
         rhythm_of = _rhythm_of(table)
-        by_name: dict[str, Path] = {}
-        for file in files:
-            if file.suffix.lower() == ".csv" and file.stem in rhythm_of:
-                if file.stem in by_name:
-                    raise LfbtError(
-                        f"source chapman: record {file.stem} is a duplicate, as {by_name[file.stem]} and {file}; "
-                        "move one set of signals out of the folder"
-                    )
-                by_name[file.stem] = file
+        by_name = unique_names((f for f in files if f.suffix.lower() == ".csv" and f.stem in rhythm_of), "chapman")
         if not by_name:
             raise not_found(folder, files, "chapman", "any record that Diagnostics.xlsx names, one .csv each")
         reader = functools.partial(read_csv, leads=STANDARD_LEADS, sampling_rate=500.0, unit="uV")

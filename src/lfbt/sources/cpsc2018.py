@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from lfbt.errors import LfbtError
 from lfbt.io import read_cpsc_mat
-from lfbt.sources.finding import files_below, not_found, read_table
-from lfbt.sources.listing import Dropped, Entry, Listing
+from lfbt.sources.finding import files_below, not_found, read_table, unique_names
+from lfbt.sources.listing import Dropped, Entry, Listing, Published
 
 Labels = Literal["diagnosis", "none"]
 
@@ -31,6 +31,13 @@ class Cpsc2018:
     No patients are published: each record counts as one. There is no official split.
     """
 
+    published: ClassVar[Published] = Published(
+        where="http://2018.icbeb.org/Challenge.html",
+        licence="open for research",
+        records=6_877,
+        patients=None,
+        labels="diagnosis (9), none",
+    )
     labels: Labels = "diagnosis"
     """What the labels are: the nine diagnoses, or none."""
 
@@ -41,15 +48,7 @@ class Cpsc2018:
         if not tables:
             raise not_found(folder, files, "cpsc2018", "REFERENCE.csv")
         labels_of = _labels_of(tables)
-        by_name: dict[str, Path] = {}
-        for file in files:
-            if file.suffix.lower() == ".mat" and file.stem in labels_of:
-                if file.stem in by_name:
-                    raise LfbtError(
-                        f"source cpsc2018: record {file.stem} is a duplicate, as {by_name[file.stem]} and {file}; "
-                        "give the folder of one"
-                    )
-                by_name[file.stem] = file
+        by_name = unique_names((f for f in files if f.suffix.lower() == ".mat" and f.stem in labels_of), "cpsc2018")
         if not by_name:
             raise not_found(folder, files, "cpsc2018", "any record that REFERENCE.csv names, such as A0001.mat")
         wanted = self.labels != "none"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
+import fnmatch
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from lfbt.errors import LfbtError
@@ -19,9 +20,7 @@ def files_below(folder: Path) -> list[Path]:
     Folders that are links are followed, each folder once: one that is there without a link is not listed again. Raises
     LfbtError if `folder` is not a folder or a part of it cannot be entered.
     """
-    if not folder.is_dir():
-        what = "is a file" if folder.exists() else "does not exist"
-        raise LfbtError(f"folder: {folder} {what}; give the folder that holds the download")
+    check_folder(folder)
     found: list[Path] = []
     seen: set[str] = set()
     starts = [folder]
@@ -39,6 +38,13 @@ def files_below(folder: Path) -> list[Path]:
         # After all that is there without a link.
         starts = sorted(links)
     return sorted(found, key=lambda file: file.parts)
+
+
+def check_folder(folder: Path) -> None:
+    """Raise LfbtError unless `folder` is a folder."""
+    if not folder.is_dir():
+        what = "is a file" if folder.exists() else "does not exist"
+        raise LfbtError(f"folder: {folder} {what}; give the folder that holds the download")
 
 
 def _cannot_enter(error: OSError) -> None:
@@ -64,17 +70,32 @@ def not_found(folder: Path, files: Sequence[Path], source: str, expected: str) -
     return LfbtError(f"source {source}: {folder} holds {held}, but not {expected}; {advice}")
 
 
+# The files by which a download is recognised, all of them: names, or names in a folder, with wildcards.
+_MARKERS = (
+    ((MARKER,), "synthetic"),
+    (("ptbxl_database.csv",), "ptbxl"),
+    (("REFERENCE.csv",), "cpsc2018"),
+    (("Diagnostics.xlsx",), "chapman"),
+    (("record_list.csv",), "mimic-iv-ecg"),
+    (("exams_part*.hdf5",), "code15"),
+    (("exams_part*.zip",), "code15"),
+    (("ecg_tracings.hdf5",), "code-test"),
+    (("exams.hdf5",), "sami-trop"),
+    (("exams.zip",), "sami-trop"),
+    (("metadata.csv", "code.csv"), "sph"),
+    (("AttributesDictionary.csv", "ECGCode.csv"), "zzu"),
+    (("patient[0-9][0-9][0-9]/s*.hea",), "ptb"),
+    (("I[0-9][0-9].hea",), "incart"),
+    (("ConditionNames_SNOMED-CT.csv",), "arrhythmia"),
+)
+
+
 def fitting_source(files: Iterable[Path]) -> str:
     """Recognise the source whose published form `files` have; an empty string if there is none."""
-    names = {file.name for file in files}
-    suffixes = {Path(name).suffix.lower() for name in names}
-    for table, source in (
-        (MARKER, "synthetic"),
-        ("ptbxl_database.csv", "ptbxl"),
-        ("REFERENCE.csv", "cpsc2018"),
-        ("Diagnostics.xlsx", "chapman"),
-    ):
-        if table in names:
+    ends = [f"/{file.parent.name}/{file.name}" for file in files]
+    suffixes = {Path(end).suffix.lower() for end in ends}
+    for globs, source in _MARKERS:
+        if all(fnmatch.filter(ends, f"*/{glob}") for glob in globs):
             return source
     if {".hea", ".mat"} <= suffixes:
         return "challenge"
@@ -91,24 +112,75 @@ def only_file(files: Sequence[Path], name: str, folder: Path, source: str) -> Pa
     return found[0]
 
 
+def unique_names(files: Iterable[Path], source: str) -> dict[str, Path]:
+    """Map the names of `files`, without suffix, to them. Raises LfbtError if two have the same name."""
+    file_of: dict[str, Path] = {}
+    for file in files:
+        other = file_of.setdefault(file.stem, file)
+        if other != file:
+            raise LfbtError(
+                f"source {source}: record {file.stem} is a duplicate, as {other} and {file}; move one of them out of "
+                "the folder"
+            )
+    return file_of
+
+
 def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     """Read a CSV table with a header row: every cell as stripped text, an absent cell as empty text.
 
-    Raises LfbtError if the file is not such a table or lacks one of `columns`.
+    Raises LfbtError if the file is not such a table, lacks one of `columns`, has a column twice, or a row with more
+    cells than the header.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, restval="")
             names = [name.strip() for name in reader.fieldnames or []]
             reader.fieldnames = names
-            absent = [column for column in columns if column not in names]
-            if absent:
-                raise LfbtError(
-                    f"table {path}: no column {', '.join(absent)} among {', '.join(names) or 'none'}; add it"
-                )
-            return [{name: row[name].strip() for name in names} for row in reader]
+            _places(path, names, columns)
+            twice = [name for name, count in Counter(names).items() if count > 1]
+            if twice:
+                raise LfbtError(f"table {path}: column {twice[0]!r} is there twice; rename or remove one")
+            rows = []
+            for row in reader:
+                if None in row:
+                    raise LfbtError(
+                        f"table {path}: line {reader.line_num} has more than the {len(names)} cells of the header; put "
+                        'a cell with a comma between quotes, as "a, b"'
+                    )
+                rows.append({name: row[name].strip() for name in names})
+            return rows
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise LfbtError(f"table {path}: cannot be read ({error}); give a CSV file in UTF-8") from error
+        raise _unreadable_table(path, error) from error
+
+
+def iter_table(path: Path, columns: Sequence[str]) -> Iterator[list[str]]:
+    """Read some columns of a CSV table with a header row: a list of stripped text a row, in the order of `columns`.
+
+    For tables that are too long for `read_table`. Raises LfbtError as that does, and for a row that is cut off.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file)
+            places = _places(path, next(reader, []), columns)
+            for row in filter(None, reader):
+                if len(row) <= max(places):
+                    raise LfbtError(f"table {path}: line {reader.line_num} has {len(row)} cells; download it again")
+                yield [row[place].strip() for place in places]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise _unreadable_table(path, error) from error
+
+
+def _places(path: Path, names: Sequence[str], columns: Sequence[str]) -> list[int]:
+    """Where the `columns` are among `names`, the header row of a table. Raises LfbtError if one is not there."""
+    names = [name.strip() for name in names]
+    absent = [column for column in columns if column not in names]
+    if absent:
+        raise LfbtError(f"table {path}: no column {', '.join(absent)} among {', '.join(names) or 'none'}; add it")
+    return [names.index(column) for column in columns]
+
+
+def _unreadable_table(path: Path, error: Exception) -> LfbtError:
+    return LfbtError(f"table {path}: cannot be read ({error}); give a CSV file in UTF-8")
 
 
 def check_unique(ids: Iterable[str], what: str) -> None:

@@ -11,7 +11,8 @@ from typing import Any, Literal
 from lfbt.errors import LfbtError, UnreadableError
 from lfbt.io import CLINICAL_FORMATS, csv_header, open_npy, read_clinical, read_csv, read_npy, read_npy_row, read_wfdb
 from lfbt.recording import Recording, parse_leads, unit_in_mv
-from lfbt.sources.finding import check_unique, files_below, not_found, read_table, relative_id
+from lfbt.sources.finding import check_unique, files_below, not_found, relative_id
+from lfbt.sources.label_table import apply_table
 from lfbt.sources.listing import SPLITS, Dropped, Entry, Listing
 
 Labels = Literal["none", "folders", "table"]
@@ -21,7 +22,6 @@ _SEPARATORS = {"auto": None, "tab": "\t", "space": " "}
 _RULES = {
     "none": "no labels were read",
     "folders": "the name of the sub-folder that holds the record",
-    "table": "the column label of {}, several labels separated by ;",
 }
 
 
@@ -57,7 +57,7 @@ class Folder:
             raise LfbtError(f"labels: {self.labels} with table {self.table}; give a table with labels table, only then")
         unit_in_mv(self.file_unit)
         if self.file_separator == self.file_decimal == ",":
-            raise LfbtError("file_separator: a comma is the decimal sign already; give another of them")
+            raise LfbtError("file-separator: a comma is the decimal sign already; give another of them")
         files = files_below(folder)
         if self.table:
             own = self.table.resolve()
@@ -75,7 +75,7 @@ class Folder:
         if self.labels == "folders":
             listing = _with_folders(entries, folder)
         elif self.table:
-            listing = _with_table(entries, self.table, folder)
+            listing = apply_table(entries, self.table, folder)
         else:
             listing = Listing(entries, (), _RULES["none"])
         others = sorted(set(files) - set(signals), key=lambda file: file.parts)
@@ -94,19 +94,19 @@ class Folder:
         missing = []
         if rate is None and (arrays or tables):
             missing.append(
-                f"file_sampling_rate: none given, but {[*arrays, *tables][0]} does not state its own; give it in Hz, "
+                f"file-sampling-rate: none given, but {[*arrays, *tables][0]} does not state its own; give it in Hz, "
                 "such as 500"
             )
         if leads is None:
             nameless = arrays[:1] or [file for file in tables if not _names_leads(file, layout)][:1]
             missing += [
-                f"file_leads: none given, but {file} does not name its leads; give them, such as I,II,III"
+                f"file-leads: none given, but {file} does not name its leads; give them, such as I,II,III"
                 for file in nameless
             ]
         if missing:
             raise LfbtError("; ".join(missing))
         if rate is not None and not 0 < rate < float("inf"):
-            raise LfbtError(f"file_sampling_rate: {rate} Hz is not above 0; give the rate of the files")
+            raise LfbtError(f"file-sampling-rate: {rate} Hz is not above 0; give the rate of the files")
         options: dict[str, Any] = {"leads": leads, "sampling_rate": rate, "unit": self.file_unit}
         readers: dict[str, Callable[[Path], Recording]] = {
             ".hea": read_wfdb,
@@ -175,48 +175,6 @@ def _with_folders(entries: Sequence[Entry], folder: Path) -> Listing:
         if ";" in name:
             raise LfbtError(f"labels: the folder {name!r} cannot be a class, because ; separates labels; rename it")
     return Listing(kept, classes, _RULES["folders"], dropped)
-
-
-def _with_table(entries: Sequence[Entry], table: Path, folder: Path) -> Listing:
-    """Take patients, labels and splits from a table whose column record is an id, or the stem of one file."""
-    rows = read_table(table, ["record"])
-    by_name = _by_name(entries)
-    row_of: dict[str, dict[str, str]] = {}
-    dropped = []
-    for row in rows:
-        id = by_name.get(row["record"])
-        if id is None:
-            dropped.append(Dropped(row["record"], row["record"], "file absent"))
-        elif id in row_of:
-            raise LfbtError(f"table {table}: record {row['record']} is a duplicate; keep one row a record")
-        else:
-            row_of[id] = row
-    kept = []
-    for entry in entries:
-        found = row_of.get(entry.id)
-        if found is None:
-            dropped.append(Dropped(entry.id, _relative_path(entry, folder), "not in the table"))
-            continue
-        split = found.get("split", "")
-        if split not in ("", *SPLITS):
-            raise LfbtError(f"table {table}: record {entry.id} has split {split!r}; allowed: {', '.join(SPLITS)}")
-        labels = tuple(sorted({part.strip() for part in found.get("label", "").split(";")} - {""}))
-        patient = found.get("patient", "") or entry.id
-        kept.append(dataclasses.replace(entry, patient=patient, labels=labels, split=split))
-    if not kept:
-        example = entries[0].id
-        raise LfbtError(f"table {table}: none of its {len(rows)} rows names a record of {folder}, such as {example}")
-    classes = tuple(sorted({label for entry in kept for label in entry.labels}))
-    return Listing(kept, classes, _RULES["table"].format(table.name), dropped)
-
-
-def _by_name(entries: Sequence[Entry]) -> dict[str, str]:
-    """Map the names that a table may use to ids: each id itself, and the stems that are unique."""
-    stems: dict[str, list[str]] = {}
-    for entry in entries:
-        stems.setdefault(entry.id.rsplit("/", 1)[-1], []).append(entry.id)
-    unique = {stem: ids[0] for stem, ids in stems.items() if len(ids) == 1}
-    return unique | {entry.id: entry.id for entry in entries}
 
 
 def _relative_path(entry: Entry, folder: Path) -> str:

@@ -1,4 +1,4 @@
-"""What a source finds in a folder: recordings that are not read yet, and those that are ruled out."""
+"""What is published of a source, and what it finds in a folder: recordings not read yet, and those ruled out."""
 
 from __future__ import annotations
 
@@ -6,12 +6,39 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
+from lfbt.errors import UnreadableError
 from lfbt.recording import Recording
 
 SPLITS = ("train", "val", "test")
 
 
 @dataclasses.dataclass(frozen=True)
+class Published:
+    """A published data set.
+
+    Parameters
+    ----------
+    where : str
+        Its address.
+    licence : str
+        Under which it is published.
+    records : int
+        How many there are.
+    patients : int or None
+        How many are told apart; None where none are, so that each record counts as a patient.
+    labels : str
+        What the source can give as labels; the first is the default.
+    """
+
+    where: str
+    licence: str
+    records: int
+    patients: int | None
+    labels: str
+
+
+# With slots, because there may be a million.
+@dataclasses.dataclass(frozen=True, slots=True)
 class Entry:
     """A recording that is listed but not read, with what the source's tables state of it.
 
@@ -27,6 +54,8 @@ class Entry:
         Class names under the source's label rule.
     split : str
         The official split, or empty.
+    n_samples : int or None
+        The length that the source's tables state, which that of the file must equal.
     """
 
     id: str
@@ -35,14 +64,20 @@ class Entry:
     reader: Callable[[Path], Recording]
     labels: tuple[str, ...] = ()
     split: str = ""
+    n_samples: int | None = None
 
     def read(self) -> Recording:
         """Read the recording and add what the tables state of it. Raises UnreadableError."""
         recording = self.reader(self.file)
+        found = recording.signal.shape[1]
+        if self.n_samples not in (None, found):
+            raise UnreadableError(
+                f"file {self.file}: has {found} samples, but the table of the download says {self.n_samples}"
+            )
         return dataclasses.replace(recording, id=self.id, patient=self.patient, labels=self.labels)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Dropped:
     """A recording, or a piece of one, that is not in the data set, and the reason."""
 
@@ -65,9 +100,12 @@ class Listing:
         One sentence on how the labels were derived.
     dropped : list of Dropped
         Recordings that the tables alone rule out.
+    assumption : str
+        What is taken for granted because the download does not say it, or contradicts itself; a sentence, or empty.
     """
 
     entries: list[Entry]
     classes: tuple[str, ...]
     label_rule: str
     dropped: list[Dropped] = dataclasses.field(default_factory=list)
+    assumption: str = ""

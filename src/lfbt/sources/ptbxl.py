@@ -5,12 +5,12 @@ from __future__ import annotations
 import ast
 import dataclasses
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from lfbt.errors import LfbtError
 from lfbt.io import read_wfdb
 from lfbt.sources.finding import check_unique, files_below, not_found, only_file, read_table
-from lfbt.sources.listing import Dropped, Entry, Listing
+from lfbt.sources.listing import Dropped, Entry, Listing, Published
 
 Labels = Literal["superclass", "subclass", "statements", "none"]
 
@@ -33,6 +33,13 @@ class PtbXl:
     are read where there are any, otherwise those of 100 Hz.
     """
 
+    published: ClassVar[Published] = Published(
+        where="https://physionet.org/content/ptb-xl/1.0.3/",
+        licence="CC BY 4.0",
+        records=21_799,
+        patients=18_869,
+        labels="superclass (5), subclass, statements, none",
+    )
     labels: Labels = "superclass"
     """What the labels are: the 5 diagnostic superclasses, the diagnostic subclasses, all 71 statements, or none."""
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from lfbt.errors import LfbtError
 from lfbt.recording import STANDARD_LEADS
-from lfbt.utils.json_files import write_json
+from lfbt.utils.files import write_json
 
 Array = NDArray[np.float64]
 

@@ -10,8 +10,7 @@ from lfbt.errors import LfbtError
 from lfbt.sources.listing import Listing
 from lfbt.sources.ptbxl import PtbXl
 from lfbt.sources.synthesis import MARKER, marker_content, write_ptbxl
-from lfbt.utils.files import atomic_folder
-from lfbt.utils.json_files import read_json
+from lfbt.utils.files import atomic_folder, read_json
 
 Labels = Literal["superclass", "none"]
 

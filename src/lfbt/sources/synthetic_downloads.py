@@ -19,8 +19,7 @@ from lfbt.sources.synthesis import (
     write_csv,
     write_ptbxl,
 )
-from lfbt.utils.files import atomic_folder
-from lfbt.utils.json_files import write_json
+from lfbt.utils.files import atomic_folder, write_json
 
 # SNOMED CT codes, as the Challenge 2021 writes them.
 _NINGBO = {

@@ -10,7 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lfbt.errors import LfbtError
+from lfbt.recording import as_real_array
 from lfbt.training.settings import LONGEST_TIME_OUT, SHORTEST_CROP
+from lfbt.utils.settings import check_range
 
 N_DRAWS = 4
 _RECORDS_AT_ONCE = 16
@@ -32,7 +35,7 @@ def random_views(
     Parameters
     ----------
     signals
-        ``[records, leads, samples]``, on any device.
+        ``[records, leads, samples]``, in single or double precision, on any device.
     draws
         A NumPy generator, or its numbers in [0, 1) ``[records, 2 views, 4]``, as `draw_views` draws them for an epoch.
     shortest_crop
@@ -45,14 +48,35 @@ def random_views(
     Tensor
         ``[2 views, records, leads, samples]``.
 
+    Raises
+    ------
+    LfbtError
+        For signals and draws of another type or shape, and for parts that are out of range.
+
     Examples
     --------
     >>> z1, z2 = random_views(torch.randn(4, 8, 512), np.random.default_rng(0))
     >>> z1.shape
     torch.Size([4, 8, 512])
     """
+    if not isinstance(signals, Tensor):
+        raise LfbtError(f"signals: {type(signals).__name__} is not a tensor; give torch.as_tensor(signals)")
+    if signals.dtype not in (torch.float32, torch.float64):
+        raise LfbtError(f"signals: {signals.dtype} is neither single nor double precision; give signals.float()")
+    if signals.ndim != 3 or 0 in signals.shape:
+        raise LfbtError(f"signals: shape {list(signals.shape)} is not [records, leads, samples], one or more of each")
+    check_range("shortest_crop", shortest_crop, "[0.1, 1]")
+    check_range("longest_time_out", longest_time_out, "[0, 0.9]")
     if isinstance(draws, np.random.Generator):
         draws = draws.random((len(signals), 2, N_DRAWS))
+    if np.shape(draws) != (len(signals), 2, N_DRAWS):
+        raise LfbtError(
+            f"draws: {type(draws).__name__} of shape {list(np.shape(draws))} is neither a NumPy generator, such as "
+            f"numpy.random.default_rng(0), nor numbers {[len(signals), 2, N_DRAWS]}"
+        )
+    draws = as_real_array("draws", draws)
+    if not ((draws >= 0) & (draws < 1)).all():
+        raise LfbtError(f"draws: {draws.min():g} to {draws.max():g} are not all in [0, 1)")
     views = [random_view(signals, draws[:, view], shortest_crop, longest_time_out) for view in range(2)]
     return torch.stack(views)
 

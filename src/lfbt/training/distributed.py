@@ -193,8 +193,14 @@ def _read_environment() -> int:
     if size < 1:
         raise LfbtError("WORLD_SIZE: 0 is outside [1, inf); launch by torchrun, or unset WORLD_SIZE")
     if size > 1:
-        _integer("RANK")
-        _integer("MASTER_PORT")
+        if _integer("RANK") >= size:
+            raise LfbtError(
+                f"RANK: {environment['RANK']} is outside [0, {size}), as WORLD_SIZE is {size}; launch by torchrun"
+            )
+        if not 0 < _integer("MASTER_PORT") < 2**16:
+            raise LfbtError(
+                f"MASTER_PORT: {environment['MASTER_PORT']} is outside [1, 65535]; give a port that is free"
+            )
         if "MASTER_ADDR" not in environment:
             raise LfbtError("MASTER_ADDR: not set, but WORLD_SIZE is; launch by torchrun, or unset WORLD_SIZE")
     return size

@@ -11,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lfbt.data.dataset import Dataset, open_dataset
+from lfbt.data.dataset import Dataset
+from lfbt.data.layouts import open_dataset
 from lfbt.errors import LfbtError
 from lfbt.models.encoder import LeadEncoders
 from lfbt.models.features import compute_embeddings

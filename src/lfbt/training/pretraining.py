@@ -24,8 +24,7 @@ from lfbt.losses.objectives import METHODS, LossFunction, build_loss
 from lfbt.models.encoder import EncoderConfig
 from lfbt.models.pretrained import CONFIG, load_history, save_encoder
 from lfbt.runs.history import PretrainingEpoch, append_history, read_history, write_history
-from lfbt.runs.run_folder import BEST_ENCODER_FOLDER, CHECKPOINTS, ENCODER_FOLDER, acquire_run_folder
-from lfbt.runs.settings import RunSettings
+from lfbt.runs.run_folder import BEST_ENCODER_FOLDER, CHECKPOINTS, ENCODER_FOLDER, RunSettings, acquire_run_folder
 from lfbt.runs.trackers import Trackers, check_trackers, tracking
 from lfbt.training.augmentation import draw_views, random_views
 from lfbt.training.checkpoints import last_checkpoint, save_checkpoint
@@ -36,10 +35,10 @@ from lfbt.training.records import TrainingRecords, describe_run, open_training_r
 from lfbt.training.schedule import learning_rate_at
 from lfbt.training.settings import PretrainSettings
 from lfbt.training.train_state import TrainState, create_train_state, free_gradients_early, warm_up_buckets
+from lfbt.utils.files import write_json
 from lfbt.utils.interrupts import StoppedError, StopRequest, catch_stop_signals
-from lfbt.utils.json_files import write_json
 from lfbt.utils.progress import progress_bar
-from lfbt.utils.settings import Affects, names_affecting, validate
+from lfbt.utils.settings import Affects, join, names_affecting, validate
 
 #: The records of the batch whose loss was not finite.
 NOT_FINITE = "not_finite.json"
@@ -84,7 +83,8 @@ def pretrain(
     -----
     The same settings give the same weights on the same machine and number of processes, whether resumed or not.
     """
-    return Pretrainer(PretrainSettings.create(data, run_dir, preset, **settings)).run()
+    own = {"data_dir": data, "run_dir": run_dir, "preset": preset}
+    return Pretrainer(PretrainSettings.create(**join(own, settings))).run()
 
 
 class Pretrainer:
@@ -255,6 +255,7 @@ class Pretrainer:
         self.display.begin(self.steps_done)
         self._saved_at = time.monotonic()
         if self.world.is_main and progress.epoch == n_epochs:
+            self.display.write(f"{self.folder} is finished: all {n_epochs} epochs were done before")
             self._save_encoder_if_older()
         while progress.epoch < n_epochs:
             self.train_epoch()

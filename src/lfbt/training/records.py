@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 import lfbt
 from lfbt.audit.leakage import exclude_records
-from lfbt.data.dataset import Dataset, open_datasets
+from lfbt.data.dataset import Dataset
+from lfbt.data.layouts import open_datasets
 from lfbt.data.loader import epoch_batches
 from lfbt.errors import LfbtError
-from lfbt.runs.settings import RunSettings
+from lfbt.runs.run_folder import RunSettings
 from lfbt.training.settings import PretrainSettings
 from lfbt.utils import settings as fields
 

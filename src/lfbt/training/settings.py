@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from lfbt.errors import LfbtError
 from lfbt.losses.objectives import Objective
 from lfbt.runs.trackers import TrackerName
 from lfbt.signal import Normalisation
 from lfbt.utils import settings as fields
-from lfbt.utils.settings import Affects, LeadNames, Range, Seed
-from lfbt.utils.validation import check_range
+from lfbt.utils.settings import Affects, Form, LeadNames, Range, Seed, With, check_range
 
 Preset = Literal["paper", "small"]
 Schedule = Literal["constant", "cosine"]
@@ -21,6 +20,9 @@ BatchNorm = Literal["global", "process"]
 
 #: Of a record, at least this part stays in a view's crop, and at most that part of the view is set to zero.
 SHORTEST_CROP, LONGEST_TIME_OUT = 0.5, 0.5
+#: What the sizes of a projector's layers are written as.
+PROJECTOR_FORM = Form("layer sizes such as 2048-2048-2048")
+_LFBT = With("objective", ("lfbt",))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,11 +84,15 @@ class LossSettings:
     """What is learned by; all but lfbt are there for comparison. lfbt: Lead-Fusion Barlow Twins; with --gamma 1 plain
     Barlow Twins per lead. simclr: contrast of views. vicreg: variance, invariance, covariance. lead-contrastive:
     contrast of a record's leads."""
-    gamma: Annotated[float, Range("[0, 1]", "the paper has 0.8 and 0.6, 1 is plain Barlow Twins per lead")] = 0.8
+    gamma: Annotated[float, Range("[0, 1]", "the paper has 0.8 and 0.6, 1 is plain Barlow Twins per lead"), _LFBT] = 0.8
     """Of lfbt: weight of the intra-lead loss; the inter-lead loss has the rest."""
-    lambd: Annotated[float, Range("[0, inf)")] = 0.0051
+    lambd: Annotated[float, Range("[0, inf)"), _LFBT] = 0.0051
     """Of lfbt: weight of the off-diagonal terms."""
-    temperature: Annotated[float, Range("[0.001, 100]", "SimCLR and CLOCS have 0.1")] = 0.1
+    temperature: Annotated[
+        float,
+        Range("[0.001, 100]", "SimCLR and CLOCS have 0.1"),
+        With("objective", ("simclr", "lead-contrastive")),
+    ] = 0.1
     """Of simclr and lead-contrastive: what cosines are divided by."""
 
 
@@ -104,7 +110,7 @@ class ViewSettings:
 class ModelSettings:
     """The encoder and its projectors."""
 
-    projector: str = "2048-2048-2048"
+    projector: Annotated[str, PROJECTOR_FORM] = "2048-2048-2048"
     """Sizes of the projectors' layers."""
     width: float = 0.125
     """Factor on VGG16's channels; 0.125 gives 64 features a lead."""
@@ -209,8 +215,7 @@ _PRESETS: dict[str, dict[str, Any]] = {"paper": {}, "small": _SMALL}
 
 
 def _defaults_of(preset: str) -> dict[str, Any]:
-    if preset not in _PRESETS:
-        raise LfbtError(f"preset: {preset!r} is not one of {', '.join(get_args(Preset))}")
+    preset = fields.convert("preset", preset, Preset)
     return {"preset": preset, **_PRESETS[preset]}
 
 
@@ -227,5 +232,5 @@ def parse_projector(text: str) -> tuple[int, ...]:
     """
     parts = text.split("-")
     if not all(part.isdecimal() and int(part) > 0 for part in parts):
-        raise LfbtError(f"projector: {text!r} is not a list of layer sizes such as 2048-2048-2048")
+        raise LfbtError(f"projector: {text!r} is not a list of {PROJECTOR_FORM.words}")
     return tuple(int(part) for part in parts)

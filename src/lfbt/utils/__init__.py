@@ -6,11 +6,9 @@ __all__ = [
     "figures",
     "files",
     "interrupts",
-    "json_files",
     "memory",
     "progress",
     "settings",
     "tables",
     "tensors",
-    "validation",
 ]

@@ -10,12 +10,12 @@ import torch
 from lfbt.errors import LfbtError
 
 
-def resolve_device(name: str) -> torch.device:
+def resolve_device(name: str | torch.device) -> torch.device:
     """Resolve the name of a device.
 
     Parameters
     ----------
-    name : str
+    name : str or torch.device
         ``auto`` (the GPU if there is one), ``cpu``, ``cuda`` or ``cuda:1``.
 
     Returns
@@ -33,17 +33,24 @@ def resolve_device(name: str) -> torch.device:
     >>> resolve_device("cpu")
     device(type='cpu')
     """
+    has_gpu = torch.cuda.is_available()
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        if device.type not in ("cpu", "cuda"):
-            raise RuntimeError(f"lfbt does not run on {device.type}")
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise LfbtError(
-            f"device: {name!r} cannot be used ({str(error).splitlines()[0]}); allowed: auto, cpu, cuda"
-        ) from error
+        return torch.device("cuda" if has_gpu else "cpu")
+    wanted = str(name)
+    reason = ""
+    if wanted.partition(":")[0] not in ("cpu", "cuda"):
+        reason = "lfbt does not run on it"
+    elif wanted.startswith("cuda") and not has_gpu:
+        reason = "PyTorch finds no GPU"
+    else:
+        try:
+            device = torch.device(wanted)
+            torch.empty(1, device=device)
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).splitlines()[0]
+    if reason:
+        allowed = "auto, cpu, cuda" if has_gpu else "auto, cpu"
+        raise LfbtError(f"device: {name!r} cannot be used ({reason}); allowed: {allowed}")
     return device
 
 

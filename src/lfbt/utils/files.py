@@ -1,17 +1,30 @@
-"""Atomic writing: files and folders appear when they are complete, and never over other results."""
+"""Files: written whole or not at all, never over other results; JSON is read as typed dataclasses."""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+from filelock import FileLock, Timeout
 
 from lfbt.errors import LfbtError
 
+T = TypeVar("T")
+
+#: The key of a file's format version. Files that were written before there was one have the first.
+FORMAT = "format"
+_FIRST_FORMAT = 1
+
 #: Pattern of the names of files and folders that are not complete yet.
 PARTIAL = ".*.partial-*"
+_LOCK = ".lock"
 
 
 def check_unoccupied(folder: Path) -> None:
@@ -22,14 +35,27 @@ def check_unoccupied(folder: Path) -> None:
         raise LfbtError(f"{folder}: holds other results already; name a new or empty folder")
 
 
+def check_distinct(name: str, paths: Iterable[Path]) -> None:
+    """Raise LfbtError where two of `paths` are the same place; `name` is the setting that has them."""
+    seen: set[Path] = set()
+    for path in paths:
+        if path.resolve() in seen:
+            raise LfbtError(f"{name}: {path} is named twice; name each once")
+        seen.add(path.resolve())
+
+
 @contextlib.contextmanager
-def atomic_folder(folder: Path) -> Iterator[Path]:
+def atomic_folder(folder: Path, can_go_on: Callable[[Path], bool] = lambda _: False) -> Iterator[Path]:
     """Yield a temporary folder that is renamed to `folder` when the block succeeds, and removed otherwise.
+
+    The temporary folder is locked. What a killed process has left in it is removed, unless the block goes on with it.
 
     Parameters
     ----------
     folder
         Absent, or an empty folder.
+    can_go_on
+        Whether the block can go on with what a killed process has left in the temporary folder.
 
     Yields
     ------
@@ -39,19 +65,34 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
     Raises
     ------
     LfbtError
-        When `folder` exists and is not empty.
+        When `folder` exists and is not empty, and when another process is writing it.
     """
     check_unoccupied(folder)
     folder = folder.absolute()
-    partial = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
-    partial.mkdir(parents=True)
+    partial = folder.with_name(f".{folder.name}.partial-folder")
+    partial.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(partial / _LOCK)
     try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise LfbtError(
+            f"{folder}: another process is writing it now; wait for its end, or name another folder"
+        ) from None
+    try:
+        if not can_go_on(partial):
+            for path in partial.iterdir():
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path)
+                elif path.name != _LOCK:
+                    path.unlink()
         yield partial
         if folder.exists():
             folder.rmdir()
+        (partial / _LOCK).unlink()
         partial.rename(folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+        lock.release()
 
 
 @contextlib.contextmanager
@@ -97,3 +138,54 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write `content` as indented JSON, whole or not at all."""
+    with atomic_file(path) as partial:
+        partial.write_text(json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read the JSON object in `path`. Raises LfbtError, naming the file, when it is absent or holds none."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise LfbtError(f"{path}: cannot be read ({error.strerror})") from error
+    except (ValueError, RecursionError) as error:
+        raise LfbtError(f"{path}: is not JSON ({error}); it was cut short or edited") from error
+    if not isinstance(content, dict):
+        raise LfbtError(f"{path}: holds {type(content).__name__}, not a JSON object")
+    return content
+
+
+def parse_json(content: Any, kind: type[T], path: Path, remedy: str, format_version: int = _FIRST_FORMAT) -> T:
+    """Convert the JSON `content` of `path` to the dataclass `kind`; keys that it does not have are passed over.
+
+    Raises LfbtError that names the file, the field, what was wrong with it, and the `remedy`; also for a format that
+    is newer than `format_version`.
+    """
+    version = content.get(FORMAT, _FIRST_FORMAT) if isinstance(content, dict) else _FIRST_FORMAT
+    if not isinstance(version, int) or version > format_version:
+        raise LfbtError(f"{path}: has format {version!r}, but this lfbt reads up to {format_version}; update lfbt")
+    try:
+        return msgspec.convert(content, kind)
+    except (msgspec.ValidationError, UnicodeEncodeError, RecursionError) as error:
+        raise LfbtError(f"{path}: {_as_field(str(error))}; {remedy}") from error
+
+
+def load_json(path: Path, kind: type[T], remedy: str, format_version: int = _FIRST_FORMAT) -> T:
+    """Read the JSON file `path` as the dataclass `kind`. Raises LfbtError as `read_json` and `parse_json` do."""
+    return parse_json(read_json(path), kind, path, remedy, format_version)
+
+
+def save_json(path: Path, content: Any, format_version: int = _FIRST_FORMAT) -> None:
+    """Write the dataclass `content` with its format version, whole or not at all."""
+    write_json(path, {FORMAT: format_version, **dataclasses.asdict(content)})
+
+
+def _as_field(text: str) -> str:
+    """Msgspec's message with the field first: ``Expected `str`, got `int` - at `$.data.hash``` → ``data.hash: …``."""
+    what, _, place = text.partition(" - at ")
+    field = place.strip("`").removeprefix("$").removeprefix(".")
+    return f"field {field}: {what}" if field else what

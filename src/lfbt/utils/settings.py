@@ -14,13 +14,14 @@ import numbers
 import os
 import types
 import typing
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union
 
+import numpy as np
+
 from lfbt.errors import LfbtError
-from lfbt.recording import check_leads, lead_name, parse_leads
-from lfbt.utils.validation import check_range
+from lfbt.recording import is_number, parse_leads
 
 S = TypeVar("S")
 
@@ -51,21 +52,72 @@ class Range:
     hint: str = ""
 
 
+@dataclasses.dataclass(frozen=True)
+class Form:
+    """What a value must be, in words, for the message about one of another type."""
+
+    words: str
+
+
+@dataclasses.dataclass(frozen=True)
+class With:
+    """The setting on which another depends, and the values with which that has an effect."""
+
+    name: str
+    values: tuple[Any, ...]
+
+
+def check_range(name: str, value: float, allowed: str, hint: str = "") -> None:
+    """Check that a number is in an interval.
+
+    Parameters
+    ----------
+    name : str
+        What the number is called in the message, such as ``batch-size``.
+    value : float
+        The number; NaN is in no interval.
+    allowed : str
+        The interval, such as ``[0, 1)`` or ``(0, inf)``.
+    hint : str
+        What to add to the message.
+
+    Raises
+    ------
+    LfbtError
+        If `value` is outside `allowed`, or not a number.
+
+    Examples
+    --------
+    >>> check_range("gamma", 0.8, "[0, 1]")
+    >>> check_range("gamma", 1.5, "[0, 1]")
+    Traceback (most recent call last):
+    lfbt.errors.LfbtError: gamma: 1.5 is outside [0, 1]
+    """
+    if not is_number(value):
+        raise LfbtError(f"{name}: {value!r} is not a number")
+    low, high = (float(end) for end in allowed[1:-1].split(","))
+    above = value >= low if allowed[0] == "[" else value > low
+    below = value <= high if allowed[-1] == "]" else value < high
+    if not (above and below):
+        raise LfbtError(f"{name}: {value} is outside {allowed}" + (f"; {hint}" if hint else ""))
+
+
 Seed = Annotated[int, Range("[0, 4294967295]")]
 
 
 @dataclasses.dataclass(frozen=True)
 class Field:
-    """One setting. type: without what it is annotated with; metadata: that."""
+    """One setting. type: without what it is annotated with; metadata: that; called: its name in messages, if other."""
 
     name: str
     type: Any
     metadata: tuple[Any, ...]
+    called: str = ""
 
     @property
     def flag(self) -> str:
-        """The name as on the command line, without its dashes."""
-        return self.name.replace("_", "-")
+        """What messages call it: its name as on the command line, without the dashes, or else `called`."""
+        return self.called or self.name.replace("_", "-")
 
     @property
     def affects(self) -> Affects:
@@ -130,14 +182,61 @@ def create(kind: type[S], values: Mapping[str, Any]) -> S:
     """Create settings from keyword arguments, as a caller in Python gives them.
 
     A text stands for a path and, where leads are named, for ``II,V1``; one value stands for a tuple of one. Raises
-    LfbtError for a name that is no setting, with the nearest that is one, and for a value of another type.
+    LfbtError for a name that is no setting, with the nearest that is one, for a value of another type, and as
+    `check_effect` does.
     """
     fields = {field.name: field for field in list_fields(kind)}
     for name in values:
         if name not in fields:
             raise _unknown(kind, name)
     converted = {name: _converted(fields[name], value, fields[name].type) for name, value in values.items()}
-    return _create(kind, converted)
+    settings = _create(kind, converted)
+    check_effect(settings, values)
+    return settings
+
+
+def convert(name: str, value: Any, kind: Any) -> Any:
+    """Convert one value to `kind`, which may be annotated, as `create` does. Raises LfbtError that calls it `name`.
+
+    >>> convert("path", "data/ptbxl", Path).name, convert("seeds", range(2), tuple[int, ...])
+    ('ptbxl', (0, 1))
+    """
+    return _converted(Field(name, kind, (), name), value, kind)
+
+
+def as_path(name: str, value: Any, form: str = "a path") -> Path:
+    """Take a text or a path as a path. Raises LfbtError for anything else, which is not `form`.
+
+    >>> as_path("data-dir", None)
+    Traceback (most recent call last):
+    lfbt.errors.LfbtError: data-dir: None is not a path
+    """
+    path: Path = convert(name, value, Annotated[Path, Form(form)])
+    return path
+
+
+def join(own: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Join a function's own arguments with its other settings. Raises LfbtError for one that is in both."""
+    for name in own.keys() & settings.keys():
+        raise LfbtError(f"{name}: {settings[name]!r} is given by name, but {own[name]!r} by position; give one of them")
+    return {**own, **settings}
+
+
+def check_effect(settings: Any, given: Iterable[str]) -> None:
+    """Raise LfbtError where a setting that was given by name has no effect together with the others.
+
+    Not on resuming: the settings of a run that was begun with such a one must be given again.
+    """
+    values, names = to_dict(settings), set(given)
+    if values.get("resume"):
+        return
+    for field in list_fields(type(settings)):
+        for item in field.metadata:
+            if isinstance(item, With) and field.name in names and values[item.name] not in item.values:
+                raise LfbtError(
+                    f"{field.flag}: has no effect with {item.name.replace('_', '-')} {values[item.name]}, only with "
+                    f"{' or '.join(map(str, item.values))}; leave it out"
+                )
 
 
 def _create(kind: type[S], values: Mapping[str, Any]) -> S:
@@ -165,10 +264,22 @@ def validate(settings: Any) -> None:
 
     Raises LfbtError with the setting's name as on the command line, the value, and what is allowed.
     """
+    _check_groups(settings)
     values = to_dict(settings)
     for field in list_fields(type(settings)):
         _check(field, values[field.name], field.type)
     _check_nested(settings)
+
+
+def _check_groups(settings: Any) -> None:
+    """Raise LfbtError unless what is nested is of the class that it should be of."""
+    hints = typing.get_type_hints(type(settings))
+    for field in dataclasses.fields(settings):
+        value, kind = getattr(settings, field.name), hints[field.name]
+        if isinstance(kind, type) and dataclasses.is_dataclass(kind):
+            if not isinstance(value, kind):
+                raise LfbtError(f"{field.name}: {_shorten(value)} is not {kind.__name__}, as its settings are")
+            _check_groups(value)
 
 
 def _check_nested(settings: Any) -> None:
@@ -193,28 +304,30 @@ def _check(field: Field, value: Any, kind: Any) -> None:
         _check(dataclasses.replace(field, metadata=(*field.metadata, *metadata)), value, inner)
     elif typing.get_origin(kind) is Literal:
         allowed = typing.get_args(kind)
-        if value not in allowed:
-            raise LfbtError(f"{field.flag}: {value!r} is not one of {', '.join(map(str, allowed))}")
+        if not any(isinstance(value, type(option)) and value == option for option in allowed):
+            raise LfbtError(f"{field.flag}: {_shorten(value)} is not one of {', '.join(map(str, allowed))}")
     elif typing.get_origin(kind) is tuple:
         if not isinstance(value, tuple):
-            raise LfbtError(f"{field.flag}: {value!r} is not a tuple of values")
+            raise LfbtError(f"{field.flag}: {_shorten(value)} is not a tuple of values")
         for item in value:
             _check(field, item, typing.get_args(kind)[0])
     else:
         if not _is_a(value, kind):
-            received = repr(value)
-            if len(received) > 80:
-                received = f"a {type(value).__name__}"
-            raise LfbtError(f"{field.flag}: {received} is not {_KINDS.get(kind, kind.__name__)}")
+            form = next((item.words for item in field.metadata if isinstance(item, Form)), "")
+            raise LfbtError(f"{field.flag}: {_shorten(value)} is not {form or _KINDS.get(kind, kind.__name__)}")
         for item in field.metadata:
             if isinstance(item, Range):
                 check_range(field.flag, value, item.interval, item.hint)
 
 
+def _shorten(value: Any) -> str:
+    received = " ".join(repr(value).split())
+    return received if len(received) <= 80 else f"a {type(value).__name__}"
+
+
 def _is_a(value: Any, kind: type) -> bool:
     if kind in (int, float):
-        number = numbers.Integral if kind is int else numbers.Real
-        return isinstance(value, number) and not isinstance(value, bool)
+        return is_number(value) and (kind is float or isinstance(value, numbers.Integral))
     return isinstance(value, kind)
 
 
@@ -232,22 +345,23 @@ def _converted(field: Field, value: Any, kind: Any) -> Any:
     if kind is None:
         return None
     if kind == LeadNames:
-        if isinstance(value, str) and value:
-            return parse_leads(value)
-        names = tuple(value) if isinstance(value, Iterable) else (value,)
-        for name in names:
-            _check(field, name, str)
-        leads = tuple(map(lead_name, names))
-        if leads:
-            check_leads(leads)
-        return leads
+        names = value if isinstance(value, str) else _items_of(value)
+        return parse_leads(names) if names else ()
     if typing.get_origin(kind) is Annotated:
         inner, *metadata = typing.get_args(kind)
         return _converted(dataclasses.replace(field, metadata=(*field.metadata, *metadata)), value, inner)
     if typing.get_origin(kind) is tuple:
-        several = value if isinstance(value, (tuple, list)) else (value,)
-        return tuple(_converted(field, item, typing.get_args(kind)[0]) for item in several)
-    if kind is Path and isinstance(value, (str, os.PathLike)):
+        return tuple(_converted(field, item, typing.get_args(kind)[0]) for item in _items_of(value))
+    # An empty text would be the current folder.
+    if kind is Path and isinstance(value, (str, os.PathLike)) and value != "":
         return Path(value)
+    if kind is bool and isinstance(value, np.bool_):
+        return bool(value)
     _check(field, value, kind)
     return kind(value) if kind in (int, float) else value
+
+
+def _items_of(value: Any) -> tuple[Any, ...]:
+    """The items of a list, range or array, in order; one value stands for itself."""
+    is_one = isinstance(value, (str, bytes, Mapping, Set)) or getattr(value, "ndim", 1) == 0
+    return (value,) if is_one or not isinstance(value, Iterable) else tuple(value)

@@ -1,0 +1,115 @@
+"""The journal of a preparation: what is written so far, a line a recording, so that it goes on after a kill."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lfbt.data.records import Piece, Prepared
+from lfbt.sources.listing import Dropped, Entry
+
+JOURNAL = "journal.jsonl"
+
+_NO_SIGNAL = np.empty((0, 0), dtype=np.float32)
+
+
+def preparation_key(settings: Mapping[str, Any], entries: Sequence[Entry]) -> str:
+    """Hash of all that a preparation follows from: settings, and recordings with the sizes and times of their files."""
+    digest = hashlib.sha256(json.dumps(dict(settings), sort_keys=True, default=str).encode())
+    states: dict[Path, str] = {}
+    for entry in entries:
+        if entry.file not in states:
+            states[entry.file] = _state(entry.file)
+        digest.update(repr((entry.id, entry.patient, entry.labels, entry.split, states[entry.file])).encode())
+    return digest.hexdigest()
+
+
+def _state(file: Path) -> str:
+    try:
+        found = file.stat()
+    except OSError:
+        return f"{file} absent"
+    return f"{file} {found.st_size} {found.st_mtime_ns}"
+
+
+class Journal:
+    """What is prepared so far: one line a recording, written after its signals.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the preparation writes. Lines of a preparation with the same `key` are kept.
+    key : str
+        Of `preparation_key`.
+    entries : sequence of Entry
+        The recordings, in order.
+
+    Attributes
+    ----------
+    done : list of Prepared
+        The first recordings, as they were prepared before; without their signals.
+    """
+
+    def __init__(self, folder: Path, key: str, entries: Sequence[Entry]) -> None:
+        self.done, end = read_journal(folder, key, entries)
+        self._file = (folder / JOURNAL).open("r+b" if end else "wb")
+        if end:
+            self._file.truncate(end)
+            self._file.seek(end)
+        else:
+            self._write({"key": key})
+
+    @property
+    def n_records(self) -> int:
+        """How many records are written."""
+        return sum(len(prepared.pieces) for prepared in self.done)
+
+    def append(self, prepared: Prepared) -> None:
+        """Note a recording whose signals are written."""
+        self._write(
+            {
+                "n_pieces": prepared.n_pieces,
+                "pieces": [(piece.number, piece.hash) for piece in prepared.pieces],
+                "dropped": [(item.id, item.file, item.reason) for item in prepared.dropped],
+                "spans": prepared.spans,
+                "notes": prepared.notes,
+            }
+        )
+
+    def _write(self, line: Mapping[str, Any]) -> None:
+        self._file.write(json.dumps(line).encode() + b"\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def read_journal(folder: Path, key: str, entries: Sequence[Entry]) -> tuple[list[Prepared], int]:
+    """What the journal of the preparation `key` has, and where its last complete line ends; 0 for another's or none."""
+    path = folder / JOURNAL
+    if not path.is_file():
+        return [], 0
+    done: list[Prepared] = []
+    end = 0
+    with path.open("rb") as file:
+        for number, text in enumerate(file):
+            # The last line may be cut.
+            if not text.endswith(b"\n"):
+                break
+            line = json.loads(text)
+            if number == 0:
+                if line != {"key": key}:
+                    return [], 0
+            else:
+                pieces = [Piece(piece, _NO_SIGNAL, hash) for piece, hash in line["pieces"]]
+                dropped = [Dropped(*item) for item in line["dropped"]]
+                entry, notes = entries[number - 1], tuple(line["notes"])
+                done.append(Prepared(entry, line["n_pieces"], pieces, dropped, line["spans"], notes))
+            end += len(text)
+    return done, end

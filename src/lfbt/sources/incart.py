@@ -1,0 +1,53 @@
+"""The St Petersburg INCART 12-lead Arrhythmia Database as published on PhysioNet: half-hour WFDB records."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+from typing import ClassVar
+
+from lfbt.errors import LfbtError
+from lfbt.io import read_wfdb
+from lfbt.sources.finding import check_unique, files_below, not_found
+from lfbt.sources.listing import Entry, Listing, Published
+
+_PATIENT = re.compile(r"^#[ \t]*patient[ \t]+(\d+)[ \t]*$", re.MULTILINE | re.IGNORECASE)
+
+
+@dataclasses.dataclass(frozen=True)
+class Incart:
+    """St Petersburg INCART 12-lead Arrhythmia Database, as unpacked from PhysioNet: I01.hea to I75.hea, 257 Hz.
+
+    Each record is half an hour of Holter ECG, which gives 180 records of ten seconds. Patients are the numbers in the
+    headers, most with several records. Unlabelled: the annotations are of beats, not of records.
+    """
+
+    published: ClassVar[Published] = Published(
+        where="https://physionet.org/content/incartdb/1.0.0/",
+        licence="ODC-By 1.0",
+        records=75,
+        patients=32,
+        labels="none",
+    )
+
+    def listing(self, folder: Path) -> Listing:
+        """List the records of the download in `folder`. Raises LfbtError if it is not one."""
+        files = files_below(folder)
+        headers = [file for file in files if re.fullmatch(r"I\d\d\.hea", file.name)]
+        if not headers:
+            raise not_found(folder, files, "incart", "any header I01.hea to I75.hea")
+        entries = [Entry(header.stem, _patient(header), header, read_wfdb) for header in headers]
+        check_unique((entry.id for entry in entries), f"folder {folder}")
+        return Listing(entries, (), "no labels were read")
+
+
+def _patient(header: Path) -> str:
+    """Read the patient's number from a header's comments."""
+    try:
+        found = _PATIENT.search(header.read_text(encoding="utf-8", errors="replace"))
+    except OSError as error:
+        raise LfbtError(f"file {header}: cannot be read ({error}); download it again") from error
+    if found is None:
+        raise LfbtError(f"file {header}: no comment '# patient N', which tells the patient; download it again")
+    return f"patient{int(found[1]):02d}"

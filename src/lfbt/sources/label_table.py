@@ -1,0 +1,125 @@
+"""A user's table of patients, labels and splits, joined to the records of a folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from lfbt.errors import LfbtError
+from lfbt.sources.finding import read_table
+from lfbt.sources.listing import SPLITS, Dropped, Entry, Listing
+
+_COLUMNS = ("record", "patient", "label", "split")
+# Other names that people give these columns, in lower case and without what is no letter.
+_ALSO_CALLED = {
+    "patient": ("patients", "patientid", "patientno", "patientnumber", "pat", "patid", "pid", "subject", "subjectid"),
+    "label": ("labels", "class", "classes", "diagnosis", "diagnoses", "dx", "target", "targets", "rhythm"),
+    "split": ("splits", "fold", "stratfold", "partition", "subset", "set"),
+    "record": ("records", "recordid", "recordname", "recording", "ecgid"),
+}
+
+
+def apply_table(entries: Sequence[Entry], table: Path, folder: Path) -> Listing:
+    """Take patients, labels and splits of `entries` from a table.
+
+    Parameters
+    ----------
+    entries
+        The records of `folder`.
+    table
+        CSV file with a column ``record``, each an id or the stem of one file, and perhaps ``patient``, ``label``
+        (several separated by ``;``) and ``split``. Other columns are named in the label rule.
+    folder
+        The folder of the records.
+
+    Returns
+    -------
+    Listing
+        The entries that are in the table; the others, and rows without a record, are dropped.
+
+    Raises
+    ------
+    LfbtError
+        For a column that is likely one of these under another name, a record named twice, patients that differ in
+        nothing but their spelling, another split, and a table without a record of `folder`.
+    """
+    rows = read_table(table, ["record"])
+    unused = _check_columns(list(rows[0]) if rows else [], table)
+    names = _clean_ids([row["record"] for row in rows])
+    patients = _clean_ids([row.get("patient", "") for row in rows])
+    _check_spelling(patients, table)
+    by_name = _by_name(entries)
+    row_of: dict[str, tuple[str, dict[str, str]]] = {}
+    dropped = []
+    for name, patient, row in zip(names, patients, rows, strict=True):
+        id = by_name.get(name)
+        if id is None:
+            dropped.append(Dropped(name, name, "file absent"))
+        elif id in row_of:
+            raise LfbtError(f"table {table}: record {name} is a duplicate; keep one row a record")
+        else:
+            row_of[id] = patient, row
+    kept = []
+    for entry in entries:
+        if entry.id not in row_of:
+            dropped.append(Dropped(entry.id, entry.file.relative_to(folder).as_posix(), "not in the table"))
+            continue
+        patient, row = row_of[entry.id]
+        split = row.get("split", "")
+        if split not in ("", *SPLITS):
+            raise LfbtError(f"table {table}: record {entry.id} has split {split!r}; allowed: {', '.join(SPLITS)}")
+        labels = tuple(sorted({part.strip() for part in row.get("label", "").split(";")} - {""}))
+        kept.append(dataclasses.replace(entry, patient=patient or entry.id, labels=labels, split=split))
+    if not kept:
+        example = entries[0].id
+        raise LfbtError(f"table {table}: none of its {len(rows)} rows names a record of {folder}, such as {example}")
+    classes = tuple(sorted({label for entry in kept for label in entry.labels}))
+    rule = f"the column label of {table.name}, several labels separated by ;"
+    return Listing(kept, classes, rule + (f"; columns not used: {', '.join(unused)}" if unused else ""), dropped)
+
+
+def _check_columns(names: Sequence[str], table: Path) -> list[str]:
+    """The columns that are not used. Raises LfbtError for one that is likely meant to be."""
+    unused = [name for name in names if name not in _COLUMNS]
+    for name in unused:
+        plain = re.sub("[^a-z]", "", name.lower())
+        for column, also in _ALSO_CALLED.items():
+            if column not in names and (plain == column or plain in also):
+                raise LfbtError(
+                    f"table {table}: column {name!r} is likely {column}, but not called so; rename it to {column} or, "
+                    "if it is something else, to another name"
+                )
+    return unused
+
+
+def _clean_ids(names: Sequence[str]) -> list[str]:
+    """Write names alike: one form of Unicode and, where all are whole numbers, these without ``.0``."""
+    names = [unicodedata.normalize("NFC", name) for name in names]
+    if all(re.fullmatch(r"\d+(\.0*)?", name) for name in names if name):
+        return [name.split(".")[0] for name in names]
+    return names
+
+
+def _check_spelling(patients: Iterable[str], table: Path) -> None:
+    """Raise LfbtError for patients that differ in case, blanks or leading zeros only: one patient may be meant."""
+    known: dict[str, str] = {}
+    for patient in patients:
+        plain = re.sub(r"\s+", "", patient).casefold()
+        plain = re.sub(r"(?<!\d)0+(?=\d)", "", plain)
+        if known.setdefault(plain, patient) != patient:
+            raise LfbtError(
+                f"table {table}: patients {known[plain]!r} and {patient!r} differ in spelling only; write one patient "
+                "alike in all rows, and two patients so that they cannot be taken for one"
+            )
+
+
+def _by_name(entries: Sequence[Entry]) -> dict[str, str]:
+    """Map the names that a table may use to ids: each id itself, and the stems that are unique."""
+    stems: dict[str, list[str]] = {}
+    for entry in entries:
+        stems.setdefault(entry.id.rsplit("/", 1)[-1], []).append(entry.id)
+    unique = {stem: ids[0] for stem, ids in stems.items() if len(ids) == 1}
+    return unique | {entry.id: entry.id for entry in entries}

@@ -1,0 +1,88 @@
+"""The journal of a preparation: what it keeps, and for which preparation."""
+
+import os
+
+import numpy as np
+import pytest
+
+from lfbt.data.journal import JOURNAL, Journal, preparation_key, read_journal
+from lfbt.data.records import Piece, Prepared
+from lfbt.sources.listing import Dropped, Entry
+
+
+def entry(name, file):
+    return Entry(name, name, file, lambda _: pytest.fail("nothing is read"))
+
+
+@pytest.fixture
+def entries(tmp_path):
+    for name in "abc":
+        (tmp_path / name).write_text(name)
+    return [entry(name, tmp_path / name) for name in "abc"]
+
+
+def prepared(entry, n=1):
+    pieces = [Piece(number, np.ones((2, 3), np.float32), f"hash {number}") for number in range(n)]
+    return Prepared(
+        entry, n + 1, pieces, [Dropped(entry.id, str(entry.file), "short: 1 s")], [1.5] * n, ("a note",) * n
+    )
+
+
+def written(folder, entries, key="k"):
+    journal = Journal(folder, key, entries)
+    for number, one in enumerate(entries[:2]):
+        journal.append(prepared(one, number + 1))
+    journal.close()
+
+
+def test_journal_returns_what_was_appended_without_signals(tmp_path, entries):
+    written(tmp_path, entries)
+    journal = Journal(tmp_path, "k", entries)
+    journal.close()
+    assert journal.n_records == 3
+    for done, number in zip(journal.done, (1, 2), strict=True):
+        expected = prepared(entries[number - 1], number)
+        assert (done.entry, done.n_pieces, done.dropped, done.spans, done.notes) == (
+            expected.entry, expected.n_pieces, expected.dropped, expected.spans, expected.notes,
+        )  # fmt: skip
+        assert [(piece.number, piece.hash) for piece in done.pieces] == [(n, f"hash {n}") for n in range(number)]
+
+
+@pytest.mark.parametrize("cut", [1, 5, 40])
+def test_journal_leaves_out_a_line_that_is_cut_and_writes_it_again(tmp_path, entries, cut):
+    written(tmp_path, entries)
+    whole = (tmp_path / JOURNAL).read_bytes()
+    (tmp_path / JOURNAL).write_bytes(whole[:-cut])
+    journal = Journal(tmp_path, "k", entries)
+    assert len(journal.done) == 1
+    journal.append(prepared(entries[1], 2))
+    journal.close()
+    assert (tmp_path / JOURNAL).read_bytes() == whole
+
+
+def test_journal_of_another_preparation_begins_anew(tmp_path, entries):
+    written(tmp_path, entries)
+    assert read_journal(tmp_path, "other", entries) == ([], 0)
+    journal = Journal(tmp_path, "other", entries)
+    journal.close()
+    assert journal.done == []
+    assert read_journal(tmp_path, "k", entries) == ([], 0)
+
+
+def test_read_journal_of_an_empty_folder_has_nothing(tmp_path, entries):
+    assert read_journal(tmp_path, "k", entries) == ([], 0)
+    (tmp_path / JOURNAL).write_bytes(b'{"key": "k')
+    assert read_journal(tmp_path, "k", entries) == ([], 0)
+
+
+def test_preparation_key_follows_settings_entries_and_their_files(tmp_path, entries):
+    key = preparation_key({"n_samples": 64}, entries)
+    assert key == preparation_key({"n_samples": 64}, list(entries))
+    assert len({key, preparation_key({"n_samples": 65}, entries), preparation_key({"n_samples": 64}, entries[:2])}) == 3
+    assert preparation_key({"n_samples": 64}, entries[::-1]) != key
+    before = (tmp_path / "a").stat()
+    (tmp_path / "a").write_text("b")
+    os.utime(tmp_path / "a", ns=(before.st_atime_ns, before.st_mtime_ns + 1))
+    assert preparation_key({"n_samples": 64}, entries) != key
+    (tmp_path / "a").unlink()
+    assert preparation_key({"n_samples": 64}, entries) != key

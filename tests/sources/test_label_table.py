@@ -1,0 +1,83 @@
+"""A user's table: columns under other names, ids written in two ways, and rows that are cut."""
+
+from pathlib import Path
+
+import pytest
+from tests.published_files import write
+
+from lfbt.errors import LfbtError
+from lfbt.sources.label_table import apply_table
+from lfbt.sources.listing import Entry
+
+
+def no_reader(_):
+    raise AssertionError
+
+
+def apply(tmp_path, text, names=("r1", "r2", "r3")):
+    entries = [Entry(name, name, tmp_path / f"{name}.hea", no_reader) for name in names]
+    return apply_table(entries, write(tmp_path / "t.csv", text), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("column", "name"),
+    [
+        *(
+            (column, "patient")
+            for column in ("patient_id", "Patient", "PATIENT ID", "subject", "subject_id", "patients")
+        ),
+        *((column, "label") for column in ("labels", "Label", "class", "Diagnosis", "dx", "target")),
+        *((column, "split") for column in ("Split", "strat_fold", "fold", "set", "partition")),
+    ],
+)
+def test_apply_table_refuses_a_column_that_is_likely_another(tmp_path, column, name):
+    with pytest.raises(LfbtError, match=rf"t\.csv: column '{column}' is likely {name}, but not called so; rename it"):
+        apply(tmp_path, f"record,{column}\nr1,a\nr2,b\n")
+
+
+def test_apply_table_names_the_columns_that_it_does_not_use(tmp_path):
+    listing = apply(tmp_path, "record,age,label,patient,patient_id,site\nr1,5,x,p,17,a\n")
+    assert listing.label_rule == (
+        "the column label of t.csv, several labels separated by ;; columns not used: age, patient_id, site"
+    )
+    assert [(entry.patient, entry.labels) for entry in listing.entries] == [("p", ("x",))]
+
+
+def test_apply_table_writes_numbers_of_patients_and_records_alike(tmp_path):
+    """Programs of tables write 3.0 where a cell of the column is empty."""
+    listing = apply(tmp_path, "record,patient\n1.0,7\n2,7.0\n3,\n", names=("1", "2", "3"))
+    assert [(entry.id, entry.patient) for entry in listing.entries] == [("1", "7"), ("2", "7"), ("3", "3")]
+
+
+def test_apply_table_keeps_ids_that_are_not_all_numbers(tmp_path):
+    listing = apply(tmp_path, "record,patient\nr1,3.0\nr2,x\nr3,1.5\n")
+    assert [entry.patient for entry in listing.entries] == ["3.0", "x", "1.5"]
+
+
+def test_apply_table_takes_composed_and_decomposed_letters_for_the_same(tmp_path):
+    listing = apply(tmp_path, "record,patient\nr1,M\u00fcller\nr2,Mu\u0308ller\n")
+    assert {entry.patient for entry in listing.entries} == {"M\u00fcller"}
+
+
+@pytest.mark.parametrize(("one", "other"), [("P1", "p1"), ("003", "3"), ("p 1", "p1"), ("a-01", "a-1")])
+def test_apply_table_refuses_patients_that_differ_in_spelling_only(tmp_path, one, other):
+    text = f"record,patient\nr1,{one}\nr2,{other}\n"
+    with pytest.raises(LfbtError, match=f"patients '{one}' and '{other}' differ in spelling only"):
+        apply(tmp_path, text)
+
+
+def test_apply_table_refuses_a_label_that_a_comma_cuts(tmp_path):
+    with pytest.raises(LfbtError, match=r"line 3 has more than the 2 cells of the header; put a cell with a comma"):
+        apply(tmp_path, "record,label\nr1,x\nr2,block, left\n")
+    assert apply(tmp_path, 'record,label\nr1,x\nr2,"block, left"\n').classes == ("block, left", "x")
+
+
+def test_apply_table_refuses_a_column_that_is_there_twice(tmp_path):
+    with pytest.raises(LfbtError, match=r"column 'label' is there twice"):
+        apply(tmp_path, "record,label,label\nr1,x,y\n")
+
+
+def test_apply_table_drops_records_and_rows_without_the_other(tmp_path):
+    listing = apply(tmp_path, "record\nr1\nr9\n", names=("r1", "r2"))
+    assert [(item.id, item.reason) for item in listing.dropped] == [("r9", "file absent"), ("r2", "not in the table")]
+    assert Path(listing.dropped[1].file) == Path("r2.hea")
