@@ -183,7 +183,8 @@ def _check_evidence(header: Path, signals: Sequence[WfdbSignal], samples: _Sampl
 
 def _make_recording(header: Path, record: WfdbHeader, samples: _Samples) -> Recording:
     """Make a Recording of the signals that are voltages."""
-    rows = [row for row, signal in enumerate(record.signals) if is_voltage(signal.unit)]
+    voltages = {unit for unit in {signal.unit for signal in record.signals} if is_voltage(unit)}
+    rows = [row for row, signal in enumerate(record.signals) if signal.unit in voltages]
     signals = [record.signals[row] for row in rows]
     if not signals:
         units = ", ".join(dict.fromkeys(signal.unit for signal in record.signals))
@@ -210,10 +211,10 @@ def _make_recording(header: Path, record: WfdbHeader, samples: _Samples) -> Reco
     else:
         for values, raw, signal in zip(physical, stored, signals, strict=True):
             values[raw == _INVALID[signal.format]] = np.nan
-    scale = np.array([unit_in_mv(signal.unit) for signal in signals])
-    if (scale != 1).any():
-        physical *= scale[:, None]
-    left_out = [signal for signal in record.signals if signal not in signals]
+    scale = {unit: unit_in_mv(unit) for unit in voltages}
+    if set(scale.values()) != {1.0}:
+        physical *= np.array([[scale[signal.unit]] for signal in signals])
+    left_out = [signal for signal in record.signals if signal.unit not in voltages]
     notes = [f"left out signal {signal.lead} ({signal.unit})" for signal in left_out]
     rate = record.frame_rate * signals[0].per_frame
     return make_recording(header, physical, [signal.lead for signal in signals], rate, notes)

@@ -20,10 +20,10 @@ _RECORD = re.compile(
 # File, format, samples per frame, skew and offset in the file; gain, baseline and unit; resolution, zero, first value,
 # checksum and block size of the converter; lead. Each field needs those before it.
 _SIGNAL = re.compile(
-    r"(?P<file>\S+)\s+(?P<format>\d{1,4})(x(?P<per_frame>\d{1,6}))?(:(?P<skew>\d{1,9}))?(\+(?P<offset>\d{1,15}))?"
-    rf"(\s+(?P<gain>{_NUMBER})(\((?P<baseline>{_INTEGER})\))?(/(?P<unit>\S+))?"
-    rf"(\s+\d{{1,3}}(\s+(?P<zero>{_INTEGER})(\s+(?P<first>{_INTEGER})(\s+(?P<checksum>{_INTEGER})"
-    rf"(\s+{_INTEGER}(\s+(?P<lead>\S.*))?)?)?)?)?)?)?",
+    r"(?P<file>\S+)\s+(?P<format>\d{1,4})(?:x(?P<per_frame>\d{1,6}))?(?::(?P<skew>\d{1,9}))?"
+    rf"(?:\+(?P<offset>\d{{1,15}}))?(?:\s+(?P<gain>{_NUMBER})(?:\((?P<baseline>{_INTEGER})\))?(?:/(?P<unit>\S+))?"
+    rf"(?:\s+\d{{1,3}}(?:\s+(?P<zero>{_INTEGER})(?:\s+(?P<first>{_INTEGER})(?:\s+(?P<checksum>{_INTEGER})"
+    rf"(?:\s+{_INTEGER}(?:\s+(?P<lead>\S.*))?)?)?)?)?)?)?",
     re.ASCII,
 )
 _RECORD_FIELDS = "NAME SIGNALS HZ SAMPLES"
@@ -87,8 +87,8 @@ def read_header(path: Path) -> WfdbHeader:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
         text = data.decode("latin-1")
-    lines = [line.strip() for line in re.split(r"[\r\n]+", text)]
-    lines = [line for line in lines if line and not line.startswith("#")]
+    lines = [line.strip() for line in text.replace("\r", "\n").split("\n")]
+    lines = [line for line in lines if line and line[0] != "#"]
     record = _RECORD.fullmatch(lines[0]) if lines else None
     if record is None:
         start = lines[0][:60] if lines else ""
@@ -124,16 +124,17 @@ def _signal(path: Path, line: str) -> WfdbSignal:
         raise UnreadableError(
             f"file {path}: cannot be read ({line[:60]!r} is not a WFDB signal line: {_SIGNAL_FIELDS}); correct it"
         )
+    file, format, per_frame, skew, offset, _, baseline, unit, zero, first, checksum, lead = match.groups()
     return WfdbSignal(
-        file=match["file"],
-        format=int(match["format"]),
-        per_frame=int(match["per_frame"] or 1),
-        skew=int(match["skew"] or 0),
-        offset=int(match["offset"] or 0),
-        gain=gain,
-        baseline=int(match["baseline"] or match["zero"] or 0),
-        unit=match["unit"] or "mV",
-        first=None if match["first"] is None else int(match["first"]),
-        checksum=None if match["checksum"] is None else int(match["checksum"]),
-        lead=match["lead"] or "",
+        file,
+        int(format),
+        int(per_frame or 1),
+        int(skew or 0),
+        int(offset or 0),
+        gain,
+        int(baseline or zero or 0),
+        unit or "mV",
+        None if first is None else int(first),
+        None if checksum is None else int(checksum),
+        lead or "",
     )
