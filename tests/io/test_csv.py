@@ -43,6 +43,7 @@ def test_read_csv_prefers_the_header_to_given_leads(tmp_path):
         ("I;II\n1,5;2\n3;x,5\n", "line 3, column 2 holds 'x,5'"),
         ("# c\nI,II\n# c\n1,2\n3,x\n", "line 5, column 2 holds 'x'"),
         ("I,,II\n1,2,3\n", "column 2 has no name"),
+        ("time,sample\n0,1\n0.002,2\n", "none of its columns is a lead: time, sample"),
         ("I,II\n1,5,2,5\n", "header has 2 names for 4 columns"),
         ("time,I,II\n0,1,2\n0.002,x,3\n", "line 3, column 2 holds 'x'"),
         ("I,II\n1,2\n1,2,3\n", "Expected 2 fields in line 3, saw 3"),

@@ -2,9 +2,11 @@
 
 import re
 import sys
+import warnings
 
 import numpy as np
 import pytest
+import wfdb
 from tests.published_files import RNG, write_wfdb
 
 from lfbt.errors import LfbtError, UnreadableError
@@ -315,3 +317,28 @@ def test_read_wfdb_refuses_signal_files_elsewhere(tmp_path):
     (tmp_path / "sub" / "r.hea").write_text((tmp_path / "r.hea").read_text().replace("r.dat", "../r.dat"))
     with pytest.raises(UnreadableError, match=r"r\.dat is absent"):
         read_wfdb(tmp_path / "sub" / "r.hea")
+
+
+@pytest.mark.parametrize("format", ["80", "212", "16", "24", "32", "516", "524"])
+def test_read_wfdb_equals_wfdb_in_every_format_that_it_writes(tmp_path, format):
+    """The header is parsed by lfbt and the samples are decoded by wfdb, which takes the gain and the unit as well."""
+    steps = RNG.integers(-100, 100, (50, 3))
+    with warnings.catch_warnings():
+        # Of pandas, about how wfdb writes headers.
+        warnings.simplefilter("ignore")
+        wfdb.wrsamp(
+            "r",
+            fs=257.5,
+            units=["mV"] * 3,
+            sig_name=["I", "aVF", "V6"],
+            d_signal=steps,
+            fmt=[format] * 3,
+            adc_gain=[200, 4.88, 1000],
+            baseline=[0, 7, -30],
+            write_dir=str(tmp_path),
+        )
+    expected = wfdb.rdrecord(str(tmp_path / "r")).p_signal.T
+    recording = read_wfdb(tmp_path / "r.hea")
+    assert (recording.leads, recording.sampling_rate) == (("I", "aVF", "V6"), 257.5)
+    assert np.abs(expected - (steps.T - [[0], [7], [-30]]) / np.array([[200], [4.88], [1000]])).max() < 1e-9
+    np.testing.assert_array_equal(recording.signal, expected.astype(np.float32))

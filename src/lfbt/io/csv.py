@@ -75,6 +75,8 @@ def read_csv(
         if column.kind == "time":
             _check_times(path, column, table[index], sampling_rate)
     kept = [index for index, column in enumerate(columns) if column.kind == "lead"]
+    if not kept:
+        raise UnreadableError(f"file {path}: none of its columns is a lead: {', '.join(one.name for one in columns)}")
     signal = _numbers(path, table[kept], layout).T
     names: Sequence[str] = [columns[index].name for index in kept]
     notes: list[str] = []
