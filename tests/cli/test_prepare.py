@@ -30,6 +30,11 @@ def write_header(folder, name="a", steps=None, header=None):
     (folder / f"{name}.dat").write_bytes(steps.T.tobytes())
 
 
+def stated_header():
+    """A header with a checksum that the samples do not have."""
+    return "\n".join(["a 12 500 5000", *(f"a.dat 16 1000/mV 16 0 0 1 0 {lead}" for lead in STANDARD_LEADS)]) + "\n"
+
+
 def cpsc(folder, mat):
     (folder / "REFERENCE.csv").write_text("Recording,First_label,Second_label,Third_label\nA0001,1,,\n")
     mat(folder / "A0001.mat")
@@ -86,6 +91,12 @@ PREPARE = {
         lambda d: write_header(d, steps=np.zeros((12, 9), "<i2")),
         (),
         "a.hea: cannot be read",
+    ),
+    "corrupt .dat": (
+        "challenge",
+        lambda d: write_header(d, header=stated_header()),
+        (),
+        "signal I has the checksum",
     ),
     "absent .dat": ("folder", lambda d: (write_header(d), (d / "a.dat").unlink()), (), "a.dat is absent"),
     "text in a CSV signal": (

@@ -60,12 +60,12 @@ durationperchannel="{n * 2}" samplespersecond="500" numberofleads="{len(steps)}"
     return path
 
 
-def mfer(path: Path):
+def mfer(path: Path, codes=(1, 2, 62)):
     """An MFER file: 4 ms, 16-bit steps of 2 µV, channels one after another, leads by number."""
     tags = [(0x01, b"\x01"), (0x0B, b"\x01\xfd\x04"), (0x0C, b"\x00\xfa\x02"), (0x0A, b"\x00")]
     tags += [(0x04, struct.pack("<I", STEPS.shape[1])), (0x05, b"\x03"), (0x06, b"\x01")]
     data = b"".join(bytes([tag, len(value)]) + value for tag, value in tags)
-    data += b"".join(bytes([0x3F, channel, 4, 0x09, 2, code, 0]) for channel, code in enumerate((1, 2, 62)))
+    data += b"".join(bytes([0x3F, channel, 4, 0x09, 2, code, 0]) for channel, code in enumerate(codes))
     data += b"\x1e\x82" + struct.pack(">H", STEPS.size * 2) + STEPS.astype("<i2").tobytes() + b"\x80\x00"
     path.write_bytes(data)
     return path
@@ -248,6 +248,37 @@ def test_read_clinical_reads_a_negated_lead_by_its_sign(tmp_path, write):
     assert recording.leads == positive.leads == EXPECTED
     np.testing.assert_array_equal(recording.signal, positive.signal * np.array([[1], [1], [-1]], np.float32))
     assert recording.notes == ("negated lead -aVR read as aVR with its sign changed",)
+
+
+def test_read_clinical_reads_the_negated_lead_of_mfer_and_scp_by_its_sign(tmp_path):
+    """Lead code 65 of both standards."""
+    recording = read_clinical(mfer(tmp_path / "a.mwf", codes=(1, 2, 65)))
+    assert recording.leads == EXPECTED
+    np.testing.assert_allclose(recording.signal, STEPS * np.array([[1], [1], [-1]]) * 2e-3, rtol=1e-6)
+
+
+@pytest.mark.real
+def test_read_clinical_reads_the_negated_lead_of_a_real_scp_file_by_its_sign(tmp_path, shared_data):
+    data = bytearray((shared_data / "formats" / "scp_example.scp").read_bytes())
+    # Nine bytes a lead in section 3, the code last; III, aVR, aVL and aVF follow each other.
+    (start,) = (i for i in range(len(data) - 27) if data[i : i + 28 : 9] == bytes([61, 62, 63, 64]))
+    data[start + 9] = 65
+    (tmp_path / "a.scp").write_bytes(data)
+    positive = read_clinical(shared_data / "formats" / "scp_example.scp")
+    recording = read_clinical(tmp_path / "a.scp")
+    assert recording.leads == positive.leads
+    row = recording.leads.index("aVR")
+    np.testing.assert_array_equal(recording.signal[row], -positive.signal[row])
+    assert "negated lead -aVR read as aVR with its sign changed" in recording.notes
+
+
+def test_read_clinical_notes_an_edf_file_that_does_not_state_its_length(tmp_path):
+    edf(tmp_path / "a.edf")
+    data = (tmp_path / "a.edf").read_bytes()
+    (tmp_path / "a.edf").write_bytes(data[:236] + b"-1      " + data[244:])
+    recording = read_clinical(tmp_path / "a.edf")
+    assert recording.signal.shape == (2, 50)
+    assert recording.notes[0].startswith("warning: EDF number of data records is -1")
 
 
 def test_read_clinical_leaves_out_signals_that_are_no_ecg(tmp_path):

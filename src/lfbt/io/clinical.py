@@ -40,6 +40,8 @@ _NOT_ONE_ECG = re.compile(
     re.IGNORECASE,
 )
 
+# Warnings that are notes: an offset of the samples that no document explains, a length that is not stated.
+_NOTED = re.compile("not applied|number of data records is -1")
 # Signals in volts that are no ECG, by the types of EDF+ and the names of sleep studies; and a name without a letter.
 _NO_ECG = re.compile(
     r"EMG|EEG|EOG|ERG|EGG|MEG|MCG|RESP|S[PA]?O2|PLETH|PPG|PULSE|TEMP|LIGHT|SOUND|SNOR|EVENT|AIR ?FLOW|FLOW|NASAL|THOR"
@@ -94,6 +96,7 @@ def read_clinical(path: Path) -> Recording:
     leads, notes = _ecg_leads(path, record)
     if any(issubclass(warning.category, ChecksumWarning) for warning in caught):
         notes.append("its checksum is wrong")
+    notes += [f"warning: {warning.message}" for warning in caught if _NOTED.search(str(warning.message))]
     _check_together(path, leads)
     _check_length(path, record)
     signal = _samples(path, record, leads)
@@ -210,7 +213,8 @@ def _dicom_groups(path: Path) -> Sequence[Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         groups = pydicom.dcmread(path).WaveformSequence
-    return [group for group in groups if group.get("WaveformData") is not None and group.NumberOfWaveformSamples]
+    needed = ("WaveformData", "NumberOfWaveformChannels", "NumberOfWaveformSamples", "WaveformBitsAllocated")
+    return [group for group in groups if all(group.get(name) for name in needed)]
 
 
 def _zero_is_padding(path: Path, n_samples: int) -> bool:
