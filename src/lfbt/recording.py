@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import numbers
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -16,21 +18,35 @@ STANDARD_LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4",
 #: The eight leads of the paper, in its order: the other four are linear combinations of two of these.
 PAPER_LEADS = ("II", "III", "V1", "V2", "V3", "V4", "V5", "V6")
 
-_CANONICAL_LEADS = {lead.lower(): lead for lead in STANDARD_LEADS}
+# Other names of leads I to III, in French, Spanish, Portuguese and Italian. What is not a name of just one lead is left
+# as it is: MLII (modified lead II), C3 (V3, or a place on the scalp), V1- (the electrode or the negated lead).
+_OTHER_NAMES = {"d1": "I", "d2": "II", "d3": "III", "di": "I", "dii": "II", "diii": "III"}
+_STANDARD_NAMES = {lead.lower(): lead for lead in STANDARD_LEADS} | _OTHER_NAMES
+# What precedes a lead's name; a hyphen without a space is a separator (ECG-V1), with one it is a minus (Lead -aVR).
+_PREFIXES = re.compile(r"^(?:(?:mdc_ecg_lead|lead|ecg|ekg)(?:-(?=[a-z])|[_:\s]*))+")
 _UNITS_IN_MV = {"mv": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "v": 1e3, "nv": 1e-6}
 
 
+@functools.lru_cache(maxsize=1024)
 def lead_name(name: str) -> str:
     """Spell a lead's name in the standard way; unknown names stay as they are.
 
+    A negated lead, such as the ``-aVR`` of Cabrera's order, is a lead of its own: ``-`` and the standard name.
+
     Examples
     --------
-    >>> lead_name("avr"), lead_name("Lead II"), lead_name("MCL1")
-    ('aVR', 'II', 'MCL1')
+    >>> lead_name("avr"), lead_name("Lead II"), lead_name("EKG V1"), lead_name("DII")
+    ('aVR', 'II', 'V1', 'II')
+    >>> lead_name("Lead -aVR"), lead_name("AVRneg"), lead_name("MLII"), lead_name("V1-")
+    ('-aVR', '-aVR', 'MLII', 'V1-')
     """
     stripped = name.strip()
-    word = stripped.lower().removeprefix("lead").removeprefix("ecg").strip(" _-")
-    return _CANONICAL_LEADS.get(word, stripped)
+    word = _PREFIXES.sub("", re.sub("[\u2212\u2013]", "-", stripped.lower())).strip("_ ")
+    negated = word.startswith("-") or word.endswith("neg")
+    lead = _STANDARD_NAMES.get(word.removesuffix("neg") if word.endswith("neg") else word.removeprefix("-"))
+    if lead is None:
+        return stripped
+    return f"-{lead}" if negated else lead
 
 
 def parse_leads(leads: str | Iterable[str]) -> tuple[str, ...]:
@@ -167,6 +183,8 @@ class Recording:
         Names of the recording and of the patient; empty if unknown.
     labels : tuple of str
         Class names; empty if unknown.
+    notes : tuple of str
+        What its reader decided: signals that it left out, an array that it transposed.
 
     Raises
     ------
@@ -190,6 +208,7 @@ class Recording:
     id: str = ""
     patient: str = ""
     labels: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         signal = as_real_array(f"recording {self.id or '?'}: signal", self.signal)

@@ -161,6 +161,8 @@ FLAGS: dict[str, dict[str, str]] = {
         "--file-leads": "",
         "--file-sampling-rate": "",
         "--file-unit": "mV",
+        "--file-separator": "auto",
+        "--file-decimal": "auto",
     }
     | RECORDS,
     "prepare synthetic": {"--records": "600", "--seed": "0", "--labels": "superclass"} | RECORDS,

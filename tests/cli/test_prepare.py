@@ -30,6 +30,11 @@ def write_header(folder, name="a", steps=None, header=None):
     (folder / f"{name}.dat").write_bytes(steps.T.tobytes())
 
 
+def stated_header():
+    """A header with a checksum that the samples do not have."""
+    return "\n".join(["a 12 500 5000", *(f"a.dat 16 1000/mV 16 0 0 1 0 {lead}" for lead in STANDARD_LEADS)]) + "\n"
+
+
 def cpsc(folder, mat):
     (folder / "REFERENCE.csv").write_text("Recording,First_label,Second_label,Third_label\nA0001,1,,\n")
     mat(folder / "A0001.mat")
@@ -87,6 +92,12 @@ PREPARE = {
         (),
         "a.hea: cannot be read",
     ),
+    "corrupt .dat": (
+        "challenge",
+        lambda d: write_header(d, header=stated_header()),
+        (),
+        "signal I has the checksum",
+    ),
     "absent .dat": ("folder", lambda d: (write_header(d), (d / "a.dat").unlink()), (), "a.dat is absent"),
     "text in a CSV signal": (
         "chapman",
@@ -110,7 +121,7 @@ PREPARE = {
         "an array of <U1, not of numbers",
     ),
     "one axis": ("folder", lambda d: saved(d, ecg()[0]), OWN, "an array of shape [5000], not [12 leads, samples]"),
-    "samples first": ("folder", lambda d: saved(d, ecg().T), OWN, "shape [5000, 12], not [12 leads, samples]"),
+    "too many leads": ("folder", lambda d: saved(d, ecg()[:11].T), OWN, "shape [5000, 11], not [12 leads, samples]"),
     "no samples": ("folder", lambda d: saved(d, ecg()[:, :0]), OWN, "shape [12, 0]"),
     "no names": ("folder", lambda d: saved(d, ecg()), OWN[2:], "file-leads: none given"),
     "no rate": ("folder", lambda d: saved(d, ecg()), OWN[:2], "file-sampling-rate: none given"),
@@ -192,6 +203,56 @@ def test_prepare_can_drop_an_unreadable_file(tmp_path):
     status, out, _ = run(*words, "--skip-unreadable")
     assert status == 0
     assert "dropped 1: unreadable" in out
+
+
+def test_prepare_asks_for_all_options_that_are_missing_at_once(tmp_path):
+    (tmp_path / "from").mkdir()
+    write_header(tmp_path / "from")
+    saved(tmp_path / "from", ecg(), "b")
+    refusal = refused("prepare", "folder", tmp_path / "from", tmp_path / "to")
+    assert re.fullmatch(
+        r"file-sampling-rate: none given, but \S*/b\.npy .*; file-leads: none given, but \S*/b\.npy .*", refusal
+    )
+
+
+def test_prepare_names_what_was_passed_over_left_out_and_transposed(tmp_path):
+    (tmp_path / "from").mkdir()
+    saved(tmp_path / "from", ecg().T)
+    (tmp_path / "from" / "notes.txt").write_text("")
+    write_header(tmp_path / "from", "b", np.r_[np.round(ecg() * 1000).astype("<i2"), np.zeros((1, 5000), "<i2")])
+    header = tmp_path / "from" / "b.hea"
+    text = header.read_text().replace("b 12 ", "b 13 ") + "b.dat 16 1/mmHg 16 0 0 0 0 ABP\n"
+    header.write_text(text)
+    words = ("prepare", "folder", tmp_path / "from", tmp_path / "to", "--workers", 1, *OWN)
+    status, out, _ = run(*words)
+    assert status == 0
+    assert "2 records of 2 patients" in out
+    assert "  dropped 1: passed over\n" in out
+    assert "  noted 1: transposed from samples × leads\n" in out
+    assert "  noted 1: left out signal ABP\n" in out
+    assert (tmp_path / "to" / "dropped.csv").read_text().splitlines() == [
+        "id,file,reason",
+        "notes,notes.txt,passed over: .txt is no suffix of a signal file",
+        "a,a.npy,transposed from samples × leads",
+        "b,b.hea,left out signal ABP (mmHg)",
+    ]
+    signals = np.load(tmp_path / "to" / "signals.npy")
+    np.testing.assert_allclose(signals[0], signals[1], atol=2e-3)
+
+
+@pytest.mark.parametrize("options", [(), ("--file-separator", ";"), ("--file-separator=;", "--file-decimal", ",")])
+def test_prepare_reads_csv_with_semicolons_and_decimal_commas(tmp_path, options):
+    (tmp_path / "from").mkdir()
+    rows = [[f"{value:.4f}" for value in row] for row in ecg().T]
+    (tmp_path / "from" / "a.csv").write_text("\n".join([",".join(STANDARD_LEADS), *map(",".join, rows)]))
+    text = "\n".join([";".join(STANDARD_LEADS), *(";".join(row).replace(".", ",") for row in rows)])
+    (tmp_path / "from" / "b.CSV").write_text(text)
+    if options:
+        (tmp_path / "from" / "a.csv").write_text(text.replace(",", ".") if len(options) < 2 else text)
+    words = ("prepare", "folder", tmp_path / "from", tmp_path / "to", "--workers", 1, "--file-sampling-rate", 500)
+    assert run(*words, *options)[0] == 0
+    signals = np.load(tmp_path / "to" / "signals.npy")
+    np.testing.assert_array_equal(signals[0], signals[1])
 
 
 @pytest.mark.parametrize("word", ["ptb-xl", "--leads", ""])

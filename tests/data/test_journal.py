@@ -23,7 +23,9 @@ def entries(tmp_path):
 
 def prepared(entry, n=1):
     pieces = [Piece(number, np.ones((2, 3), np.float32), f"hash {number}") for number in range(n)]
-    return Prepared(entry, n + 1, pieces, [Dropped(entry.id, str(entry.file), "short: 1 s")], [1.5] * n)
+    return Prepared(
+        entry, n + 1, pieces, [Dropped(entry.id, str(entry.file), "short: 1 s")], [1.5] * n, ("a note",) * n
+    )
 
 
 def written(folder, entries, key="k"):
@@ -40,8 +42,8 @@ def test_journal_returns_what_was_appended_without_signals(tmp_path, entries):
     assert journal.n_records == 3
     for done, number in zip(journal.done, (1, 2), strict=True):
         expected = prepared(entries[number - 1], number)
-        assert (done.entry, done.n_pieces, done.dropped, done.spans) == (
-            expected.entry, expected.n_pieces, expected.dropped, expected.spans,
+        assert (done.entry, done.n_pieces, done.dropped, done.spans, done.notes) == (
+            expected.entry, expected.n_pieces, expected.dropped, expected.spans, expected.notes,
         )  # fmt: skip
         assert [(piece.number, piece.hash) for piece in done.pieces] == [(n, f"hash {n}") for n in range(number)]
 

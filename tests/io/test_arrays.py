@@ -19,6 +19,34 @@ def test_read_npy_gives_mv(tmp_path, dtype, unit, scale):
     np.testing.assert_array_equal(recording.signal, (array.astype(float) * scale).astype(np.float32))
 
 
+def test_read_npy_turns_samples_by_leads_where_only_that_fits(tmp_path):
+    array = RNG.normal(size=(30, 2)).astype(np.float32)
+    np.save(tmp_path / "a.npy", array)
+    recording = read_npy(tmp_path / "a.npy", ["I", "II"], 100.0, "mV")
+    assert recording.notes == ("transposed from samples × leads",)
+    np.testing.assert_array_equal(recording.signal, array.T)
+    np.save(tmp_path / "b.npy", array[None])
+    row = read_npy_row(tmp_path / "b.npy", row=0, leads=["I", "II"], sampling_rate=100.0, unit="mV")
+    assert row.notes == recording.notes
+    np.testing.assert_array_equal(row.signal, array.T)
+    np.save(tmp_path / "c.npy", array[:2])
+    square = read_npy(tmp_path / "c.npy", ["I", "II"], 100.0, "mV")
+    assert square.notes == ()
+    np.testing.assert_array_equal(square.signal, array[:2])
+
+
+def test_read_npy_takes_one_axis_for_one_lead(tmp_path):
+    np.save(tmp_path / "a.npy", np.arange(5.0))
+    assert read_npy(tmp_path / "a.npy", ["II"], 100.0, "mV").signal.tolist() == [[0, 1, 2, 3, 4]]
+
+
+def test_read_npy_names_an_archive_of_arrays(tmp_path):
+    np.savez(tmp_path / "a.npz", np.zeros((2, 5)))
+    (tmp_path / "a.npz").rename(tmp_path / "a.npy")
+    with pytest.raises(UnreadableError, match=r"a\.npy: cannot be read .*; an \.npz holds several arrays; save one"):
+        read_npy(tmp_path / "a.npy", ["I", "II"], 100.0, "mV")
+
+
 def test_read_npy_row_reads_one_record(tmp_path):
     array = RNG.normal(size=(3, 2, 30)).astype(np.float32)
     np.save(tmp_path / "a.npy", array)
@@ -36,7 +64,7 @@ def test_read_npy_row_reads_one_record(tmp_path):
         (np.zeros((2, 5), dtype=complex), "array of complex128"),
         (np.full((2, 5), "x"), "array of <U1"),
         (np.full((2, 5), {}, dtype=object), "Python objects"),
-        (np.zeros((2, 0)), r"shape \[2, 0\]"),
+        (np.zeros((2, 0)), r"an empty array of shape \[2, 0\]"),
     ],
 )
 def test_read_npy_refuses_other_arrays(tmp_path, array, message):

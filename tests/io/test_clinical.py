@@ -1,16 +1,19 @@
 """The reader of clinical formats, on tiny files: text by hand, DICOM by pydicom."""
 
 import base64
+import binascii
 import struct
 import sys
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 from tests.clinical_files import EXPECTED, LEADS, RNG, STEPS, aecg, dicom, edf
 
 from lfbt.errors import LfbtError, UnreadableError
 from lfbt.io.clinical import CLINICAL_FORMATS, read_clinical
+from lfbt.recording import STANDARD_LEADS
 from lfbt.sources import Folder
 
 
@@ -40,12 +43,29 @@ def ishne(path: Path, steps=STEPS, rate=200, codes=(5, 6, 8)):
     return path
 
 
-def mfer(path: Path):
+def sierra(path: Path, steps):
+    """A Philips Sierra file: 16-bit steps of 5 µV, leads one after another."""
+    data = base64.b64encode(steps.astype("<i2").tobytes()).decode()
+    names = " ".join(STANDARD_LEADS[: len(steps)])
+    n = steps.shape[1]
+    path.write_text(
+        f"""<?xml version="1.0"?><restingecgdata xmlns="http://www3.medical.philips.com"><documentinfo>
+<documentname>a</documentname><documenttype>PhilipsECG</documenttype><documentversion>1.04</documentversion>
+</documentinfo><dataacquisition><signalcharacteristics><samplingrate>500</samplingrate><resolution>5</resolution>
+<numberchannelsallocated>{len(steps)}</numberchannelsallocated><signalsigned>True</signalsigned>
+</signalcharacteristics></dataacquisition><waveforms><parsedwaveforms dataencoding="Base64"
+durationperchannel="{n * 2}" samplespersecond="500" numberofleads="{len(steps)}" leadlabels="{names}">{data}
+</parsedwaveforms></waveforms></restingecgdata>"""
+    )
+    return path
+
+
+def mfer(path: Path, codes=(1, 2, 62)):
     """An MFER file: 4 ms, 16-bit steps of 2 µV, channels one after another, leads by number."""
     tags = [(0x01, b"\x01"), (0x0B, b"\x01\xfd\x04"), (0x0C, b"\x00\xfa\x02"), (0x0A, b"\x00")]
     tags += [(0x04, struct.pack("<I", STEPS.shape[1])), (0x05, b"\x03"), (0x06, b"\x01")]
     data = b"".join(bytes([tag, len(value)]) + value for tag, value in tags)
-    data += b"".join(bytes([0x3F, channel, 4, 0x09, 2, code, 0]) for channel, code in enumerate((1, 2, 62)))
+    data += b"".join(bytes([0x3F, channel, 4, 0x09, 2, code, 0]) for channel, code in enumerate(codes))
     data += b"\x1e\x82" + struct.pack(">H", STEPS.size * 2) + STEPS.astype("<i2").tobytes() + b"\x80\x00"
     path.write_bytes(data)
     return path
@@ -208,3 +228,162 @@ def test_read_clinical_names_the_extra_to_install(tmp_path, monkeypatch, package
     with pytest.raises(LfbtError, match=r"a\.dcm: .*pip install 'lfbt\[formats\]'") as caught:
         Folder().listing(tmp_path).entries[0].read()
     assert not isinstance(caught.value, UnreadableError)
+
+
+@pytest.mark.parametrize("write", [aecg, dicom, muse])
+def test_read_clinical_reads_a_negated_lead_by_its_sign(tmp_path, write):
+    """The lead AVRneg of an aECG and -aVR of Cabrera's order: aVR is its negative, not it."""
+    leads = ("I", "II", "AVRneg" if write is aecg else "-aVR")
+    path = tmp_path / "a.xml"
+    if write is dicom:
+        dicom(path)
+        dataset = pydicom.dcmread(path)
+        source = dataset.WaveformSequence[0].ChannelDefinitionSequence[2].ChannelSourceSequence[0]
+        source.CodeValue, source.CodingSchemeDesignator = "2:65", "MDC"
+        dataset.save_as(path)
+    else:
+        write(path, leads=leads)
+    recording = read_clinical(path)
+    positive = read_clinical(write(tmp_path / "b.xml"))
+    assert recording.leads == positive.leads == EXPECTED
+    np.testing.assert_array_equal(recording.signal, positive.signal * np.array([[1], [1], [-1]], np.float32))
+    assert recording.notes == ("negated lead -aVR read as aVR with its sign changed",)
+
+
+def test_read_clinical_reads_the_negated_lead_of_mfer_and_scp_by_its_sign(tmp_path):
+    """Lead code 65 of both standards."""
+    recording = read_clinical(mfer(tmp_path / "a.mwf", codes=(1, 2, 65)))
+    assert recording.leads == EXPECTED
+    np.testing.assert_allclose(recording.signal, STEPS * np.array([[1], [1], [-1]]) * 2e-3, rtol=1e-6)
+
+
+@pytest.mark.real
+def test_read_clinical_reads_the_negated_lead_of_a_real_scp_file_by_its_sign(tmp_path, shared_data):
+    data = bytearray((shared_data / "formats" / "scp_example.scp").read_bytes())
+    # Nine bytes a lead in section 3, the code last; III, aVR, aVL and aVF follow each other.
+    (start,) = (i for i in range(len(data) - 27) if data[i : i + 28 : 9] == bytes([61, 62, 63, 64]))
+    data[start + 9] = 65
+    (tmp_path / "a.scp").write_bytes(data)
+    positive = read_clinical(shared_data / "formats" / "scp_example.scp")
+    recording = read_clinical(tmp_path / "a.scp")
+    assert recording.leads == positive.leads
+    row = recording.leads.index("aVR")
+    np.testing.assert_array_equal(recording.signal[row], -positive.signal[row])
+    assert "negated lead -aVR read as aVR with its sign changed" in recording.notes
+
+
+def test_read_clinical_notes_an_edf_file_that_does_not_state_its_length(tmp_path):
+    edf(tmp_path / "a.edf")
+    data = (tmp_path / "a.edf").read_bytes()
+    (tmp_path / "a.edf").write_bytes(data[:236] + b"-1      " + data[244:])
+    recording = read_clinical(tmp_path / "a.edf")
+    assert recording.signal.shape == (2, 50)
+    assert recording.notes[0].startswith("warning: EDF number of data records is -1")
+
+
+def test_read_clinical_leaves_out_signals_that_are_no_ecg(tmp_path):
+    labels, units = ("ECG II", "EMG chin", "SpO2", "-", "V1"), ("mV", "uV", "%", "uV", "uV")
+    expected = edf(tmp_path / "a.edf", labels, units, per_record=(25, 50, 1, 25, 25))
+    recording = read_clinical(tmp_path / "a.edf")
+    assert (recording.leads, recording.sampling_rate) == (("II", "V1"), 500)
+    np.testing.assert_allclose(recording.signal, [expected[0], expected[4] / 1000], atol=1e-6)
+    assert recording.notes == (
+        "left out signal EMG chin (uV)",
+        "left out signal SpO2 (%)",
+        "left out signal - (uV)",
+    )
+
+
+def test_read_clinical_refuses_files_without_ecg_by_naming_the_signals(tmp_path):
+    edf(tmp_path / "a.edf", ("EMG", "SpO2"), ("uV", "%"))
+    with pytest.raises(UnreadableError, match=r"none of its signals is an ECG \(left out signal EMG \(uV\), .*SpO2"):
+        read_clinical(tmp_path / "a.edf")
+
+
+@pytest.mark.parametrize("n_samples", [49, 51, 25, 1])
+def test_read_clinical_refuses_an_ishne_file_of_another_length_than_it_states(tmp_path, n_samples):
+    """Cut at a frame, where nothing else shows it."""
+    data = ishne(tmp_path / "a.ecg", np.resize(STEPS, (3, 51))).read_bytes()
+    data = bytearray(data[: 522 + n_samples * 6])
+    struct.pack_into("<i", data, 14, 50)
+    (tmp_path / "a.ecg").write_bytes(data)
+    with pytest.raises(UnreadableError, match=rf"a\.ecg: it holds {n_samples} samples a lead, not 50 as its header"):
+        read_clinical(tmp_path / "a.ecg")
+
+
+@pytest.mark.parametrize("stated", [0, 50, 150])
+def test_read_clinical_takes_the_length_of_an_ishne_file_of_all_leads_or_none(tmp_path, stated):
+    data = bytearray(ishne(tmp_path / "a.ecg").read_bytes())
+    struct.pack_into("<i", data, 14, stated)
+    (tmp_path / "a.ecg").write_bytes(data)
+    assert read_clinical(tmp_path / "a.ecg").signal.shape == (3, 50)
+
+
+def test_read_clinical_refuses_a_dicom_waveform_longer_than_it_states(tmp_path):
+    dicom(tmp_path / "a.dcm")
+    dataset = pydicom.dcmread(tmp_path / "a.dcm")
+    dataset.WaveformSequence[0].NumberOfWaveformSamples = 40
+    dataset.save_as(tmp_path / "a.dcm")
+    with pytest.raises(UnreadableError, match="its waveform has 300 bytes, not 240 as it states"):
+        read_clinical(tmp_path / "a.dcm")
+
+
+def test_read_clinical_notes_a_wrong_checksum(tmp_path):
+    data = bytearray(ishne(tmp_path / "a.ecg").read_bytes())
+    struct.pack_into("<H", data, 8, binascii.crc_hqx(data[10:522], 0xFFFF))
+    (tmp_path / "a.ecg").write_bytes(data)
+    assert read_clinical(tmp_path / "a.ecg").notes == ()
+    data[9] ^= 1
+    (tmp_path / "a.ecg").write_bytes(data)
+    assert read_clinical(tmp_path / "a.ecg").notes == ("its checksum is wrong",)
+
+
+def test_read_clinical_says_that_a_file_has_annotations_only(tmp_path):
+    edf(tmp_path / "a.edf", ("EDF Annotations", "EDF Annotations"), ("", ""))
+    with pytest.raises(UnreadableError, match="it has no rhythm leads, only annotations"):
+        read_clinical(tmp_path / "a.edf")
+
+
+@pytest.mark.parametrize("extra", [2, 100, 101])
+def test_read_clinical_refuses_an_edf_file_longer_than_it_states(tmp_path, extra):
+    edf(tmp_path / "a.edf")
+    (tmp_path / "a.edf").write_bytes((tmp_path / "a.edf").read_bytes() + bytes(extra))
+    with pytest.raises(UnreadableError, match=r"not one complete ECG .*after the last data record"):
+        read_clinical(tmp_path / "a.edf")
+
+
+def test_read_clinical_leaves_out_the_calibration_pulse_of_philips(tmp_path):
+    ecg = RNG.integers(-400, 400, (4, 1000))
+    pulse = np.tile(np.repeat([0, 200, 0], (60, 100, 50)), (4, 1))
+    recording = read_clinical(sierra(tmp_path / "a.xml", np.c_[ecg, pulse]))
+    assert recording.notes == ("left out the calibration pulse at its end",)
+    np.testing.assert_allclose(recording.signal, ecg * 5e-3, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [
+        np.zeros((4, 200), int),
+        np.full((4, 200), 200),
+        np.tile(np.repeat([0, 200, 0], (60, 20, 50)), (4, 1)),
+        np.tile(np.repeat([0, 180, 0], (60, 100, 50)), (4, 1)),
+        np.tile(np.repeat([0, 200, 0], (60, 100, 50)), (4, 1)) * np.array([[1], [1], [0], [1]]),
+    ],
+    ids=["zeros", "level", "short", "another height", "not in all leads"],
+)
+def test_read_clinical_keeps_other_ends_of_philips(tmp_path, tail):
+    ecg = np.c_[RNG.integers(-400, 400, (4, 1000)), tail]
+    recording = read_clinical(sierra(tmp_path / "a.xml", ecg))
+    assert recording.notes == ()
+    np.testing.assert_allclose(recording.signal, ecg * 5e-3, rtol=1e-6)
+
+
+@pytest.mark.real
+def test_read_clinical_leaves_out_the_pulse_of_real_philips_files(shared_data: Path):
+    lengths = {}
+    for path in sorted((shared_data / "formats").glob("sierra*.xml")):
+        signal = read_clinical(path).signal
+        lengths[path.name] = signal.shape[1]
+        # III = II - I holds in an ECG to two steps, and not in the pulse.
+        np.testing.assert_allclose(signal[2], signal[1] - signal[0], atol=0.0101)
+    assert lengths == {"sierra_1_03.xml": 5264, "sierra_1_04_01.xml": 5300}

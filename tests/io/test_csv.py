@@ -2,10 +2,13 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.published_files import write
 
 from lfbt.errors import UnreadableError
-from lfbt.io.csv import read_csv
+from lfbt.io.csv import csv_header, read_csv
+from lfbt.recording import STANDARD_LEADS
 
 
 @pytest.mark.parametrize(
@@ -36,7 +39,13 @@ def test_read_csv_prefers_the_header_to_given_leads(tmp_path):
     [
         ("I,II\n1,2\n3,x\n", "line 3, column 2 holds 'x'"),
         ("1,2\noff,2\n", "line 2, column 1 holds 'off'"),
-        ("I;II\n1;2\n", "line 2, column 1 holds '1;2'"),
+        ("I;II\n1;2\n3;x\n", "line 3, column 2 holds 'x'"),
+        ("I;II\n1,5;2\n3;x,5\n", "line 3, column 2 holds 'x,5'"),
+        ("# c\nI,II\n# c\n1,2\n3,x\n", "line 5, column 2 holds 'x'"),
+        ("I,,II\n1,2,3\n", "column 2 has no name"),
+        ("time,sample\n0,1\n0.002,2\n", "none of its columns is a lead: time, sample"),
+        ("I,II\n1,5,2,5\n", "header has 2 names for 4 columns"),
+        ("time,I,II\n0,1,2\n0.002,x,3\n", "line 3, column 2 holds 'x'"),
         ("I,II\n1,2\n1,2,3\n", "Expected 2 fields in line 3, saw 3"),
         ("1,2,3\n", r"shape \[3, 1\], not \[2 leads"),
         ("I,i\n1,2\n", "two of its leads are named I"),
@@ -56,3 +65,168 @@ def test_read_csv_refuses_files_without_lead_names(tmp_path):
     (tmp_path / "b.csv").write_bytes(b"\xff\xfe1")
     with pytest.raises(UnreadableError, match="codec"):
         read_csv(tmp_path / "b.csv", ["I"], 500.0, "mV")
+
+
+EXPECTED = np.array([[1.5, 2.5, -3], [-4, 5.25, 6]], dtype=np.float32)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I;aVR\n1,5;-4\n2,5;5,25\n-3;6\n",
+        "sep=;\nI;aVR\n1,5;-4\n2,5;5,25\n-3;6\n",
+        "I;aVR\n1.5;-4\n2.5;5.25\n-3;6\n",
+        "I\taVR\n1,5\t-4\n2,5\t5,25\n-3\t6\n",
+        "I aVR\n1.5 -4\n2.5  5.25\n -3 6\n",
+        "# made by hand; 1,2\n% x\n\nI,aVR\n# then\n1.5,-4\n2.5,5.25\n-3,6\n",
+        "0,1\n1.5,-4\n2.5,5.25\n-3,6\n",
+        "1,2\n1.5,-4\n2.5,5.25\n-3,6\n",
+        ",0,1\n0,1.5,-4\n1,2.5,5.25\n2,-3,6\n",
+        ",1,2\n0,1.5,-4\n1,2.5,5.25\n2,-3,6\n",
+        "I,aVR,\n1.5,-4,\n2.5,5.25,\n-3,6,\n",
+        "I,aVR\n1.5,-4,\n2.5,5.25,\n-3,6,\n",
+        "1.5,-4,\n2.5,5.25,\n-3,6,\n",
+        "time,I,aVR\n0,1.5,-4\n0.002,2.5,5.25\n0.004,-3,6\n",
+        "Time (ms),I,aVR\n10,1.5,-4\n12,2.5,5.25\n14,-3,6\n",
+        "I,aVR,t\n1.5,-4,0\n2.5,5.25,2\n-3,6,4\n",
+        "ms;I;aVR\n0;1,5;-4\n2;2,5;5,25\n4;-3;6\n",
+        "sample,seconds,I,aVR\n0,0,1.5,-4\n1,0.002,2.5,5.25\n2,0.004,-3,6\n",
+        "timestamp,I,aVR\n2020-01-01T00:00:00.000,1.5,-4\n2020-01-01T00:00:00.002,2.5,5.25\n"
+        "2020-01-01T00:00:00.004,-3,6\n",
+        "time,0,1\n0,1.5,-4\n0.002,2.5,5.25\n0.004,-3,6\n",
+        "I,aVR\nmV,mV\n1.5,-4\n2.5,5.25\n-3,6\n",
+        "I,aVR\nuV,mV\n1500,-4\n2500,5.25\n-3000,6\n",
+        "time,I,aVR\n[s],[uV],[uV]\n0,1500,-4000\n0.002,2500,5250\n0.004,-3000,6000\n",
+        "I (µV),aVR [mV]\n1500,-4\n2500,5.25\n-3000,6\n",
+        "1.5,2.5,-3\n-4,5.25,6\n",
+    ],
+)
+def test_read_csv_reads_files_as_tools_write_them(tmp_path, text):
+    (tmp_path / "a.csv").write_text(text, encoding="utf-8")
+    recording = read_csv(tmp_path / "a.csv", ["I", "aVR"], 500.0, "mV")
+    assert recording.leads == ("I", "aVR")
+    np.testing.assert_array_equal(recording.signal, EXPECTED)
+
+
+def test_read_csv_notes_a_transposed_table(tmp_path):
+    write(tmp_path / "a.csv", "1.5,2.5,-3\n-4,5.25,6\n")
+    assert read_csv(tmp_path / "a.csv", ["I", "aVR"], 500.0, "mV").notes == ("transposed from samples × leads",)
+
+
+def test_read_csv_reads_one_lead_per_line(tmp_path):
+    write(tmp_path / "a.csv", "Lead I\n1.5\n2.5\n")
+    assert read_csv(tmp_path / "a.csv", None, 500.0, "mV").signal.tolist() == [[1.5, 2.5]]
+    write(tmp_path / "a.csv", "0\n1.5\n2.5\n")
+    assert read_csv(tmp_path / "a.csv", ["I"], 500.0, "mV").signal.tolist() == [[1.5, 2.5]]
+
+
+def test_read_csv_takes_twelve_column_numbers_for_a_header(tmp_path):
+    """As pandas writes a table without names; of whole numbers, too."""
+    for start in (0, 1):
+        header = ",".join(str(start + i) for i in range(12))
+        write(tmp_path / "a.csv", f"{header}\n" + "7,7,7,7,7,7,7,7,7,7,7,7\n" * 5)
+        signal = read_csv(tmp_path / "a.csv", STANDARD_LEADS, 500.0, "mV").signal
+        assert (signal.shape, signal.min()) == ((12, 5), 7)
+        with pytest.raises(UnreadableError, match="no header row"):
+            read_csv(tmp_path / "a.csv", None, 500.0, "mV")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("0,1\n5,7\n", "may be column numbers or a sample"),
+        ("1\n5\n", "may be column numbers or a sample"),
+        ("I;II\n1,250;2,500\n", "'1,250' may have a decimal comma or one of thousands; state it with --file-decimal"),
+        ("I;II\n1,5;2.5\n", "both . and , in cells between ';'"),
+        ("I;II\n1,5,2;2\n", "'1,5,2' in cells between ';'"),
+        ("time,I\n0,1\n0.004,2\n", "column time is one of 250 Hz or .*, not of 500 Hz"),
+        ("ms,I\n0,1\n4,2\n", "column ms is one of 250 Hz, not of 500 Hz"),
+        ("time_s,I\n0,1\n2,2\n", "column time_s is one of 0.5 Hz, not of 500 Hz"),
+        ("time,I\n0,1\n0,2\n", "column time does not rise from 0 to 0"),
+        ("time,I\n0.004,1\n0,2\n", "column time does not rise"),
+        ("time,I\n,1\n0.002,2\n", "column time does not rise"),
+        ("time,I\nnoon,1\none,2\n", "expected numbers or dates in its column time"),
+        (
+            "time,I\n" + "\n".join(f"{t / 500},1" for t in [*range(600), *range(603, 900)]),
+            "is not regular: 1.198, then",
+        ),
+    ],
+)
+def test_read_csv_refuses_what_can_be_read_in_two_ways_or_contradicts_itself(tmp_path, text, message):
+    write(tmp_path / "a.csv", text)
+    with pytest.raises(UnreadableError, match=rf"a\.csv: .*{message}"):
+        read_csv(tmp_path / "a.csv", None if "I" in text else ["I"], 500.0, "mV")
+
+
+@pytest.mark.parametrize("step", [1 / 500, 1 / 360, 1 / 257])
+@pytest.mark.parametrize("form", ["{:.3f}", "{:.6f}", "{:.0f}"])
+def test_read_csv_accepts_times_that_are_rounded(tmp_path, step, form):
+    rows = [f"{form.format(i * step)},1" for i in range(5000)]
+    write(tmp_path / "a.csv", "\n".join(["time,I", *rows]))
+    assert read_csv(tmp_path / "a.csv", None, 1 / step, "mV").signal.shape == (1, 5000)
+
+
+def test_read_csv_compares_the_unit_that_the_header_states(tmp_path):
+    write(tmp_path / "a.csv", "I (uV),II (uV)\n1,2\n")
+    assert read_csv(tmp_path / "a.csv", None, 500.0, "uV").signal[0, 0] == np.float32(0.001)
+    with pytest.raises(UnreadableError, match=r"a\.csv: its header states the unit uV, not V"):
+        read_csv(tmp_path / "a.csv", None, 500.0, "V")
+
+
+@pytest.mark.parametrize(
+    ("text", "separator", "decimal"),
+    [
+        ("I;II\n1,250;2,500\n", None, ","),
+        ("I;II\n1,250;2,500\n", ";", ","),
+        ("I II\n1,25 2,5\n", " ", ","),
+        ("I II\n1,25 2,5\n", None, ","),
+        ("I|II\n1.25|2.5\n", "|", None),
+    ],
+)
+def test_read_csv_takes_separator_and_decimal_sign_as_given(tmp_path, text, separator, decimal):
+    write(tmp_path / "a.csv", text)
+    recording = read_csv(tmp_path / "a.csv", None, 500.0, "mV", separator, decimal)
+    assert (recording.leads, recording.signal.tolist()) == (("I", "II"), [[1.25], [2.5]])
+
+
+def test_read_csv_names_utf_16(tmp_path):
+    (tmp_path / "a.csv").write_text("I,II\n1,2\n", encoding="utf-16")
+    with pytest.raises(UnreadableError, match=r"a\.csv: cannot be read \(text in UTF-16, .*; save it as UTF-8"):
+        read_csv(tmp_path / "a.csv", None, 500.0, "mV")
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", " "])
+@pytest.mark.parametrize("decimal", [".", ","])
+@given(values=st.lists(st.floats(-9, 9).map(lambda x: round(x, 4)), min_size=4, max_size=40), data=st.data())
+def test_read_csv_inverts_writing(tmp_path_factory, separator, decimal, values, data):
+    """Whatever the separator and the decimal sign are, the file is read rightly or refused."""
+    n_leads = data.draw(st.integers(1, 3))
+    table = np.resize(values, (max(5, len(values) // n_leads), n_leads))
+    header = data.draw(st.booleans())
+    rows = [[f"{value:.4f}".replace(".", decimal) for value in row] for row in table]
+    lines = [list(STANDARD_LEADS[:n_leads])] * header + rows
+    path = tmp_path_factory.mktemp("csv") / "a.csv"
+    path.write_text("\n".join(map(separator.join, lines)) + "\n")
+    try:
+        signal = read_csv(path, STANDARD_LEADS[:n_leads], 500.0, "mV").signal
+    except UnreadableError:
+        # Commas that separate decimals and cells alike, or that a single column of decimals has.
+        assert decimal == ","
+        assert separator in ", " or n_leads == 1
+        return
+    np.testing.assert_array_equal(signal, table.T.astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("I,aVR\n1,2\n", ["I", "aVR"]),
+        ("time;I (mV);aVR\n0;1;2\n", ["I", "aVR"]),
+        (",I\n0,1\n", ["I"]),
+        ("0,1,2\n5,6,7\n", None),
+        ("1.5,2\n", None),
+        ("", None),
+    ],
+)
+def test_csv_header_gives_the_names_of_the_leads(tmp_path, text, names):
+    assert csv_header(write(tmp_path / "a.csv", text)) == names

@@ -6,7 +6,7 @@ import scipy.io
 from tests.published_files import RNG, write_mat
 
 from lfbt.errors import UnreadableError
-from lfbt.io.matlab import read_cpsc_mat
+from lfbt.io.matlab import matlab_version, read_cpsc_mat
 from lfbt.recording import STANDARD_LEADS
 
 
@@ -34,3 +34,17 @@ def test_read_cpsc_mat_names_the_corrupt_file(tmp_path):
     scipy.io.savemat(path, {"val": np.zeros((12, 5))})
     with pytest.raises(UnreadableError, match="expected a MATLAB 5 struct ECG"):
         read_cpsc_mat(path)
+
+
+def test_read_cpsc_mat_names_the_version_that_it_does_not_read(tmp_path):
+    path = tmp_path / "a.mat"
+    path.write_bytes(b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(512) + b"\x89HDF\r\n\x1a\n" + bytes(500))
+    with pytest.raises(UnreadableError, match=r"a\.mat: a MATLAB 7\.3 file \(HDF5\), not MATLAB 5; save it with -v7"):
+        read_cpsc_mat(path)
+
+
+def test_matlab_version_knows_files_by_their_first_bytes(tmp_path):
+    write_mat(tmp_path / "5.mat", np.zeros((12, 5)))
+    (tmp_path / "7.3.mat").write_bytes(b"MATLAB 7.3 MAT-file, Platform: GLNXA64")
+    scipy.io.savemat(tmp_path / "4.mat", {"val": np.zeros((12, 5))}, format="4")
+    assert [matlab_version(tmp_path / f"{name}.mat") for name in ("5", "7.3", "4")] == ["5", "7.3", ""]

@@ -125,6 +125,17 @@ def test_read_accepts_what_agrees_with_the_file(tmp_path):
     assert read(tmp_path / "r", leads="ii,v1", sampling_rate=500, unit="mV").leads == ("II", "V1")
 
 
+def test_read_takes_a_negated_lead_by_the_name_that_the_file_or_the_user_gives(tmp_path):
+    np.save(tmp_path / "a.npy", np.ones((2, 5)))
+    recording = read(tmp_path / "a.npy", leads="I,-aVR", sampling_rate=500)
+    assert recording.leads == ("I", "aVR")
+    np.testing.assert_array_equal(recording.signal[:, 0], [1, -1])
+    write(tmp_path / "c.csv", "I,-aVR\n1,2\n3,4\n")
+    assert read(tmp_path / "c.csv", leads="I,-avr", sampling_rate=500).signal.tolist() == [[1, 3], [-2, -4]]
+    with pytest.raises(LfbtError, match=r"leads: I,aVR contradicts .*, whose leads are I,-aVR"):
+        read(tmp_path / "c.csv", leads="I,aVR", sampling_rate=500)
+
+
 @pytest.mark.parametrize("name", ["a.txt", "a.jpeg", "a"])
 def test_read_names_the_formats_that_it_reads(tmp_path, name):
     write(tmp_path / name, "")
@@ -152,6 +163,22 @@ def test_read_names_a_file_that_it_cannot_read(tmp_path, name, message):
         write(tmp_path / bad, "text")
     with pytest.raises(LfbtError, match=message):
         read(tmp_path / name)
+
+
+def test_read_takes_upper_case_suffixes(tmp_path):
+    steps = write_wfdb(tmp_path, "r", leads=["II"])
+    (tmp_path / "r.hea").rename(tmp_path / "r.HEA")
+    np.save(tmp_path / "a.npy", np.ones((1, 5)))
+    (tmp_path / "a.npy").rename(tmp_path / "a.NPY")
+    for name in ("r.HEA", "r.dat", "r"):
+        np.testing.assert_array_equal(read(tmp_path / name).signal, (steps / 1000).astype(np.float32))
+    assert read(tmp_path / "a.NPY", leads="II", sampling_rate=500).signal.shape == (1, 5)
+
+
+def test_read_says_what_an_archive_is(tmp_path):
+    np.savez(tmp_path / "a.npz", np.zeros((2, 5)))
+    with pytest.raises(LfbtError, match=r"a\.npz: an archive of several arrays; save the one of a recording as \.npy"):
+        read(tmp_path / "a.npz", leads="I,II", sampling_rate=500)
 
 
 def test_read_can_be_sent_to_a_worker():

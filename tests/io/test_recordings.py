@@ -22,6 +22,21 @@ def test_make_recording_leaves_values_beyond_float32_to_the_quality_checks():
     assert np.isinf(make_recording(FILE, np.array([[1e300, 0.0]]), ["II"], 100.0).signal[0, 0])
 
 
+def test_make_recording_turns_a_negated_lead_to_the_lead_that_it_negates():
+    signal = np.array([[1.0, 2.0], [3.0, -4.0]])
+    recording = make_recording(FILE, signal, ["I", "Lead -aVR"], 100.0, ["before"])
+    assert recording.leads == ("I", "aVR")
+    np.testing.assert_array_equal(recording.signal, [[1, 2], [-3, 4]])
+    assert recording.notes == ("before", "negated lead -aVR read as aVR with its sign changed")
+    np.testing.assert_array_equal(signal, [[1, 2], [3, -4]])
+
+
+def test_make_recording_keeps_a_negated_lead_beside_the_lead_and_other_names_with_a_hyphen():
+    for leads in (("aVR", "-aVR"), ("V1-", "-X")):
+        recording = make_recording(FILE, np.ones((2, 5)), leads, 100.0)
+        assert (recording.leads, recording.notes, recording.signal.min()) == (leads, (), 1)
+
+
 @pytest.mark.parametrize(
     ("shape", "leads", "rate", "message"),
     [

@@ -25,8 +25,8 @@ READABLE = {
     "dicom_anonymous.dcm": (10000, 1000),
     "dicom_example.dcm": (5000, 500),
     "scp_example.scp": (5000, 500),
-    "sierra_1_03.xml": (5500, 500),
-    "sierra_1_04_01.xml": (5500, 500),
+    "sierra_1_03.xml": (5264, 500),
+    "sierra_1_04_01.xml": (5300, 500),
 }
 
 

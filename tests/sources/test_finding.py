@@ -9,7 +9,7 @@ from tests.published_files import write, write_wfdb
 
 from lfbt.errors import LfbtError
 from lfbt.sources import Challenge, PtbXl
-from lfbt.sources.finding import fitting_source, iter_table, read_table, unique_names
+from lfbt.sources.finding import files_below, fitting_source, iter_table, read_table, unique_names
 
 
 @pytest.mark.parametrize(
@@ -92,3 +92,24 @@ def test_unique_names_refuses_two_files_of_one_name(tmp_path):
         LfbtError, match=r"source sph: record r1 is a duplicate, as .*a/r1\.h5 and .*b/r1\.h5; move one"
     ):
         unique_names([*files, tmp_path / "b" / "r1.h5"], "sph")
+
+
+def test_files_below_follows_links_once_and_without_loops(tmp_path):
+    write(tmp_path / "elsewhere" / "b" / "x.csv", "")
+    write(tmp_path / "root" / "a" / "y.csv", "")
+    root = tmp_path / "root"
+    (root / "linked").symlink_to(tmp_path / "elsewhere")
+    (root / "again").symlink_to(tmp_path / "elsewhere" / "b")
+    (root / "A").symlink_to(root / "a")
+    (root / "a" / "loop").symlink_to(root)
+    (tmp_path / "elsewhere" / "back").symlink_to(tmp_path)
+    found = [file.relative_to(root).as_posix() for file in files_below(root)]
+    assert found == ["a/y.csv", "again/x.csv"]
+
+
+def test_files_below_lists_linked_files(tmp_path):
+    write(tmp_path / "elsewhere" / "x.csv", "")
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "x.csv").symlink_to(tmp_path / "elsewhere" / "x.csv")
+    (tmp_path / "root" / "sub").symlink_to(tmp_path / "elsewhere")
+    assert files_below(tmp_path / "root") == [tmp_path / "root" / "sub" / "x.csv", tmp_path / "root" / "x.csv"]

@@ -10,7 +10,7 @@ import pytest
 from tests.clinical_files import aecg, dicom, edf
 from tests.published_files import RNG, drops, ids, sent, write, write_wfdb
 
-from lfbt.errors import LfbtError
+from lfbt.errors import LfbtError, UnreadableError
 from lfbt.io import CLINICAL_FORMATS
 from lfbt.sources import Folder, PtbXl
 
@@ -225,3 +225,60 @@ def test_folder_imports_clinical_packages_only_for_such_files(tmp_path):
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.splitlines() == ["[]", "['ecgdatakit']"]
+
+
+def test_folder_asks_for_all_that_is_missing_at_once(tmp_path):
+    write_wfdb(tmp_path, "w")
+    write(tmp_path / "b.csv", "1.5,2\n")
+    np.save(tmp_path / "a.npy", np.zeros((2, 5)))
+    message = r"^file-sampling-rate: none given, but .*a\.npy .*; file-leads: none given, but .*a\.npy"
+    with pytest.raises(LfbtError, match=message):
+        Folder().listing(tmp_path)
+
+
+def test_folder_reads_upper_case_suffixes(tmp_path):
+    write_wfdb(tmp_path, "r", leads=["I", "II"])
+    (tmp_path / "r.hea").rename(tmp_path / "r.HEA")
+    write(tmp_path / "c.CSV", "I,II\n1,2\n")
+    np.save(tmp_path / "a.npy", np.zeros((2, 5)))
+    (tmp_path / "a.npy").rename(tmp_path / "a.NPY")
+    listing = Folder(file_leads="I,II", file_sampling_rate=500.0).listing(tmp_path)
+    assert ids(listing) == ["a", "c", "r"]
+    assert [entry.read().signal.shape for entry in listing.entries] == [(2, 5), (2, 1), (2, 40)]
+
+
+def test_folder_lists_what_it_passes_over(tmp_path):
+    write_wfdb(tmp_path, "r")
+    for name in ("r.atr", "lost.dat", "old.mat", "a.npz", "README", "x.txt", "sub/y.pdf"):
+        write(tmp_path / name, "")
+    write(tmp_path / "c.csv", "I,II\n1,2\n")
+    edf(tmp_path / "c.edf")
+    listing = Folder(file_sampling_rate=500.0).listing(tmp_path)
+    assert ids(listing) == ["c", "r"]
+    assert drops(listing) == [
+        ("README", "README", "passed over: no suffix is no suffix of a signal file"),
+        ("a", "a.npz", "passed over: several arrays in one file; save each as .npy"),
+        ("c", "c.edf", "passed over: c.csv is read"),
+        ("lost", "lost.dat", "passed over: no WFDB header lost.hea beside it"),
+        ("old", "old.mat", "passed over: no WFDB header old.hea beside it"),
+        ("sub/y", "sub/y.pdf", "passed over: .pdf is no suffix of a signal file"),
+        ("x", "x.txt", "passed over: .txt is no suffix of a signal file"),
+    ]
+
+
+def test_folder_takes_the_form_of_csv_files_as_given(tmp_path):
+    write(tmp_path / "a.csv", "I;II\n1,250;2,500\n")
+    (entry,) = Folder(file_sampling_rate=500.0, file_decimal=",").listing(tmp_path).entries
+    assert sent(entry).read().signal.tolist() == [[1.25], [2.5]]
+    write(tmp_path / "a.csv", "I\tII\n1.25\t2.5\n")
+    (entry,) = Folder(file_sampling_rate=500.0, file_separator="tab", file_decimal=".").listing(tmp_path).entries
+    assert sent(entry).read().signal.tolist() == [[1.25], [2.5]]
+    with pytest.raises(LfbtError, match="file-separator: a comma is the decimal sign already"):
+        Folder(file_sampling_rate=500.0, file_separator=",", file_decimal=",").listing(tmp_path)
+
+
+def test_folder_leaves_a_corrupt_csv_to_its_reader(tmp_path):
+    (tmp_path / "a.csv").write_bytes(b"\xff\xfeI\0")
+    (entry,) = Folder(file_sampling_rate=500.0).listing(tmp_path).entries
+    with pytest.raises(UnreadableError, match="UTF-16"):
+        entry.read()

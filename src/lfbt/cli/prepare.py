@@ -80,6 +80,8 @@ def run(words: Sequence[str]) -> None:
         print(f"  {split:<6}{report.sizes[split]}{'  (' + by_class + ')' if by_class else ''}")
     for reason, count in report.dropped.items():
         print(f"  dropped {count}: {reason}")
+    for note, count in report.notes.items():
+        print(f"  noted {count}: {note}")
     if report.assumption:
         print(f"  assumed: {report.assumption}")
 

@@ -77,6 +77,7 @@ class Journal:
                 "pieces": [(piece.number, piece.hash) for piece in prepared.pieces],
                 "dropped": [(item.id, item.file, item.reason) for item in prepared.dropped],
                 "spans": prepared.spans,
+                "notes": prepared.notes,
             }
         )
 
@@ -108,6 +109,7 @@ def read_journal(folder: Path, key: str, entries: Sequence[Entry]) -> tuple[list
             else:
                 pieces = [Piece(piece, _NO_SIGNAL, hash) for piece, hash in line["pieces"]]
                 dropped = [Dropped(*item) for item in line["dropped"]]
-                done.append(Prepared(entries[number - 1], line["n_pieces"], pieces, dropped, line["spans"]))
+                entry, notes = entries[number - 1], tuple(line["notes"])
+                done.append(Prepared(entry, line["n_pieces"], pieces, dropped, line["spans"], notes))
             end += len(text)
     return done, end

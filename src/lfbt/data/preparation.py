@@ -48,11 +48,13 @@ class PrepareReport:
     counts : dict
         Records by split and class; a record with several labels counts for each.
     dropped : dict
-        Recordings and pieces that were dropped, by reason.
+        Recordings, pieces and files that were dropped, by reason.
     label_rule : str
         How labels were derived.
     assumption : str
         What was taken for granted because the download does not say it, or contradicts itself; empty for nothing.
+    notes : dict
+        What readers decided, by note: recordings from which a signal that is no ECG was left out, and the like.
     """
 
     records: int
@@ -62,6 +64,7 @@ class PrepareReport:
     dropped: dict[str, int]
     label_rule: str
     assumption: str = ""
+    notes: dict[str, int] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -194,7 +197,7 @@ def prepare_dataset(
                 if left:
                     announce(f"{target}: {len(left)} recordings take {in_bytes(size)}, more if some are cut in pieces.")
                 prepared = _write_signals(prepare_entries(left, settings, folder, cluster), writer, journal)
-                records, faulty, spans = _collect(_show_progress(prepared, journal.done, len(entries)))
+                records, faulty, noted, spans = _collect(_show_progress(prepared, journal.done, len(entries)))
             (folder / JOURNAL).unlink()
             implausible = None if settings.allow_implausible else implausible_span(spans)
             if implausible:
@@ -209,8 +212,8 @@ def prepare_dataset(
             if isinstance(writer, NpyWriter) and listing.classes:
                 writer.sort((split, record.labels) for record, split in zip(records, splits, strict=True))
             hash = _write_records(folder, records, splits, source_folder)
-            _write_dropped(folder, dropped, source_folder)
-            report = _report(records, splits, listing, dropped)
+            _write_dropped(folder, [*dropped, *noted], source_folder)
+            report = _report(records, splits, listing, dropped, noted)
             origin = SourceInfo(name, source_folder.absolute().name, options)
             manifest = _manifest(settings, listing.classes, report, origin)
             dataclasses.replace(manifest, synthetic=_is_synthetic(records), hash=hash).save(folder)
@@ -298,18 +301,20 @@ def _show_progress(prepared: Iterable[Prepared], before: Sequence[Prepared], tot
             bar.advance()
 
 
-def _collect(prepared: Iterable[Prepared]) -> tuple[list[_Record], list[Dropped], list[float]]:
-    """The records without their signals, what was dropped, and the spans of all in mV."""
+def _collect(prepared: Iterable[Prepared]) -> tuple[list[_Record], list[Dropped], list[Dropped], list[float]]:
+    """The records without their signals, what was dropped, the notes of readers, and the spans of all in mV."""
     records: list[_Record] = []
     dropped: list[Dropped] = []
+    noted: list[Dropped] = []
     spans: list[float] = []
     for done in prepared:
         dropped += done.dropped
         spans += done.spans
+        noted += [Dropped(done.entry.id, str(done.entry.file), note) for note in done.notes]
         for piece in done.pieces:
             id = done.entry.id if done.n_pieces == 1 else f"{done.entry.id}-{piece.number}"
             records.append(_Record(id, done.entry, piece.number, piece.hash))
-    return records, dropped, spans
+    return records, dropped, noted, spans
 
 
 def _assign_splits(entries: Sequence[Entry], settings: PrepareSettings, labelled: bool) -> list[str]:
@@ -360,7 +365,11 @@ def _relative(file: Path, folder: Path) -> str:
 
 
 def _report(
-    records: Sequence[_Record], splits: Sequence[str], listing: Listing, dropped: list[Dropped]
+    records: Sequence[_Record],
+    splits: Sequence[str],
+    listing: Listing,
+    dropped: list[Dropped],
+    noted: list[Dropped],
 ) -> PrepareReport:
     classes = listing.classes or ("",)
     counts = {split: dict.fromkeys(classes, 0) for split in SPLITS}
@@ -375,6 +384,7 @@ def _report(
         dropped=_count_reasons(dropped),
         label_rule=listing.label_rule,
         assumption=listing.assumption,
+        notes=_count_reasons(noted),
     )
 
 

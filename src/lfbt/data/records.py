@@ -98,7 +98,7 @@ class Prepared:
     """The records of one recording.
 
     n_pieces: into how many it was cut; pieces: those that are kept; dropped: the others; spans: of the median lead of
-    each piece that is finite and moves, in mV.
+    each piece that is finite and moves, in mV; notes: what its reader decided, such as signals that are no ECG.
     """
 
     entry: Entry
@@ -106,6 +106,7 @@ class Prepared:
     pieces: list[Piece]
     dropped: list[Dropped]
     spans: list[float] = dataclasses.field(default_factory=list)
+    notes: tuple[str, ...] = ()
 
 
 def prepare_entry(entry: Entry, settings: PrepareSettings) -> Prepared:
@@ -170,7 +171,7 @@ def _cut_into_records(entry: Entry, recording: Recording, settings: PrepareSetti
             if settings.dtype == "float16":
                 signal = _round_to_float16(signal, entry)
             pieces.append(Piece(number, signal, hashlib.sha256(signal.data).hexdigest()))
-    return Prepared(entry, len(cut), pieces, dropped, [span for span in spans if span > 0])
+    return Prepared(entry, len(cut), pieces, dropped, [span for span in spans if span > 0], recording.notes)
 
 
 def _round_to_float16(signal: Signal, entry: Entry) -> Signal:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfbt.errors import UnreadableError
-from lfbt.io.recordings import READ_ERRORS, make_recording, unreadable
+from lfbt.io.recordings import READ_ERRORS, leads_first, make_recording, unreadable
 from lfbt.recording import Recording, unit_in_mv
 
 
@@ -20,7 +20,8 @@ def read_npy(path: Path, leads: Sequence[str], sampling_rate: float, unit: str) 
     Parameters
     ----------
     path : Path
-        A file with an array of numbers ``[leads, samples]``. Arrays of Python objects are refused, never unpickled.
+        A file with an array of numbers ``[leads, samples]``, or ``[samples, leads]`` where only that fits the leads, or
+        ``[samples]`` of one lead. Arrays of Python objects are refused, never unpickled.
     leads : sequence of str
         The name of each row.
     sampling_rate : float
@@ -38,10 +39,11 @@ def read_npy(path: Path, leads: Sequence[str], sampling_rate: float, unit: str) 
     UnreadableError
         If the file is not such an array.
     """
-    array = open_npy(path)
-    if array.ndim != 2:
-        raise UnreadableError(f"file {path}: an array of shape {list(array.shape)}, not [{len(leads)} leads, samples]")
-    return make_recording(path, array.astype(np.float64) * unit_in_mv(unit), leads, sampling_rate)
+    array, notes = leads_first(open_npy(path), len(leads))
+    if array.ndim != 2 or array.shape[0] != len(leads) or not array.size:
+        what = "an empty array" if not array.size else "an array"
+        raise UnreadableError(f"file {path}: {what} of shape {list(array.shape)}, not [{len(leads)} leads, samples]")
+    return make_recording(path, array.astype(np.float64) * unit_in_mv(unit), leads, sampling_rate, notes)
 
 
 def read_npy_row(path: Path, *, row: int, leads: Sequence[str], sampling_rate: float, unit: str) -> Recording:
@@ -50,7 +52,8 @@ def read_npy_row(path: Path, *, row: int, leads: Sequence[str], sampling_rate: f
     Parameters
     ----------
     path : Path
-        A file with an array of numbers ``[recordings, leads, samples]``.
+        A file with an array of numbers ``[recordings, leads, samples]``, or ``[recordings, samples, leads]`` where only
+        that fits the leads.
     row : int
         Which recording, from 0.
     leads, sampling_rate, unit
@@ -72,15 +75,20 @@ def read_npy_row(path: Path, *, row: int, leads: Sequence[str], sampling_rate: f
             f"file {path}: an array of shape {list(array.shape)}, not [records, {len(leads)} leads, samples] "
             f"with a record {row}"
         )
-    return make_recording(path, array[row].astype(np.float64) * unit_in_mv(unit), leads, sampling_rate)
+    signal, notes = leads_first(array[row], len(leads))
+    return make_recording(path, signal.astype(np.float64) * unit_in_mv(unit), leads, sampling_rate, notes)
 
 
 def open_npy(path: Path) -> NDArray[Any]:
     """Open the array of a ``.npy`` file as a memory map. Raises UnreadableError unless it holds real numbers."""
+    is_archive = False
     try:
+        with path.open("rb") as file:
+            is_archive = file.read(4) == b"PK\3\4"
         array: NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
     except READ_ERRORS as error:
-        raise unreadable(path, error) from error
+        advice = "an .npz holds several arrays; save one with numpy.save" if is_archive else ""
+        raise unreadable(path, error, advice) from error
     if array.dtype.kind not in "iuf":
         raise UnreadableError(f"file {path}: an array of {array.dtype}, not of numbers; save integers or floats")
     return array

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lfbt.errors import LfbtError, UnreadableError
 from lfbt.io.recordings import READ_ERRORS, make_recording, unreadable
-from lfbt.recording import Recording, unit_in_mv
+from lfbt.recording import STANDARD_LEADS, Recording, lead_name, unit_in_mv
 
 if TYPE_CHECKING:
-    from ecgdatakit import ECGRecord
+    from ecgdatakit import ECGRecord, Lead
 
 
 #: The suffixes, in lower case, of the files for `read_clinical`, and the format of each.
@@ -34,7 +35,17 @@ CLINICAL_FORMATS = {
 # Warnings of ecgdatakit 2.0 that are errors here: the file holds another ECG, too, or is incomplete.
 _NOT_ONE_ECG = re.compile(
     r"rhythm series found|in the rhythm series; only|additional multiplex group|additional rhythm waveform"
-    r"|redefine the channels|truncated|shorter than the frame|no waveform data|without a gap|has gaps",
+    r"|redefine the channels|truncated|shorter than the frame|no waveform data|without a gap|has gaps"
+    r"|after the last data record",
+    re.IGNORECASE,
+)
+
+# Warnings that are notes: an offset of the samples that no document explains, a length that is not stated.
+_NOTED = re.compile("not applied|number of data records is -1")
+# Signals in volts that are no ECG, by the types of EDF+ and the names of sleep studies; and a name without a letter.
+_NO_ECG = re.compile(
+    r"EMG|EEG|EOG|ERG|EGG|MEG|MCG|RESP|S[PA]?O2|PLETH|PPG|PULSE|TEMP|LIGHT|SOUND|SNOR|EVENT|AIR ?FLOW|FLOW|NASAL|THOR"
+    r"|ABDO|CHIN|BODY|BATT|TRIG|STIM|STATUS|MARK|ANNOT|NIBP|(EP|LEG|POS|ACC|ABP|ART|CVP|PAP)\b|[\W\d_]*$",
     re.IGNORECASE,
 )
 
@@ -42,7 +53,8 @@ _NOT_ONE_ECG = re.compile(
 def read_clinical(path: Path) -> Recording:
     """Read a file of a clinical format by ecgdatakit, which recognises the format by the content.
 
-    Samples that the file marks as invalid are NaN. Stored checksums are not enforced: many writers get them wrong.
+    Samples that the file marks as invalid are NaN. Signals that are no ECG are left out, and so is the calibration
+    pulse at the end of Philips files. Stored checksums that are wrong are noted only: many writers get them wrong.
 
     Parameters
     ----------
@@ -64,6 +76,7 @@ def read_clinical(path: Path) -> Recording:
     """
     try:
         from ecgdatakit import ECGDataKitError, FileParser
+        from ecgdatakit.exceptions import ChecksumWarning
 
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -80,54 +93,111 @@ def read_clinical(path: Path) -> Recording:
         if _NOT_ONE_ECG.search(str(warning.message)):
             reason = str(warning.message).replace("\n", " ")
             raise UnreadableError(f"file {path}: it is not one complete ECG ({reason}); put each into its own file")
-    _check_together(path, record)
-    labels = [lead.label for lead in record.leads]
+    leads, notes = _ecg_leads(path, record)
+    if any(issubclass(warning.category, ChecksumWarning) for warning in caught):
+        notes.append("its checksum is wrong")
+    notes += [f"warning: {warning.message}" for warning in caught if _NOTED.search(str(warning.message))]
+    _check_together(path, leads)
+    _check_length(path, record)
+    signal = _samples(path, record, leads)
+    n_samples = signal.shape[1]
+    if record.source_format == "sierra_xml":
+        n_samples = _pulse_start(signal, leads[0].sampling_rate)
+    if n_samples < signal.shape[1]:
+        notes.append("left out the calibration pulse at its end")
     # ecgdatakit calls the second of two leads II "II_2".
+    labels = [lead.label for lead in leads]
     first = [re.sub(r"_\d+$", "", label) for label in labels]
     names = [name if name in labels else label for name, label in zip(first, labels, strict=True)]
-    return make_recording(path, _samples(path, record), names, _stated_rate(record))
+    return make_recording(path, signal[:, :n_samples], names, _stated_rate(record, leads[0]), notes)
 
 
-def _samples(path: Path, record: ECGRecord) -> NDArray[np.float64]:
-    """Stack the samples of `record` ``[leads, samples]`` in mV, NaN where its file marks them as invalid."""
-    signal = np.array([lead.samples for lead in record.leads])
-    in_mv = [unit_in_mv(lead.resolution_unit) for lead in record.leads]
+def _samples(path: Path, record: ECGRecord, leads: Sequence[Lead]) -> NDArray[np.float64]:
+    """Stack the samples of `leads` ``[leads, samples]`` in mV, NaN where the file marks them as invalid."""
+    signal = np.array([lead.samples for lead in leads])
+    in_mv = [unit_in_mv(lead.resolution_unit) for lead in leads]
     if record.source_format == "ishne_holter":
         # -32768 marks a disconnected lead, which ecgdatakit only counts.
-        lowest = [-32767.5 * lead.resolution * unit for lead, unit in zip(record.leads, in_mv, strict=True)]
+        lowest = [-32767.5 * lead.resolution * unit for lead, unit in zip(leads, in_mv, strict=True)]
         signal[signal < np.array(lowest)[:, None]] = np.nan
-    if record.source_format == "dicom_waveform" and np.isnan(signal).any() and _zero_is_padding(path, signal.shape):
-        zero = [lead.offset * unit for lead, unit in zip(record.leads, in_mv, strict=True)]
+    if record.source_format == "dicom_waveform" and np.isnan(signal).any() and _zero_is_padding(path, len(signal[0])):
+        zero = [lead.offset * unit for lead, unit in zip(leads, in_mv, strict=True)]
         signal = np.where(np.isnan(signal), np.array(zero)[:, None], signal)
     return signal
 
 
-def _check_together(path: Path, record: ECGRecord) -> None:
-    """Raise UnreadableError unless `record` has leads, all in mV and sampled at the same times."""
+def _ecg_leads(path: Path, record: ECGRecord) -> tuple[list[Lead], list[str]]:
+    """Choose the leads that are ECG, and note the others. Raises UnreadableError if one that is has no voltage."""
     if not record.leads:
-        raise UnreadableError(f"file {path}: it has no rhythm leads, only {len(record.median_beats)} median beats")
+        what = f"{len(record.median_beats)} median beats" if record.median_beats else "annotations"
+        raise UnreadableError(f"file {path}: it has no rhythm leads, only {what}")
+    leads, notes = [], []
     for lead in record.leads:
-        if lead.is_raw or lead.units != "mV":
-            unit = lead.units or lead.adc_resolution_unit or "none"
+        unit = lead.adc_resolution_unit or lead.units or "none"
+        in_mv = lead.units == "mV" and not lead.is_raw
+        name = lead_name(lead.label).removeprefix("-")
+        is_ecg = name in STANDARD_LEADS or re.search("ecg|ekg", name, re.IGNORECASE)
+        if is_ecg and not in_mv:
             raise UnreadableError(f"file {path}: its lead {lead.label} is not a voltage (unit: {unit})")
+        if is_ecg or (in_mv and not _NO_ECG.match(name)):
+            leads.append(lead)
+        else:
+            notes.append(f"left out signal {lead.label} ({unit})")
+    if not leads:
+        raise UnreadableError(f"file {path}: none of its signals is an ECG ({', '.join(notes)})")
+    return leads, notes
+
+
+def _check_together(path: Path, leads: Sequence[Lead]) -> None:
+    """Raise UnreadableError unless `leads` are sampled at the same times."""
     for what, values in (
-        ("samples", [len(lead.samples) for lead in record.leads]),
-        ("Hz", [lead.sampling_rate for lead in record.leads]),
-        ("as the first sample", [lead.annotations.get("start_sample", "1") for lead in record.leads]),
-        ("as the time offset", [lead.annotations.get("LeadTimeOffset", "0") for lead in record.leads]),
+        ("samples", [len(lead.samples) for lead in leads]),
+        ("Hz", [lead.sampling_rate for lead in leads]),
+        ("as the first sample", [lead.annotations.get("start_sample", "1") for lead in leads]),
+        ("as the time offset", [lead.annotations.get("LeadTimeOffset", "0") for lead in leads]),
     ):
         if len(set(values)) > 1:
-            shown = ", ".join(f"{lead.label} {value}" for lead, value in zip(record.leads, values, strict=True))
+            shown = ", ".join(f"{lead.label} {value}" for lead, value in zip(leads, values, strict=True))
             raise UnreadableError(f"file {path}: its leads are not recorded together ({what}: {shown})")
 
 
-def _stated_rate(record: ECGRecord) -> float:
-    """Find the exact sampling rate in Hz in the file's metadata; that of the leads is rounded to a whole number."""
-    rounded, meta = record.leads[0].sampling_rate, record.raw_metadata
+def _check_length(path: Path, record: ECGRecord) -> None:
+    """Raise UnreadableError where a file states another length than it has and ecgdatakit does not say so."""
+    if record.source_format == "ishne_holter":
+        stated, found = record.raw_metadata["ecg_size"], record.raw_metadata["samples_per_lead"]
+        # Some writers state the samples of all leads together, or nothing.
+        if stated not in (0, found, found * len(record.leads)):
+            raise UnreadableError(f"file {path}: it holds {found} samples a lead, not {stated} as its header states")
+    if record.source_format == "dicom_waveform":
+        for group in _dicom_groups(path):
+            stated = group.NumberOfWaveformChannels * group.NumberOfWaveformSamples * group.WaveformBitsAllocated // 8
+            # A value of odd length is padded to an even one.
+            if not stated <= len(group.WaveformData) <= stated + 1:
+                raise UnreadableError(
+                    f"file {path}: its waveform has {len(group.WaveformData)} bytes, not {stated} as it states"
+                )
+
+
+def _pulse_start(signal: NDArray[np.float64], sampling_rate: float) -> int:
+    """Find where a calibration pulse begins that ends `signal` ``[leads, samples]``; the length if there is none.
+
+    Philips electrocardiographs append a pulse of 1 mV between zeros, the same in all leads. No ECG is: lead III would
+    be 0 where I and II are the same.
+    """
+    same = np.isin(signal, (0, 1)).all(axis=0) & (signal == signal[0]).all(axis=0)
+    start = len(same) - int(np.argmin(same[::-1])) if not same.all() else 0
+    tail = signal[0, start:]
+    is_pulse = len(signal) > 2 and np.count_nonzero(tail == 1) >= 0.1 * sampling_rate and (tail == 0).any()
+    return start if is_pulse else len(same)
+
+
+def _stated_rate(record: ECGRecord, lead: Lead) -> float:
+    """Find the exact sampling rate in Hz in the file's metadata; that of a `lead` is rounded to a whole number."""
+    rounded, meta = lead.sampling_rate, record.raw_metadata
     interval = meta.get("rhythm_sample_interval_us")
     stated = {
         meta.get("rhythm_time", {}).get("sampling_rate_exact"),
-        meta.get("exact_sampling_rates", {}).get(record.leads[0].label),
+        meta.get("exact_sampling_rates", {}).get(lead.label),
         *(group["sampling_frequency"] for group in meta.get("multiplex_groups", ())),
         *meta.get("sampling_rates", ()),
         1e6 / interval if interval else None,
@@ -136,18 +206,24 @@ def _stated_rate(record: ECGRecord) -> float:
     return near.pop() if len(near) == 1 else float(rounded)
 
 
-def _zero_is_padding(path: Path, shape: tuple[int, ...]) -> bool:
-    """Whether a DICOM file states 0 as the padding value of its signed waveform of that `shape` ``[leads, samples]``.
-
-    Some converters do, although every lead passes through 0.
-    """
+def _dicom_groups(path: Path) -> Sequence[Any]:
+    """Read the multiplex groups of a DICOM file that hold samples."""
     import pydicom
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         groups = pydicom.dcmread(path).WaveformSequence
-    for group in groups:
-        if (group.NumberOfWaveformChannels, group.NumberOfWaveformSamples) == shape:
+    needed = ("WaveformData", "NumberOfWaveformChannels", "NumberOfWaveformSamples", "WaveformBitsAllocated")
+    return [group for group in groups if all(group.get(name) for name in needed)]
+
+
+def _zero_is_padding(path: Path, n_samples: int) -> bool:
+    """Whether a DICOM file states 0 as the padding value of its signed waveform of so many samples a channel.
+
+    Some converters do, although every lead passes through 0.
+    """
+    for group in _dicom_groups(path):
+        if group.NumberOfWaveformSamples == n_samples:
             padding = group.get("WaveformPaddingValue")
             return group.get("WaveformSampleInterpretation", "SS") in ("SB", "SS", "SL") and not any(padding or b"\1")
     return False

@@ -13,6 +13,7 @@ from lfbt.io.arrays import read_npy
 from lfbt.io.clinical import CLINICAL_FORMATS, read_clinical
 from lfbt.io.csv import csv_header, read_csv
 from lfbt.io.matlab import read_cpsc_mat
+from lfbt.io.recordings import sign_note
 from lfbt.io.wfdb import read_wfdb
 from lfbt.recording import Recording, parse_leads, unit_in_mv
 from lfbt.utils.settings import Range, as_path, convert
@@ -34,9 +35,10 @@ def read(
     Parameters
     ----------
     path : str or Path
-        A WFDB record (its ``.hea`` file, its signal file, or its name without a suffix), ``.npy`` ``[leads, samples]``,
-        ``.csv`` (a row a sample, a column a lead), a ``.mat`` file of CPSC2018, or a clinical file: SCP-ECG, DICOM, HL7
-        aECG, GE MUSE, Philips and Mortara XML, EDF, ISHNE or MFER (``pip install 'lfbt[formats]'``).
+        A WFDB record (its ``.hea`` file, its signal file, or its name without a suffix), ``.npy`` ``[leads, samples]``
+        (or ``[samples, leads]``, where only that fits the leads), ``.csv`` (a row a sample, a column a lead), a
+        ``.mat`` file of CPSC2018, or a clinical file: SCP-ECG, DICOM, HL7 aECG, GE MUSE, Philips and Mortara XML, EDF,
+        ISHNE or MFER (``pip install 'lfbt[formats]'``).
     leads : str or sequence of str, optional
         The names of the rows or columns in their order, such as ``"II,V1"``. Required for ``.npy``, and for ``.csv``
         without a header row.
@@ -91,12 +93,13 @@ def _find_header(path: Path) -> Path | None:
     if suffix == ".hea":
         return path
     if suffix in (".dat", ".mat"):
-        header = path.with_suffix(".hea")
+        start = path.with_suffix("")
     elif not suffix or not path.is_file():
-        header = Path(f"{path}.hea")
+        start = path
     else:
         return None
-    return header if header.is_file() else None
+    headers = (Path(f"{start}{suffix}") for suffix in (".hea", ".HEA"))
+    return next((header for header in headers if header.is_file()), None)
 
 
 def _read_plain(path: Path, leads: Sequence[str] | None, sampling_rate: float | None, unit: str) -> Recording:
@@ -120,6 +123,8 @@ def _read_self_describing(path: Path) -> Recording:
         return read_clinical(path)
     if suffix == ".dat":
         raise LfbtError(f"file {path}: its WFDB header {path.with_suffix('.hea').name} is not beside it; put it there")
+    if suffix == ".npz":
+        raise LfbtError(f"file {path}: an archive of several arrays; save the one of a recording as .npy")
     raise LfbtError(f"file {path}: {suffix or 'no suffix'} is not a format that lfbt reads; allowed: {_ALLOWED}")
 
 
@@ -127,9 +132,10 @@ def _check_agreement(
     path: Path, recording: Recording, leads: Sequence[str] | None, sampling_rate: float | None
 ) -> None:
     """Raise LfbtError if `leads` or `sampling_rate` contradicts what the file states."""
-    if leads is not None and tuple(leads) != recording.leads:
+    stated = [f"-{lead}" if sign_note(lead) in recording.notes else lead for lead in recording.leads]
+    if leads is not None and list(leads) != stated:
         raise LfbtError(
-            f"leads: {','.join(leads)} contradicts {path}, whose leads are {','.join(recording.leads)}; leave it out"
+            f"leads: {','.join(leads)} contradicts {path}, whose leads are {','.join(stated)}; leave it out"
         )
     if sampling_rate is not None and not math.isclose(sampling_rate, recording.sampling_rate, rel_tol=1e-6):
         raise LfbtError(

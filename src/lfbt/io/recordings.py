@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tokenize
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfbt.errors import LfbtError, UnreadableError
-from lfbt.recording import Recording, lead_name
+from lfbt.recording import STANDARD_LEADS, Recording, lead_name
 
-# What wfdb, scipy.io, NumPy and pandas raise on truncated and foreign files, as observed with such files.
+# What wfdb, soundfile, scipy.io, NumPy and pandas raise on truncated and foreign files, as observed with such files.
 READ_ERRORS = (
     OSError,
     EOFError,
@@ -24,7 +24,8 @@ READ_ERRORS = (
     KeyError,
     AttributeError,
     ArithmeticError,
-    NotImplementedError,
+    RuntimeError,
+    AssertionError,
     MemoryError,
     SyntaxError,
     tokenize.TokenError,
@@ -32,8 +33,13 @@ READ_ERRORS = (
 )
 
 
-def make_recording(path: Path, signal: NDArray[Any], leads: Sequence[str], sampling_rate: float) -> Recording:
-    """Make a Recording of `signal` ``[leads, samples]`` in mV. Raises UnreadableError that names the file."""
+def make_recording(
+    path: Path, signal: NDArray[Any], leads: Sequence[str], sampling_rate: float, notes: Iterable[str] = ()
+) -> Recording:
+    """Make a Recording of `signal` ``[leads, samples]`` in mV. Raises UnreadableError that names the file.
+
+    A negated lead becomes the lead by its sign, with a note, unless the lead is there as well.
+    """
     names = tuple(lead_name(lead) for lead in leads)
     duplicates = [name for name in names if names.count(name) > 1]
     if duplicates:
@@ -41,10 +47,39 @@ def make_recording(path: Path, signal: NDArray[Any], leads: Sequence[str], sampl
     # A value beyond float32 becomes infinite, which the quality checks report.
     with np.errstate(over="ignore"):
         in_mv = np.ascontiguousarray(signal, dtype=np.float32)
+    negated = [row for row, name in enumerate(names) if is_negated(name) and name[1:] not in names]
+    if negated and len(in_mv) == len(names):
+        sign = np.ones((len(names), 1), dtype=np.float32)
+        sign[negated] = -1
+        in_mv = in_mv * sign
+        notes = [*notes, *(sign_note(names[row][1:]) for row in negated)]
+        names = tuple(name[1:] if row in negated else name for row, name in enumerate(names))
     try:
-        return Recording(signal=in_mv, sampling_rate=sampling_rate, leads=names)
+        return Recording(signal=in_mv, sampling_rate=sampling_rate, leads=names, notes=tuple(notes))
     except LfbtError as error:
         raise UnreadableError(f"file {path}: {str(error).removeprefix('recording ?: ')}") from error
+
+
+def leads_first(array: NDArray[Any], n_leads: int) -> tuple[NDArray[Any], list[str]]:
+    """Turn an array ``[samples, leads]`` to ``[leads, samples]`` where only that fits `n_leads`, with a note.
+
+    One axis is taken for the samples of one lead.
+    """
+    if array.ndim == 1 and n_leads == 1:
+        return array[None], []
+    if array.ndim == 2 and array.shape[0] > n_leads == array.shape[1]:
+        return array.T, ["transposed from samples × leads"]
+    return array, []
+
+
+def is_negated(name: str) -> bool:
+    """Whether a lead's name is that of a negated standard lead, such as ``-aVR``."""
+    return name[:1] == "-" and name[1:] in STANDARD_LEADS
+
+
+def sign_note(lead: str) -> str:
+    """Return the note on a `lead` that is negated in its file."""
+    return f"negated lead -{lead} read as {lead} with its sign changed"
 
 
 def unreadable(path: Path, error: BaseException, expected: str = "") -> UnreadableError:

@@ -2,29 +2,46 @@
 
 from __future__ import annotations
 
-import re
-import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lfbt.errors import LfbtError, UnreadableError
+from lfbt.io.matlab import matlab_version
 from lfbt.io.recordings import READ_ERRORS, make_recording, unreadable
-from lfbt.io.wfdb16 import read_wfdb16
+from lfbt.io.wfdb16 import checksums16, read_samples16
+from lfbt.io.wfdb_header import WfdbHeader, WfdbSignal, read_header
 from lfbt.recording import Recording, is_voltage, unit_in_mv
 
-# The record line of a WFDB header (header(5) of the WFDB manual): a name, then perhaps a number of segments.
-_RECORD_LINE = re.compile(r"^(?P<name>[^\s#/][^\s/]*)(?:/(?P<segments>\d+))?(?=\s)", re.MULTILINE)
+# The stored value that marks an invalid sample, by format (signal(5) of the WFDB manual); format 8 has none.
+_INVALID = {
+    **dict.fromkeys((16, 61, 160, 516), -(2**15)),
+    **dict.fromkeys((80, 508), -(2**7)),
+    **dict.fromkeys((310, 311), -(2**9)),
+    **dict.fromkeys((24, 524), -(2**23)),
+    212: -(2**11),
+    32: -(2**31),
+    8: None,
+}
+# Formats that pack two or three samples into some bytes, so that a file may end with one or two that mean nothing.
+_PACKED = (212, 310, 311)
+# Formats of FLAC, whose files state their lengths.
+_FLAC = (508, 516, 524)
+_AGAIN = "download it and its signal file again"
+
+# The samples of each signal, as they are stored: an array [signals, samples] where all have as many.
+_Samples = NDArray[Any] | list[NDArray[Any]]
 
 
 def read_wfdb(header: Path) -> Recording:
     """Read a WFDB record.
 
     Samples that the file marks as invalid are NaN. Signals that are not voltages (breathing, blood pressure) are left
-    out. A record name that wfdb refuses (``E00271.mat 12 500 5000`` in parts of the Challenge) is repaired in a copy.
+    out. The first values and checksums that the header states are compared with the samples of every signal.
 
     Parameters
     ----------
@@ -39,45 +56,70 @@ def read_wfdb(header: Path) -> Recording:
     Raises
     ------
     UnreadableError
-        If a file is absent or corrupt, no signal is a voltage, or the record has several segments.
+        If a file is absent or corrupt, the record has several segments, no signal is a voltage, or one that is has no
+        gain or another sampling rate than the others.
+    LfbtError
+        If the package wfdb is needed and not installed.
     """
+    record = read_header(header)
+    for name in dict.fromkeys(signal.file for signal in record.signals):
+        if Path(name).name != name or not (header.parent / name).is_file():
+            raise UnreadableError(f"file {header}: cannot be read ({header.parent / name} is absent); {_AGAIN}")
     try:
-        text = header.read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise unreadable(header, error) from error
-    line = _RECORD_LINE.search(text)
-    if line is None:
-        raise UnreadableError(f"file {header}: its first line is not a WFDB record line; give a .hea file")
-    if line["segments"]:
-        raise UnreadableError(
-            f"file {header}: a record of {line['segments']} segments; give the header of one segment instead"
-        )
-    try:
-        record = read_wfdb16(header, text)
+        samples: _Samples | None = read_samples16(header.parent, record)
     except READ_ERRORS as error:
-        raise unreadable(header, error) from error
-    if record is not None:
-        return _wfdb_recording(header, *record)
-    if re.fullmatch(r"[-\w]+", line["name"], re.ASCII):
-        return _read_wfdb(header, header)
-    with tempfile.TemporaryDirectory() as folder:
-        repaired = Path(folder) / "repaired.hea"
-        repaired.write_text(text[: line.start()] + "repaired" + text[line.end() :], encoding="utf-8")
-        for name in _signal_files(text[line.end() :]):
-            if (header.parent / name).is_file():
-                shutil.copyfile(header.parent / name, Path(folder) / name)
-        return _read_wfdb(repaired, header)
+        raise unreadable(header, error, _AGAIN) from error
+    if samples is None:
+        samples = _read_by_wfdb(header, record)
+    _check_evidence(header, record.signals, samples)
+    return _make_recording(header, record, samples)
 
 
-def _signal_files(signal_lines: str) -> set[str]:
-    """List the names of the signal files, from what follows a header's record name."""
-    lines = [line.split() for line in signal_lines.splitlines()[1:] if not line.startswith("#")]
-    return {Path(words[0]).name for words in lines if words}
+def _read_by_wfdb(header: Path, record: WfdbHeader) -> list[NDArray[Any]]:
+    """Decode each signal file by wfdb, from a header that states its format only, and compare the lengths."""
+    samples: list[NDArray[Any]] = [np.empty(0)] * len(record.signals)
+    longer = 0
+    for name in dict.fromkeys(signal.file for signal in record.signals):
+        rows = [row for row, signal in enumerate(record.signals) if signal.file == name]
+        signals = [record.signals[row] for row in rows]
+        decoded = _decode(header, header.parent / name, signals)
+        found = len(decoded[0]) // signals[0].per_frame
+        stated = record.n_frames or found
+        if found < stated:
+            raise UnreadableError(
+                f"file {header}: cannot be read ({name} holds {found} samples a signal, not {stated}); {_AGAIN}"
+            )
+        spare = 2 if signals[0].format in _PACKED else 0
+        longer = max(longer, found - stated - spare)
+        for row, signal, values in zip(rows, signals, decoded, strict=True):
+            samples[row] = _without_skew(values[: stated * signal.per_frame], signal)
+    if longer > 0 and not _stated(record.signals, "checksum"):
+        raise UnreadableError(
+            f"file {header}: its signal file holds {longer} samples a signal more than the {record.n_frames} stated, "
+            "and no checksum says which are meant; correct the header"
+        )
+    lengths = {len(values) // signal.per_frame for values, signal in zip(samples, record.signals, strict=True)}
+    if len(lengths) > 1:
+        raise UnreadableError(f"file {header}: its signal files hold {sorted(lengths)} samples a signal; {_AGAIN}")
+    return samples
 
 
-def _read_wfdb(readable: Path, header: Path) -> Recording:
-    """Read the header `readable` by wfdb; messages name `header`."""
+def _decode(header: Path, file: Path, signals: Sequence[WfdbSignal]) -> list[NDArray[Any]]:
+    """Decode all samples of the `signals` in a signal file; messages name `header`."""
+    unknown = [signal.format for signal in signals if signal.format not in _INVALID]
+    if unknown:
+        allowed = ", ".join(map(str, sorted(_INVALID)))
+        raise UnreadableError(f"file {header}: signal format {unknown[0]} is not known; known are {allowed}")
+    version = matlab_version(file)
+    if version:
+        raise UnreadableError(
+            f"file {header}: {file.name} is a MATLAB {version} file, not the samples that the header describes; "
+            "download it again, or save the samples as WFDB"
+        )
+    if signals[0].format == 8 and any(signal.first is None for signal in signals):
+        raise UnreadableError(f"file {header}: signals of format 8 need their first values in the header")
     try:
+        import soundfile
         import wfdb
     except ImportError as error:
         raise LfbtError(
@@ -85,27 +127,94 @@ def _read_wfdb(readable: Path, header: Path) -> Recording:
             "'lfbt[formats]'"
         ) from error
     try:
-        record = wfdb.rdrecord(str(readable.with_suffix("")))
-    except READ_ERRORS as error:
-        if isinstance(error, FileNotFoundError) and error.filename and readable != header:
-            error.filename = str(header.parent / Path(error.filename).name)
-        raise unreadable(header, error, "download it and its signal file again") from error
-    if record.p_signal is None:
-        raise UnreadableError(f"file {header}: it has no signal")
-    if not all(record.sig_name):
-        raise UnreadableError(f"file {header}: one of its signals has no lead name; add it to the header")
-    return _wfdb_recording(header, record.p_signal.T, record.sig_name, record.units, float(record.fs))
+        n_frames = soundfile.info(file).frames // signals[0].per_frame if signals[0].format in _FLAC else ""
+    except RuntimeError as error:
+        raise unreadable(header, error, _AGAIN) from error
+    lines = [
+        f"samples.dat {signal.format}x{signal.per_frame}+{signal.offset} 1(0)/mV 16 0 {signal.first or 0} 0 0 {row}"
+        for row, signal in enumerate(signals)
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        # Only the format is wfdb's to know: no name, number or unit of the user's header.
+        (Path(folder) / "samples.hea").write_text("\n".join([f"samples {len(signals)} 1 {n_frames}", *lines, ""]))
+        (Path(folder) / "samples.dat").symlink_to(file.resolve())
+        try:
+            record = wfdb.rdrecord(f"{folder}/samples", physical=False, smooth_frames=False)
+        except READ_ERRORS as error:
+            raise unreadable(header, error, _AGAIN) from error
+    if record.e_d_signal is None or not len(record.e_d_signal[0]):
+        raise UnreadableError(f"file {header}: cannot be read ({file.name} holds no samples); {_AGAIN}")
+    return list(record.e_d_signal)
 
 
-def _wfdb_recording(
-    header: Path, signal: NDArray[np.float64], names: Sequence[str], units: Sequence[str], sampling_rate: float
-) -> Recording:
-    """Make a Recording of the signals ``[signals, samples]`` that are voltages."""
-    leads = [row for row, unit in enumerate(units) if is_voltage(unit)]
-    if not leads:
-        raise UnreadableError(f"file {header}: none of its signals is a voltage, but {', '.join(set(units))}")
-    scale = np.array([unit_in_mv(units[row]) for row in leads])
+def _without_skew(samples: NDArray[Any], signal: WfdbSignal) -> NDArray[Any]:
+    """Move the samples of a signal that is stored late to where they belong; the end is invalid then."""
+    if not signal.skew:
+        return samples
+    skew = min(signal.skew * signal.per_frame, len(samples))
+    padding = np.full(skew, _INVALID[signal.format] or 0, dtype=samples.dtype)
+    return np.concatenate([samples[skew:], padding])
+
+
+def _stated(signals: Sequence[WfdbSignal], field: str) -> bool:
+    """Whether a header states a first value or a checksum: not if it is absent, or 0 for every signal."""
+    return any(getattr(signal, field) for signal in signals)
+
+
+def _check_evidence(header: Path, signals: Sequence[WfdbSignal], samples: _Samples) -> None:
+    """Raise UnreadableError unless first values and checksums are those that the header states."""
+    starts = [int(values[0]) for values in samples]
+    if isinstance(samples, np.ndarray):
+        sums = checksums16(samples)
+    else:
+        sums = [int(values.sum(dtype=np.int64)) % 2**16 for values in samples]
+    for what, field, found in (("first value", "first", starts), ("checksum", "checksum", sums)):
+        if not _stated(signals, field):
+            continue
+        for signal, value in zip(signals, found, strict=True):
+            stated = getattr(signal, field)
+            # Skewed samples do not begin where the file does.
+            if stated is not None and (stated - value) % 2**16 and not signal.skew:
+                raise UnreadableError(
+                    f"file {header}: signal {signal.lead} has the {what} {value}, not {stated} as its header states; "
+                    f"{signal.file} is corrupt or in another form: {_AGAIN}"
+                )
+
+
+def _make_recording(header: Path, record: WfdbHeader, samples: _Samples) -> Recording:
+    """Make a Recording of the signals that are voltages."""
+    voltages = {unit for unit in {signal.unit for signal in record.signals} if is_voltage(unit)}
+    rows = [row for row, signal in enumerate(record.signals) if signal.unit in voltages]
+    signals = [record.signals[row] for row in rows]
+    if not signals:
+        units = ", ".join(dict.fromkeys(signal.unit for signal in record.signals))
+        raise UnreadableError(f"file {header}: none of its signals is a voltage, but {units}")
+    for signal in signals:
+        if not signal.lead:
+            raise UnreadableError(f"file {header}: one of its signals has no lead name; add it to the header")
+        if not signal.gain:
+            raise UnreadableError(
+                f"file {header}: signal {signal.lead} is not calibrated (gain 0 or absent); state its steps per mV"
+            )
+    if len({signal.per_frame for signal in signals}) > 1:
+        rates = ", ".join(f"{signal.lead} {record.frame_rate * signal.per_frame:g}" for signal in signals)
+        raise UnreadableError(
+            f"file {header}: its leads have different sampling rates (Hz: {rates}); resample them to one"
+        )
+    whole = isinstance(samples, np.ndarray) and len(rows) == len(samples)
     # Copies take as long as reading the file.
-    in_mv = signal if len(leads) == len(signal) else signal[leads]
-    in_mv = in_mv if (scale == 1).all() else in_mv * scale[:, None]
-    return make_recording(header, in_mv, [names[row] for row in leads], sampling_rate)
+    stored = samples if whole else np.stack([samples[row] for row in rows])
+    physical = np.subtract(stored, [[signal.baseline] for signal in signals], dtype=np.float64)
+    physical /= np.array([[signal.gain] for signal in signals])
+    if len({signal.format for signal in signals}) == 1:
+        physical[stored == _INVALID[signals[0].format]] = np.nan
+    else:
+        for values, raw, signal in zip(physical, stored, signals, strict=True):
+            values[raw == _INVALID[signal.format]] = np.nan
+    scale = {unit: unit_in_mv(unit) for unit in voltages}
+    if set(scale.values()) != {1.0}:
+        physical *= np.array([[scale[signal.unit]] for signal in signals])
+    left_out = [signal for signal in record.signals if signal.unit not in voltages]
+    notes = [f"left out signal {signal.lead} ({signal.unit})" for signal in left_out]
+    rate = record.frame_rate * signals[0].per_frame
+    return make_recording(header, physical, [signal.lead for signal in signals], rate, notes)

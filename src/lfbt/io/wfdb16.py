@@ -1,63 +1,48 @@
-"""WFDB records of 16-bit samples, as nearly all ECG data sets are published, read without wfdb.
-
-Most of the time that wfdb takes for a record goes into parsing its header. Here a header of the usual form (header(5)
-and signal(5) of the WFDB manual) is parsed by two patterns; one of any other form is left to wfdb.
-"""
+"""Samples of WFDB records of 16 bits, as nearly all ECG data sets are published, read without wfdb."""
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-_NUMBER = r"[+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?"
-# Record name, signals, sampling rate, samples; perhaps a time and a date, in whatever form.
-_RECORD = re.compile(rf"[^\s/]+ +(?P<signals>\d+) +(?P<rate>{_NUMBER}) +(?P<samples>\d+)( .*)?")
-# File, format and offset in the file; gain, baseline and unit; resolution, zero, first value, checksum and block size
-# of the converter; lead.
-_SIGNAL = re.compile(
-    rf"(?P<file>\S+) +16(x1)?(\+(?P<offset>\d+))? +(?P<gain>{_NUMBER})(\((?P<baseline>-?\d+)\))?(/(?P<unit>\S+))?"
-    r" +\d+ +(?P<zero>-?\d+) +-?\d+ +-?\d+ +0 +(?P<lead>\S+)"
-)
-_INVALID = -32768
+from lfbt.io.wfdb_header import WfdbHeader
+
+_FRAMES_PER_ROW = 100
 
 
-class Wfdb16(NamedTuple):
-    """Samples ``[signals, samples]`` in each signal's unit, NaN where they are invalid; sampling rate in Hz."""
+def read_samples16(folder: Path, header: WfdbHeader) -> NDArray[np.int16] | None:
+    """Read the samples ``[signals, samples]`` of a record, as they are stored.
 
-    signal: NDArray[np.float64]
-    names: list[str]
-    units: list[str]
-    sampling_rate: float
+    Returns None, so that wfdb reads it, for signals that are not of format 16 with one sample a frame, in one file and
+    without skew, for a header that does not state how many samples there are, and for a file of another size.
 
-
-def read_wfdb16(header: Path, text: str) -> Wfdb16 | None:
-    """Read the record of a header with the content `text`, with the same result as wfdb.
-
-    Returns None, so that wfdb reads it, for a header of another form, for signals in several files, and for a signal
-    file that is absent or not of the size that its header implies.
+    Parameters
+    ----------
+    folder : Path
+        The folder of the signal file.
+    header : WfdbHeader
+        The record.
     """
-    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
-    record = _RECORD.fullmatch(lines[0]) if lines else None
-    signals = [match for line in lines[1:] if (match := _SIGNAL.fullmatch(line))]
-    if record is None or not signals or not len(signals) == len(lines) - 1 == int(record["signals"]):
+    signals, n_samples = header.signals, header.n_frames
+    first = signals[0]
+    if not n_samples or (first.format, first.per_frame, first.skew) != (16, 1, 0):
         return None
-    gains = np.array([float(match["gain"]) for match in signals])
-    locations = {(match["file"], int(match["offset"] or 0)) for match in signals}
-    n_samples = int(record["samples"])
-    if len(locations) > 1 or not n_samples or (gains == 0).any():
+    if any(signal[:5] != first[:5] for signal in signals):
         return None
-    (name, offset), n = locations.pop(), n_samples * len(signals)
-    path = header.parent / name
-    if Path(name).name != name or not path.is_file() or path.stat().st_size != offset + 2 * n:
+    data = (folder / first.file).read_bytes()
+    if len(data) != first.offset + 2 * n_samples * len(signals):
         return None
-    frames = np.fromfile(path, dtype="<i2", count=n, offset=offset).reshape(n_samples, -1)
-    baselines = [int(match["baseline"] or match["zero"]) for match in signals]
-    physical = np.subtract(frames, baselines, dtype=np.float64)
-    physical /= gains
-    physical[frames == _INVALID] = np.nan
-    names = [match["lead"] for match in signals]
-    return Wfdb16(physical.T, names, [match["unit"] or "mV" for match in signals], float(record["rate"]))
+    return np.frombuffer(data, dtype="<i2", offset=first.offset).reshape(n_samples, -1).T
+
+
+def checksums16(samples: NDArray[np.int16]) -> list[int]:
+    """Sum the samples ``[signals, samples]`` of `read_samples16`, each signal modulo 65536."""
+    frames = samples.T.view(np.uint16)
+    n_signals = frames.shape[1]
+    # Rows of many frames are added several times as fast as rows of one.
+    n_whole = len(frames) // _FRAMES_PER_ROW * _FRAMES_PER_ROW
+    rows = frames[:n_whole].reshape(-1, _FRAMES_PER_ROW * n_signals).sum(axis=0, dtype=np.uint16)
+    sums = rows.reshape(-1, n_signals).sum(axis=0, dtype=np.uint16)
+    return [int(value) for value in sums + frames[n_whole:].sum(axis=0, dtype=np.uint16)]

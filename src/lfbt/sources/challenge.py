@@ -118,7 +118,9 @@ def _listing(folder: Path, options: Challenge) -> Listing:
     if fitting in _WITH_PATIENTS or any(file.name == "ptbxl_database.csv" for file in files):
         raise LfbtError(f"source {source}: {folder} is a download of {fitting}; prepare it with that source")
     names = options.names
-    headers = [file for file in files if file.suffix == ".hea" and (names is None or _is_between(file.stem, *names))]
+    headers = [
+        file for file in files if file.suffix.lower() == ".hea" and (names is None or _is_between(file.stem, *names))
+    ]
     if not headers:
         wanted = f"any header {names[0]}.hea to {names[1]}.hea" if names else "any WFDB header (.hea)"
         raise not_found(folder, files, source, wanted)

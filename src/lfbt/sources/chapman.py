@@ -56,7 +56,7 @@ class Chapman:
         files = files_below(folder)
         table = only_file(files, "Diagnostics.xlsx", folder, "chapman")
         rhythm_of = _rhythm_of(table)
-        by_name = unique_names((f for f in files if f.suffix == ".csv" and f.stem in rhythm_of), "chapman")
+        by_name = unique_names((f for f in files if f.suffix.lower() == ".csv" and f.stem in rhythm_of), "chapman")
         if not by_name:
             raise not_found(folder, files, "chapman", "any record that Diagnostics.xlsx names, one .csv each")
         reader = functools.partial(read_csv, leads=STANDARD_LEADS, sampling_rate=500.0, unit="uV")

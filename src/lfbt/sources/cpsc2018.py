@@ -48,7 +48,7 @@ class Cpsc2018:
         if not tables:
             raise not_found(folder, files, "cpsc2018", "REFERENCE.csv")
         labels_of = _labels_of(tables)
-        by_name = unique_names((f for f in files if f.suffix == ".mat" and f.stem in labels_of), "cpsc2018")
+        by_name = unique_names((f for f in files if f.suffix.lower() == ".mat" and f.stem in labels_of), "cpsc2018")
         if not by_name:
             raise not_found(folder, files, "cpsc2018", "any record that REFERENCE.csv names, such as A0001.mat")
         wanted = self.labels != "none"

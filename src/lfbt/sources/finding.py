@@ -17,13 +17,26 @@ from lfbt.sources.synthesis import MARKER
 def files_below(folder: Path) -> list[Path]:
     """List all files below `folder`, sorted by path, without hidden files and folders (``.name``).
 
-    Raises LfbtError if `folder` is not a folder or a part of it cannot be entered.
+    Folders that are links are followed, each folder once: one that is there without a link is not listed again. Raises
+    LfbtError if `folder` is not a folder or a part of it cannot be entered.
     """
     check_folder(folder)
     found: list[Path] = []
-    for parent, folders, names in os.walk(folder, onerror=_cannot_enter):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(parent, name) for name in names if not name.startswith(".")]
+    seen: set[str] = set()
+    starts = [folder]
+    while starts:
+        links: list[Path] = []
+        for start in starts:
+            for parent, folders, names in os.walk(start, onerror=_cannot_enter):
+                real = os.path.realpath(parent)
+                folders[:] = [name for name in folders if not name.startswith(".") and real not in seen]
+                if real in seen:
+                    continue
+                seen.add(real)
+                links += [Path(parent, name) for name in folders if Path(parent, name).is_symlink()]
+                found += [Path(parent, name) for name in names if not name.startswith(".")]
+        # After all that is there without a link.
+        starts = sorted(links)
     return sorted(found, key=lambda file: file.parts)
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from lfbt.errors import LfbtError
+from lfbt.errors import LfbtError, UnreadableError
 from lfbt.io import CLINICAL_FORMATS, csv_header, open_npy, read_clinical, read_csv, read_npy, read_npy_row, read_wfdb
 from lfbt.recording import Recording, parse_leads, unit_in_mv
 from lfbt.sources.finding import check_unique, files_below, not_found, relative_id
@@ -18,6 +18,7 @@ from lfbt.sources.listing import SPLITS, Dropped, Entry, Listing
 Labels = Literal["none", "folders", "table"]
 
 _PLAIN_SUFFIXES = (".hea", ".npy", ".csv")
+_SEPARATORS = {"auto": None, "tab": "\t", "space": " "}
 _RULES = {
     "none": "no labels were read",
     "folders": "the name of the sub-folder that holds the record",
@@ -32,6 +33,7 @@ class Folder:
     and are left out beside a .hea, .npy or .csv of the same name, as are the annotations r.ecg of a WFDB record r.
     One single .npy file with an array [records, leads, samples] works as well. A record's name is its path in the
     folder without the suffix (0, 1, ... for the rows of one array). Without a table each record counts as a patient.
+    Other files are passed over, and listed in dropped.csv.
     """
 
     labels: Labels = "none"
@@ -43,17 +45,25 @@ class Folder:
     file_sampling_rate: float | None = None
     """Sampling rate of the .npy and .csv files, in Hz."""
     file_unit: str = "mV"
-    """Unit of the .npy and .csv files: mV, uV, V or nV."""
+    """Unit of the .npy and .csv files that state none: mV, uV, V or nV."""
+    file_separator: Literal["auto", ",", ";", "tab", "space"] = "auto"
+    """What separates the cells of .csv files; auto finds it in each file."""
+    file_decimal: Literal["auto", ".", ","] = "auto"
+    """The decimal sign of .csv files; auto finds it in each file."""
 
     def listing(self, folder: Path) -> Listing:
         """List the records below `folder`. Raises LfbtError if there are none or the options do not fit them."""
         if (self.labels == "table") != (self.table is not None):
             raise LfbtError(f"labels: {self.labels} with table {self.table}; give a table with labels table, only then")
         unit_in_mv(self.file_unit)
+        if self.file_separator == self.file_decimal == ",":
+            raise LfbtError("file-separator: a comma is the decimal sign already; give another of them")
         files = files_below(folder)
-        own = self.table.resolve() if self.table else None
-        plain = [file for file in files if file.suffix in _PLAIN_SUFFIXES and file.resolve() != own]
-        named = {file.with_suffix("") for file in plain}
+        if self.table:
+            own = self.table.resolve()
+            files = [file for file in files if file.resolve() != own]
+        plain = [file for file in files if file.suffix.lower() in _PLAIN_SUFFIXES]
+        named = {file.with_suffix(""): file for file in plain}
         clinical = [file for file in files if file.suffix.lower() in CLINICAL_FORMATS]
         clinical = [file for file in clinical if file.with_suffix("") not in named]
         signals = sorted([*plain, *clinical], key=lambda file: file.parts)
@@ -63,28 +73,45 @@ class Folder:
         entries = self._entries(folder, signals)
         check_unique((entry.id for entry in entries), f"folder {folder}")
         if self.labels == "folders":
-            return _with_folders(entries, folder)
-        if self.table:
-            return apply_table(entries, self.table, folder)
-        return Listing(entries, (), _RULES["none"])
+            listing = _with_folders(entries, folder)
+        elif self.table:
+            listing = apply_table(entries, self.table, folder)
+        else:
+            listing = Listing(entries, (), _RULES["none"])
+        others = sorted(set(files) - set(signals), key=lambda file: file.parts)
+        return dataclasses.replace(listing, dropped=[*listing.dropped, *_passed_over(others, named, folder)])
 
     def _entries(self, folder: Path, signals: Sequence[Path]) -> list[Entry]:
         """List an entry for each record, which counts as a patient of its own."""
         leads = parse_leads(self.file_leads) if self.file_leads else None
-        arrays = [file for file in signals if file.suffix == ".npy"]
-        tables = [file for file in signals if file.suffix == ".csv"]
-        rate = self._rate([*arrays, *tables])
+        arrays = [file for file in signals if file.suffix.lower() == ".npy"]
+        tables = [file for file in signals if file.suffix.lower() == ".csv"]
+        rate = self.file_sampling_rate
+        layout: dict[str, Any] = {
+            "separator": _SEPARATORS.get(self.file_separator, self.file_separator),
+            "decimal": None if self.file_decimal == "auto" else self.file_decimal,
+        }
+        missing = []
+        if rate is None and (arrays or tables):
+            missing.append(
+                f"file-sampling-rate: none given, but {[*arrays, *tables][0]} does not state its own; give it in Hz, "
+                "such as 500"
+            )
         if leads is None:
-            nameless = arrays[:1] or [file for file in tables if csv_header(file) is None][:1]
-            if nameless:
-                raise LfbtError(
-                    f"file-leads: none given, but {nameless[0]} does not name its leads; give them, such as I,II,III"
-                )
+            nameless = arrays[:1] or [file for file in tables if not _names_leads(file, layout)][:1]
+            missing += [
+                f"file-leads: none given, but {file} does not name its leads; give them, such as I,II,III"
+                for file in nameless
+            ]
+        if missing:
+            raise LfbtError("; ".join(missing))
+        if rate is not None and not 0 < rate < float("inf"):
+            raise LfbtError(f"file-sampling-rate: {rate} Hz is not above 0; give the rate of the files")
         options: dict[str, Any] = {"leads": leads, "sampling_rate": rate, "unit": self.file_unit}
         readers: dict[str, Callable[[Path], Recording]] = {
             ".hea": read_wfdb,
             ".npy": functools.partial(read_npy, **options),
-            ".csv": functools.partial(read_csv, **options),
+            ".csv": functools.partial(read_csv, **options, **layout),
         }
         if len(signals) == 1 and arrays:
             array = open_npy(arrays[0])
@@ -93,19 +120,38 @@ class Folder:
                 return [Entry(str(row), str(row), arrays[0], reader) for row, reader in enumerate(rows)]
         ids = [relative_id(file, folder) for file in signals]
         return [
-            Entry(id, id, file, readers.get(file.suffix, read_clinical)) for id, file in zip(ids, signals, strict=True)
+            Entry(id, id, file, readers.get(file.suffix.lower(), read_clinical))
+            for id, file in zip(ids, signals, strict=True)
         ]
 
-    def _rate(self, files: Sequence[Path]) -> float:
-        """Return the sampling rate of `files`, which do not state it themselves; 0 without files."""
-        rate = self.file_sampling_rate
-        if files and rate is None:
-            raise LfbtError(
-                f"file-sampling-rate: none given, but {files[0]} does not state its own; give it in Hz, such as 500"
-            )
-        if rate is not None and not 0 < rate < float("inf"):
-            raise LfbtError(f"file-sampling-rate: {rate} Hz is not above 0; give the rate of the files")
-        return rate or 0.0
+
+def _names_leads(file: Path, layout: Mapping[str, Any]) -> bool:
+    """Whether a CSV file has a header row that names its leads, or cannot be read, which its reader will say."""
+    try:
+        return csv_header(file, **layout) is not None
+    except UnreadableError:
+        return True
+
+
+def _passed_over(files: Sequence[Path], named: Mapping[Path, Path], folder: Path) -> list[Dropped]:
+    """List the files that are neither read nor a part of a WFDB record; `named` are the plain files without suffix."""
+    dropped = []
+    for file in files:
+        beside = named.get(file.with_suffix(""))
+        if beside is not None and beside.suffix.lower() == ".hea":
+            # Its samples and annotations.
+            continue
+        suffix = file.suffix.lower()
+        if beside is not None:
+            why = f"{beside.name} is read"
+        elif suffix in (".dat", ".mat"):
+            why = f"no WFDB header {file.stem}.hea beside it"
+        elif suffix == ".npz":
+            why = "several arrays in one file; save each as .npy"
+        else:
+            why = f"{suffix or 'no suffix'} is no suffix of a signal file"
+        dropped.append(Dropped(relative_id(file, folder), file.relative_to(folder).as_posix(), f"passed over: {why}"))
+    return dropped
 
 
 def _with_folders(entries: Sequence[Entry], folder: Path) -> Listing:

@@ -1,0 +1,214 @@
+"""How a CSV file is written: separator, decimal sign, and the lines before its first sample."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from lfbt.errors import UnreadableError
+from lfbt.io.recordings import unreadable
+from lfbt.recording import is_voltage
+
+# Lines that are looked at; comments and headers may take some of them.
+_N_LINES = 60
+# The last is Excel's; what it says shows in the other lines.
+_COMMENTS = ("#", "%", "//", "sep=")
+_DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
+# 1,250 between other separators may be a thousand or a decimal comma.
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")
+# A name with its unit: I (mV), time [ms].
+_NAME_AND_UNIT = re.compile(r"(?P<name>.+?)\s*[\[(](?P<unit>\w+)[\])]")
+_TIME_UNITS = {"s": 1.0, "sec": 1.0, "secs": 1.0, "second": 1.0, "seconds": 1.0, "ms": 1e-3, "msec": 1e-3}
+_TIME_UNITS |= {"millisecond": 1e-3, "milliseconds": 1e-3, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ns": 1e-9}
+_TIME = re.compile(r"(elapsed[ _]?)?(time|t|timestamp|datetime)(?:[ _](?P<unit>[a-zµμ]+))?")
+_ROW_NUMBERS = ("index", "sample", "samples", "sample number", "row", "unnamed: 0")
+
+
+class Column(NamedTuple):
+    """A column as its header row, and perhaps a row of units, describe it.
+
+    `kind` is ``lead``, ``time``, ``row number`` (also of a first column without a name) or ``unnamed``; `unit` is empty
+    if it is not stated.
+    """
+
+    name: str
+    kind: str
+    unit: str
+
+
+class CsvLayout(NamedTuple):
+    """Separator and decimal sign, the lines before the first sample, and the columns; None where no row names them."""
+
+    separator: str
+    decimal: str
+    n_skipped: int
+    columns: list[Column] | None
+
+
+def read_layout(path: Path, separator: str | None = None, decimal: str | None = None) -> CsvLayout:
+    """Find out how a CSV file is written, from its first lines.
+
+    Parameters
+    ----------
+    path : Path
+        A file in UTF-8, perhaps with lines of comments (``#``, ``%``, ``//``) before its first sample.
+    separator, decimal : str, optional
+        What is known of it.
+
+    Returns
+    -------
+    CsvLayout
+        A row of column numbers (from 0 or 1) counts as a header that names nothing.
+
+    Raises
+    ------
+    UnreadableError
+        If the file is not such text, or can be read in two ways.
+    """
+    numbered = [(number, line) for number, line in enumerate(_first_lines(path)) if _holds_cells(line)]
+    lines = [line for _, line in numbered]
+    separator = separator or _separator(lines, decimal)
+    rows = [_cells(line, separator) for line in lines]
+    decimal = decimal or _decimal(path, rows, separator)
+    columns, n_header = _columns(path, rows, decimal)
+    if columns is not None:
+        columns, n_units = _with_units(columns, rows[n_header:])
+        n_header += n_units
+    # Comments may stand between the header and the samples.
+    n_skipped = numbered[n_header][0] if n_header < len(numbered) else (numbered[-1][0] + 1 if numbered else 0)
+    return CsvLayout(separator, decimal, n_skipped, columns)
+
+
+def time_unit(column: Column) -> float | None:
+    """Return the unit of a column of times in s; None if it is not stated."""
+    return _TIME_UNITS.get(column.unit.lower())
+
+
+def is_number(cell: str, decimal: str = ".") -> bool:
+    """Whether a cell is a number, with this decimal sign."""
+    try:
+        float(cell if decimal == "." else cell.replace(",", "."))
+    except ValueError:
+        return False
+    return True
+
+
+def _first_lines(path: Path) -> list[str]:
+    lines: list[str] = []
+    try:
+        with path.open("rb") as file:
+            if b"\0" in file.read(4096):
+                raise UnreadableError(
+                    f"file {path}: cannot be read (text in UTF-16, or none; the codec must be UTF-8); save it as UTF-8"
+                )
+        with path.open(encoding="utf-8-sig") as text:
+            for line in text:
+                lines.append(line)
+                if len(lines) == _N_LINES:
+                    break
+    except (OSError, UnicodeDecodeError) as error:
+        raise unreadable(path, error) from error
+    return lines
+
+
+def _holds_cells(line: str) -> bool:
+    return bool(line.strip()) and not line.lstrip().startswith(_COMMENTS)
+
+
+def _separator(lines: Sequence[str], decimal: str | None) -> str:
+    """The first of semicolon, tab and comma that is in every line, or spaces that are; a comma where there is none."""
+    if not lines:
+        return ","
+    for separator in (";", "\t", ","):
+        if all(separator in line for line in lines) and separator != decimal:
+            return separator
+    return " " if all(re.search(r"\S\s+\S", line) for line in lines) else ","
+
+
+def _cells(line: str, separator: str) -> list[str]:
+    cells = line.split() if separator == " " else line.split(separator)
+    return [cell.strip().strip('"').strip() for cell in cells]
+
+
+def _decimal(path: Path, rows: Sequence[Sequence[str]], separator: str) -> str:
+    """Find the decimal sign of the cells. Raises UnreadableError if commas may be either."""
+    cells = [cell for row in rows for cell in row if "," in cell and re.match(r"[+-]?[\d,]", cell)]
+    if separator == "," or not cells:
+        return "."
+    if all(map(_THOUSANDS.fullmatch, cells)):
+        raise UnreadableError(
+            f"file {path}: {cells[0]!r} may have a decimal comma or one of thousands; state it with --file-decimal"
+        )
+    others = [cell for cell in cells if not _DECIMAL_COMMA.fullmatch(cell)]
+    if others or any(is_number(cell) and "." in cell for row in rows for cell in row):
+        found = f"{others[0]!r}" if others else "both . and ,"
+        raise UnreadableError(
+            f"file {path}: {found} in cells between {separator!r}; state --file-separator and --file-decimal"
+        )
+    return ","
+
+
+def _columns(path: Path, rows: Sequence[Sequence[str]], decimal: str) -> tuple[list[Column] | None, int]:
+    """Read the header row; return its columns and 1, or None and how many rows name nothing."""
+    first = list(rows[0]) if rows else []
+    if not any(first):
+        return None, 0
+    kinds = [_column(cell) for cell in first]
+    if kinds[0].kind == "unnamed":
+        kinds[0] = kinds[0]._replace(kind="row number")
+    leads = [column.name for column in kinds if column.kind == "lead"]
+    if _are_column_numbers(path, leads, rows):
+        # Without names, but perhaps with a column of row numbers or times before the others.
+        return (None, 1) if len(leads) == len(first) else ([c._replace(name="") for c in kinds], 1)
+    if any(is_number(cell, decimal) for cell in first):
+        return None, 0
+    return kinds, 1
+
+
+def _are_column_numbers(path: Path, names: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
+    """Whether names are the numbers from 0 or 1 that tools write in place of names.
+
+    Raises UnreadableError if they may be a sample as well: of one or two leads, among whole numbers.
+    """
+    n = len(names)
+    if len(rows) < 2 or list(names) not in ([str(i) for i in range(n)], [str(i + 1) for i in range(n)]):
+        return False
+    if n < 3 and n == len(rows[0]) and all(re.fullmatch(r"[+-]?\d*", cell) for row in rows for cell in row):
+        raise UnreadableError(
+            f"file {path}: its first row, {','.join(names)}, may be column numbers or a sample; name the leads there"
+        )
+    return n > 0
+
+
+def _column(cell: str) -> Column:
+    """Recognise a column by the cell in its header."""
+    match = _NAME_AND_UNIT.fullmatch(cell)
+    name, unit = (match["name"], match["unit"]) if match else (cell, "")
+    word = name.lower()
+    time = _TIME.fullmatch(word)
+    if not word:
+        return Column("", "unnamed", "")
+    if word in _ROW_NUMBERS:
+        return Column(name, "row number", unit)
+    if word in _TIME_UNITS:
+        return Column(name, "time", word)
+    if time and (not time["unit"] or time["unit"] in _TIME_UNITS):
+        return Column(name, "time", time["unit"] or unit)
+    # Other brackets are a part of the name.
+    return Column(name, "lead", unit) if is_voltage(unit) else Column(cell, "lead", "")
+
+
+def _with_units(columns: list[Column], rows: Sequence[Sequence[str]]) -> tuple[list[Column], int]:
+    """Add the units of the row below the header, if it is one; return how many rows that is."""
+    cells = [cell.strip("[]() ") for cell in rows[0]] if rows else []
+    if len(cells) != len(columns):
+        return columns, 0
+    fits = [
+        is_voltage(cell) if column.kind == "lead" else not cell or cell.lower() in _TIME_UNITS
+        for cell, column in zip(cells, columns, strict=True)
+    ]
+    if not all(fits):
+        return columns, 0
+    return [column._replace(unit=cell or column.unit) for cell, column in zip(cells, columns, strict=True)], 1
