@@ -163,6 +163,7 @@ FLAGS: dict[str, dict[str, str]] = {
         "--file-unit": "mV",
         "--file-separator": "auto",
         "--file-decimal": "auto",
+        "--file-table": "",
     }
     | RECORDS,
     "prepare synthetic": {"--records": "600", "--seed": "0", "--labels": "superclass"} | RECORDS,

@@ -275,7 +275,8 @@ def test_prepare_prints_what_the_data_set_holds(chain):
     manifest = read_json(chain / "data" / "dataset.json")
     assert manifest["synthetic"] is True
     assert (manifest["source"]["name"], manifest["source"]["options"]["records"]) == ("synthetic", 70)
-    assert f"{manifest['records']} records of {manifest['patients']} patients. Labels: SYNTHETIC" in output
+    assert f"{manifest['records']} records of {manifest['patients']} patients, from " in output
+    assert "Labels: SYNTHETIC" in output
     for split, counts in manifest["counts"].items():
         line = ", ".join(f"{name} {count}" for name, count in counts.items())
         assert re.search(rf"^  {split} +{sum(counts.values())}  \({line}\)$", output, re.MULTILINE)
@@ -294,7 +295,7 @@ def test_prepare_prints_the_disk_it_takes_and_what_is_assumed(tmp_path):
     words = ("prepare", "code-test", tmp_path / "from", tmp_path / "to", "--n-samples", 4000, "--dtype", "float16")
     first, second, *_, last = output_of(*words, "--labels", "none", "--workers", 1, "--leads", "aVR,V6").splitlines()
     assert first == f"{tmp_path}/to: 4 recordings take 64 kB, more if some are cut in pieces."
-    assert second == f"{tmp_path}/to: 4 records of 4 patients. Labels: no labels were read."
+    assert second == f"{tmp_path}/to: 4 records of 4 patients, from 4 recordings. No labels were read."
     assert last.startswith("  assumed: signals are taken for mV")
     dataset = lfbt.open_dataset(tmp_path / "to")
     expected = signals[:, :4000, [3, 11]].transpose(0, 2, 1)
@@ -311,7 +312,7 @@ def test_prepare_keeps_patients_of_several_recordings_in_one_split(tmp_path):
         rows.append(f"A{number:05d},{(1, 22)[number % 2]}+310,S{number // 2},50,M,5000,2020-01-01")
     (tmp_path / "from" / "metadata.csv").write_text("\n".join(rows) + "\n")
     output = output_of("prepare", "sph", tmp_path / "from", tmp_path / "to", "--n-samples", 64, "--workers", 2)
-    assert "24 records of 12 patients. Labels: the primary statements of AHA_Code" in output
+    assert "24 records of 12 patients, from 24 recordings. Labels: the primary statements of AHA_Code" in output
     dataset = lfbt.open_dataset(tmp_path / "to")
     assert len(set(zip(dataset.patients, dataset.split.tolist(), strict=True))) == 12
     assert set(dataset.split.tolist()) == {"train", "val", "test"}

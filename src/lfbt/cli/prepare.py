@@ -14,6 +14,7 @@ from lfbt.data.preparation import prepare_dataset
 from lfbt.data.records import PrepareSettings
 from lfbt.errors import LfbtError
 from lfbt.sources import SOURCES
+from lfbt.utils.figures import format_count
 
 _EXAMPLES: Mapping[str, Sequence[str]] = {
     "ptbxl": (
@@ -74,8 +75,12 @@ def run(words: Sequence[str]) -> None:
     announce = functools.partial(print, flush=True)
     report = prepare_dataset(given.source, name, given.source_folder, given.target, given.records, announce)
 
-    print(f"{given.target}: {report.records} records of {report.patients} patients. Labels: {report.label_rule}.")
-    for split, counts in report.counts.items():
+    has_labels = any(label for counts in report.counts.values() for label in counts)
+    held = f"{format_count(report.records, 'record')} of {format_count(report.patients, 'patient')}"
+    rule = f"Labels: {report.label_rule}" if has_labels else report.label_rule[:1].upper() + report.label_rule[1:]
+    print(f"{given.target}: {held}, from {format_count(report.recordings, 'recording')}. {rule}.")
+    # Without labels or official splits all is train.
+    for split, counts in report.counts.items() if has_labels or report.sizes["train"] < report.records else ():
         by_class = ", ".join(f"{label} {count}" for label, count in counts.items() if label)
         print(f"  {split:<6}{report.sizes[split]}{'  (' + by_class + ')' if by_class else ''}")
     for reason, count in report.dropped.items():

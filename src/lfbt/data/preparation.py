@@ -43,6 +43,8 @@ class PrepareReport:
     ----------
     records, patients : int
         How many there are.
+    recordings : int
+        How many were read.
     sizes : dict
         Records by split.
     counts : dict
@@ -65,6 +67,7 @@ class PrepareReport:
     label_rule: str
     assumption: str = ""
     notes: dict[str, int] = dataclasses.field(default_factory=dict)
+    recordings: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -214,6 +217,7 @@ def prepare_dataset(
             hash = _write_records(folder, records, splits, source_folder)
             _write_dropped(folder, [*dropped, *noted], source_folder)
             report = _report(records, splits, listing, dropped, noted)
+            report = dataclasses.replace(report, recordings=len(entries))
             origin = SourceInfo(name, source_folder.absolute().name, options)
             manifest = _manifest(settings, listing.classes, report, origin)
             dataclasses.replace(manifest, synthetic=_is_synthetic(records), hash=hash).save(folder)

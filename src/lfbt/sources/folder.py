@@ -11,6 +11,7 @@ from typing import Any, Literal
 from lfbt.errors import LfbtError, UnreadableError
 from lfbt.io import CLINICAL_FORMATS, csv_header, open_npy, read_clinical, read_csv, read_npy, read_npy_row, read_wfdb
 from lfbt.recording import Recording, parse_leads, unit_in_mv
+from lfbt.sources.file_table import read_file_table
 from lfbt.sources.finding import check_unique, files_below, not_found, relative_id
 from lfbt.sources.label_table import apply_table
 from lfbt.sources.listing import SPLITS, Dropped, Entry, Listing
@@ -48,6 +49,8 @@ class Folder:
     """Unit of the .npy and .csv files that state none: mV, uV, V or nV."""
     file_separator: Literal["auto", ",", ";", "tab", "space"] = "auto"
     """What separates the cells of .csv files; auto finds it in each file."""
+    file_table: Path | None = None
+    """CSV file with columns file, leads, sampling_rate, unit, for .npy and .csv files that differ in these."""
     file_decimal: Literal["auto", ".", ","] = "auto"
     """The decimal sign of .csv files; auto finds it in each file."""
 
@@ -59,9 +62,8 @@ class Folder:
         if self.file_separator == self.file_decimal == ",":
             raise LfbtError("file-separator: a comma is the decimal sign already; give another of them")
         files = files_below(folder)
-        if self.table:
-            own = self.table.resolve()
-            files = [file for file in files if file.resolve() != own]
+        own = {table.resolve() for table in (self.table, self.file_table) if table}
+        files = [file for file in files if file.resolve() not in own]
         plain = [file for file in files if file.suffix.lower() in _PLAIN_SUFFIXES]
         named = {file.with_suffix(""): file for file in plain}
         clinical = [file for file in files if file.suffix.lower() in CLINICAL_FORMATS]
@@ -83,46 +85,53 @@ class Folder:
 
     def _entries(self, folder: Path, signals: Sequence[Path]) -> list[Entry]:
         """List an entry for each record, which counts as a patient of its own."""
-        leads = parse_leads(self.file_leads) if self.file_leads else None
-        arrays = [file for file in signals if file.suffix.lower() == ".npy"]
-        tables = [file for file in signals if file.suffix.lower() == ".csv"]
         rate = self.file_sampling_rate
+        if rate is not None and not 0 < rate < float("inf"):
+            raise LfbtError(f"file-sampling-rate: {rate} Hz is not above 0; give the rate of the files")
         layout: dict[str, Any] = {
             "separator": _SEPARATORS.get(self.file_separator, self.file_separator),
             "decimal": None if self.file_decimal == "auto" else self.file_decimal,
         }
-        missing = []
-        if rate is None and (arrays or tables):
-            missing.append(
-                f"file-sampling-rate: none given, but {[*arrays, *tables][0]} does not state its own; give it in Hz, "
-                "such as 500"
-            )
-        if leads is None:
-            nameless = arrays[:1] or [file for file in tables if not _names_leads(file, layout)][:1]
-            missing += [
-                f"file-leads: none given, but {file} does not name its leads; give them, such as I,II,III"
-                for file in nameless
-            ]
-        if missing:
-            raise LfbtError("; ".join(missing))
-        if rate is not None and not 0 < rate < float("inf"):
-            raise LfbtError(f"file-sampling-rate: {rate} Hz is not above 0; give the rate of the files")
-        options: dict[str, Any] = {"leads": leads, "sampling_rate": rate, "unit": self.file_unit}
-        readers: dict[str, Callable[[Path], Recording]] = {
-            ".hea": read_wfdb,
-            ".npy": functools.partial(read_npy, **options),
-            ".csv": functools.partial(read_csv, **options, **layout),
-        }
-        if len(signals) == 1 and arrays:
-            array = open_npy(arrays[0])
+        leads = parse_leads(self.file_leads) if self.file_leads else None
+        common: dict[str, Any] = {"leads": leads, "sampling_rate": rate, "unit": self.file_unit}
+        plain = [file for file in signals if file.suffix.lower() in (".npy", ".csv")]
+        stated = read_file_table(self.file_table, plain, folder) if self.file_table else {}
+        options: dict[Path, dict[str, Any]] = {file: {**common, **stated.get(file, {})} for file in plain}
+        _check_complete(options, layout)
+        if len(signals) == 1 and signals[0].suffix.lower() == ".npy":
+            array = open_npy(signals[0])
             if array.ndim == 3:
-                rows = [functools.partial(read_npy_row, row=row, **options) for row in range(len(array))]
-                return [Entry(str(row), str(row), arrays[0], reader) for row, reader in enumerate(rows)]
+                reader = functools.partial(read_npy_row, **options[signals[0]])
+                rows = range(len(array))
+                return [Entry(str(row), str(row), signals[0], functools.partial(reader, row=row)) for row in rows]
+
+        def reader_of(file: Path) -> Callable[[Path], Recording]:
+            suffix = file.suffix.lower()
+            if suffix == ".npy":
+                return functools.partial(read_npy, **options[file])
+            if suffix == ".csv":
+                return functools.partial(read_csv, **options[file], **layout)
+            return read_wfdb if suffix == ".hea" else read_clinical
+
         ids = [relative_id(file, folder) for file in signals]
-        return [
-            Entry(id, id, file, readers.get(file.suffix.lower(), read_clinical))
-            for id, file in zip(ids, signals, strict=True)
-        ]
+        return [Entry(id, id, file, reader_of(file)) for id, file in zip(ids, signals, strict=True)]
+
+
+def _check_complete(options: Mapping[Path, Mapping[str, Any]], layout: Mapping[str, Any]) -> None:
+    """Raise LfbtError that names all that is neither given nor stated by a file."""
+    missing = []
+    rateless = next((file for file, given in options.items() if given["sampling_rate"] is None), None)
+    if rateless:
+        missing.append(
+            f"file-sampling-rate: none given, but {rateless} does not state its own; give it in Hz, such as 500"
+        )
+    unnamed = [file for file, given in options.items() if given["leads"] is None]
+    nameless = next((file for file in unnamed if file.suffix.lower() == ".npy" or not _names_leads(file, layout)), None)
+    if nameless:
+        missing.append(f"file-leads: none given, but {nameless} does not name its leads; give them, such as I,II,III")
+    if missing:
+        more = "; where files differ, give --file-table" if len(options) > 1 else ""
+        raise LfbtError("; ".join(missing) + more)
 
 
 def _names_leads(file: Path, layout: Mapping[str, Any]) -> bool:

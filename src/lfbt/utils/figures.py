@@ -18,6 +18,15 @@ def format_figure(value: float | None, form: str = ".4f") -> str:
     return ABSENT if value is None or math.isnan(value) else format(value, form)
 
 
+def format_count(n: int, noun: str) -> str:
+    """Format a number of things.
+
+    >>> format_count(1, "record"), format_count(12_000, "patient")
+    ('1 record', '12000 patients')
+    """
+    return f"{n} {noun}{'' if n == 1 else 's'}"
+
+
 def format_interval(bounds: Sequence[float] | None, form: str = ".3f") -> str:
     """Format an interval ``[low, high]``; empty for None.
 
