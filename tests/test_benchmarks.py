@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from benchmarks import objectives, ours, reference, scaling, small_preset
+from benchmarks import objectives, ours, reading, reference, scaling, small_preset
 from benchmarks.cases import CASES
 from benchmarks.measure import Timings, fitted_exponent
 from benchmarks.render import BEGIN, END, render, with_section
@@ -16,6 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, roc_auc_score
 from tests.literal import literal_encoder, literal_loss, literal_projector, literal_view
 
+from lfbt.errors import LfbtError
 from lfbt.models.encoder import EncoderConfig
 from lfbt.recording import PAPER_LEADS
 from lfbt.training.train_state import create_train_state
@@ -149,3 +150,41 @@ def test_the_documentation_shows_what_was_measured():
     assert list(results["rows"]) == list(CASES)
     assert results["growth"]
     assert render(results) in (ROOT / "docs" / "performance.md").read_text()
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_reading_finds_nothing_wrong_and_no_traceback(seed):
+    counts = reading.count(6, seed)
+    for kind, of_kind in counts.items():
+        assert (kind, of_kind["wrong"], of_kind["traceback"], of_kind["unneeded"]) == (kind, 0, 0, 0)
+        assert of_kind["right"] + of_kind["refused"] == 6
+    assert sum(of_kind["right"] for of_kind in counts.values()) > 30
+    assert sum(of_kind["refused"] for of_kind in counts.values()) > 10
+
+
+def test_reading_tells_wrong_values_and_tracebacks():
+    value = np.array([1.0, 2.0])
+
+    def fail():
+        raise KeyError("x")
+
+    def refuse():
+        raise LfbtError("x: is not y")
+
+    cases = {
+        "right": reading.Case(lambda: value + 1e-9, value, 1e-6),
+        "wrong": reading.Case(lambda: value + 1e-3, value, 1e-6),
+        "traceback": reading.Case(fail, value),
+        "refused": reading.Case(refuse, None),
+    }
+    assert {name: reading.outcome(case) for name, case in cases.items()} == {name: name for name in cases}
+    assert reading.outcome(reading.Case(lambda: value, None)) == "wrong"
+
+
+def test_reliability_shows_all_kinds_without_a_fault():
+    text = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    rows = [
+        line.strip("| ").split(" | ") for line in text.split(BEGIN)[1].split(END)[0].splitlines() if line[:2] == "| "
+    ]
+    assert [row[0] for row in rows[1:]] == [*reading.KINDS, "all"]
+    assert {tuple(row[-2:]) for row in rows[1:]} == {("0", "0")}

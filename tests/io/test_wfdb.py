@@ -342,3 +342,20 @@ def test_read_wfdb_equals_wfdb_in_every_format_that_it_writes(tmp_path, format):
     assert (recording.leads, recording.sampling_rate) == (("I", "aVF", "V6"), 257.5)
     assert np.abs(expected - (steps.T - [[0], [7], [-30]]) / np.array([[200], [4.88], [1000]])).max() < 1e-9
     np.testing.assert_array_equal(recording.signal, expected.astype(np.float32))
+
+
+@pytest.mark.parametrize("frame", ["", "x2"])
+@pytest.mark.parametrize("offset", [0, 7])
+def test_read_wfdb_reads_format_61_which_is_big_endian(tmp_path, frame, offset):
+    frames = np.random.default_rng(0).integers(-3000, 3000, (40, 4 if frame else 2))
+    (tmp_path / "r.dat").write_bytes(b"x" * offset + frames.astype(">i2").tobytes())
+    signals = [frames[:, :2].ravel(), frames[:, 2:].ravel()] if frame else list(frames.T)
+    lines = ["r 2 250 40"]
+    for signal, lead in zip(signals, ("II", "V1"), strict=True):
+        checksum = int(signal.sum() + 2**15) % 2**16 - 2**15
+        place = f"+{offset}" if offset else ""
+        lines.append(f"r.dat 61{frame}{place} 200(5)/uV 16 0 {signal[0]} {checksum} 0 {lead}")
+    (tmp_path / "r.hea").write_text("\n".join(lines) + "\n")
+    recording = read_wfdb(tmp_path / "r.hea")
+    assert (recording.leads, recording.sampling_rate) == (("II", "V1"), 500 if frame else 250)
+    np.testing.assert_allclose(recording.signal, (np.array(signals) - 5) / 200e3, rtol=1e-6, atol=1e-9)

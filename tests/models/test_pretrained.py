@@ -181,3 +181,15 @@ def test_match_refuses_leads_that_one_side_lacks():
         match(encoder_of(), dataset_of(("II", "V5")), ("II", "V5"))
     with pytest.raises(LfbtError, match=r"lead V1: not in the data set .*, which has II,V5"):
         match(encoder_of(), dataset_of(("II", "V5")), ("II", "V1"))
+
+
+def test_match_refuses_z_scores_for_an_encoder_of_millivolts():
+    signals = np.zeros((2, 2, 64), np.float32)
+    z_scores = dataclasses.replace(from_arrays(signals, ("II", "V1"), 100), in_mv=False)
+    for normalisation in ("record", "lead"):
+        match(random_encoder(EncoderConfig(("II", "V1"), 100, 64, normalisation), seed=0), z_scores)
+    encoder = random_encoder(EncoderConfig(("II", "V1"), 100, 64, "none"), seed=0)
+    with pytest.raises(LfbtError, match="z-scores, as folders of .npy files have, against the encoder's millivolts"):
+        match(encoder, z_scores)
+    match(encoder, z_scores, allow_mismatch=True)
+    match(encoder, from_arrays(signals, ("II", "V1"), 100))

@@ -127,3 +127,15 @@ def test_describe_run_hashes_the_ids_that_an_exclude_leaves(data, tmp_path):
 def test_describe_run_marks_synthetic_data(tmp_path):
     settings = settings_of(data_dir=write_packed(tmp_path / "synthetic", SIGNALS, synthetic=True))
     assert describe_run(settings, open_training_records(settings), 1, None).synthetic
+
+
+def test_open_training_records_refuses_z_scores_for_an_encoder_of_millivolts(tmp_path):
+    (tmp_path / "samples").mkdir()
+    for number in range(4):
+        np.save(tmp_path / "samples" / f"{number}.npy", np.zeros((8, 64), np.float32))
+    options: dict[str, Any] = {"batch_size": 2, "projector": "8-8"}
+    settings = PretrainSettings.create(tmp_path, tmp_path / "run", normalisation="none", **options)
+    with pytest.raises(LfbtError, match=r"^normalisation: none takes millivolts, but .* has z-scores.*take --norm"):
+        open_training_records(settings)
+    settings = PretrainSettings.create(tmp_path, tmp_path / "run", normalisation="record", **options)
+    assert len(open_training_records(settings)) == 4

@@ -130,14 +130,22 @@ def _decode(header: Path, file: Path, signals: Sequence[WfdbSignal]) -> list[NDA
         n_frames = soundfile.info(file).frames // signals[0].per_frame if signals[0].format in _FLAC else ""
     except RuntimeError as error:
         raise unreadable(header, error, _AGAIN) from error
+    is_big_endian = signals[0].format == 61  # wfdb fails on it
+    format = 16 if is_big_endian else signals[0].format
     lines = [
-        f"samples.dat {signal.format}x{signal.per_frame}+{signal.offset} 1(0)/mV 16 0 {signal.first or 0} 0 0 {row}"
+        f"samples.dat {format}x{signal.per_frame}+{signal.offset} 1(0)/mV 16 0 {signal.first or 0} 0 0 {row}"
         for row, signal in enumerate(signals)
     ]
     with tempfile.TemporaryDirectory() as folder:
         # Only the format is wfdb's to know: no name, number or unit of the user's header.
         (Path(folder) / "samples.hea").write_text("\n".join([f"samples {len(signals)} 1 {n_frames}", *lines, ""]))
-        (Path(folder) / "samples.dat").symlink_to(file.resolve())
+        if is_big_endian:
+            offset = signals[0].offset
+            data = file.read_bytes()
+            swapped = np.frombuffer(data, np.int16, (len(data) - offset) // 2, offset).byteswap()
+            (Path(folder) / "samples.dat").write_bytes(data[:offset] + swapped.tobytes())
+        else:
+            (Path(folder) / "samples.dat").symlink_to(file.resolve())
         try:
             record = wfdb.rdrecord(f"{folder}/samples", physical=False, smooth_frames=False)
         except READ_ERRORS as error:

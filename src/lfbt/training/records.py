@@ -55,6 +55,11 @@ def open_training_records(settings: PretrainSettings) -> TrainingRecords:
     """
     data, batch_size = settings.data, settings.optimizer.batch_size
     dataset = open_datasets(data.data_dir, data.split_seed)
+    if settings.model.normalisation == "none" and not dataset.in_mv:
+        raise LfbtError(
+            f"normalisation: none takes millivolts, but {', '.join(map(str, data.data_dir))} has z-scores, as folders "
+            "of .npy files do; take --normalisation record, or a data set of layout packed"
+        )
     if data.leads:
         dataset = dataset.select_leads(data.leads)
     rows = dataset.rows(*data.splits)
