@@ -44,6 +44,13 @@ PACKED_FAULTS = {
     "no leads": (lambda d: write_packed(d, leads=None), r"dataset\.json: has no leads; prepare it again"),
     "no rate": (lambda d: write_packed(d, sampling_rate="fast"), r"dataset\.json: field sampling_rate: .*`str`"),
     "no names": (lambda d: write_packed(d, leads=5), r"dataset\.json: field leads: .*`int`; prepare it again"),
+    "rate 0": (lambda d: write_packed(d, sampling_rate=0), r"field sampling_rate: 0\.0 is outside \(0, 1e6\]"),
+    "rate below 0": (lambda d: write_packed(d, sampling_rate=-5), r"field sampling_rate: -5\.0 is outside"),
+    "rate NaN": (lambda d: write_packed(d, sampling_rate=float("nan")), r"field sampling_rate: nan is outside"),
+    "rate 1e308": (lambda d: write_packed(d, sampling_rate=1e308), r"field sampling_rate: 1e\+308 is outside"),
+    "a lead twice": (lambda d: write_packed(d, leads=["II", "II", "V5"]), "lead.*II"),
+    "a class twice": (lambda d: write_packed(d, classes=["NORM", "MI", "CD", "MI"]), "classes: a name is there twice"),
+    "samples": (lambda d: write_packed(d, n_samples=63), "signals.npy has 64 samples a record, dataset.json 63"),
     "no split": (lambda d: write_packed(d, rows=[*ROWS[:3], ("r3", "p2", "", "dev")]), "not one of train, val, test"),
     "shared": (lambda d: write_packed(d, rows=[*ROWS[:3], ("r3", "p1", "", "test")]), "a patient is in two splits"),
 }

@@ -122,6 +122,10 @@ def test_head_card_loads_files_without_exclusive(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"n_inputs": -1}, r"field n_inputs: -1 is outside \[1, 1000000\]; it does not describe a classifier"),
+        ({"n_inputs": 10**15}, r"field n_inputs: 10+ is outside"),
+        ({"classes": []}, "field classes: none, or a name twice; it does not describe a classifier"),
+        ({"classes": ["a", "a"]}, "field classes: none, or a name twice"),
         ({"n_inputs": "many"}, "field n_inputs: Expected `int`, got `str`; it does not describe a classifier"),
         ({"classes": None}, "field classes: Expected `array`, got `null`; it does not describe a classifier"),
     ],

@@ -195,6 +195,11 @@ def _open_packed(folder: Path, manifest: DatasetManifest) -> Dataset:
             f"{folder}: {SIGNALS} has shape {list(signals.shape)} but {RECORDS} has {len(table)} records and "
             f"{MANIFEST} {len(leads)} leads; prepare it again"
         )
+    if manifest.n_samples not in (None, signals.shape[2]):
+        raise LfbtError(
+            f"{folder}: {SIGNALS} has {signals.shape[2]} samples a record, {MANIFEST} {manifest.n_samples}; prepare it "
+            "again"
+        )
     labels_of = {text: tuple(filter(None, text.split(";"))) for text in set(records["labels"])}
     unknown = set().union(*labels_of.values()) - set(classes)
     if unknown:

@@ -6,7 +6,10 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from lfbt.errors import LfbtError
+from lfbt.recording import check_leads
 from lfbt.utils.files import load_json, save_json
+from lfbt.utils.settings import check_range
 
 MANIFEST = "dataset.json"
 _FORMAT = 1
@@ -87,4 +90,14 @@ class DatasetManifest:
     @classmethod
     def load(cls, folder: Path) -> DatasetManifest:
         """Read ``dataset.json`` in `folder`. Raises LfbtError that names the file and the field."""
-        return load_json(folder / MANIFEST, cls, _REMEDY, _FORMAT)
+        manifest = load_json(folder / MANIFEST, cls, _REMEDY, _FORMAT)
+        try:
+            if manifest.sampling_rate is not None:
+                check_range("field sampling_rate", manifest.sampling_rate, "(0, 1e6]", "it is in Hz")
+            if manifest.leads:
+                check_leads(manifest.leads)
+        except LfbtError as error:
+            raise LfbtError(f"{folder / MANIFEST}: {error}; {_REMEDY}") from error
+        if manifest.classes and len(set(manifest.classes)) < len(manifest.classes):
+            raise LfbtError(f"{folder / MANIFEST}: field classes: a name is there twice; {_REMEDY}")
+        return manifest

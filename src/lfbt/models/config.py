@@ -20,6 +20,8 @@ _FORMAT = 1
 
 #: VGG16 without its head: channels of each convolution at width 1, block by block. A block ends with a pool of two.
 BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
+# Inputs of a classifier: far more than any number of leads has.
+_MAX_INPUTS = 10**6
 #: The shortest record that leaves a sample after the last pool.
 MIN_SAMPLES = 2 ** len(BLOCKS)
 
@@ -147,7 +149,15 @@ class HeadCard:
     @classmethod
     def load(cls, folder: Path) -> HeadCard:
         """Read ``config.json`` in `folder`. Raises LfbtError that names the file and the field."""
-        return load_json(folder / CONFIG, cls, _remedy("a classifier"), _FORMAT)
+        path = folder / CONFIG
+        card = load_json(path, cls, _remedy("a classifier"), _FORMAT)
+        if not 1 <= card.n_inputs <= _MAX_INPUTS:
+            raise LfbtError(
+                f"{path}: field n_inputs: {card.n_inputs} is outside [1, {_MAX_INPUTS}]; {_remedy('a classifier')}"
+            )
+        if not card.classes or len(set(card.classes)) < len(card.classes):
+            raise LfbtError(f"{path}: field classes: none, or a name twice; {_remedy('a classifier')}")
+        return card
 
 
 def _remedy(what: str) -> str:
