@@ -60,6 +60,17 @@ def test_journal_leaves_out_a_line_that_is_cut_and_writes_it_again(tmp_path, ent
     assert (tmp_path / JOURNAL).read_bytes() == whole
 
 
+@pytest.mark.parametrize("damage", [b"garbage\n", b"\0" * 50 + b"\n", b'{"key"\n'])
+def test_journal_ends_before_a_line_that_is_damaged(tmp_path, entries, damage):
+    written(tmp_path, entries)
+    lines = (tmp_path / JOURNAL).read_bytes().splitlines(keepends=True)
+    (tmp_path / JOURNAL).write_bytes(lines[0] + lines[1] + damage + lines[2])
+    journal = Journal(tmp_path, "k", entries)
+    journal.close()
+    assert len(journal.done) == 1
+    assert (tmp_path / JOURNAL).read_bytes() == lines[0] + lines[1]
+
+
 def test_journal_of_another_preparation_begins_anew(tmp_path, entries):
     written(tmp_path, entries)
     assert read_journal(tmp_path, "other", entries) == ([], 0)
@@ -86,3 +97,12 @@ def test_preparation_key_follows_settings_entries_and_their_files(tmp_path, entr
     assert preparation_key({"n_samples": 64}, entries) != key
     (tmp_path / "a").unlink()
     assert preparation_key({"n_samples": 64}, entries) != key
+
+
+def test_preparation_key_follows_the_signal_files_beside_a_header(tmp_path, entries):
+    (tmp_path / "a.dat").write_bytes(b"1234")
+    key = preparation_key({}, entries)
+    (tmp_path / ".hidden").write_text("")
+    assert preparation_key({}, entries) == key
+    (tmp_path / "a.dat").write_bytes(b"123456")
+    assert preparation_key({}, entries) != key

@@ -512,3 +512,15 @@ def test_prepare_suggests_options_of_the_source_and_of_all_sources(tmp_path, nam
 def test_prepare_refuses_what_is_no_source_or_path(words, message):
     with pytest.raises(LfbtError, match=message):
         prepare(*words)
+
+
+def test_prepare_of_npy_goes_on_after_a_kill_before_the_first_record_was_kept(tmp_path):
+    """Its folder of samples is there, and empty."""
+    (tmp_path / "from").mkdir()
+    np.save(tmp_path / "from" / "a.npy", ecg(0).astype(np.float32))
+    (tmp_path / ".to.partial-folder" / "samples").mkdir(parents=True)
+    source = Folder(file_leads=",".join(STANDARD_LEADS), file_sampling_rate=500)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lfbt.data.preparation._can_go_on", lambda *_: True)
+        prepare_dataset(source, "folder", tmp_path / "from", tmp_path / "to", settings(layout="npy"))
+    assert len(open_dataset(tmp_path / "to")) == 1

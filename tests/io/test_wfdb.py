@@ -359,3 +359,15 @@ def test_read_wfdb_reads_format_61_which_is_big_endian(tmp_path, frame, offset):
     recording = read_wfdb(tmp_path / "r.hea")
     assert (recording.leads, recording.sampling_rate) == (("II", "V1"), 500 if frame else 250)
     np.testing.assert_allclose(recording.signal, (np.array(signals) - 5) / 200e3, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("forms", [("16", "212"), ("212", "16"), ("16+24", "16"), ("16", "16+24")])
+def test_read_wfdb_refuses_several_formats_or_offsets_in_one_file(tmp_path, forms):
+    (tmp_path / "r.dat").write_bytes(bytes(600))
+    lines = [
+        "r 2 250 40",
+        *(f"r.dat {form} 200/mV 16 0 0 0 0 {lead}" for form, lead in zip(forms, ("II", "V1"), strict=True)),
+    ]
+    (tmp_path / "r.hea").write_text("\n".join(lines) + "\n")
+    with pytest.raises(UnreadableError, match=r"signals in r\.dat have different formats or offsets"):
+        read_wfdb(tmp_path / "r.hea")

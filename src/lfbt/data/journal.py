@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,22 +20,28 @@ _NO_SIGNAL = np.empty((0, 0), dtype=np.float32)
 
 
 def preparation_key(settings: Mapping[str, Any], entries: Sequence[Entry]) -> str:
-    """Hash of all that a preparation follows from: settings, and recordings with the sizes and times of their files."""
+    """Hash of all that a preparation follows from: settings, recordings, and sizes and times of the files beside them.
+
+    The files of a recording are not known before it is read: a WFDB header names others.
+    """
     digest = hashlib.sha256(json.dumps(dict(settings), sort_keys=True, default=str).encode())
-    states: dict[Path, str] = {}
+    folders: set[str] = set()
     for entry in entries:
-        if entry.file not in states:
-            states[entry.file] = _state(entry.file)
-        digest.update(repr((entry.id, entry.patient, entry.labels, entry.split, states[entry.file])).encode())
+        digest.update(repr((entry.id, entry.patient, entry.labels, entry.split, str(entry.file))).encode())
+        folders.add(os.path.dirname(entry.file))  # noqa: PTH120
+    for folder in sorted(folders):
+        digest.update(folder.encode(errors="surrogateescape") + _state(folder).encode(errors="surrogateescape"))
     return digest.hexdigest()
 
 
-def _state(file: Path) -> str:
+def _state(folder: str) -> str:
+    """The names, sizes and times of the files in a folder, but for hidden ones."""
     try:
-        found = file.stat()
+        with os.scandir(folder or ".") as found:
+            files = [(file.name, file.stat()) for file in found if file.is_file() and not file.name.startswith(".")]
     except OSError:
-        return f"{file} absent"
-    return f"{file} {found.st_size} {found.st_mtime_ns}"
+        return "absent"
+    return repr(sorted((name, stat.st_size, stat.st_mtime_ns) for name, stat in files))
 
 
 class Journal:
@@ -102,14 +109,17 @@ def read_journal(folder: Path, key: str, entries: Sequence[Entry]) -> tuple[list
             # The last line may be cut.
             if not text.endswith(b"\n"):
                 break
-            line = json.loads(text)
-            if number == 0:
-                if line != {"key": key}:
-                    return [], 0
-            else:
-                pieces = [Piece(piece, _NO_SIGNAL, hash) for piece, hash in line["pieces"]]
-                dropped = [Dropped(*item) for item in line["dropped"]]
-                entry, notes = entries[number - 1], tuple(line["notes"])
-                done.append(Prepared(entry, line["n_pieces"], pieces, dropped, line["spans"], notes))
+            try:
+                line = json.loads(text)
+                if number == 0:
+                    if line != {"key": key}:
+                        return [], 0
+                else:
+                    pieces = [Piece(piece, _NO_SIGNAL, hash) for piece, hash in line["pieces"]]
+                    dropped = [Dropped(*item) for item in line["dropped"]]
+                    entry = entries[number - 1]
+                    done.append(Prepared(entry, line["n_pieces"], pieces, dropped, line["spans"], tuple(line["notes"])))
+            except (ValueError, KeyError, TypeError, IndexError):  # as after a crash of the machine
+                break
             end += len(text)
     return done, end

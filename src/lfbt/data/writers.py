@@ -63,7 +63,7 @@ class NpyWriter:
     def __init__(self, folder: Path, n: int = 0) -> None:
         self.folder = folder
         self.n = n
-        (folder / "samples").mkdir(exist_ok=n > 0)
+        (folder / "samples").mkdir(exist_ok=True)
 
     def append(self, signal: Signal) -> None:
         """Write one record ``[leads, samples]``."""

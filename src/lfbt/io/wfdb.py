@@ -65,6 +65,12 @@ def read_wfdb(header: Path) -> Recording:
     for name in dict.fromkeys(signal.file for signal in record.signals):
         if Path(name).name != name or not (header.parent / name).is_file():
             raise UnreadableError(f"file {header}: cannot be read ({header.parent / name} is absent); {_AGAIN}")
+        layouts = {(signal.format, signal.offset) for signal in record.signals if signal.file == name}
+        if len(layouts) > 1:
+            raise UnreadableError(
+                f"file {header}: its signals in {name} have different formats or offsets ({sorted(layouts)}); one file "
+                "has one of each: correct the header"
+            )
     try:
         samples: _Samples | None = read_samples16(header.parent, record)
     except READ_ERRORS as error:
