@@ -282,3 +282,12 @@ def test_folder_leaves_a_corrupt_csv_to_its_reader(tmp_path):
     (entry,) = Folder(file_sampling_rate=500.0).listing(tmp_path).entries
     with pytest.raises(UnreadableError, match="UTF-16"):
         entry.read()
+
+
+@pytest.mark.parametrize("splits", [("Train", "Val", "Test"), ("training", "validation", "testing"), ("TRAIN", "dev")])
+def test_folder_refuses_splits_in_another_spelling_as_classes(tmp_path, splits):
+    for split in splits:
+        for label in "AB":
+            write_wfdb(tmp_path / split / label, f"{split}{label}")
+    with pytest.raises(LfbtError, match="is likely a split, which is called train, val, test here; rename it"):
+        Folder(labels="folders").listing(tmp_path)

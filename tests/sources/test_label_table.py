@@ -1,5 +1,6 @@
 """A user's table: columns under other names, ids written in two ways, and rows that are cut."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -49,9 +50,34 @@ def test_apply_table_writes_numbers_of_patients_and_records_alike(tmp_path):
     assert [(entry.id, entry.patient) for entry in listing.entries] == [("1", "7"), ("2", "7"), ("3", "3")]
 
 
-def test_apply_table_keeps_ids_that_are_not_all_numbers(tmp_path):
-    listing = apply(tmp_path, "record,patient\nr1,3.0\nr2,x\nr3,1.5\n")
-    assert [entry.patient for entry in listing.entries] == ["3.0", "x", "1.5"]
+def test_apply_table_writes_whole_numbers_alike_among_other_ids(tmp_path):
+    listing = apply(tmp_path, "record,patient,label\nr1,3.0,1\nr2,x,1.0\nr3,1.5,2\n")
+    assert [entry.patient for entry in listing.entries] == ["3", "x", "1.5"]
+    assert listing.classes == ("1", "2")
+
+
+def test_apply_table_takes_the_exact_name_of_a_record_first(tmp_path):
+    listing = apply(tmp_path, "record,label\n1.0,B\n2.0,A\n", names=("1", "1.0", "2"))
+    assert [(entry.id, entry.labels) for entry in listing.entries] == [("1.0", ("B",)), ("2", ("A",))]
+
+
+@pytest.mark.parametrize("word", ["NA", "nan", "NaN", "null", "None", "?", "-", "#N/A"])
+def test_apply_table_refuses_words_for_a_missing_value(tmp_path, word):
+    for column, row in (("patient", f"r1,{word}"), ("label", f"r1,SR;{word}")):
+        with pytest.raises(LfbtError, match=f"{column} '{re.escape(word)}' stands for a missing value; leave the cell"):
+            apply(tmp_path, f"record,{column}\n{row}\n")
+
+
+@pytest.mark.parametrize(("one", "other"), [("NORM", "norm"), ("AF ", "A F"), ("01", "1")])
+def test_apply_table_refuses_labels_that_differ_in_spelling_only(tmp_path, one, other):
+    with pytest.raises(LfbtError, match="differ in spelling only; write one label alike"):
+        apply(tmp_path, f"record,label\nr1,{one}\nr2,{other}\n")
+
+
+def test_apply_table_refuses_a_column_of_labels_that_is_empty(tmp_path):
+    with pytest.raises(LfbtError, match="its column label is empty for all records"):
+        apply(tmp_path, "record,label\nr1,\nr2,;\n")
+    assert apply(tmp_path, "record,patient\nr1,a\nr2,b\n").classes == ()
 
 
 def test_apply_table_takes_composed_and_decomposed_letters_for_the_same(tmp_path):

@@ -20,6 +20,8 @@ Labels = Literal["none", "folders", "table"]
 
 _PLAIN_SUFFIXES = (".hea", ".npy", ".csv")
 _SEPARATORS = {"auto": None, "tab": "\t", "space": " "}
+# Names of splits elsewhere, in lower case; as classes they would mix test and training records.
+_SPLITS_ELSEWHERE = (*SPLITS, "training", "validation", "valid", "testing", "dev", "eval", "evaluation", "holdout")
 _RULES = {
     "none": "no labels were read",
     "folders": "the name of the sub-folder that holds the record",
@@ -180,6 +182,11 @@ def _with_folders(entries: Sequence[Entry], folder: Path) -> Listing:
     if not kept:
         raise LfbtError(f"labels: folders, but {folder} has no record in a class folder; make one folder a class")
     classes = tuple(sorted({entry.labels[0] for entry in kept}))
+    if likely := [name for name in classes if name.lower() in _SPLITS_ELSEWHERE]:
+        raise LfbtError(
+            f"folder {folder}: {likely[0]} is likely a split, which is called {', '.join(SPLITS)} here; rename it, also "
+            "if it is a class"
+        )
     for name in classes:
         if ";" in name:
             raise LfbtError(f"labels: the folder {name!r} cannot be a class, because ; separates labels; rename it")

@@ -12,6 +12,8 @@ from lfbt.errors import LfbtError
 from lfbt.sources.finding import read_table
 from lfbt.sources.listing import SPLITS, Dropped, Entry, Listing
 
+# What programs write for a missing value.
+_MISSING = frozenset(("na", "n/a", "nan", "null", "none", "nil", "-", "--", "?", "<na>", "#n/a", "missing", "unknown"))
 _COLUMNS = ("record", "patient", "label", "split")
 # Other names that people give these columns, in lower case and without what is no letter.
 _ALSO_CALLED = {
@@ -43,40 +45,43 @@ def apply_table(entries: Sequence[Entry], table: Path, folder: Path) -> Listing:
     Raises
     ------
     LfbtError
-        For a column that is likely one of these under another name, a record named twice, patients that differ in
-        nothing but their spelling, another split, and a table without a record of `folder`.
+        For a column that is likely one of these under another name, a record named twice, patients or labels that
+        differ in spelling only or stand for a missing value, no label at all, another split, and a table without a
+        record of `folder`.
     """
     rows = read_table(table, ["record"])
     unused = _check_columns(list(rows[0]) if rows else [], table)
-    names = _clean_ids([row["record"] for row in rows])
-    patients = _clean_ids([row.get("patient", "") for row in rows])
-    _check_spelling(patients, table)
     by_name = _by_name(entries)
-    row_of: dict[str, tuple[str, dict[str, str]]] = {}
+    names = [row["record"] if row["record"] in by_name else clean_id(row["record"]) for row in rows]
+    patients = [clean_id(row.get("patient", "")) for row in rows]
+    _check_spelling(patients, "patient", table)
+    labels_of = [tuple(sorted({clean_id(part) for part in row.get("label", "").split(";")} - {""})) for row in rows]
+    _check_spelling([label for labels in labels_of for label in labels], "label", table)
+    row_of: dict[str, tuple[str, tuple[str, ...], str]] = {}
     dropped = []
-    for name, patient, row in zip(names, patients, rows, strict=True):
+    for name, patient, labels, row in zip(names, patients, labels_of, rows, strict=True):
         id = by_name.get(name)
         if id is None:
             dropped.append(Dropped(name, name, "file absent"))
         elif id in row_of:
             raise LfbtError(f"table {table}: record {name} is a duplicate; keep one row a record")
         else:
-            row_of[id] = patient, row
+            row_of[id] = patient, labels, row.get("split", "")
     kept = []
     for entry in entries:
         if entry.id not in row_of:
             dropped.append(Dropped(entry.id, entry.file.relative_to(folder).as_posix(), "not in the table"))
             continue
-        patient, row = row_of[entry.id]
-        split = row.get("split", "")
+        patient, labels, split = row_of[entry.id]
         if split not in ("", *SPLITS):
             raise LfbtError(f"table {table}: record {entry.id} has split {split!r}; allowed: {', '.join(SPLITS)}")
-        labels = tuple(sorted({part.strip() for part in row.get("label", "").split(";")} - {""}))
         kept.append(dataclasses.replace(entry, patient=patient or entry.id, labels=labels, split=split))
     if not kept:
         example = entries[0].id
         raise LfbtError(f"table {table}: none of its {len(rows)} rows names a record of {folder}, such as {example}")
     classes = tuple(sorted({label for entry in kept for label in entry.labels}))
+    if "label" in rows[0] and not classes:
+        raise LfbtError(f"table {table}: its column label is empty for all records; fill it, or remove the column")
     rule = f"the column label of {table.name}, several labels separated by ;"
     return Listing(kept, classes, rule + (f"; columns not used: {', '.join(unused)}" if unused else ""), dropped)
 
@@ -95,24 +100,28 @@ def _check_columns(names: Sequence[str], table: Path) -> list[str]:
     return unused
 
 
-def _clean_ids(names: Sequence[str]) -> list[str]:
-    """Write names alike: one form of Unicode and, where all are whole numbers, these without ``.0``."""
-    names = [unicodedata.normalize("NFC", name) for name in names]
-    if all(re.fullmatch(r"\d+(\.0*)?", name) for name in names if name):
-        return [name.split(".")[0] for name in names]
-    return names
+def clean_id(name: str) -> str:
+    """Write a name in one form of Unicode, and a whole number without the ``.0`` that spreadsheets add.
+
+    >>> clean_id(" 17.0 "), clean_id("a.0")
+    ('17', 'a.0')
+    """
+    name = unicodedata.normalize("NFC", name.strip())
+    return name.split(".")[0] if re.fullmatch(r"\d+\.0*", name) else name
 
 
-def _check_spelling(patients: Iterable[str], table: Path) -> None:
-    """Raise LfbtError for patients that differ in case, blanks or leading zeros only: one patient may be meant."""
+def _check_spelling(names: Iterable[str], what: str, table: Path) -> None:
+    """Raise LfbtError for names that differ in case, blanks or leading zeros only, and for words for missing values."""
     known: dict[str, str] = {}
-    for patient in patients:
-        plain = re.sub(r"\s+", "", patient).casefold()
+    for name in names:
+        plain = re.sub(r"\s+", "", name).casefold()
+        if plain in _MISSING:
+            raise LfbtError(f"table {table}: {what} {name!r} stands for a missing value; leave the cell empty")
         plain = re.sub(r"(?<!\d)0+(?=\d)", "", plain)
-        if known.setdefault(plain, patient) != patient:
+        if known.setdefault(plain, name) != name:
             raise LfbtError(
-                f"table {table}: patients {known[plain]!r} and {patient!r} differ in spelling only; write one patient "
-                "alike in all rows, and two patients so that they cannot be taken for one"
+                f"table {table}: {what}s {known[plain]!r} and {name!r} differ in spelling only; write one {what} alike "
+                f"in all rows, and two {what}s so that they cannot be taken for one"
             )
 
 
