@@ -69,3 +69,23 @@ def test_mimic_iv_ecg_refuses_incomplete_downloads_and_bad_tables(mimic):
 def test_challenge_does_not_take_mimic_iv_ecg_without_its_patients(mimic):
     with pytest.raises(LfbtError, match="is a download of mimic-iv-ecg; prepare it with that source"):
         Challenge().listing(mimic[0])
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("10000032,40689238,", "10000032,40689239,"),
+        ("10000032,40689238,", "10000033,40689238,"),
+        ("10000032,40689238,", ",40689238,"),
+        ("p10000032/s40689238/40689238", "p10000032/s44458630/44458630"),
+        ("p10000032/s40689238/40689238", "p10000032/s40689238/../s44458630/44458630"),
+    ],
+)
+def test_mimic_iv_ecg_refuses_a_path_that_contradicts_the_ids(mimic, old, new):
+    folder, _ = mimic
+    table = folder / "1.0" / "record_list.csv"
+    text = table.read_text()
+    assert old in text
+    table.write_text(text.replace(old, new))
+    with pytest.raises(LfbtError, match="is not that of study_id .* and subject_id .*; download the table again"):
+        MimicIvEcg().listing(folder)

@@ -184,8 +184,8 @@ def _with_folders(entries: Sequence[Entry], folder: Path) -> Listing:
     classes = tuple(sorted({entry.labels[0] for entry in kept}))
     if likely := [name for name in classes if name.lower() in _SPLITS_ELSEWHERE]:
         raise LfbtError(
-            f"folder {folder}: {likely[0]} is likely a split, which is called {', '.join(SPLITS)} here; rename it, also "
-            "if it is a class"
+            f"folder {folder}: {likely[0]} is likely a split, which is called {', '.join(SPLITS)} here; rename it, "
+            "also if it is a class"
         )
     for name in classes:
         if ";" in name:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
+from lfbt.errors import LfbtError
 from lfbt.io import read_wfdb
 from lfbt.sources.finding import check_folder, check_unique, files_below, iter_table, not_found
 from lfbt.sources.listing import Dropped, Entry, Listing, Published
@@ -39,6 +40,12 @@ class MimicIvEcg:
             raise not_found(folder, files_below(folder), "mimic-iv-ecg", _TABLE)
         entries, dropped = [], []
         for patient, study, path in iter_table(table, ["subject_id", "study_id", "path"]):
+            # files/p1000/p10000032/s40689238/40689238: a shifted column would exchange patients.
+            if not patient or PurePosixPath(path).parts[-3:] != (f"p{patient}", f"s{study}", study):
+                raise LfbtError(
+                    f"table {table}: path {path!r} is not that of study_id {study!r} and subject_id {patient!r}; "
+                    "download the table again"
+                )
             header = table.parent / f"{path}.hea"
             # Faster than to list the download, which has a folder for each record.
             if os.path.isfile(header):  # noqa: PTH113
