@@ -87,5 +87,5 @@ def test_mimic_iv_ecg_refuses_a_path_that_contradicts_the_ids(mimic, old, new):
     text = table.read_text()
     assert old in text
     table.write_text(text.replace(old, new))
-    with pytest.raises(LfbtError, match="is not that of study_id .* and subject_id .*; download the table again"):
+    with pytest.raises(LfbtError, match=r"is not that of study_id .* and subject_id .*; download the table again"):
         MimicIvEcg().listing(folder)
