@@ -46,11 +46,11 @@ def test_read_csv_prefers_the_header_to_given_leads(tmp_path):
         ("time,sample\n0,1\n0.002,2\n", "none of its columns is a lead: time, sample"),
         ("I,II\n1,5,2,5\n", "header has 2 names for 4 columns"),
         ("time,I,II\n0,1,2\n0.002,x,3\n", "line 3, column 2 holds 'x'"),
-        ("I,II\n1,2\n1,2,3\n", "Expected 2 fields in line 3, saw 3"),
+        ("I,II\n1,2\n1,2,3\n", "line 3 has 3 cells, not 2"),
         ("1,2,3\n", r"shape \[3, 1\], not \[2 leads"),
         ("I,i\n1,2\n", "two of its leads are named I"),
-        ("I,II\n", "No columns"),
-        ("", "No columns"),
+        ("I,II\n", "it holds no samples"),
+        ("", "it holds no samples"),
     ],
 )
 def test_read_csv_locates_faults(tmp_path, text, message):
@@ -144,7 +144,7 @@ def test_read_csv_takes_twelve_column_numbers_for_a_header(tmp_path):
         ("time_s,I\n0,1\n2,2\n", "column time_s is one of 0.5 Hz, not of 500 Hz"),
         ("time,I\n0,1\n0,2\n", "column time does not rise from 0 to 0"),
         ("time,I\n0.004,1\n0,2\n", "column time does not rise"),
-        ("time,I\n,1\n0.002,2\n", "column time does not rise"),
+        ("time,I\n,1\n0.002,2\n", "line 2 has no time in its column time"),
         ("time,I\nnoon,1\none,2\n", "expected numbers or dates in its column time"),
         (
             "time,I\n" + "\n".join(f"{t / 500},1" for t in [*range(600), *range(603, 900)]),
@@ -156,6 +156,147 @@ def test_read_csv_refuses_what_can_be_read_in_two_ways_or_contradicts_itself(tmp
     write(tmp_path / "a.csv", text)
     with pytest.raises(UnreadableError, match=rf"a\.csv: .*{message}"):
         read_csv(tmp_path / "a.csv", None if "I" in text else ["I"], 500.0, "mV")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("I\n1\n\n3\n", "line 3 is blank, between samples"),
+        ("I\n1\n  \t\n3\n", "line 3 is blank, between samples"),
+        ("I\r\n1\r\n\r\n3\r\n", "line 3 is blank, between samples"),
+        ("I,II\n1,2\n\n3,4\n", "line 3 is blank, between samples"),
+        ("I II V1\n1 2 3\n4  6\n7 8 9\n", "line 3 has 2 cells, not 3"),
+        ("I,II,V1\n1,2,3\n4,5\n7,8,9\n", "line 3 has 2 cells, not 3"),
+        ("I\tII\n1\t2\n1\t2\t\n", "line 3 has 3 cells, not 2"),
+        ("I,II\n1,True\n2,False\n", "line 2 holds 'True', which is not a number"),
+        ("time,I,II\n0,1,TRUE\n0.002,2,\n", "line 2 holds 'TRUE', which is not a number"),
+        ("I (uV),II\n1,2\n", "states the unit uV, but none for II"),
+        ("I,II (mV)\n1,2\n", "states the unit mV, but none for I;"),
+    ],
+)
+def test_read_csv_refuses_rows_that_would_move_or_lose_samples(tmp_path, text, message):
+    (tmp_path / "a.csv").write_bytes(text.encode())
+    with pytest.raises(UnreadableError, match=rf"a\.csv: .*{message}"):
+        read_csv(tmp_path / "a.csv", None, 500.0, "uV")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["I\n1\nnan\n3\n\n \n", 'I\r\n1\r\n""\r\n3\r\n\r\n', "I\n1\nNA\n3"],
+)
+def test_read_csv_keeps_missing_samples_and_passes_over_blank_lines_at_the_end(tmp_path, text):
+    (tmp_path / "a.csv").write_bytes(text.encode())
+    signal = read_csv(tmp_path / "a.csv", None, 500.0, "mV").signal
+    np.testing.assert_array_equal(signal, np.array([[1, np.nan, 3]], dtype=np.float32))
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_read_csv_keeps_rows_of_empty_cells(tmp_path, separator):
+    text = "I,II\n1,2\n,\n3,4\n,\n".replace(",", separator)
+    signal = read_csv(write(tmp_path / "a.csv", text), None, 500.0, "mV").signal
+    np.testing.assert_array_equal(signal, np.array([[1, np.nan, 3, np.nan], [2, np.nan, 4, np.nan]], np.float32))
+
+
+@pytest.mark.parametrize(
+    ("header", "numbers", "message"),
+    [
+        ("sample", "0 1 3", "column sample does not count the rows: 1, then 3"),
+        ("sample", "0 2 1", "column sample does not count the rows: 0, then 2"),
+        ("Sample", "5 5 6", "column Sample does not count the rows: 5, then 5"),
+        ("row", "0 nan 2", "column row does not count the rows: 0, then nan"),
+        ("index", "0.5 1.5 2.5", "column index does not count the rows: 0.5"),
+        ("", "-12 40 7", "first column, without a name, does not count the rows: -12, then 40"),
+        ("", "0 0.002 0.004", "first column, without a name, does not count the rows: 0, then 0.002"),
+    ],
+)
+def test_read_csv_takes_for_row_numbers_only_what_counts_rows(tmp_path, header, numbers, message):
+    rows = "".join(f"{number},1,2\n" for number in numbers.split())
+    with pytest.raises(UnreadableError, match=rf"a\.csv: .*{message}"):
+        read_csv(write(tmp_path / "a.csv", f"{header},I,II\n{rows}"), None, 500.0, "mV")
+    rows = "".join(f"{number},1,2\n" for number in range(7, 12))
+    recording = read_csv(write(tmp_path / "a.csv", f"{header},I,II\n{rows}"), None, 500.0, "mV")
+    assert (recording.leads, recording.signal.shape) == (("I", "II"), (2, 5))
+
+
+def _with_times(path, header, times):
+    return write(path, "\n".join([f"{header},I", *(f"{time},1" for time in times)]))
+
+
+@pytest.mark.parametrize(
+    ("header", "rate", "form"),
+    [
+        ("ms", 1000, lambda i: i),
+        ("time", 100, lambda i: f"{i / 100:.2f}"),
+        ("time", 1000, lambda i: f"{1_700_000_000 + i / 1000:.3f}"),
+        ("time", 1000, lambda i: f"2024-05-01T00:00:{i / 1000:06.3f}"),
+        ("s", 500, lambda i: f"{i / 500:.3f}"),
+    ],
+    ids=["ms", "hundredths", "epoch", "dates", "500 Hz"],
+)
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda rows: rows, None),
+        (lambda rows: rows[:200] + rows[201:], "is not regular: .*line 202"),
+        (lambda rows: [*rows[:200], rows[199], *rows[201:]], "is not regular: .*line 202"),
+        (lambda rows: [*rows[:200], rows[201], rows[200], *rows[202:]], "does not rise from .*line 203"),
+        (lambda rows: [*rows[:200], "", *rows[201:]], "line 202 has no time"),
+        (lambda rows: [*rows[:200], "NaT", *rows[201:]], r"line 202 has no time|expected numbers or dates"),
+    ],
+    ids=["whole", "gap", "repeat", "order", "empty", "NaT"],
+)
+def test_read_csv_finds_each_gap_and_repeat_of_times(tmp_path, header, rate, form, change, message):
+    path = _with_times(tmp_path / "a.csv", header, change([form(i) for i in range(1000)]))
+    if message is None:
+        assert read_csv(path, None, rate, "mV").signal.shape == (1, 1000)
+        return
+    with pytest.raises(UnreadableError, match=message):
+        read_csv(path, None, rate, "mV")
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "true_rate", "rate", "whole", "message"),
+    [
+        (5000, 500, 500, int, None),
+        (5000, 500, 500, round, None),
+        (2570, 257, 257, int, None),
+        (2570, 257, 257, round, None),
+        (900, 500, 500, round, None),
+        (900, 500, 500, int, "too coarse to check the rate; leave the column out"),
+        (700, 350, 500, int, "too coarse to check the rate; leave the column out"),
+        (700, 350, 500, round, "is one of 349 Hz, not of 500 Hz"),
+        (5000, 500, 510, int, "is one of 500 Hz, not of 510 Hz"),
+        (5000, 500, 250, int, "is one of 500 Hz, not of 250 Hz"),
+    ],
+)
+def test_read_csv_checks_the_rate_of_whole_seconds_or_refuses_them(tmp_path, n_rows, true_rate, rate, whole, message):
+    path = _with_times(tmp_path / "a.csv", "seconds", [whole(i / true_rate) for i in range(n_rows)])
+    if message is None:
+        assert read_csv(path, None, rate, "mV").signal.shape == (1, n_rows)
+        return
+    with pytest.raises(UnreadableError, match=message):
+        read_csv(path, None, rate, "mV")
+
+
+@pytest.mark.parametrize("times", [[0, *[1] * 100, 0, 1], [0, 1, 0, 1], [5, 3, 8]])
+def test_read_csv_refuses_times_that_fall(tmp_path, times):
+    with pytest.raises(UnreadableError, match="does not rise from"):
+        read_csv(_with_times(tmp_path / "a.csv", "seconds", times), None, 500.0, "mV")
+
+
+def test_read_csv_finds_a_gap_in_whole_seconds(tmp_path):
+    for missing in (slice(2600, 2610), slice(2400, 3600)):
+        times = [i // 500 for i in range(5000)]
+        del times[missing]
+        with pytest.raises(UnreadableError, match=r"is not regular|not of 500 Hz"):
+            read_csv(_with_times(tmp_path / "a.csv", "seconds", times), None, 500.0, "mV")
+
+
+def test_read_csv_reads_the_form_of_physionet(tmp_path):
+    text = "'Elapsed time','II','V1'\n'seconds','mV','uV'\n0.000,-0.145,7\n0.002,0.5,8\n"
+    recording = read_csv(write(tmp_path / "a.csv", text), None, 500.0, "mV")
+    assert recording.leads == ("II", "V1")
+    np.testing.assert_array_equal(recording.signal, np.array([[-0.145, 0.5], [0.007, 0.008]], dtype=np.float32))
 
 
 @pytest.mark.parametrize("step", [1 / 500, 1 / 360, 1 / 257])

@@ -3,7 +3,8 @@
 import pytest
 from tests.published_files import write
 
-from lfbt.io.csv_layout import Column, is_number, read_layout, time_unit
+from lfbt.errors import UnreadableError
+from lfbt.io.csv_layout import Column, CsvLayout, check_rows, is_number, read_layout, time_unit
 
 
 @pytest.mark.parametrize(
@@ -58,6 +59,13 @@ def test_read_layout_reads_a_row_of_units(tmp_path):
     layout = read_layout(write(tmp_path / "a.csv", "time,I,II\ns,uV,(mV)\n1,2,3\n"))
     assert [column.unit for column in layout.columns or ()] == ["s", "uV", "mV"]
     assert layout.n_skipped == 2
+
+
+def test_check_rows_counts_cells_but_not_separators_in_quotes(tmp_path):
+    path = write(tmp_path / "a.csv", 'skipped\n"1,5",2\n3,"4,5"\n\n')
+    check_rows(path, CsvLayout(",", ".", 1, None))
+    with pytest.raises(UnreadableError, match="line 2 has 3 cells, not 1"):
+        check_rows(write(tmp_path / "b.csv", "1\n1,2,3\n"), CsvLayout(",", ".", 0, None))
 
 
 def test_time_unit_is_in_seconds():

@@ -18,6 +18,9 @@ _COMMENTS = ("#", "%", "//", "sep=")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
 # 1,250 between other separators may be a thousand or a decimal comma.
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")
+# Readers of numbers take these for 1 and 0.
+_TRUTH = re.compile(r"\b(true|false)\b", re.IGNORECASE)
+_QUOTED = re.compile(r"""^(["'])(.*)\1$""")
 # A name with its unit: I (mV), time [ms].
 _NAME_AND_UNIT = re.compile(r"(?P<name>.+?)\s*[\[(](?P<unit>\w+)[\])]")
 _TIME_UNITS = {"s": 1.0, "sec": 1.0, "secs": 1.0, "second": 1.0, "seconds": 1.0, "ms": 1e-3, "msec": 1e-3}
@@ -81,6 +84,43 @@ def read_layout(path: Path, separator: str | None = None, decimal: str | None = 
     return CsvLayout(separator, decimal, n_skipped, columns)
 
 
+def check_rows(path: Path, layout: CsvLayout) -> None:
+    """Raise UnreadableError unless all rows have as many cells, without blank lines between them, true or false."""
+    n_cells = blank = 0
+    try:
+        with path.open(encoding="utf-8-sig") as text:
+            for number, line in enumerate(text, start=1):
+                if number <= layout.n_skipped:
+                    continue
+                if not line.strip() and (layout.separator == " " or layout.separator not in line):
+                    blank = blank or number
+                    continue
+                if blank:
+                    raise UnreadableError(
+                        f"file {path}: line {blank} is blank, between samples; "
+                        "remove it, or write nan for a missing sample"
+                    )
+                if truth := _TRUTH.search(line):
+                    raise UnreadableError(f"file {path}: line {number} holds {truth[0]!r}, which is not a number")
+                found = _n_cells(line, layout.separator)
+                n_cells = n_cells or found
+                if found != n_cells:
+                    raise UnreadableError(
+                        f"file {path}: line {number} has {found} cells, not {n_cells} as the rows before it"
+                    )
+    except (OSError, UnicodeDecodeError) as error:
+        raise unreadable(path, error) from error
+    if not n_cells:
+        raise UnreadableError(f"file {path}: it holds no samples")
+
+
+def _n_cells(line: str, separator: str) -> int:
+    if separator == " ":
+        return len(line.split())
+    # A cell in quotes may hold the separator.
+    return (re.sub(r'"[^"]*"', "", line) if '"' in line else line).count(separator) + 1
+
+
 def time_unit(column: Column) -> float | None:
     """Return the unit of a column of times in s; None if it is not stated."""
     return _TIME_UNITS.get(column.unit.lower())
@@ -129,7 +169,7 @@ def _separator(lines: Sequence[str], decimal: str | None) -> str:
 
 def _cells(line: str, separator: str) -> list[str]:
     cells = line.split() if separator == " " else line.split(separator)
-    return [cell.strip().strip('"').strip() for cell in cells]
+    return [_QUOTED.sub(r"\2", cell.strip()).strip() for cell in cells]
 
 
 def _decimal(path: Path, rows: Sequence[Sequence[str]], separator: str) -> str:
