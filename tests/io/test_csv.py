@@ -51,6 +51,9 @@ def test_read_csv_prefers_the_header_to_given_leads(tmp_path):
         ("I,i\n1,2\n", "two of its leads are named I"),
         ("I,II\n", "it holds no samples"),
         ("", "it holds no samples"),
+        ("time,I\n\n", "it holds no samples"),
+        ("I,II\n1,2_0\n", "line 2, column 2 holds '2_0'"),
+        ('I,II\n1,"2\n', "it cannot be read as a table of numbers$"),
     ],
 )
 def test_read_csv_locates_faults(tmp_path, text, message):
@@ -145,6 +148,9 @@ def test_read_csv_takes_twelve_column_numbers_for_a_header(tmp_path):
         ("time,I\n0,1\n0,2\n", "column time does not rise from 0 to 0"),
         ("time,I\n0.004,1\n0,2\n", "column time does not rise"),
         ("time,I\n,1\n0.002,2\n", "line 2 has no time in its column time"),
+        ("time,I\n0,1\nNaT,2\n", "line 3 holds 'NaT'; expected numbers or dates in its column time"),
+        ("time,I\n0,1\nnoon,2\n", "line 3 holds 'noon'; expected numbers or dates in its column time$"),
+        ("time,I\n2020-01-01T00:00:00,1\nnoon,2\n", "line 3 holds 'noon'; expected numbers or dates"),
         ("time,I\nnoon,1\none,2\n", "expected numbers or dates in its column time"),
         (
             "time,I\n" + "\n".join(f"{t / 500},1" for t in [*range(600), *range(603, 900)]),

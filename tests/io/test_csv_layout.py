@@ -74,5 +74,5 @@ def test_time_unit_is_in_seconds():
 
 
 def test_is_number_knows_the_decimal_sign():
-    assert [is_number(cell) for cell in ("1.5", "-2", "1e3", "nan", "1,5", "x", "")] == [True] * 4 + [False] * 3
+    assert [is_number(cell) for cell in ("1.5", "-2", "1e3", "nan", "1,5", "x", "", "1_0")] == [True] * 4 + [False] * 4
     assert is_number("1,5", ",")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lfbt.errors import UnreadableError
 from lfbt.io.csv_layout import Column, CsvLayout, check_rows, is_number, read_layout, time_unit
-from lfbt.io.recordings import READ_ERRORS, leads_first, make_recording, unreadable
+from lfbt.io.recordings import READ_ERRORS, leads_first, make_recording
 from lfbt.recording import Recording, unit_in_mv
 
 # How much the rate of a column of times may differ from the one that is given: such times are rounded.
@@ -223,7 +223,13 @@ def _times(path: Path, column: Column, cells: Any, first_line: int) -> tuple[NDA
         try:
             parsed = pd.to_datetime(cells.astype(str), format="ISO8601")
         except READ_ERRORS as error:
-            raise unreadable(path, error, f"expected numbers or dates in its column {column.name}") from error
+            numbers = pd.to_numeric(cells, errors="coerce")
+            dates = pd.to_datetime(cells.astype(str), format="ISO8601", errors="coerce", utc=True)
+            row = int(np.argmax((numbers if numbers.notna().any() else dates).isna()))
+            raise UnreadableError(
+                f"file {path}: line {first_line + row} holds {str(cells.iloc[row])!r}; "
+                f"expected numbers or dates in its column {column.name}"
+            ) from error
     empty = (parsed.isna() | parsed.isin([np.inf, -np.inf])).to_numpy()
     if empty.any():
         line = first_line + int(np.argmax(empty))

@@ -132,7 +132,7 @@ def is_number(cell: str, decimal: str = ".") -> bool:
         float(cell if decimal == "." else cell.replace(",", "."))
     except ValueError:
         return False
-    return True
+    return "_" not in cell
 
 
 def _first_lines(path: Path) -> list[str]:
