@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -354,3 +354,16 @@ def load_fingerprints(file: Path) -> Fingerprints:
     ):
         raise LfbtError(f"{file}: holds no fingerprints of records; remove it to use the encoder without this guard")
     return Fingerprints(leads, int(arrays[_N_FREQUENCIES]), np.stack(bits, axis=1))
+
+
+def concatenate(parts: Sequence[Fingerprints]) -> Fingerprints:
+    """The fingerprints of all parts, with empty bits for leads that a part does not have."""
+    leads = tuple(dict.fromkeys(lead for part in parts for lead in part.leads))
+    blocks = []
+    for part in parts:
+        bits = np.zeros((len(part), len(leads), _BYTES), dtype=np.uint8)
+        bits[:, [leads.index(lead) for lead in part.leads]] = part.bits
+        blocks.append(bits)
+    # Records that are too short to be compared have no frequencies, and must not take away those of the others.
+    n_frequencies = min((part.n_frequencies for part in parts if part.n_frequencies), default=0)
+    return Fingerprints(leads, n_frequencies, np.concatenate(blocks))

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from lfbt.audit.fingerprints import (
     FINGERPRINTS,
-    FREQUENCIES,
     MIN_CORRELATION,
     Fingerprints,
     compute_fingerprints,
     compute_pair_correlations,
+    concatenate,
     find_matches,
     load_fingerprints,
     save_fingerprints,
@@ -24,7 +24,6 @@ from lfbt.data.dataset import Dataset
 from lfbt.errors import LfbtError
 from lfbt.runs.run_folder import ENCODER_FOLDER
 
-_BYTES = len(FREQUENCIES) // 4
 _INSIST = "or insist with --allow-test-records"
 
 
@@ -116,20 +115,7 @@ def write_fingerprints(
     if checkpoint is not None and (_encoder_folder(checkpoint) / FINGERPRINTS).is_file():
         parts.append(load_fingerprints(_encoder_folder(checkpoint) / FINGERPRINTS))
     if parts:
-        save_fingerprints(folder, _concatenate(parts))
-
-
-def _concatenate(parts: Sequence[Fingerprints]) -> Fingerprints:
-    """The fingerprints of all parts, with empty bits for leads that a part does not have."""
-    leads = tuple(dict.fromkeys(lead for part in parts for lead in part.leads))
-    blocks = []
-    for part in parts:
-        bits = np.zeros((len(part), len(leads), _BYTES), dtype=np.uint8)
-        bits[:, [leads.index(lead) for lead in part.leads]] = part.bits
-        blocks.append(bits)
-    # Records that are too short to be compared have no frequencies, and must not take away those of the others.
-    n_frequencies = min((part.n_frequencies for part in parts if part.n_frequencies), default=0)
-    return Fingerprints(leads, n_frequencies, np.concatenate(blocks))
+        save_fingerprints(folder, concatenate(parts))
 
 
 def _encoder_folder(checkpoint: Path) -> Path:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from lfbt.errors import LfbtError
-from lfbt.recording import check_leads
 from lfbt.utils.files import load_json, save_json
 from lfbt.utils.settings import check_range
 
@@ -94,10 +93,9 @@ class DatasetManifest:
         try:
             if manifest.sampling_rate is not None:
                 check_range("field sampling_rate", manifest.sampling_rate, "(0, 1e6]", "it is in Hz")
-            if manifest.leads:
-                check_leads(manifest.leads)
         except LfbtError as error:
             raise LfbtError(f"{folder / MANIFEST}: {error}; {_REMEDY}") from error
-        if manifest.classes and len(set(manifest.classes)) < len(manifest.classes):
-            raise LfbtError(f"{folder / MANIFEST}: field classes: a name is there twice; {_REMEDY}")
+        for name, values in (("leads", manifest.leads), ("classes", manifest.classes)):
+            if values and len(set(values)) < len(values):
+                raise LfbtError(f"{folder / MANIFEST}: field {name}: a name is there twice; {_REMEDY}")
         return manifest
