@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from benchmarks import objectives, ours, reading, reference, scaling, small_preset
+from benchmarks import many_records, objectives, ours, reading, reference, scaling, small_preset
 from benchmarks.cases import CASES
 from benchmarks.measure import Timings, fitted_exponent
 from benchmarks.render import BEGIN, END, render, with_section
@@ -188,3 +188,10 @@ def test_reliability_shows_all_kinds_without_a_fault():
     ]
     assert [row[0] for row in rows[1:]] == [*reading.KINDS, "all"]
     assert {tuple(row[-2:]) for row in rows[1:]} == {("0", "0")}
+
+
+def test_many_records_opens_what_it_writes():
+    n, seconds, gigabytes = many_records.measure(50)
+    assert n == 50
+    assert seconds > 0
+    assert 0 <= gigabytes < 1

@@ -5,11 +5,15 @@ import functools
 import numpy as np
 import pytest
 import scipy.signal
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.audit.helpers import write
+from tests.outputs import contents
 
 import lfbt.audit.fingerprints as module
 from lfbt.audit.fingerprints import (
+    FINGERPRINTS,
     FREQUENCIES,
     Fingerprints,
     compute_bits,
@@ -17,12 +21,18 @@ from lfbt.audit.fingerprints import (
     compute_fingerprints,
     compute_pair_correlations,
     compute_spectra,
+    concatenate,
     count_frequencies,
     find_matches,
+    load_fingerprints,
+    save_fingerprints,
 )
 from lfbt.data.dataset import from_arrays
+from lfbt.data.layouts import open_dataset
+from lfbt.errors import LfbtError
 from lfbt.recording import PAPER_LEADS, STANDARD_LEADS
 from lfbt.sources.synthesis import make_record
+from lfbt.utils.tensors import save_tensors
 
 N_RECORDS = 60
 
@@ -280,3 +290,79 @@ def test_compute_fingerprints_does_not_depend_on_blocks(monkeypatch):
     assert np.unpackbits(original.bits ^ parts.bits).mean() < 1e-4
     dataset = from_arrays(generate_ecg(), STANDARD_LEADS, 500.0)
     assert compute_fingerprints(dataset.select_leads(["V1", "II"]), np.array([5, 3])).bits.shape == (2, 2, 16)
+
+
+# --- their file ---
+
+
+@pytest.fixture
+def data(tmp_path):
+    return write(tmp_path / "data", leads=("II", "V1", "V5"))
+
+
+def fingerprints_in(folder, *splits):
+    dataset = open_dataset(folder)
+    return compute_fingerprints(dataset, dataset.rows(*splits) if splits else np.arange(len(dataset)))
+
+
+def test_load_fingerprints_returns_what_was_saved(tmp_path, data):
+    seen = fingerprints_in(data)
+    save_fingerprints(tmp_path / "encoder", seen)
+    back = load_fingerprints(tmp_path / "encoder" / FINGERPRINTS)
+    order = [back.leads.index(lead) for lead in seen.leads]
+    assert sorted(back.leads) == sorted(seen.leads)
+    assert np.array_equal(back.bits[:, order], seen.bits)
+    assert back.n_frequencies == seen.n_frequencies
+    # Nothing of the signals but their signs: 16 bytes a lead, and no names of records.
+    assert (tmp_path / "encoder" / FINGERPRINTS).stat().st_size < 20 * 3 * 16 + 500
+
+
+def test_save_fingerprints_keeps_an_existing_file(tmp_path, data):
+    save_fingerprints(tmp_path, fingerprints_in(data))
+    before = contents(tmp_path)
+    save_fingerprints(tmp_path, fingerprints_in(data, "test"))
+    assert before.items() <= contents(tmp_path).items()
+    assert before[FINGERPRINTS] == contents(tmp_path)[FINGERPRINTS]
+
+
+def test_save_fingerprints_writes_the_bytes_that_torch_would(tmp_path, data):
+    """Files of earlier versions, which were written through torch, and new ones are the same, modes included."""
+    seen = fingerprints_in(data)
+    save_fingerprints(tmp_path, seen)
+    tensors = {f"bits.{lead}": torch.from_numpy(seen.bits[:, i]) for i, lead in enumerate(seen.leads)}
+    before = tmp_path / "before.safetensors"
+    save_tensors(before, tensors | {"n_frequencies": torch.tensor(seen.n_frequencies)})
+    after = tmp_path / FINGERPRINTS
+    assert after.read_bytes() == before.read_bytes()
+    assert after.stat().st_mode == before.stat().st_mode
+    assert np.array_equal(load_fingerprints(before).bits, load_fingerprints(after).bits)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["before.safetensors", "data", FINGERPRINTS]
+
+
+BITS = torch.zeros(3, 16, dtype=torch.uint8)
+
+
+@pytest.mark.parametrize(
+    "tensors",
+    [
+        {"bits.II": BITS},
+        {"n_frequencies": torch.tensor(64)},
+        {"bits.II": BITS, "bits.V1": BITS[:2].clone(), "n_frequencies": torch.tensor(64)},
+        {"bits.II": BITS[:, :8], "n_frequencies": torch.tensor(64)},
+        {"bits.II": BITS[0], "n_frequencies": torch.tensor(64)},
+        {"bits.II": BITS.float(), "n_frequencies": torch.tensor(64)},
+        {"bits.II": BITS.bfloat16(), "n_frequencies": torch.tensor(64)},
+    ],
+)
+def test_load_fingerprints_refuses_another_file(tmp_path, tensors):
+    save_tensors(tmp_path / FINGERPRINTS, tensors)
+    with pytest.raises(LfbtError, match="holds no fingerprints of records; remove it"):
+        load_fingerprints(tmp_path / FINGERPRINTS)
+
+
+def test_concatenate_has_the_leads_of_all_parts_with_empty_bits_where_one_has_none():
+    one = Fingerprints(("II", "V1"), 60, np.full((2, 2, 16), 1, np.uint8))
+    other = Fingerprints(("V1", "V5"), 0, np.full((1, 2, 16), 2, np.uint8))
+    both = concatenate([one, other])
+    assert (both.leads, both.n_frequencies, len(both)) == (("II", "V1", "V5"), 60, 3)
+    assert both.bits[:, :, 0].tolist() == [[1, 1, 0], [1, 1, 0], [0, 2, 2]]

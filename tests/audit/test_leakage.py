@@ -6,10 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from tests.audit.helpers import generate_ecg, prepare_differently, write
 from tests.factories import write_packed
-from tests.outputs import contents
 
 import lfbt.training.pretraining as pretrain_module
 from lfbt.audit.checks import CheckSettings, check
@@ -22,7 +20,6 @@ from lfbt.recording import PAPER_LEADS
 from lfbt.training.pretraining import Pretrainer
 from lfbt.training.settings import PretrainSettings
 from lfbt.utils.settings import replace
-from lfbt.utils.tensors import save_tensors
 
 LEADS = ("II", "V1", "V5")
 
@@ -45,61 +42,6 @@ def encoder(tmp_path, data):
 
 
 # --- the file ---
-
-
-def test_load_fingerprints_returns_what_was_saved(tmp_path, data):
-    seen = fingerprints_of(data)
-    save_fingerprints(tmp_path / "encoder", seen)
-    back = load_fingerprints(tmp_path / "encoder" / FINGERPRINTS)
-    order = [back.leads.index(lead) for lead in seen.leads]
-    assert sorted(back.leads) == sorted(seen.leads)
-    assert np.array_equal(back.bits[:, order], seen.bits)
-    assert back.n_frequencies == seen.n_frequencies
-    # Nothing of the signals but their signs: 16 bytes a lead, and no names of records.
-    assert (tmp_path / "encoder" / FINGERPRINTS).stat().st_size < 20 * 3 * 16 + 500
-
-
-def test_save_fingerprints_keeps_an_existing_file(tmp_path, data):
-    save_fingerprints(tmp_path, fingerprints_of(data))
-    before = contents(tmp_path)
-    save_fingerprints(tmp_path, fingerprints_of(data, "test"))
-    assert before.items() <= contents(tmp_path).items()
-    assert before[FINGERPRINTS] == contents(tmp_path)[FINGERPRINTS]
-
-
-def test_save_fingerprints_writes_the_bytes_that_torch_would(tmp_path, data):
-    """Files of earlier versions, which were written through torch, and new ones are the same, modes included."""
-    seen = fingerprints_of(data)
-    save_fingerprints(tmp_path, seen)
-    tensors = {f"bits.{lead}": torch.from_numpy(seen.bits[:, i]) for i, lead in enumerate(seen.leads)}
-    before = tmp_path / "before.safetensors"
-    save_tensors(before, tensors | {"n_frequencies": torch.tensor(seen.n_frequencies)})
-    after = tmp_path / FINGERPRINTS
-    assert after.read_bytes() == before.read_bytes()
-    assert after.stat().st_mode == before.stat().st_mode
-    assert np.array_equal(load_fingerprints(before).bits, load_fingerprints(after).bits)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["before.safetensors", "data", FINGERPRINTS]
-
-
-BITS = torch.zeros(3, 16, dtype=torch.uint8)
-
-
-@pytest.mark.parametrize(
-    "tensors",
-    [
-        {"bits.II": BITS},
-        {"n_frequencies": torch.tensor(64)},
-        {"bits.II": BITS, "bits.V1": BITS[:2].clone(), "n_frequencies": torch.tensor(64)},
-        {"bits.II": BITS[:, :8], "n_frequencies": torch.tensor(64)},
-        {"bits.II": BITS[0], "n_frequencies": torch.tensor(64)},
-        {"bits.II": BITS.float(), "n_frequencies": torch.tensor(64)},
-        {"bits.II": BITS.bfloat16(), "n_frequencies": torch.tensor(64)},
-    ],
-)
-def test_load_fingerprints_refuses_another_file(tmp_path, tensors):
-    save_tensors(tmp_path / FINGERPRINTS, tensors)
-    with pytest.raises(LfbtError, match="holds no fingerprints of records; remove it"):
-        load_fingerprints(tmp_path / FINGERPRINTS)
 
 
 def test_check_leakage_refuses_a_truncated_file(encoder, data):

@@ -32,6 +32,7 @@ from lfbt.utils.memory import keep_freed_memory
 
 # A Dask worker may have several threads, but `read_clinical` catches warnings, which is not thread-safe.
 _ONE_AT_A_TIME = threading.Lock()
+_CHUNKS = "chunks-"
 
 
 def check_processes(workers: int) -> None:
@@ -72,8 +73,10 @@ def prepare_entries(
 
 def _prepare_in_processes(entries: list[Entry], settings: PrepareSettings, folder: Path) -> Iterator[Prepared]:
     shape = (len(settings.leads), settings.n_samples)
+    for left_by_a_kill in folder.glob(f"{_CHUNKS}*"):
+        shutil.rmtree(left_by_a_kill)
     # A folder of its own: workers of a killed process may still be writing to theirs.
-    chunks = Path(tempfile.mkdtemp(prefix="chunks-", dir=folder))
+    chunks = Path(tempfile.mkdtemp(prefix=_CHUNKS, dir=folder))
     # A forked child of a process with threads can hang; a spawned one cannot.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(settings.workers, mp_context=context, initializer=_begin_worker) as pool:

@@ -9,7 +9,6 @@ import dataclasses
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -216,8 +215,7 @@ def prepare_dataset(
                 writer.sort((split, record.labels) for record, split in zip(records, splits, strict=True))
             hash = _write_records(folder, records, splits, source_folder)
             _write_dropped(folder, [*dropped, *noted], source_folder)
-            report = _report(records, splits, listing, dropped, noted)
-            report = dataclasses.replace(report, recordings=len(entries))
+            report = _report(records, splits, listing, len(entries), dropped, noted)
             origin = SourceInfo(name, source_folder.absolute().name, options)
             manifest = _manifest(settings, listing.classes, report, origin)
             dataclasses.replace(manifest, synthetic=_is_synthetic(records), hash=hash).save(folder)
@@ -266,8 +264,6 @@ def _apply_label_rule(listing: Listing, keep_multi_label: bool) -> tuple[list[En
 
 def _can_go_on(folder: Path, key: str, entries: list[Entry], settings: PrepareSettings) -> bool:
     """Whether a killed process with the same settings and recordings has left what it prepared in `folder`."""
-    for unfinished in folder.glob("chunks-*"):
-        shutil.rmtree(unfinished)
     done, end = read_journal(folder, key, entries)
     n = sum(len(prepared.pieces) for prepared in done)
     if settings.layout == "npy":
@@ -372,6 +368,7 @@ def _report(
     records: Sequence[_Record],
     splits: Sequence[str],
     listing: Listing,
+    n_recordings: int,
     dropped: list[Dropped],
     noted: list[Dropped],
 ) -> PrepareReport:
@@ -389,6 +386,7 @@ def _report(
         label_rule=listing.label_rule,
         assumption=listing.assumption,
         notes=_count_reasons(noted),
+        recordings=n_recordings,
     )
 
 

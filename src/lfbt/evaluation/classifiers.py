@@ -122,7 +122,7 @@ def fit(fold: Fold, settings: FittingSettings, seed: int) -> Fitted:
 def _fit_adam(
     fold: Fold, y: dict[str, Tensor], head: Head, settings: FittingSettings, seed: int, learning_rate: float
 ) -> Fitted:
-    """A linear head, by Adam; the epoch with the lowest validation loss is kept.
+    """A linear head, by Adam; the epoch with the lowest validation loss is kept. y: targets as `Head.loss` takes them.
 
     Raises FloatingPointError, naming the epoch, for a loss that is not finite.
     """
