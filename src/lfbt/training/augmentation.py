@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lfbt.errors import LfbtError
 from lfbt.recording import as_real_array
-from lfbt.training.settings import LONGEST_TIME_OUT, SHORTEST_CROP
+from lfbt.training.settings import CROP_RANGE, LONGEST_TIME_OUT, SHORTEST_CROP, TIME_OUT_RANGE
 from lfbt.utils.settings import check_range
 
 N_DRAWS = 4
@@ -65,8 +65,8 @@ def random_views(
         raise LfbtError(f"signals: {signals.dtype} is neither single nor double precision; give signals.float()")
     if signals.ndim != 3 or 0 in signals.shape:
         raise LfbtError(f"signals: shape {list(signals.shape)} is not [records, leads, samples], one or more of each")
-    check_range("shortest_crop", shortest_crop, "[0.1, 1]")
-    check_range("longest_time_out", longest_time_out, "[0, 0.9]")
+    check_range("shortest_crop", shortest_crop, CROP_RANGE.interval)
+    check_range("longest_time_out", longest_time_out, TIME_OUT_RANGE.interval)
     if isinstance(draws, np.random.Generator):
         draws = draws.random((len(signals), 2, N_DRAWS))
     if np.shape(draws) != (len(signals), 2, N_DRAWS):

@@ -20,6 +20,7 @@ BatchNorm = Literal["global", "process"]
 
 #: Of a record, at least this part stays in a view's crop, and at most that part of the view is set to zero.
 SHORTEST_CROP, LONGEST_TIME_OUT = 0.5, 0.5
+CROP_RANGE, TIME_OUT_RANGE = Range("[0.1, 1]"), Range("[0, 0.9]")
 #: What the sizes of a projector's layers are written as.
 PROJECTOR_FORM = Form("layer sizes such as 2048-2048-2048")
 _LFBT = With("objective", ("lfbt",))
@@ -100,9 +101,9 @@ class LossSettings:
 class ViewSettings:
     """How the two views of a record are drawn."""
 
-    shortest_crop: Annotated[float, Range("[0.1, 1]")] = SHORTEST_CROP
+    shortest_crop: Annotated[float, CROP_RANGE] = SHORTEST_CROP
     """Of the views: the shortest part of a record that is cut out and stretched to the whole length."""
-    longest_time_out: Annotated[float, Range("[0, 0.9]")] = LONGEST_TIME_OUT
+    longest_time_out: Annotated[float, TIME_OUT_RANGE] = LONGEST_TIME_OUT
     """Of the views: the longest part of one that is set to zero."""
 
 
