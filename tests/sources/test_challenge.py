@@ -157,3 +157,25 @@ def test_arrhythmia_drops_the_two_headers_that_are_corrupt_as_published(tmp_path
     # One that was mended is read.
     assert ids(listing) == ["JS01051", "JS23074"]
     assert drops(listing) == [("JS01052", "WFDBRecords/01/019/JS01052.hea", "header corrupt as published")]
+
+
+@pytest.mark.parametrize("labels", ["codes", "mapping"])
+def test_challenge_refuses_labels_that_no_record_has(tmp_path, labels):
+    write_wfdb(tmp_path, "A0001", dx="#Dx: Unknown")
+    mapping = write(tmp_path / "map.csv", "code,class\n59118001,Block\n") if labels == "mapping" else None
+    with pytest.raises(LfbtError, match=rf"labels: {labels}, but no record of .* has a label; give labels none"):
+        Challenge(labels=labels, mapping=mapping).listing(tmp_path)
+
+
+def test_challenge_takes_a_code_of_a_mapping_with_point_zero_and_names_what_no_record_has(challenge):
+    mapping = write(
+        challenge / "map.csv", "code,class\n426783006.0,Sinus\n164889003,AF\n164890007,AF\n4.26783E+08,Other\n"
+    )
+    listing = Challenge(labels="mapping", mapping=mapping).listing(challenge)
+    assert {entry.id: entry.labels for entry in listing.entries}["A0001"] == ("Sinus",)
+    assert listing.label_rule.endswith("; no record has: 164890007, 4.26783E+08, Other")
+    write(mapping, "code,class\n426783006,Sinus\n")
+    assert "no record has" not in Challenge(labels="mapping", mapping=mapping).listing(challenge).label_rule
+    write(mapping, "code,class\n426783006,Sinus\n426783006.0,AF\n")
+    with pytest.raises(LfbtError, match="code 426783006 has two classes"):
+        Challenge(labels="mapping", mapping=mapping).listing(challenge)

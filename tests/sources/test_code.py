@@ -1,5 +1,7 @@
 """CODE-15%, CODE-test and SaMi-Trop, on tiny downloads in their published forms."""
 
+import csv
+
 import numpy as np
 import pytest
 from tests.published_files import drops, ids, sent, twelve_leads, write, write_hdf5
@@ -174,3 +176,29 @@ def test_sami_trop_refuses_files_of_different_lengths(tmp_path):
     write_sami_trop(tmp_path, n_rows=3)
     with pytest.raises(LfbtError, match=r"has 2 rows, but exams\.hdf5 has 3 recordings"):
         SamiTrop().listing(tmp_path)
+
+
+def test_sami_trop_compares_the_exams_of_its_files_where_both_state_them(tmp_path):
+    write_sami_trop(tmp_path)
+    padded, _ = tracings(2934, 4096)
+    write_hdf5(tmp_path / "exams.hdf5", tracings=padded, exam_id=[294669, 291692])
+    assert ids(SamiTrop().listing(tmp_path)) == ["294669", "291692"]
+    write_hdf5(tmp_path / "exams.hdf5", tracings=padded, exam_id=[291692, 294669])
+    with pytest.raises(LfbtError, match=r"row 0 is exam 294669, but exams\.hdf5 has 291692 there"):
+        SamiTrop().listing(tmp_path)
+    write_hdf5(tmp_path / "exams.hdf5", tracings=padded, exam_id=[294669])
+    with pytest.raises(LfbtError, match=r"exams\.hdf5: has 1 exam_id for 2 recordings"):
+        SamiTrop().listing(tmp_path)
+
+
+def test_code15_writes_a_patient_alike(code15):
+    folder, _ = code15
+    table = next(folder.rglob("exams.csv"))
+    before = [entry.patient for entry in Code15().listing(folder).entries]
+    header, *rows = list(csv.reader(table.read_text().splitlines()))
+    place = header.index("patient_id")
+    # Each second row as a program of tables writes it.
+    for row in rows[::2]:
+        row[place] += ".0"
+    table.write_text("\n".join(map(",".join, [header, *rows])) + "\n")
+    assert [entry.patient for entry in Code15().listing(folder).entries] == before

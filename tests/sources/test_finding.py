@@ -1,6 +1,9 @@
 """Recognising the source whose published form a folder has."""
 
 import csv
+import dataclasses
+import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -9,7 +12,17 @@ from tests.published_files import write, write_wfdb
 
 from lfbt.errors import LfbtError
 from lfbt.sources import Challenge, PtbXl
-from lfbt.sources.finding import files_below, fitting_source, iter_table, read_table, unique_names
+from lfbt.sources.finding import (
+    check_labelled,
+    clean_id,
+    files_below,
+    fitting_source,
+    iter_table,
+    patient_id,
+    read_table,
+    unique_names,
+)
+from lfbt.sources.listing import Entry
 
 
 @pytest.mark.parametrize(
@@ -113,3 +126,34 @@ def test_files_below_lists_linked_files(tmp_path):
     (tmp_path / "root" / "x.csv").symlink_to(tmp_path / "elsewhere" / "x.csv")
     (tmp_path / "root" / "sub").symlink_to(tmp_path / "elsewhere")
     assert files_below(tmp_path / "root") == [tmp_path / "root" / "sub" / "x.csv", tmp_path / "root" / "x.csv"]
+
+
+def test_check_labelled_refuses_labels_that_no_record_has():
+    bare = Entry("a", "a", Path("a"), reader=lambda _: pytest.fail("read"))
+    check_labelled([bare, dataclasses.replace(bare, labels=("x",))], "codes", Path("d"))
+    check_labelled([bare], "none", Path("d"))
+    with pytest.raises(LfbtError, match="^labels: codes, but no record of d has a label; give labels none"):
+        check_labelled([bare], "codes", Path("d"))
+
+
+@given(number=st.integers(0, 10**20), zeros=st.integers(0, 3))
+def test_clean_id_takes_the_zeros_behind_the_point_of_whole_numbers_only(number, zeros):
+    assert clean_id(f"{number}.{'0' * zeros}") == clean_id(str(number)) == str(number)
+    assert clean_id(f"{number}.5") == f"{number}.5"
+    assert clean_id(f"P{number}.0") == f"P{number}.0"
+
+
+@pytest.mark.parametrize("value", ["", "NA", "NaN", "?"])
+def test_patient_id_refuses_a_missing_value(value):
+    with pytest.raises(LfbtError, match=f"table t: record 7 has patient '{re.escape(value)}', which is none"):
+        patient_id(value, Path("t"), "7")
+
+
+@pytest.mark.parametrize("line", ["1,2", "1", ""])
+def test_read_table_refuses_a_row_with_fewer_cells_than_the_header(tmp_path, line):
+    text = f"a,b,c\n1,2,\n{line}\n"
+    if not line:
+        assert read_table(write(tmp_path / "t.csv", text), ["a"]) == [{"a": "1", "b": "2", "c": ""}]
+        return
+    with pytest.raises(LfbtError, match=r"t\.csv: line 3 has fewer than the 3 cells of the header"):
+        read_table(write(tmp_path / "t.csv", text), ["a"])

@@ -89,3 +89,11 @@ def test_mimic_iv_ecg_refuses_a_path_that_contradicts_the_ids(mimic, old, new):
     table.write_text(text.replace(old, new))
     with pytest.raises(LfbtError, match=r"is not that of study_id .* and subject_id .*; download the table again"):
         MimicIvEcg().listing(folder)
+
+
+@pytest.mark.parametrize("start", ["files/..", "/files", "//files"])
+def test_mimic_iv_ecg_refuses_a_path_that_leaves_the_download(mimic, start):
+    table = mimic[0] / "1.0" / "record_list.csv"
+    table.write_text(table.read_text() + f"10000032,1,1,,{start}/p1000/p10000032/s1/1\n")
+    with pytest.raises(LfbtError, match="is not that of study_id '1' and subject_id '10000032'"):
+        MimicIvEcg().listing(mimic[0])

@@ -82,3 +82,10 @@ def test_challenge_does_not_take_ptb_without_its_patients(ptb):
     write(ptb[0] / "RECORDS", "")
     with pytest.raises(LfbtError, match="is a download of ptb; prepare it with that source"):
         Challenge().listing(ptb[0])
+
+
+def test_ptb_refuses_labels_that_no_record_has(tmp_path):
+    write_record(tmp_path / "patient285", "s0544_re", "n/a")
+    with pytest.raises(LfbtError, match=r"labels: diagnosis, but no record of .* has a label; give labels none"):
+        Ptb().listing(tmp_path)
+    assert ids(Ptb(labels="none").listing(tmp_path)) == ["s0544_re"]

@@ -83,3 +83,13 @@ def test_sph_refuses_downloads_without_signals_or_with_two_of_one(sph):
     write(folder / "empty" / "metadata.csv", HEAD + "\n")
     with pytest.raises(LfbtError, match=r"not any record that metadata\.csv names, such as records/A00001\.h5"):
         Sph().listing(folder / "empty")
+
+
+def test_sph_writes_a_patient_alike_and_refuses_none(sph):
+    table = sph[0] / "metadata.csv"
+    text = table.read_text()
+    table.write_text(text.replace("S00001", "1").replace(",1,63,", ",1.0,63,"))
+    assert [entry.patient for entry in Sph().listing(sph[0]).entries] == ["1", "S00002", "1"]
+    table.write_text(text.replace("S00002", "NaN"))
+    with pytest.raises(LfbtError, match=r"metadata\.csv: record A00002 has patient 'NaN', which is none"):
+        Sph().listing(sph[0])

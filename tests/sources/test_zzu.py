@@ -89,3 +89,26 @@ def test_zzu_refuses_incomplete_downloads_and_bad_tables(zzu):
         Zzu().listing(folder)
     with pytest.raises(LfbtError, match="is a download of zzu; prepare it with that source"):
         Challenge().listing(folder)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"P00002_E01","P00002"', '"P00002_E01","P00001"'),
+        ('"P00002_E01","P00002"', '"P00002_E02","P00002"'),
+        ('"P00/P00002/P00002_E01"', '"P00/P00001/P00001_E01"'),
+    ],
+)
+def test_zzu_refuses_a_row_whose_filename_is_of_another(zzu, old, new):
+    table = zzu[0] / "AttributesDictionary.csv"
+    table.write_text(table.read_text().replace(old, new, 1))
+    with pytest.raises(LfbtError, match=r"Filename .* is not that of ECG_ID 'P00002_E0\d' and Patient_ID 'P0000\d'"):
+        Zzu().listing(zzu[0])
+
+
+def test_zzu_refuses_labels_that_no_record_has(zzu):
+    table = zzu[0] / "AttributesDictionary.csv"
+    table.write_text("\n".join([HEAD, row(1, 1, 40, 9, "Null")]) + "\n")
+    with pytest.raises(LfbtError, match=r"labels: findings, but no record of .* has a label; give labels none"):
+        Zzu(labels="findings").listing(zzu[0])
+    assert ids(Zzu().listing(zzu[0])) == ["P00001_E01"]

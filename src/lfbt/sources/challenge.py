@@ -11,7 +11,15 @@ from typing import ClassVar, Literal
 
 from lfbt.errors import LfbtError
 from lfbt.io import read_wfdb
-from lfbt.sources.finding import files_below, fitting_source, not_found, read_table, relative_id
+from lfbt.sources.finding import (
+    check_labelled,
+    clean_id,
+    files_below,
+    fitting_source,
+    not_found,
+    read_table,
+    relative_id,
+)
 from lfbt.sources.listing import Dropped, Entry, Listing, Published
 
 Labels = Literal["none", "codes", "mapping"]
@@ -144,11 +152,17 @@ def _listing(folder: Path, options: Challenge) -> Listing:
             found = codes if class_of is None else _ordered(class_of, codes)
             seen.update(codes)
         entries.append(Entry(id, name, header, read_wfdb, found))
+    check_labelled(entries, labels, folder)
     if labels == "codes":
         classes = tuple(sorted(seen, key=_by_number))
     else:
         classes = tuple(dict.fromkeys(class_of.values())) if class_of else ()
-    return Listing(entries, classes, _RULES[labels].format(mapping and mapping.name), dropped)
+    rule = _RULES[labels].format(mapping and mapping.name)
+    if class_of is not None:
+        given = {label for entry in entries for label in entry.labels}
+        unmatched = [*(code for code in class_of if code not in seen), *(name for name in classes if name not in given)]
+        rule += f"; no record has: {', '.join(unmatched)}" if unmatched else ""
+    return Listing(entries, classes, rule, dropped)
 
 
 def _is_complete(header: Path) -> bool:
@@ -195,7 +209,7 @@ def _class_of(mapping: Path) -> dict[str, str]:
     """Read the class of each code from a mapping file, in its order."""
     class_of: dict[str, str] = {}
     for row in read_table(mapping, ["code", "class"]):
-        code, name = row["code"], row["class"]
+        code, name = clean_id(row["code"]), row["class"]
         if not code or not name or ";" in name:
             raise LfbtError(
                 f"mapping {mapping}: code {code!r} with class {name!r}; each row needs a code and a name without ;"

@@ -14,7 +14,16 @@ from lfbt.errors import LfbtError
 from lfbt.io import open_hdf5, read_hdf5_ids, read_hdf5_row
 from lfbt.recording import STANDARD_LEADS, Recording
 from lfbt.signal import choose_leads
-from lfbt.sources.finding import check_unique, files_below, iter_table, not_found, only_file, unique_names
+from lfbt.sources.finding import (
+    check_unique,
+    clean_id,
+    files_below,
+    iter_table,
+    not_found,
+    only_file,
+    patient_id,
+    unique_names,
+)
 from lfbt.sources.listing import Dropped, Entry, Listing, Published
 
 FINDINGS = ("1dAVb", "RBBB", "LBBB", "SB", "AF", "ST")
@@ -77,7 +86,7 @@ class Code15:
             else:
                 reader = functools.partial(read_tracing, row=row, leads=STANDARD_LEADS)
                 labels = _labels(self.labels, values, table, exam)
-                entries.append(Entry(exam, patient, parts[name], reader, labels))
+                entries.append(Entry(exam, patient_id(patient, table, exam), parts[name], reader, labels))
         check_unique((entry.id for entry in entries), f"table {table}")
         return _listing(entries, self.labels, table, dropped)
 
@@ -144,6 +153,7 @@ class SamiTrop:
         _check_length(array, table, len(rows))
         _check_leads(array, STANDARD_LEADS)
         check_unique((exam for exam, *_ in rows), f"table {table}")
+        _check_order(array, table, [exam for exam, *_ in rows])
         entries = []
         for row, (exam, *values) in enumerate(rows):
             reader = functools.partial(read_tracing, row=row, leads=STANDARD_LEADS)
@@ -175,6 +185,23 @@ def _check_length(array: Path, table: Path, n_rows: int) -> None:
             raise LfbtError(
                 f"table {table}: has {n_rows} rows, but {array.name} has {len(tracings)} recordings, and the two "
                 "belong together row by row; download both again"
+            )
+
+
+def _check_order(array: Path, table: Path, exams: Sequence[str]) -> None:
+    """Raise LfbtError if `array` states its exams, and these are not those of `table`, row by row."""
+    import h5py
+
+    with h5py.File(array) as file:
+        if "exam_id" not in file:
+            return
+    ids = read_hdf5_ids(array, "exam_id").tolist()
+    if len(ids) != len(exams):
+        raise LfbtError(f"file {array}: has {len(ids)} exam_id for {len(exams)} recordings; download it again")
+    for row, (stated, exam) in enumerate(zip(ids, exams, strict=True)):
+        if str(stated) != clean_id(exam):
+            raise LfbtError(
+                f"table {table}: row {row} is exam {exam}, but {array.name} has {stated} there; download both again"
             )
 
 

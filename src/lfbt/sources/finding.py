@@ -5,13 +5,19 @@ from __future__ import annotations
 import csv
 import fnmatch
 import os
+import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from lfbt.errors import LfbtError
 from lfbt.io import CLINICAL_FORMATS
+from lfbt.sources.listing import Entry
 from lfbt.sources.synthesis import MARKER
+
+# What programs write for a missing value.
+MISSING = frozenset(("na", "n/a", "nan", "null", "none", "nil", "-", "--", "?", "<na>", "#n/a", "missing", "unknown"))
 
 
 def files_below(folder: Path) -> list[Path]:
@@ -126,14 +132,14 @@ def unique_names(files: Iterable[Path], source: str) -> dict[str, Path]:
 
 
 def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    """Read a CSV table with a header row: every cell as stripped text, an absent cell as empty text.
+    """Read a CSV table with a header row: every cell as stripped text.
 
     Raises LfbtError if the file is not such a table, lacks one of `columns`, has a column twice, or a row with more
-    cells than the header.
+    or fewer cells than the header.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, restval="")
+            reader = csv.DictReader(file)
             names = [name.strip() for name in reader.fieldnames or []]
             reader.fieldnames = names
             _places(path, names, columns)
@@ -146,6 +152,11 @@ def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
                     raise LfbtError(
                         f"table {path}: line {reader.line_num} has more than the {len(names)} cells of the header; put "
                         'a cell with a comma between quotes, as "a, b"'
+                    )
+                if None in row.values():
+                    raise LfbtError(
+                        f"table {path}: line {reader.line_num} has fewer than the {len(names)} cells of the header; "
+                        "complete it, with empty cells between commas"
                     )
                 rows.append({name: row[name].strip() for name in names})
             return rows
@@ -181,6 +192,29 @@ def _places(path: Path, names: Sequence[str], columns: Sequence[str]) -> list[in
 
 def _unreadable_table(path: Path, error: Exception) -> LfbtError:
     return LfbtError(f"table {path}: cannot be read ({error}); give a CSV file in UTF-8")
+
+
+def clean_id(name: str) -> str:
+    """Write a name in one form of Unicode, and a whole number without the ``.0`` that spreadsheets add.
+
+    >>> clean_id(" 17.0 "), clean_id("a.0")
+    ('17', 'a.0')
+    """
+    name = unicodedata.normalize("NFC", name.strip())
+    return name.split(".")[0] if re.fullmatch(r"\d+\.0*", name) else name
+
+
+def patient_id(patient: str, table: Path, record: str) -> str:
+    """Return the id of a record's patient, as `clean_id` writes it. Raises LfbtError if the table has none."""
+    if not patient or patient.lower() in MISSING:
+        raise LfbtError(f"table {table}: record {record} has patient {patient!r}, which is none; download it again")
+    return clean_id(patient)
+
+
+def check_labelled(entries: Iterable[Entry], labels: str, folder: Path) -> None:
+    """Raise LfbtError if `labels` were asked for, and no record has one."""
+    if labels != "none" and not any(entry.labels for entry in entries):
+        raise LfbtError(f"labels: {labels}, but no record of {folder} has a label; give labels none or another folder")
 
 
 def check_unique(ids: Iterable[str], what: str) -> None:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from lfbt.errors import LfbtError
-from lfbt.sources.finding import read_table
+from lfbt.sources.finding import MISSING, clean_id, read_table
 from lfbt.sources.listing import SPLITS, Dropped, Entry, Listing
 
-# What programs write for a missing value.
-_MISSING = frozenset(("na", "n/a", "nan", "null", "none", "nil", "-", "--", "?", "<na>", "#n/a", "missing", "unknown"))
 _COLUMNS = ("record", "patient", "label", "split")
 # Other names that people give these columns, in lower case and without what is no letter.
 _ALSO_CALLED = {
@@ -100,22 +97,12 @@ def _check_columns(names: Sequence[str], table: Path) -> list[str]:
     return unused
 
 
-def clean_id(name: str) -> str:
-    """Write a name in one form of Unicode, and a whole number without the ``.0`` that spreadsheets add.
-
-    >>> clean_id(" 17.0 "), clean_id("a.0")
-    ('17', 'a.0')
-    """
-    name = unicodedata.normalize("NFC", name.strip())
-    return name.split(".")[0] if re.fullmatch(r"\d+\.0*", name) else name
-
-
 def _check_spelling(names: Iterable[str], what: str, table: Path) -> None:
     """Raise LfbtError for names that differ in case, blanks or leading zeros only, and for words for missing values."""
     known: dict[str, str] = {}
     for name in names:
         plain = re.sub(r"\s+", "", name).casefold()
-        if plain in _MISSING:
+        if plain in MISSING:
             raise LfbtError(f"table {table}: {what} {name!r} stands for a missing value; leave the cell empty")
         plain = re.sub(r"(?<!\d)0+(?=\d)", "", plain)
         if known.setdefault(plain, name) != name:

@@ -41,7 +41,12 @@ class MimicIvEcg:
         entries, dropped = [], []
         for patient, study, path in iter_table(table, ["subject_id", "study_id", "path"]):
             # files/p1000/p10000032/s40689238/40689238: a shifted column would exchange patients.
-            if not patient or PurePosixPath(path).parts[-3:] != (f"p{patient}", f"s{study}", study):
+            parts = PurePosixPath(path).parts
+            if (
+                not patient
+                or parts[-3:] != (f"p{patient}", f"s{study}", study)
+                or not {"..", "/", "//"}.isdisjoint(parts)
+            ):
                 raise LfbtError(
                     f"table {table}: path {path!r} is not that of study_id {study!r} and subject_id {patient!r}; "
                     "download the table again"

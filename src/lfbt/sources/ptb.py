@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 
 from lfbt.errors import LfbtError
 from lfbt.io import read_wfdb
-from lfbt.sources.finding import check_unique, files_below, not_found
+from lfbt.sources.finding import check_labelled, check_unique, files_below, not_found
 from lfbt.sources.listing import Dropped, Entry, Listing, Published
 
 _REASON = re.compile(r"^#[ \t]*Reason for admission[ \t]*:(.*)$", re.MULTILINE | re.IGNORECASE)
@@ -52,6 +52,7 @@ class Ptb:
             else:
                 entries.append(Entry(header.stem, header.parent.name, header, read_wfdb, labels))
         check_unique((entry.id for entry in entries), f"folder {folder}")
+        check_labelled(entries, self.labels, folder)
         classes = tuple(sorted({label for entry in entries for label in entry.labels}))
         return Listing(entries, classes, _RULES[self.labels], dropped)
 

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 
 from lfbt.errors import LfbtError
 from lfbt.io import read_wfdb
-from lfbt.sources.finding import check_unique, files_below, not_found, only_file, read_table
+from lfbt.sources.finding import check_labelled, check_unique, files_below, not_found, only_file, read_table
 from lfbt.sources.listing import Dropped, Entry, Listing, Published
 
 Labels = Literal["superclass", "subclass", "statements", "none"]
@@ -74,6 +74,7 @@ class PtbXl:
                     split=_split(row, table),
                 )
             )
+        check_labelled(entries, self.labels, folder)
         return Listing(entries, classes if self.labels != "none" else (), _RULES[self.labels], dropped)
 
 

@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 from lfbt.errors import LfbtError
 from lfbt.io import read_hdf5
 from lfbt.recording import STANDARD_LEADS
-from lfbt.sources.finding import check_unique, files_below, iter_table, not_found, only_file, unique_names
+from lfbt.sources.finding import check_unique, files_below, iter_table, not_found, only_file, patient_id, unique_names
 from lfbt.sources.listing import Dropped, Entry, Listing, Published
 
 _RULES = {
@@ -54,7 +54,11 @@ class Sph:
             elif not n_samples.isdecimal():
                 raise LfbtError(f"table {table}: record {name} has N {n_samples!r}, which is not a number of samples")
             else:
-                entries.append(Entry(name, patient, by_name[name], reader, labels, n_samples=int(n_samples)))
+                entries.append(
+                    Entry(
+                        name, patient_id(patient, table, name), by_name[name], reader, labels, n_samples=int(n_samples)
+                    )
+                )
         check_unique((entry.id for entry in entries), f"table {table}")
         classes = tuple(sorted({label for entry in entries for label in entry.labels}, key=int))
         return Listing(entries, classes, _RULES[self.labels], dropped)

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 from lfbt.errors import LfbtError
 from lfbt.io import read_wfdb
-from lfbt.sources.finding import check_unique, files_below, iter_table, not_found, only_file
+from lfbt.sources.finding import check_labelled, check_unique, files_below, iter_table, not_found, only_file, patient_id
 from lfbt.sources.listing import Dropped, Entry, Listing, Published
 
 _TABLE = "AttributesDictionary.csv"
@@ -45,6 +45,12 @@ class Zzu:
         entries, dropped = [], []
         columns = ["ECG_ID", "Patient_ID", "Filename", "Sampling_point", "AHA_code"]
         for name, patient, path, n_samples, codes in iter_table(table, columns):
+            # P00/P00001/P00001_E01: a shifted column would exchange patients.
+            if path.split("/")[-2:] != [patient, name] or ".." in path.split("/"):
+                raise LfbtError(
+                    f"table {table}: Filename {path!r} is not that of ECG_ID {name!r} and Patient_ID {patient!r}; "
+                    "download the table again"
+                )
             header = table.parent / "Child_ecg" / f"{path}.hea"
             if header not in present:
                 dropped.append(Dropped(name, f"Child_ecg/{path}.hea", "file absent"))
@@ -52,10 +58,13 @@ class Zzu:
                 raise LfbtError(f"table {table}: record {name} has Sampling_point {n_samples!r}, which is not a number")
             else:
                 labels = _findings(codes) if self.labels != "none" else ()
-                entries.append(Entry(name, patient, header, read_wfdb, labels, n_samples=int(n_samples)))
+                entries.append(
+                    Entry(name, patient_id(patient, table, name), header, read_wfdb, labels, n_samples=int(n_samples))
+                )
         if not entries:
             raise not_found(folder, files, "zzu", f"any record that {_TABLE} names, below Child_ecg/")
         check_unique((entry.id for entry in entries), f"table {table}")
+        check_labelled(entries, self.labels, folder)
         classes = tuple(sorted({label for entry in entries for label in entry.labels}))
         return Listing(entries, classes, _RULES[self.labels], dropped)
 
