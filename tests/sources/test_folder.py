@@ -291,3 +291,18 @@ def test_folder_refuses_splits_in_another_spelling_as_classes(tmp_path, splits):
             write_wfdb(tmp_path / split / label, f"{split}{label}")
     with pytest.raises(LfbtError, match="is likely a split, which is called train, val, test here; rename it"):
         Folder(labels="folders").listing(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("leads", "I,II"), ("sampling_rate", 250.0), ("unit", "uV"), ("separator", ";"), ("decimal", ",")],
+)
+def test_folder_refuses_options_of_plain_files_where_there_are_none(tmp_path, option, value):
+    write_wfdb(tmp_path, "r", leads=["I", "II"])
+    edf(tmp_path / "c.edf")
+    options: dict[str, Any] = {f"file_{option}": value}
+    message = f"^file-{option.replace('_', '-')}: {value} is for .npy and .csv files, but there are none"
+    with pytest.raises(LfbtError, match=message):
+        Folder(**options).listing(tmp_path)
+    write(tmp_path / "d.csv", "I,II\n1,2\n")
+    assert len(Folder(**{"file_sampling_rate": 500.0, **options}).listing(tmp_path).entries) == 3

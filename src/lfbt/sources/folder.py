@@ -97,6 +97,8 @@ class Folder:
         leads = parse_leads(self.file_leads) if self.file_leads else None
         common: dict[str, Any] = {"leads": leads, "sampling_rate": rate, "unit": self.file_unit}
         plain = [file for file in signals if file.suffix.lower() in (".npy", ".csv")]
+        if not plain:
+            self._check_unused()
         stated = read_file_table(self.file_table, plain, folder) if self.file_table else {}
         options: dict[Path, dict[str, Any]] = {file: {**common, **stated.get(file, {})} for file in plain}
         _check_complete(options, layout)
@@ -117,6 +119,16 @@ class Folder:
 
         ids = [relative_id(file, folder) for file in signals]
         return [Entry(id, id, file, reader_of(file)) for id, file in zip(ids, signals, strict=True)]
+
+    def _check_unused(self) -> None:
+        """Raise LfbtError for an option of .npy and .csv files, which is given although there are none."""
+        for name in ("leads", "sampling_rate", "unit", "separator", "decimal"):
+            value = getattr(self, f"file_{name}")
+            if value != getattr(Folder, f"file_{name}"):
+                raise LfbtError(
+                    f"file-{name.replace('_', '-')}: {value} is for .npy and .csv files, but there are none; the files "
+                    "state it themselves, so leave it out"
+                )
 
 
 def _check_complete(options: Mapping[Path, Mapping[str, Any]], layout: Mapping[str, Any]) -> None:
