@@ -119,6 +119,20 @@ def test_unit_in_mv_knows_voltages(unit, mv):
     assert unit_in_mv(unit) == mv
 
 
+@pytest.mark.parametrize(
+    ("unit", "in_mv"), [("200/mV", 0.005), ("1000.5/mv", 1 / 1000.5), ("2/uV", 5e-4), ("4/V", 250)]
+)
+def test_unit_in_mv_reads_counts_by_their_gain(unit, in_mv):
+    assert unit_in_mv(unit) == pytest.approx(in_mv, rel=1e-15)
+    assert not is_voltage(unit)
+
+
+@pytest.mark.parametrize("unit", ["0/mV", "-2/mV", "/mV", "200", "200/", "mV/200", "200/s", "1e3/mV", "inf/mV"])
+def test_unit_in_mv_refuses_other_gains(unit):
+    with pytest.raises(LfbtError, match=r"is not a voltage that lfbt knows; .* such as 200/mV"):
+        unit_in_mv(unit)
+
+
 @pytest.mark.parametrize("unit", ["", "mmHg", "m V", "adu"])
 def test_unit_in_mv_refuses_other_units(unit):
     with pytest.raises(LfbtError, match=f"unit: {unit!r} is not a voltage .* allowed: mV"):

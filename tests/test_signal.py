@@ -340,12 +340,12 @@ def test_implausible_span_is_none_within_its_ends():
         (0.01, "in V"),
         (2e-4, "in V"),
         (1e-6, "not an ECG"),
-        (10.1, "counts"),
-        (49.0, "counts"),
+        (10.1, "raw counts"),
+        (49.0, "raw counts"),
         (50.0, "in µV"),
         (9e3, "in µV"),
         (9e5, "in nV"),
-        (9e7, "counts"),
+        (9e7, "raw counts"),
     ],
 )
 def test_implausible_span_names_the_likely_unit(span, likely):

@@ -25,6 +25,8 @@ _STANDARD_NAMES = {lead.lower(): lead for lead in STANDARD_LEADS} | _OTHER_NAMES
 # What precedes a lead's name; a hyphen without a space is a separator (ECG-V1), with one it is a minus (Lead -aVR).
 _PREFIXES = re.compile(r"^(?:(?:mdc_ecg_lead|lead|ecg|ekg)(?:-(?=[a-z])|[_:\s]*))+")
 _UNITS_IN_MV = {"mv": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "v": 1e3, "nv": 1e-6}
+# Raw counts of a converter, by its gain: 200/mV, as in the headers of WFDB.
+_COUNTS = re.compile(r"(\d+(?:\.\d+)?)/([mµμun]?v)")
 
 
 @functools.lru_cache(maxsize=1024)
@@ -114,8 +116,14 @@ def missing_leads(wanted: Iterable[str], present: Iterable[str]) -> list[str]:
 
 
 def is_voltage(unit: str) -> bool:
-    """Whether `unit` is a voltage that `unit_in_mv` knows."""
+    """Whether `unit` is a voltage that `unit_in_mv` knows; counts are none."""
     return unit.strip().lower() in _UNITS_IN_MV
+
+
+def _gain(unit: str) -> float | None:
+    """Return the mV of a count, of a unit such as ``200/mV``; None if `unit` is not one."""
+    match = _COUNTS.fullmatch(unit.strip().lower())
+    return _UNITS_IN_MV[match[2]] / float(match[1]) if match and float(match[1]) else None
 
 
 def unit_in_mv(unit: str) -> float:
@@ -124,7 +132,7 @@ def unit_in_mv(unit: str) -> float:
     Parameters
     ----------
     unit : str
-        ``mV``, ``uV``, ``µV``, ``V`` or ``nV``, in any case.
+        ``mV``, ``uV``, ``µV``, ``V`` or ``nV``, in any case, or raw counts by their gain, such as ``200/mV``.
 
     Raises
     ------
@@ -133,13 +141,17 @@ def unit_in_mv(unit: str) -> float:
 
     Examples
     --------
-    >>> unit_in_mv("uV")
-    0.001
+    >>> unit_in_mv("uV"), unit_in_mv("200/mV")
+    (0.001, 0.005)
     """
-    try:
-        return _UNITS_IN_MV[unit.strip().lower()]
-    except (KeyError, AttributeError):
-        raise LfbtError(f"unit: {unit!r} is not a voltage that lfbt knows; allowed: mV, uV, µV, V, nV") from None
+    text = str(unit)
+    in_mv = _UNITS_IN_MV.get(text.strip().lower()) or _gain(text)
+    if in_mv is None:
+        raise LfbtError(
+            f"unit: {unit!r} is not a voltage that lfbt knows; allowed: mV, uV, µV, V, nV, or counts by their gain, "
+            "such as 200/mV"
+        )
+    return in_mv
 
 
 def is_number(value: object) -> bool:

@@ -236,7 +236,7 @@ def implausible_span(spans: Sequence[float] | Signal) -> str | None:
     --------
     >>> implausible_span([1.2, 0.8, 2.5])
     >>> implausible_span([1200.0, 800.0, 2500.0])
-    'the median lead spans 1.2e+03 mV, which is outside [0.05, 10]; the values are likely in µV'
+    'the median lead spans 1.2e+03 mV, which is outside [0.05, 10]; the values are likely in µV, or raw counts'
     """
     if not len(spans):
         return None
@@ -244,7 +244,10 @@ def implausible_span(spans: Sequence[float] | Signal) -> str | None:
     if low <= span <= high:
         return None
     units = [unit for unit, in_mv in (("µV", 1e-3), ("V", 1e3), ("nV", 1e-6)) if low <= span * in_mv <= high]
-    likely = f"in {units[0]}" if units else "counts of a converter, or z-scores" if span > high else "not an ECG"
+    if span < low:
+        likely = f"in {units[0]}" if units else "not an ECG"
+    else:
+        likely = f"in {units[0]}, or raw counts" if units else "raw counts, or z-scores"
     return f"the median lead spans {span:.2g} mV, which is outside [{low:g}, {high:g}]; the values are likely {likely}"
 
 

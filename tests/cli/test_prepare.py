@@ -139,7 +139,7 @@ PREPARE = {
         "no record is left; dropped: 1 several labels",
     ),
     "too few": ("folder", lambda d: table(d, "record,label\na,x\n"), (), "1 patients are too few"),
-    "bad table": ("folder", lambda d: table(d, "name,label\na,x\n"), (), "no column record"),
+    "bad table": ("folder", lambda d: table(d, "name,label\na,x\n"), (), "column 'name' is likely record"),
     "unknown lead": ("challenge", write_header, ("--leads", "II,V9"), "leads: 'V9' is not one of I,II,III"),
     "absent lead": ("folder", write_header, ("--leads", "II,V9"), "no record is left; dropped: 1 absent lead V9"),
     "bad unit": ("folder", lambda d: saved(d, ecg()), (*OWN, "--file-unit", "mmHg"), "'mmHg' is not a voltage"),

@@ -344,7 +344,8 @@ def test_prepare_marks_synthetic_signals_whatever_source_reads_them(tmp_path, pa
 def test_prepare_refuses_voltages_of_another_unit_and_names_it(tmp_path, scale, unit):
     entries = [entry(name, ecg(number) * scale) for number, name in enumerate("abc")]
     with pytest.raises(
-        LfbtError, match=rf"^from: the median lead spans .* outside \[0\.05, 10\]; .* likely in {unit}\. "
+        LfbtError,
+        match=rf"^from: the median lead spans .* outside \[0\.05, 10\]; .* likely in {unit}(, or raw counts)?\. ",
     ):
         make(tmp_path / "to", *entries)
     assert list(tmp_path.iterdir()) == []

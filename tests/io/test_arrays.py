@@ -10,6 +10,16 @@ from lfbt.errors import UnreadableError
 from lfbt.io.arrays import read_npy, read_npy_row
 
 
+@pytest.mark.parametrize("dtype", ["float64", "int32", "uint16"])
+def test_read_npy_refuses_a_row_of_times(tmp_path, dtype):
+    array = np.stack([np.arange(200), np.arange(200) % 7]).astype(dtype)
+    np.save(tmp_path / "a.npy", array)
+    with pytest.raises(UnreadableError, match="lead I rises from each sample to the next, 0, 1, …, as times"):
+        read_npy(tmp_path / "a.npy", ("I", "II"), 500.0, "mV")
+    np.save(tmp_path / "a.npy", array[1:])
+    assert read_npy(tmp_path / "a.npy", ("II",), 500.0, "mV").leads == ("II",)
+
+
 @pytest.mark.parametrize(("dtype", "unit", "scale"), [("<f4", "mV", 1.0), (">i2", "uV", 1e-3), ("f8", "V", 1e3)])
 def test_read_npy_gives_mv(tmp_path, dtype, unit, scale):
     array = (RNG.normal(size=(2, 30)) * 50).astype(dtype)

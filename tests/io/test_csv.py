@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tests.published_files import write
 
 from lfbt.errors import UnreadableError
-from lfbt.io.csv import csv_header, read_csv
+from lfbt.io.csv import csv_header, csv_states_rate, read_csv
 from lfbt.recording import STANDARD_LEADS
 
 
@@ -224,93 +224,11 @@ def test_read_csv_takes_for_row_numbers_only_what_counts_rows(tmp_path, header, 
     assert (recording.leads, recording.signal.shape) == (("I", "II"), (2, 5))
 
 
-def _with_times(path, header, times):
-    return write(path, "\n".join([f"{header},I", *(f"{time},1" for time in times)]))
-
-
-@pytest.mark.parametrize(
-    ("header", "rate", "form"),
-    [
-        ("ms", 1000, lambda i: i),
-        ("time", 100, lambda i: f"{i / 100:.2f}"),
-        ("time", 1000, lambda i: f"{1_700_000_000 + i / 1000:.3f}"),
-        ("time", 1000, lambda i: f"2024-05-01T00:00:{i / 1000:06.3f}"),
-        ("s", 500, lambda i: f"{i / 500:.3f}"),
-    ],
-    ids=["ms", "hundredths", "epoch", "dates", "500 Hz"],
-)
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda rows: rows, None),
-        (lambda rows: rows[:200] + rows[201:], "is not regular: .*line 202"),
-        (lambda rows: [*rows[:200], rows[199], *rows[201:]], "is not regular: .*line 202"),
-        (lambda rows: [*rows[:200], rows[201], rows[200], *rows[202:]], "does not rise from .*line 203"),
-        (lambda rows: [*rows[:200], "", *rows[201:]], "line 202 has no time"),
-        (lambda rows: [*rows[:200], "NaT", *rows[201:]], r"line 202 has no time|expected numbers or dates"),
-    ],
-    ids=["whole", "gap", "repeat", "order", "empty", "NaT"],
-)
-def test_read_csv_finds_each_gap_and_repeat_of_times(tmp_path, header, rate, form, change, message):
-    path = _with_times(tmp_path / "a.csv", header, change([form(i) for i in range(1000)]))
-    if message is None:
-        assert read_csv(path, None, rate, "mV").signal.shape == (1, 1000)
-        return
-    with pytest.raises(UnreadableError, match=message):
-        read_csv(path, None, rate, "mV")
-
-
-@pytest.mark.parametrize(
-    ("n_rows", "true_rate", "rate", "whole", "message"),
-    [
-        (5000, 500, 500, int, None),
-        (5000, 500, 500, round, None),
-        (2570, 257, 257, int, None),
-        (2570, 257, 257, round, None),
-        (900, 500, 500, round, None),
-        (900, 500, 500, int, "too coarse to check the rate; leave the column out"),
-        (700, 350, 500, int, "too coarse to check the rate; leave the column out"),
-        (700, 350, 500, round, "is one of 349 Hz, not of 500 Hz"),
-        (5000, 500, 510, int, "is one of 500 Hz, not of 510 Hz"),
-        (5000, 500, 250, int, "is one of 500 Hz, not of 250 Hz"),
-    ],
-)
-def test_read_csv_checks_the_rate_of_whole_seconds_or_refuses_them(tmp_path, n_rows, true_rate, rate, whole, message):
-    path = _with_times(tmp_path / "a.csv", "seconds", [whole(i / true_rate) for i in range(n_rows)])
-    if message is None:
-        assert read_csv(path, None, rate, "mV").signal.shape == (1, n_rows)
-        return
-    with pytest.raises(UnreadableError, match=message):
-        read_csv(path, None, rate, "mV")
-
-
-@pytest.mark.parametrize("times", [[0, *[1] * 100, 0, 1], [0, 1, 0, 1], [5, 3, 8]])
-def test_read_csv_refuses_times_that_fall(tmp_path, times):
-    with pytest.raises(UnreadableError, match="does not rise from"):
-        read_csv(_with_times(tmp_path / "a.csv", "seconds", times), None, 500.0, "mV")
-
-
-def test_read_csv_finds_a_gap_in_whole_seconds(tmp_path):
-    for missing in (slice(2600, 2610), slice(2400, 3600)):
-        times = [i // 500 for i in range(5000)]
-        del times[missing]
-        with pytest.raises(UnreadableError, match=r"is not regular|not of 500 Hz"):
-            read_csv(_with_times(tmp_path / "a.csv", "seconds", times), None, 500.0, "mV")
-
-
 def test_read_csv_reads_the_form_of_physionet(tmp_path):
     text = "'Elapsed time','II','V1'\n'seconds','mV','uV'\n0.000,-0.145,7\n0.002,0.5,8\n"
     recording = read_csv(write(tmp_path / "a.csv", text), None, 500.0, "mV")
     assert recording.leads == ("II", "V1")
     np.testing.assert_array_equal(recording.signal, np.array([[-0.145, 0.5], [0.007, 0.008]], dtype=np.float32))
-
-
-@pytest.mark.parametrize("step", [1 / 500, 1 / 360, 1 / 257])
-@pytest.mark.parametrize("form", ["{:.3f}", "{:.6f}", "{:.0f}"])
-def test_read_csv_accepts_times_that_are_rounded(tmp_path, step, form):
-    rows = [f"{form.format(i * step)},1" for i in range(5000)]
-    write(tmp_path / "a.csv", "\n".join(["time,I", *rows]))
-    assert read_csv(tmp_path / "a.csv", None, 1 / step, "mV").signal.shape == (1, 5000)
 
 
 def test_read_csv_compares_the_unit_that_the_header_states(tmp_path):
@@ -377,3 +295,48 @@ def test_read_csv_inverts_writing(tmp_path_factory, separator, decimal, values, 
 )
 def test_csv_header_gives_the_names_of_the_leads(tmp_path, text, names):
     assert csv_header(write(tmp_path / "a.csv", text)) == names
+
+
+def test_csv_states_rate_only_with_a_unit_of_time(tmp_path):
+    headers = {"time (s),I\n": True, "ms,I\n": True, "time,I\n": False, "I,II\n": False, "timestamp,I\n": False}
+    for header, expected in headers.items():
+        assert csv_states_rate(write(tmp_path / "a.csv", f"{header}0,1\n1,2\n")) is expected
+    assert csv_states_rate(write(tmp_path / "a.csv", "timestamp,I\n2020-01-01T00:00:00.000,1\n"))
+
+
+def test_read_csv_reads_the_encoding_of_windows(tmp_path):
+    (tmp_path / "a.csv").write_bytes("Zeit [s];I [µV];aVR [µV]\n0;1500;-4\n0,002;2,5;7\n".encode("cp1252"))
+    recording = read_csv(tmp_path / "a.csv", None, 500.0, "mV")
+    assert recording.leads == ("I", "aVR")
+    np.testing.assert_array_equal(recording.signal, np.array([[1.5, 0.0025], [-0.004, 0.007]], dtype=np.float32))
+
+
+@pytest.mark.parametrize("end", ["\r\r\n", "\n\n"])
+def test_read_csv_reads_double_spaced_files(tmp_path, end):
+    (tmp_path / "a.csv").write_bytes(end.join(["I,II", "1,2", "3,4", "5,6", ""]).encode())
+    assert read_csv(tmp_path / "a.csv", None, 500.0, "mV").signal.tolist() == [[1, 3, 5], [2, 4, 6]]
+    (tmp_path / "a.csv").write_bytes((end.join(["I,II", "1,2", "3,4", "5,6"]) + "\n7,8\n").encode())
+    with pytest.raises(UnreadableError, match="is blank, between samples"):
+        read_csv(tmp_path / "a.csv", None, 500.0, "mV")
+
+
+@pytest.mark.parametrize("name", ["X", "I", "aika"])
+def test_read_csv_refuses_times_and_row_numbers_under_the_name_of_a_lead(tmp_path, name):
+    rows = [f"{name},II", *(f"{i / 500},{i % 7}" for i in range(200))]
+    with pytest.raises(
+        UnreadableError, match=rf"lead {name} rises from each sample to the next, 0, 0.002, …, as times"
+    ):
+        read_csv(write(tmp_path / "a.csv", "\n".join(rows)), None, 500.0, "mV")
+
+
+@pytest.mark.parametrize("header", ["Sample #", "sample no.", "Nr", "Row number", "Unnamed: 0"])
+def test_read_csv_leaves_out_row_numbers(tmp_path, header):
+    rows = [f"{header},II", *(f"{i},{i % 7}" for i in range(200))]
+    assert read_csv(write(tmp_path / "a.csv", "\n".join(rows)), None, 500.0, "mV").leads == ("II",)
+
+
+def test_read_csv_takes_counts_by_their_gain(tmp_path):
+    assert read_csv(write(tmp_path / "a.csv", "I,II\n100,-200\n"), None, 500.0, "200/mV").signal.tolist() == [
+        [0.5],
+        [-1],
+    ]

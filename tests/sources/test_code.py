@@ -85,7 +85,9 @@ def test_code15_refuses_incomplete_downloads_and_bad_tables(code15):
     with pytest.raises(LfbtError, match="no column trace_file among exam_id"):
         Code15().listing(folder)
     (folder / "exams.csv").write_text(table[:-30])
-    with pytest.raises(LfbtError, match=r"exams\.csv: line 7 has 10 cells; download it again"):
+    with pytest.raises(
+        LfbtError, match=r"exams\.csv: line 7 has 10 cells, not the 15 of the header; download it again"
+    ):
         Code15().listing(folder)
     (folder / "exams.csv").unlink()
     with pytest.raises(LfbtError, match=r"but not exams\.csv; complete the download"):

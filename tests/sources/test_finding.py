@@ -83,7 +83,7 @@ def test_iter_table_reads_what_was_written_and_as_read_table_does(tmp_path_facto
     [
         (b"", r"table\.csv: no column a, b among none; add it"),
         (b"a,c\n1,2\n", r"table\.csv: no column b among a, c; add it"),
-        (b"a,b\n1,2\n3\n", r"table\.csv: line 3 has 1 cells; download it again"),
+        (b"a,b\n1,2\n3\n", r"table\.csv: line 3 has 1 cells, not the 2 of the header; download it again"),
         (b"a,b\n\xff,2\n", r"table\.csv: cannot be read .*; give a CSV file in UTF-8"),
     ],
 )

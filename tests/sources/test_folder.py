@@ -140,7 +140,8 @@ def test_folder_takes_patients_labels_and_splits_from_a_table(tmp_path):
         ("record,split\nr1,dev\n", "record a/r1 has split 'dev'; allowed: train, val, test"),
         ("record\nr1\na/r1\n", "record a/r1 is a duplicate"),
         ("record\nr7\n", "none of its 1 rows names a record of .*, such as a/r1"),
-        ("name\nr1\n", "no column record among name"),
+        ("name\nr1\n", "column 'name' is likely record, but not called so; rename it to record"),
+        ("who\nr1\n", "no column record among who; add the ids or names of the files"),
         ("", "no column record among none"),
     ],
 )
@@ -277,6 +278,42 @@ def test_folder_takes_the_form_of_csv_files_as_given(tmp_path):
         Folder(file_sampling_rate=500.0, file_separator=",", file_decimal=",").listing(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "record,label,patient\na,SR,1\n",
+        "ecg_id,patient_id,age,scp_codes\n1,15709,56,\"{'NORM': 100.0}\"\n",
+        "record;label\n1;0\n",
+        "Recording,First_label,Second_label\nA0001,5,\n",
+        "filename,target\na.csv,1\n",
+    ],
+)
+def test_folder_passes_over_tables_about_records(tmp_path, text):
+    write(tmp_path / "a.csv", "II,V1\n1,2\n")
+    write(tmp_path / "table.csv", text)
+    listing = Folder(file_sampling_rate=500.0).listing(tmp_path)
+    assert ids(listing) == ["a"]
+    ((_, file, reason),) = drops(listing)
+    assert file == "table.csv"
+    assert reason.startswith("passed over: a table with the column ")
+
+
+@pytest.mark.parametrize("header", ["ECG", "ecg", "MLII", "ECG I,patient", "time (s),X,Y,Z", "lead1,lead2"])
+def test_folder_takes_other_names_for_leads(tmp_path, header):
+    write(tmp_path / "a.csv", f"{header}\n" + ",".join(["0"] * len(header.split(","))) + "\n")
+    assert ids(Folder(file_sampling_rate=500.0).listing(tmp_path)) == ["a"]
+
+
+def test_folder_takes_the_rate_of_csv_files_from_their_times(tmp_path):
+    write(tmp_path / "a.csv", "time (s),II\n" + "".join(f"{i / 250},{i % 7}\n" for i in range(500)))
+    write(tmp_path / "b.csv", "time (ms),II\n" + "".join(f"{i * 2},{i % 7}\n" for i in range(500)))
+    entries = Folder().listing(tmp_path).entries
+    assert [entry.read().sampling_rate for entry in entries] == [250, 500]
+    write(tmp_path / "c.csv", "time,II\n0,1\n")
+    with pytest.raises(LfbtError, match=r"file-sampling-rate: none given, but .*c\.csv does not state its own"):
+        Folder().listing(tmp_path)
+
+
 def test_folder_leaves_a_corrupt_csv_to_its_reader(tmp_path):
     (tmp_path / "a.csv").write_bytes(b"\xff\xfeI\0")
     (entry,) = Folder(file_sampling_rate=500.0).listing(tmp_path).entries
@@ -284,7 +321,10 @@ def test_folder_leaves_a_corrupt_csv_to_its_reader(tmp_path):
         entry.read()
 
 
-@pytest.mark.parametrize("splits", [("Train", "Val", "Test"), ("training", "validation", "testing"), ("TRAIN", "dev")])
+@pytest.mark.parametrize(
+    "splits",
+    [("Train", "Val", "Test"), ("training", "validation", "testing"), ("TRAIN", "dev"), ("trainset", "test_set")],
+)
 def test_folder_refuses_splits_in_another_spelling_as_classes(tmp_path, splits):
     for split in splits:
         for label in "AB":

@@ -7,7 +7,7 @@ import pytest
 from tests.published_files import write
 
 from lfbt.errors import LfbtError
-from lfbt.sources.label_table import apply_table
+from lfbt.sources.label_table import apply_table, likely_columns
 from lfbt.sources.listing import Entry
 
 
@@ -25,7 +25,19 @@ def apply(tmp_path, text, names=("r1", "r2", "r3")):
     [
         *(
             (column, "patient")
-            for column in ("patient_id", "Patient", "PATIENT ID", "subject", "subject_id", "patients")
+            for column in (
+                *(
+                    "patient_id",
+                    "Patient",
+                    "PATIENT ID",
+                    "subject",
+                    "subject_id",
+                    "patients",
+                    "PatientNr",
+                    "patient_nr",
+                ),
+                *("mrn", "case_id", "Patientennummer", "pat-no", "patient key", "SubjectID", "pid", "paciente"),
+            )
         ),
         *((column, "label") for column in ("labels", "Label", "class", "Diagnosis", "dx", "target")),
         *((column, "split") for column in ("Split", "strat_fold", "fold", "set", "partition")),
@@ -36,11 +48,44 @@ def test_apply_table_refuses_a_column_that_is_likely_another(tmp_path, column, n
         apply(tmp_path, f"record,{column}\nr1,a\nr2,b\n")
 
 
+def test_apply_table_says_that_each_record_is_a_patient(tmp_path):
+    listing = apply(tmp_path, "record,label,patient_age\nr1,x,5\n")
+    assert listing.assumption == (
+        "t.csv has no column patient, so each record is a patient; columns of t.csv that are not used: patient_age"
+    )
+
+
+@pytest.mark.parametrize(
+    "column", ["filename", "file", "id", "name", "path", "ecg_id", "Record", "record_name", "filename_hr"]
+)
+def test_apply_table_names_the_likely_column_of_records(tmp_path, column):
+    with pytest.raises(LfbtError, match=f"column '{column}' is likely record"):
+        apply(tmp_path, f"{column},label\nr1,a\n")
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_apply_table_finds_the_separator(tmp_path, separator):
+    text = 'record,label,patient\nr1,"b;c",p\nr2,a,q\n'.replace(",", separator)
+    listing = apply(tmp_path, text)
+    assert [(entry.labels, entry.patient) for entry in listing.entries] == [(("b", "c"), "p"), (("a",), "q")]
+
+
+def test_apply_table_takes_names_of_files_where_they_are_unique(tmp_path):
+    text = "record,label\na/r1.hea,x\nr2.hea,y\nr3.hea,z\n"
+    listing = apply(tmp_path, text, names=("a/r1", "r2", "a/r3", "b/r3"))
+    assert {entry.id: entry.labels for entry in listing.entries} == {"a/r1": ("x",), "r2": ("y",)}
+    assert ("r3.hea", "file absent") in [(item.id, item.reason) for item in listing.dropped]
+
+
+def test_likely_columns_leave_other_names_alone():
+    names = ["patient", "patient_age", "pathology", "site", "sex", "ecg", "I", "MLII", "recorded_at", "setting"]
+    assert likely_columns(names) == {}
+
+
 def test_apply_table_names_the_columns_that_it_does_not_use(tmp_path):
     listing = apply(tmp_path, "record,age,label,patient,patient_id,site\nr1,5,x,p,17,a\n")
-    assert listing.label_rule == (
-        "the column label of t.csv, several labels separated by ;; columns not used: age, patient_id, site"
-    )
+    assert listing.label_rule == "the column label of t.csv, several labels separated by a semicolon"
+    assert listing.assumption == "columns of t.csv that are not used: age, patient_id, site"
     assert [(entry.patient, entry.labels) for entry in listing.entries] == [("p", ("x",))]
 
 

@@ -205,7 +205,7 @@ def prepare_dataset(
             if implausible:
                 raise LfbtError(
                     f"{source_folder}: {implausible}. State the right unit where it can be (--file-unit of source "
-                    "folder), or insist with --allow-implausible"
+                    "folder, also of counts, such as 200/mV), or insist with --allow-implausible"
                 )
             dropped = [*listing.dropped, *unlabelled, *faulty]
             if not records:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfbt.errors import UnreadableError
-from lfbt.io.recordings import READ_ERRORS, leads_first, make_recording, unreadable
+from lfbt.io.recordings import READ_ERRORS, check_not_times, leads_first, make_recording, unreadable
 from lfbt.recording import Recording, unit_in_mv
 
 
@@ -43,6 +43,7 @@ def read_npy(path: Path, leads: Sequence[str], sampling_rate: float, unit: str) 
     if array.ndim != 2 or array.shape[0] != len(leads) or not array.size:
         what = "an empty array" if not array.size else "an array"
         raise UnreadableError(f"file {path}: {what} of shape {list(array.shape)}, not [{len(leads)} leads, samples]")
+    check_not_times(path, array, leads)
     return make_recording(path, array.astype(np.float64) * unit_in_mv(unit), leads, sampling_rate, notes)
 
 
@@ -76,6 +77,7 @@ def read_npy_row(path: Path, *, row: int, leads: Sequence[str], sampling_rate: f
             f"with a record {row}"
         )
     signal, notes = leads_first(array[row], len(leads))
+    check_not_times(path, signal, leads)
     return make_recording(path, signal.astype(np.float64) * unit_in_mv(unit), leads, sampling_rate, notes)
 
 

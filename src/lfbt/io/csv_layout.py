@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,8 +26,12 @@ _QUOTED = re.compile(r"""^(["'])(.*)\1$""")
 _NAME_AND_UNIT = re.compile(r"(?P<name>.+?)\s*[\[(](?P<unit>\w+)[\])]")
 _TIME_UNITS = {"s": 1.0, "sec": 1.0, "secs": 1.0, "second": 1.0, "seconds": 1.0, "ms": 1e-3, "msec": 1e-3}
 _TIME_UNITS |= {"millisecond": 1e-3, "milliseconds": 1e-3, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ns": 1e-9}
-_TIME = re.compile(r"(elapsed[ _]?)?(time|t|timestamp|datetime)(?:[ _](?P<unit>[a-zµμ]+))?")
-_ROW_NUMBERS = ("index", "sample", "samples", "sample number", "row", "unnamed: 0")
+# Texts that PhysioNet puts in place of a unit, and ours for dates and clock times: all become seconds.
+_TIME_UNITS |= {"hh:mm:ss.mmm": 1.0, "hh:mm:ss": 1.0, "mm:ss.mmm": 1.0, "mm:ss": 1.0, "date": 1.0}
+_TIME_WORDS = "time|t|timestamp|datetime|zeit|zeitstempel|temps|tiempo|tempo|tijd|tid|czas|время|时间|時間|시간"
+_TIME = re.compile(rf"(elapsed[ _]?)?({_TIME_WORDS})(?:[ _](?P<unit>[a-zµμ]+))?")
+# In lower case and of letters only.
+_ROW_NUMBERS = re.compile("index|samples?|row|unnamed|(sample|row)?(number|no|nr|index)")
 
 
 class Column(NamedTuple):
@@ -48,6 +53,7 @@ class CsvLayout(NamedTuple):
     decimal: str
     n_skipped: int
     columns: list[Column] | None
+    encoding: str = "utf-8-sig"
 
 
 def read_layout(path: Path, separator: str | None = None, decimal: str | None = None) -> CsvLayout:
@@ -56,7 +62,7 @@ def read_layout(path: Path, separator: str | None = None, decimal: str | None = 
     Parameters
     ----------
     path : Path
-        A file in UTF-8, perhaps with lines of comments (``#``, ``%``, ``//``) before its first sample.
+        A file in UTF-8 or Windows-1252, perhaps with lines of comments (``#``, ``%``, ``//``) before its first sample.
     separator, decimal : str, optional
         What is known of it.
 
@@ -70,7 +76,8 @@ def read_layout(path: Path, separator: str | None = None, decimal: str | None = 
     UnreadableError
         If the file is not such text, or can be read in two ways.
     """
-    numbered = [(number, line) for number, line in enumerate(_first_lines(path)) if _holds_cells(line)]
+    first_lines, encoding = _first_lines(path)
+    numbered = [(number, line) for number, line in enumerate(first_lines) if _holds_cells(line)]
     lines = [line for _, line in numbered]
     separator = separator or _separator(lines, decimal)
     rows = [_cells(line, separator) for line in lines]
@@ -79,27 +86,30 @@ def read_layout(path: Path, separator: str | None = None, decimal: str | None = 
     if columns is not None:
         columns, n_units = _with_units(columns, rows[n_header:])
         n_header += n_units
+        columns = _with_dates(columns, rows[n_header:], decimal)
     # Comments may stand between the header and the samples.
     n_skipped = numbered[n_header][0] if n_header < len(numbered) else (numbered[-1][0] + 1 if numbered else 0)
-    return CsvLayout(separator, decimal, n_skipped, columns)
+    return CsvLayout(separator, decimal, n_skipped, columns, encoding)
 
 
 def check_rows(path: Path, layout: CsvLayout) -> None:
-    """Raise UnreadableError unless all rows have as many cells, without blank lines between them, true or false."""
-    n_cells = blank = 0
+    """Raise UnreadableError unless all rows have as many cells, without true or false.
+
+    Blank lines between them are refused, too, but for one after each row, as wrong line ends make them.
+    """
+    n_cells = previous = step = n_rows = 0
     try:
-        with path.open(encoding="utf-8-sig") as text:
+        with path.open(encoding=layout.encoding) as text:
             for number, line in enumerate(text, start=1):
                 if number <= layout.n_skipped:
                     continue
                 if not line.strip() and (layout.separator == " " or layout.separator not in line):
-                    blank = blank or number
                     continue
-                if blank:
-                    raise UnreadableError(
-                        f"file {path}: line {blank} is blank, between samples; "
-                        "remove it, or write nan for a missing sample"
-                    )
+                n_rows += 1
+                step = step or (previous and number - previous)
+                if step > 2 or (previous and number - previous != step):
+                    raise _blank(path, previous + 1 if number - previous > 1 else layout.n_skipped + 2)
+                previous = number
                 if truth := _TRUTH.search(line):
                     raise UnreadableError(f"file {path}: line {number} holds {truth[0]!r}, which is not a number")
                 found = _n_cells(line, layout.separator)
@@ -112,6 +122,14 @@ def check_rows(path: Path, layout: CsvLayout) -> None:
         raise unreadable(path, error) from error
     if not n_cells:
         raise UnreadableError(f"file {path}: it holds no samples")
+    if step == 2 and n_rows < 3:
+        raise _blank(path, previous - 1)
+
+
+def _blank(path: Path, line: int) -> UnreadableError:
+    return UnreadableError(
+        f"file {path}: line {line} is blank, between samples; remove it, or write nan for a missing sample"
+    )
 
 
 def _n_cells(line: str, separator: str) -> int:
@@ -135,22 +153,26 @@ def is_number(cell: str, decimal: str = ".") -> bool:
     return "_" not in cell
 
 
-def _first_lines(path: Path) -> list[str]:
-    lines: list[str] = []
+def _first_lines(path: Path) -> tuple[list[str], str]:
+    """Read the first lines, and tell the encoding: UTF-8, or else the one of Windows, whose µ many files have."""
     try:
         with path.open("rb") as file:
-            if b"\0" in file.read(4096):
+            start = file.read(4096)
+            if b"\0" in start or start.startswith((b"\xff\xfe", b"\xfe\xff")):
                 raise UnreadableError(
                     f"file {path}: cannot be read (text in UTF-16, or none; the codec must be UTF-8); save it as UTF-8"
                 )
-        with path.open(encoding="utf-8-sig") as text:
-            for line in text:
-                lines.append(line)
-                if len(lines) == _N_LINES:
-                    break
+        try:
+            return _read_lines(path, "utf-8-sig"), "utf-8-sig"
+        except UnicodeDecodeError:
+            return _read_lines(path, "cp1252"), "cp1252"
     except (OSError, UnicodeDecodeError) as error:
         raise unreadable(path, error) from error
-    return lines
+
+
+def _read_lines(path: Path, encoding: str) -> list[str]:
+    with path.open(encoding=encoding) as text:
+        return list(itertools.islice(text, _N_LINES))
 
 
 def _holds_cells(line: str) -> bool:
@@ -230,8 +252,11 @@ def _column(cell: str) -> Column:
     time = _TIME.fullmatch(word)
     if not word:
         return Column("", "unnamed", "")
-    if word in _ROW_NUMBERS:
+    if _ROW_NUMBERS.fullmatch(re.sub("[^a-z]", "", word)):
         return Column(name, "row number", unit)
+    # A column in a unit of time is one of times, whatever its name is.
+    if unit.lower() in _TIME_UNITS:
+        return Column(name, "time", unit)
     if word in _TIME_UNITS:
         return Column(name, "time", word)
     if time and (not time["unit"] or time["unit"] in _TIME_UNITS):
@@ -245,10 +270,25 @@ def _with_units(columns: list[Column], rows: Sequence[Sequence[str]]) -> tuple[l
     cells = [cell.strip("[]() ") for cell in rows[0]] if rows else []
     if len(cells) != len(columns):
         return columns, 0
+    is_time = [cell.lower() in _TIME_UNITS for cell in cells]
     fits = [
-        is_voltage(cell) if column.kind == "lead" else not cell or cell.lower() in _TIME_UNITS
-        for cell, column in zip(cells, columns, strict=True)
+        time or (is_voltage(cell) if column.kind == "lead" else not cell)
+        for cell, column, time in zip(cells, columns, is_time, strict=True)
     ]
-    if not all(fits):
+    if not all(fits) or all(is_time):
         return columns, 0
-    return [column._replace(unit=cell or column.unit) for cell, column in zip(cells, columns, strict=True)], 1
+    return [
+        column._replace(unit=cell or column.unit, kind="time" if time and column.kind == "lead" else column.kind)
+        for cell, column, time in zip(cells, columns, is_time, strict=True)
+    ], 1
+
+
+def _with_dates(columns: Sequence[Column], rows: Sequence[Sequence[str]], decimal: str) -> list[Column]:
+    """Give the unit date to times without a unit that are no numbers."""
+    cells = rows[0] if rows and len(rows[0]) == len(columns) else [""] * len(columns)
+    return [
+        column._replace(unit="date")
+        if column.kind == "time" and not column.unit and cell and not is_number(cell, decimal)
+        else column
+        for column, cell in zip(columns, cells, strict=True)
+    ]

@@ -11,7 +11,7 @@ from typing import Annotated
 from lfbt.errors import LfbtError
 from lfbt.io.arrays import read_npy
 from lfbt.io.clinical import CLINICAL_FORMATS, read_clinical
-from lfbt.io.csv import csv_header, read_csv
+from lfbt.io.csv import csv_header, csv_states_rate, read_csv
 from lfbt.io.matlab import read_cpsc_mat
 from lfbt.io.recordings import sign_note
 from lfbt.io.wfdb import read_wfdb
@@ -43,9 +43,10 @@ def read(
         The names of the rows or columns in their order, such as ``"II,V1"``. Required for ``.npy``, and for ``.csv``
         without a header row.
     sampling_rate : float, optional
-        In Hz. Required for ``.npy`` and ``.csv``.
+        In Hz. Required for ``.npy``, and for ``.csv`` without a column of times that tells it.
     unit : str
-        Of ``.npy`` and ``.csv``: mV, uV, V or nV. Other files state their own.
+        Of ``.npy`` and ``.csv``: mV, uV, V, nV, or raw counts by their gain, such as ``200/mV``. Other files
+        state their own.
 
     Returns
     -------
@@ -104,13 +105,14 @@ def _find_header(path: Path) -> Path | None:
 
 def _read_plain(path: Path, leads: Sequence[str] | None, sampling_rate: float | None, unit: str) -> Recording:
     """Read a file that states no sampling rate, and perhaps no leads."""
-    if sampling_rate is None:
+    is_csv = path.suffix.lower() == ".csv"
+    if sampling_rate is None and not (is_csv and csv_states_rate(path)):
         raise LfbtError(f"sampling_rate: none given, but {path} does not state its own; give it in Hz, such as 500")
-    if path.suffix.lower() == ".csv":
+    if is_csv:
         if leads is None and csv_header(path) is None:
             raise LfbtError(f"leads: none given, but {path} has no header row that names its leads; give them: II,V1")
         return read_csv(path, leads, sampling_rate, unit)
-    if leads is None:
+    if leads is None or sampling_rate is None:
         raise LfbtError(f"leads: none given, but {path} does not name its leads; give them, such as II,V1")
     return read_npy(path, leads, sampling_rate, unit)
 

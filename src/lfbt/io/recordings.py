@@ -32,6 +32,9 @@ READ_ERRORS = (
     zlib.error,
 )
 
+# No lead of an ECG rises over so many samples.
+_N_RISING = 100
+
 
 def make_recording(
     path: Path, signal: NDArray[Any], leads: Sequence[str], sampling_rate: float, notes: Iterable[str] = ()
@@ -70,6 +73,18 @@ def leads_first(array: NDArray[Any], n_leads: int) -> tuple[NDArray[Any], list[s
     if array.ndim == 2 and array.shape[0] > n_leads == array.shape[1]:
         return array.T, ["transposed from samples × leads"]
     return array, []
+
+
+def check_not_times(path: Path, signal: NDArray[Any], leads: Sequence[str]) -> None:
+    """Raise UnreadableError if a lead rises from each sample to the next, as only times and row numbers do."""
+    if signal.ndim != 2 or signal.shape[1] < _N_RISING or len(signal) != len(leads):
+        return
+    for row, lead in zip(signal, leads, strict=True):
+        if (row[1:] > row[:-1]).all():
+            raise UnreadableError(
+                f"file {path}: lead {lead} rises from each sample to the next, {row[0]:g}, {row[1]:g}, …, as times and "
+                "row numbers do; leave it out, or in a CSV file name it time or sample in the header"
+            )
 
 
 def is_negated(name: str) -> bool:

@@ -134,12 +134,15 @@ def unique_names(files: Iterable[Path], source: str) -> dict[str, Path]:
 def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     """Read a CSV table with a header row: every cell as stripped text.
 
+    What separates cells, a comma, semicolon or tab, is what the header has most of.
+
     Raises LfbtError if the file is not such a table, lacks one of `columns`, has a column twice, or a row with more
     or fewer cells than the header.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
+            reader = csv.DictReader(file, delimiter=_separator(file.readline()))
+            file.seek(0)
             names = [name.strip() for name in reader.fieldnames or []]
             reader.fieldnames = names
             _places(path, names, columns)
@@ -167,18 +170,26 @@ def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
 def iter_table(path: Path, columns: Sequence[str]) -> Iterator[list[str]]:
     """Read some columns of a CSV table with a header row: a list of stripped text a row, in the order of `columns`.
 
-    For tables that are too long for `read_table`. Raises LfbtError as that does, and for a row that is cut off.
+    For tables that are too long for `read_table`; cells are separated by commas. Raises LfbtError as that does.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file)
-            places = _places(path, next(reader, []), columns)
+            names = next(reader, [])
+            places = _places(path, names, columns)
             for row in filter(None, reader):
-                if len(row) <= max(places):
-                    raise LfbtError(f"table {path}: line {reader.line_num} has {len(row)} cells; download it again")
+                if len(row) != len(names):
+                    raise LfbtError(
+                        f"table {path}: line {reader.line_num} has {len(row)} cells, not the {len(names)} of the "
+                        "header; download it again"
+                    )
                 yield [row[place].strip() for place in places]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise _unreadable_table(path, error) from error
+
+
+def _separator(header: str) -> str:
+    return max(",;\t", key=header.count)
 
 
 def _places(path: Path, names: Sequence[str], columns: Sequence[str]) -> list[int]:

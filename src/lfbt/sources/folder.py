@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from lfbt.errors import LfbtError, UnreadableError
-from lfbt.io import CLINICAL_FORMATS, csv_header, open_npy, read_clinical, read_csv, read_npy, read_npy_row, read_wfdb
-from lfbt.recording import Recording, parse_leads, unit_in_mv
+from lfbt.io import (
+    CLINICAL_FORMATS,
+    csv_header,
+    csv_states_rate,
+    open_npy,
+    read_clinical,
+    read_csv,
+    read_npy,
+    read_npy_row,
+    read_wfdb,
+)
+from lfbt.recording import STANDARD_LEADS, Recording, lead_name, parse_leads, unit_in_mv
 from lfbt.sources.file_table import read_file_table
 from lfbt.sources.finding import check_unique, files_below, not_found, relative_id
-from lfbt.sources.label_table import apply_table
+from lfbt.sources.label_table import apply_table, likely_columns
 from lfbt.sources.listing import SPLITS, Dropped, Entry, Listing
 
 Labels = Literal["none", "folders", "table"]
@@ -21,7 +32,9 @@ Labels = Literal["none", "folders", "table"]
 _PLAIN_SUFFIXES = (".hea", ".npy", ".csv")
 _SEPARATORS = {"auto": None, "tab": "\t", "space": " "}
 # Names of splits elsewhere, in lower case; as classes they would mix test and training records.
-_SPLITS_ELSEWHERE = (*SPLITS, "training", "validation", "valid", "testing", "dev", "eval", "evaluation", "holdout")
+_SPLITS_ELSEWHERE = re.compile(
+    r"(train|training|val|validation|valid|test|testing|dev|eval|evaluation|holdout)[ _-]?(set|data|split|fold)?s?\d*"
+)
 _RULES = {
     "none": "no labels were read",
     "folders": "the name of the sub-folder that holds the record",
@@ -46,9 +59,9 @@ class Folder:
     file_leads: str = ""
     """Lead names of the .npy rows, or of the columns of .csv files without a header row, such as I,II,III."""
     file_sampling_rate: float | None = None
-    """Sampling rate of the .npy and .csv files, in Hz."""
+    """Sampling rate of the .npy and .csv files, in Hz; for .csv files without one, what their column of times tells."""
     file_unit: str = "mV"
-    """Unit of the .npy and .csv files that state none: mV, uV, V or nV."""
+    """Unit of the .npy and .csv files that state none: mV, uV, V, nV, or raw counts by their gain, such as 200/mV."""
     file_separator: Literal["auto", ",", ";", "tab", "space"] = "auto"
     """What separates the cells of .csv files; auto finds it in each file."""
     file_table: Path | None = None
@@ -66,7 +79,8 @@ class Folder:
         files = files_below(folder)
         own = {table.resolve() for table in (self.table, self.file_table) if table}
         files = [file for file in files if file.resolve() not in own]
-        plain = [file for file in files if file.suffix.lower() in _PLAIN_SUFFIXES]
+        tables = {file: what for file in files if file.suffix.lower() == ".csv" and (what := _table_column(file))}
+        plain = [file for file in files if file.suffix.lower() in _PLAIN_SUFFIXES and file not in tables]
         named = {file.with_suffix(""): file for file in plain}
         clinical = [file for file in files if file.suffix.lower() in CLINICAL_FORMATS]
         clinical = [file for file in clinical if file.with_suffix("") not in named]
@@ -83,7 +97,7 @@ class Folder:
         else:
             listing = Listing(entries, (), _RULES["none"])
         others = sorted(set(files) - set(signals), key=lambda file: file.parts)
-        return dataclasses.replace(listing, dropped=[*listing.dropped, *_passed_over(others, named, folder)])
+        return dataclasses.replace(listing, dropped=[*listing.dropped, *_passed_over(others, named, tables, folder)])
 
     def _entries(self, folder: Path, signals: Sequence[Path]) -> list[Entry]:
         """List an entry for each record, which counts as a patient of its own."""
@@ -134,13 +148,14 @@ class Folder:
 def _check_complete(options: Mapping[Path, Mapping[str, Any]], layout: Mapping[str, Any]) -> None:
     """Raise LfbtError that names all that is neither given nor stated by a file."""
     missing = []
-    rateless = next((file for file, given in options.items() if given["sampling_rate"] is None), None)
+    unrated = [file for file, given in options.items() if given["sampling_rate"] is None]
+    rateless = next((file for file in unrated if not _states(csv_states_rate, file, layout)), None)
     if rateless:
         missing.append(
             f"file-sampling-rate: none given, but {rateless} does not state its own; give it in Hz, such as 500"
         )
     unnamed = [file for file, given in options.items() if given["leads"] is None]
-    nameless = next((file for file in unnamed if file.suffix.lower() == ".npy" or not _names_leads(file, layout)), None)
+    nameless = next((file for file in unnamed if not _states(csv_header, file, layout)), None)
     if nameless:
         missing.append(f"file-leads: none given, but {nameless} does not name its leads; give them, such as I,II,III")
     if missing:
@@ -148,16 +163,34 @@ def _check_complete(options: Mapping[Path, Mapping[str, Any]], layout: Mapping[s
         raise LfbtError("; ".join(missing) + more)
 
 
-def _names_leads(file: Path, layout: Mapping[str, Any]) -> bool:
-    """Whether a CSV file has a header row that names its leads, or cannot be read, which its reader will say."""
+def _states(what: Callable[..., Any], file: Path, layout: Mapping[str, Any]) -> bool:
+    """Whether a file is a CSV that states `what`, or cannot be read, which its reader will say."""
     try:
-        return csv_header(file, **layout) is not None
+        return file.suffix.lower() == ".csv" and bool(what(file, **layout))
     except UnreadableError:
         return True
 
 
-def _passed_over(files: Sequence[Path], named: Mapping[Path, Path], folder: Path) -> list[Dropped]:
-    """List the files that are neither read nor a part of a WFDB record; `named` are the plain files without suffix."""
+def _table_column(file: Path) -> str:
+    """The column by which a CSV file is a table about records, such as patient; empty for samples."""
+    try:
+        names = csv_header(file) or []
+    except UnreadableError:
+        return ""
+    if any(lead_name(name) in STANDARD_LEADS for name in names):
+        return ""
+    return next(
+        (name for name in names if name in ("record", "patient", "label", "split") or likely_columns([name])), ""
+    )
+
+
+def _passed_over(
+    files: Sequence[Path], named: Mapping[Path, Path], tables: Mapping[Path, str], folder: Path
+) -> list[Dropped]:
+    """List the files that are neither read nor a part of a WFDB record.
+
+    `named` are the plain files without suffix, `tables` those with a column about records.
+    """
     dropped = []
     for file in files:
         beside = named.get(file.with_suffix(""))
@@ -165,7 +198,9 @@ def _passed_over(files: Sequence[Path], named: Mapping[Path, Path], folder: Path
             # Its samples and annotations.
             continue
         suffix = file.suffix.lower()
-        if beside is not None:
+        if file in tables:
+            why = f"a table with the column {tables[file]}, not samples"
+        elif beside is not None:
             why = f"{beside.name} is read"
         elif suffix in (".dat", ".mat"):
             why = f"no WFDB header {file.stem}.hea beside it"
@@ -194,7 +229,7 @@ def _with_folders(entries: Sequence[Entry], folder: Path) -> Listing:
     if not kept:
         raise LfbtError(f"labels: folders, but {folder} has no record in a class folder; make one folder a class")
     classes = tuple(sorted({entry.labels[0] for entry in kept}))
-    if likely := [name for name in classes if name.lower() in _SPLITS_ELSEWHERE]:
+    if likely := [name for name in classes if _SPLITS_ELSEWHERE.fullmatch(name.lower())]:
         raise LfbtError(
             f"folder {folder}: {likely[0]} is likely a split, which is called {', '.join(SPLITS)} here; rename it, "
             "also if it is a class"

@@ -13,12 +13,18 @@ from lfbt.sources.listing import SPLITS, Dropped, Entry, Listing
 
 _COLUMNS = ("record", "patient", "label", "split")
 # Other names that people give these columns, in lower case and without what is no letter.
-_ALSO_CALLED = {
-    "patient": ("patients", "patientid", "patientno", "patientnumber", "pat", "patid", "pid", "subject", "subjectid"),
-    "label": ("labels", "class", "classes", "diagnosis", "diagnoses", "dx", "target", "targets", "rhythm"),
-    "split": ("splits", "fold", "stratfold", "partition", "subset", "set"),
-    "record": ("records", "recordid", "recordname", "recording", "ecgid"),
+_NOUNS = {
+    "patient": "patient pat subject subj person participant proband case mrn pid paciente paziente",
+    "label": "label class classe diagnosis diagnose diagnosi dx target rhythm finding category annotation",
+    "split": "split fold stratfold partition subset dataset set",
+    "record": "record recording file filename filepath path",
 }
+_ENDINGS = "id no nr num number nummer numero key code name identifier uid"
+_ALSO_CALLED = {
+    column: re.compile(rf"({nouns.replace(' ', '|')})(en|s)?({_ENDINGS.replace(' ', '|')})?s?")
+    for column, nouns in _NOUNS.items()
+}
+_ALSO_RECORD = re.compile("(ecg|exam|study)(id|name|no|nr|number|file)|id|name|filename(hr|lr)")
 
 
 def apply_table(entries: Sequence[Entry], table: Path, folder: Path) -> Listing:
@@ -30,7 +36,7 @@ def apply_table(entries: Sequence[Entry], table: Path, folder: Path) -> Listing:
         The records of `folder`.
     table
         CSV file with a column ``record``, each an id or the stem of one file, and perhaps ``patient``, ``label``
-        (several separated by ``;``) and ``split``. Other columns are named in the label rule.
+        (several separated by ``;``) and ``split``. Other columns are named as an assumption.
     folder
         The folder of the records.
 
@@ -46,7 +52,7 @@ def apply_table(entries: Sequence[Entry], table: Path, folder: Path) -> Listing:
         differ in spelling only or stand for a missing value, no label at all, another split, and a table without a
         record of `folder`.
     """
-    rows = read_table(table, ["record"])
+    rows = read_table(table, [])
     unused = _check_columns(list(rows[0]) if rows else [], table)
     by_name = _by_name(entries)
     names = [row["record"] if row["record"] in by_name else clean_id(row["record"]) for row in rows]
@@ -79,22 +85,43 @@ def apply_table(entries: Sequence[Entry], table: Path, folder: Path) -> Listing:
     classes = tuple(sorted({label for entry in kept for label in entry.labels}))
     if "label" in rows[0] and not classes:
         raise LfbtError(f"table {table}: its column label is empty for all records; fill it, or remove the column")
-    rule = f"the column label of {table.name}, several labels separated by ;"
-    return Listing(kept, classes, rule + (f"; columns not used: {', '.join(unused)}" if unused else ""), dropped)
+    assumptions = [] if "patient" in rows[0] else [f"{table.name} has no column patient, so each record is a patient"]
+    if unused:
+        assumptions.append(f"columns of {table.name} that are not used: {', '.join(unused)}")
+    rule = f"the column label of {table.name}, several labels separated by a semicolon"
+    return Listing(kept, classes, rule, dropped, "; ".join(assumptions))
+
+
+def likely_columns(names: Iterable[str]) -> dict[str, str]:
+    """Return the names that are likely those of a table's columns, with the columns, but for exact ones.
+
+    >>> likely_columns(["PatientNr", "label", "age"])
+    {'PatientNr': 'patient'}
+    """
+    found: dict[str, str] = {}
+    for name in names:
+        plain = re.sub("[^a-z]", "", name.lower())
+        for column, also in _ALSO_CALLED.items():
+            if name not in _COLUMNS and also.fullmatch(plain):
+                found.setdefault(name, column)
+        if _ALSO_RECORD.fullmatch(plain):
+            found.setdefault(name, "record")
+    return found
 
 
 def _check_columns(names: Sequence[str], table: Path) -> list[str]:
     """The columns that are not used. Raises LfbtError for one that is likely meant to be."""
-    unused = [name for name in names if name not in _COLUMNS]
-    for name in unused:
-        plain = re.sub("[^a-z]", "", name.lower())
-        for column, also in _ALSO_CALLED.items():
-            if column not in names and (plain == column or plain in also):
-                raise LfbtError(
-                    f"table {table}: column {name!r} is likely {column}, but not called so; rename it to {column} or, "
-                    "if it is something else, to another name"
-                )
-    return unused
+    for name, column in likely_columns(names).items():
+        if column not in names:
+            raise LfbtError(
+                f"table {table}: column {name!r} is likely {column}, but not called so; rename it to {column} or, "
+                "if it is something else, to another name"
+            )
+    if "record" not in names:
+        raise LfbtError(
+            f"table {table}: no column record among {', '.join(names) or 'none'}; add the ids or names of the files"
+        )
+    return [name for name in names if name not in _COLUMNS]
 
 
 def _check_spelling(names: Iterable[str], what: str, table: Path) -> None:
@@ -113,9 +140,11 @@ def _check_spelling(names: Iterable[str], what: str, table: Path) -> None:
 
 
 def _by_name(entries: Sequence[Entry]) -> dict[str, str]:
-    """Map the names that a table may use to ids: each id itself, and the stems that are unique."""
-    stems: dict[str, list[str]] = {}
+    """Map the names that a table may use to ids: each id itself, and the stems and file names that are unique."""
+    named: dict[str, set[str]] = {}
     for entry in entries:
-        stems.setdefault(entry.id.rsplit("/", 1)[-1], []).append(entry.id)
-    unique = {stem: ids[0] for stem, ids in stems.items() if len(ids) == 1}
+        stem = entry.id.rsplit("/", 1)[-1]
+        for name in (stem, f"{entry.id}{entry.file.suffix}", f"{stem}{entry.file.suffix}"):
+            named.setdefault(name, set()).add(entry.id)
+    unique = {name: next(iter(ids)) for name, ids in named.items() if len(ids) == 1}
     return unique | {entry.id: entry.id for entry in entries}
