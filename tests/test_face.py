@@ -61,7 +61,7 @@ def test_readme_example_runs(tmp_path, monkeypatch, capsys):
     assert len(lines) <= 5
     monkeypatch.chdir(tmp_path)
     # Small enough for a test: the same calls on fewer records and samples.
-    quick = example.replace("n_samples=512", "n_samples=64, records=200, workers=1")
+    quick = example.replace("n_samples=1024", "n_samples=64, records=200, workers=1")
     quick = quick.replace("epochs=5", 'epochs=5, projector="16-16", device="cpu"')
     assert quick != example
     names: dict[str, object] = {}
@@ -71,7 +71,7 @@ def test_readme_example_runs(tmp_path, monkeypatch, capsys):
     assert interval.startswith("(")
     embeddings = names["embeddings"]
     assert isinstance(embeddings, np.ndarray)
-    assert embeddings.shape == (len(lfbt.open_dataset("data")), 8 * 64)
+    assert embeddings.shape == (len(lfbt.open_dataset("data/synthetic")), 8 * 64)
 
 
 def test_prepare_in_processes_works_in_a_script_without_a_guard(tmp_path):
