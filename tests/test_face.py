@@ -19,8 +19,8 @@ from lfbt.runs.loading import ClassifierRun
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMES = (
-    "LFBTLoss", "LfbtError", "Recording", "compare", "embed", "finetune", "load_encoder", "load_run", "open_dataset",
-    "prepare", "pretrain", "probe", "random_views", "read",
+    "LFBTLoss", "LfbtError", "Recording", "StoppedError", "UnreadableError", "compare", "embed", "finetune",
+    "load_encoder", "load_run", "open_dataset", "prepare", "pretrain", "probe", "random_views", "read",
 )  # fmt: skip
 
 
@@ -36,6 +36,7 @@ def test_every_public_name_is_there_and_documented(name):
     text = inspect.getdoc(found)
     assert text is not None
     if inspect.isfunction(found):
+        assert re.search("^Examples\n-+\n(?:.*\n)*?>>> (?!.*SKIP)", text, re.MULTILINE), "an example that runs"
         for section in ("Parameters", "Returns", "Raises"):
             assert f"{section}\n---" in text or (section == "Raises" and name == "random_views"), section
 
@@ -212,6 +213,7 @@ def test_read_refuses_values_of_another_type(ecg, tmp_path, changes):
         ({"x": ""}, "embed: '' is not a path"),
         ({"x": None}, "signals: object is not a type of real numbers"),
         ({"x": np.ma.masked_array(np.zeros((2, 5000)))}, "signals: a masked array, whose mask would be ignored"),
+        ({"x": [[np.ma.masked_array(np.zeros(5000))] * 2]}, "signals: a masked array, whose mask would be ignored"),
         ({"x": ["a.npy", Path("b.npy")]}, "embed: a list of paths is not taken; give a list of recordings"),
         ({"x": (one for one in (1, 2))}, "embed: an iterator is not taken; give a list of recordings"),
         ({"encoder": None}, "encoder: None is not a path, or what lfbt.load_encoder returns"),

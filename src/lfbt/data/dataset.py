@@ -51,6 +51,10 @@ class Record(NamedTuple):
     patient: str
     split: str
 
+    def __repr__(self) -> str:
+        shapes = f"signal {list(self.signal.shape)}, targets {list(self.targets.shape)}"
+        return f"Record({shapes}, id {self.id!r}, patient {self.patient!r}, split {self.split!r})"
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Dataset:
@@ -95,8 +99,8 @@ class Dataset:
     --------
     >>> from torch.utils.data import DataLoader
     >>> dataset = from_arrays(np.zeros((6, 2, 500), dtype=np.float32), leads=("II", "V1"), sampling_rate=50.0)
-    >>> dataset[0].signal.shape
-    (2, 500)
+    >>> dataset[0]
+    Record(signal [2, 500], targets [0], id '0', patient '0', split 'train')
     >>> for batch in DataLoader(dataset, batch_size=3):
     ...     print(batch.signal.shape, batch.id)
     torch.Size([3, 2, 500]) ('0', '1', '2')
@@ -139,8 +143,8 @@ class Dataset:
             index = range(len(self))[operator.index(row)]
         except TypeError:
             raise LfbtError(
-                f"dataset: {reprlib.repr(row)} is not the number of one row; for several take [dataset[row] for row in range(3)], "
-                "or dataset.batch(np.arange(3), 'none') for their signals alone"
+                f"dataset: {reprlib.repr(row)} is not the number of one row; for several take "
+                "[dataset[row] for row in range(3)], or dataset.batch(np.arange(3), 'none') for their signals alone"
             ) from None
         (signal,) = self.batch(np.array([index]), "none")
         targets = np.array([name in self.labels[index] for name in self.classes], dtype=np.float32)

@@ -64,6 +64,17 @@ def open_dataset(folder: str | os.PathLike[str], split_seed: int = 0, patients_a
     ------
     LfbtError
         If the folder has none of the layouts, or its files do not agree with each other.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import lfbt
+    >>> with tempfile.TemporaryDirectory() as place:
+    ...     data = f"{place}/data/synthetic"
+    ...     report = lfbt.prepare("synthetic", f"{place}/downloads", data, records=60, n_samples=64, workers=1)
+    ...     dataset = open_dataset(data)
+    ...     len(dataset) == report.records, dataset.n_samples, dataset[0].signal.shape
+    (True, 64, (8, 64))
     """
     folder = as_path("data-dir", folder)
     if not folder.is_dir():
