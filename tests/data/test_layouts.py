@@ -321,9 +321,9 @@ def test_open_dataset_of_a_folder_of_data_sets_names_them(tmp_path):
     with pytest.raises(LfbtError, match=r"^data-dir: .*data is no data set, but .*/data/ptbxl is one; name that$"):
         open_dataset(tmp_path / "data")
     write_packed(tmp_path / "data" / "cpsc2018")
-    with pytest.raises(LfbtError, match=r"is no data set, but .*/data/cpsc2018, .*/data/ptbxl are; name these$"):
+    with pytest.raises(LfbtError, match=r"is no data set, but .*/data/cpsc2018, .*/data/ptbxl are; name one of these$"):
         open_dataset(tmp_path / "data")
-    with pytest.raises(LfbtError, match=r"is no data set, but .*/data/cpsc2018, .*/data/ptbxl are; name these$"):
+    with pytest.raises(LfbtError, match=r"is no data set, but .*/data/cpsc2018, .*/data/ptbxl are; name one of these$"):
         open_dataset(tmp_path)
 
 

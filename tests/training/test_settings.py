@@ -71,8 +71,8 @@ def test_create_keeps_a_warmup_that_was_given(tmp_path):
 def test_preset_hints_say_how_to_prepare_data_for_small(tmp_path):
     small, paper = (PretrainSettings.create([tmp_path], tmp_path / "run", preset) for preset in ("small", "paper"))
     (hint,) = preset_hints(small, 2048)
-    assert hint.endswith(f"but {tmp_path} has 2048; prepare it with --n-samples 1024")
-    assert preset_hints(small, 1024) == preset_hints(paper, 1024) == []
+    assert hint.endswith(f"but {tmp_path} has 2048, which take longer; prepare it with --n-samples 1024")
+    assert preset_hints(small, 1024) == preset_hints(small, 512) == preset_hints(paper, 2048) == []
 
 
 def test_apply_preset_replaces_what_the_preset_names_and_nothing_else(tmp_path):

@@ -245,7 +245,9 @@ def _refuse_data_sets_inside(folder: Path, pattern: str, is_one: bool) -> None:
     named = f"{', '.join(inside[:3])}{', ...' if len(inside) > 3 else ''} {'is one' if len(inside) == 1 else 'are'}"
     if is_one:
         raise LfbtError(f"data-dir: {folder} has another data set inside, {inside[0]}; move it out")
-    raise LfbtError(f"data-dir: {folder} is no data set, but {named}; name {'that' if len(inside) == 1 else 'these'}")
+    raise LfbtError(
+        f"data-dir: {folder} is no data set, but {named}; name {'that' if len(inside) == 1 else 'one of these'}"
+    )
 
 
 def _open_npy(folder: Path, manifest: DatasetManifest, split_seed: int) -> Dataset:

@@ -246,11 +246,12 @@ def preset_hints(settings: PretrainSettings, n_samples: int) -> list[str]:
             f"warmup-epochs: {warmup:g} instead of the {of_preset:g} of preset {settings.preset}, because it must end "
             f"before --epochs {epochs}"
         )
-    if settings.preset == "small" and n_samples != _SMALL_SAMPLES:
+    # Fewer have been asked for: `prepare` writes 2048 by default.
+    if settings.preset == "small" and n_samples > _SMALL_SAMPLES:
         data = ", ".join(map(str, settings.data.data_dir))
         hints.append(
-            f"preset small was chosen with {_SMALL_SAMPLES} samples a record, but {data} has {n_samples}; prepare it "
-            f"with --n-samples {_SMALL_SAMPLES}"
+            f"preset small was chosen with {_SMALL_SAMPLES} samples a record, but {data} has {n_samples}, which take "
+            f"longer; prepare it with --n-samples {_SMALL_SAMPLES}"
         )
     return hints
 
