@@ -27,11 +27,11 @@ demo: $(INSTALLED)  ## pretrain, probe, fine-tune and report on synthetic ECGs, 
 	@test ! -e demo || test -e $(DEMO_MARKER) \
 	  || { echo "demo/ was not made by 'make demo' and is left alone; move it away first" >&2; exit 1; }
 	@rm -rf demo && mkdir demo && touch $(DEMO_MARKER)
-	$(BIN)/lfbt prepare synthetic demo/download demo/data --records 800 --n-samples 512
-	$(BIN)/lfbt pretrain --data-dir demo/data --run-dir demo/pretrain --preset small --normalisation record --epochs 15
-	$(BIN)/lfbt probe --data-dir demo/data --checkpoint demo/pretrain --run-dir demo/probe
-	$(BIN)/lfbt probe --data-dir demo/data --random-encoder --run-dir demo/probe-random
-	$(BIN)/lfbt finetune --data-dir demo/data --checkpoint demo/pretrain --run-dir demo/finetune --epochs 10 --learning-rate 1e-3
+	$(BIN)/lfbt prepare synthetic demo/downloads/synthetic demo/data/synthetic --records 800 --n-samples 512
+	$(BIN)/lfbt pretrain --data-dir demo/data/synthetic --run-dir demo/pretrain --preset small --normalisation record --epochs 15
+	$(BIN)/lfbt probe --data-dir demo/data/synthetic --checkpoint demo/pretrain --run-dir demo/probe
+	$(BIN)/lfbt probe --data-dir demo/data/synthetic --random-encoder --run-dir demo/probe-random
+	$(BIN)/lfbt finetune --data-dir demo/data/synthetic --checkpoint demo/pretrain --run-dir demo/finetune --epochs 10 --learning-rate 1e-3
 	$(BIN)/lfbt report demo/pretrain demo/probe demo/probe-random demo/finetune --out demo/report
 
 bench: $(INSTALLED)  ## measure lfbt beside a literal form of the method, half an hour, into docs/performance.md

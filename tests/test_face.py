@@ -19,8 +19,8 @@ from lfbt.runs.loading import ClassifierRun
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMES = (
-    "LFBTLoss", "LfbtError", "Recording", "compare", "embed", "finetune", "load_encoder", "load_run", "open_dataset",
-    "prepare", "pretrain", "probe", "random_views", "read",
+    "LFBTLoss", "LfbtError", "Recording", "StoppedError", "UnreadableError", "compare", "embed", "finetune",
+    "load_encoder", "load_run", "open_dataset", "prepare", "pretrain", "probe", "random_views", "read",
 )  # fmt: skip
 
 
@@ -36,6 +36,7 @@ def test_every_public_name_is_there_and_documented(name):
     text = inspect.getdoc(found)
     assert text is not None
     if inspect.isfunction(found):
+        assert re.search("^Examples\n-+\n(?:.*\n)*?>>> (?!.*SKIP)", text, re.MULTILINE), "an example that runs"
         for section in ("Parameters", "Returns", "Raises"):
             assert f"{section}\n---" in text or (section == "Raises" and name == "random_views"), section
 
@@ -61,7 +62,7 @@ def test_readme_example_runs(tmp_path, monkeypatch, capsys):
     assert len(lines) <= 5
     monkeypatch.chdir(tmp_path)
     # Small enough for a test: the same calls on fewer records and samples.
-    quick = example.replace("n_samples=512", "n_samples=64, records=200, workers=1")
+    quick = example.replace("n_samples=1024", "n_samples=64, records=200, workers=1")
     quick = quick.replace("epochs=5", 'epochs=5, projector="16-16", device="cpu"')
     assert quick != example
     names: dict[str, object] = {}
@@ -71,7 +72,7 @@ def test_readme_example_runs(tmp_path, monkeypatch, capsys):
     assert interval.startswith("(")
     embeddings = names["embeddings"]
     assert isinstance(embeddings, np.ndarray)
-    assert embeddings.shape == (len(lfbt.open_dataset("data")), 8 * 64)
+    assert embeddings.shape == (len(lfbt.open_dataset("data/synthetic")), 8 * 64)
 
 
 def test_prepare_in_processes_works_in_a_script_without_a_guard(tmp_path):
@@ -212,6 +213,7 @@ def test_read_refuses_values_of_another_type(ecg, tmp_path, changes):
         ({"x": ""}, "embed: '' is not a path"),
         ({"x": None}, "signals: object is not a type of real numbers"),
         ({"x": np.ma.masked_array(np.zeros((2, 5000)))}, "signals: a masked array, whose mask would be ignored"),
+        ({"x": [[np.ma.masked_array(np.zeros(5000))] * 2]}, "signals: a masked array, whose mask would be ignored"),
         ({"x": ["a.npy", Path("b.npy")]}, "embed: a list of paths is not taken; give a list of recordings"),
         ({"x": (one for one in (1, 2))}, "embed: an iterator is not taken; give a list of recordings"),
         ({"encoder": None}, "encoder: None is not a path, or what lfbt.load_encoder returns"),

@@ -219,6 +219,8 @@ def test_as_real_array_takes_lists_arrays_and_tensors(values):
     ("values", "message"),
     [
         (np.ma.masked_array([1.0, 2.0], [True, False]), "a masked array, whose mask would be ignored"),
+        ([[np.ma.masked_array([1.0], [True])]], "a masked array, whose mask would be ignored"),
+        ([[[1.0, np.ma.masked]]], "a masked array, whose mask would be ignored"),
         ([np.ma.masked_array([1.0], [True])], "a masked array, whose mask would be ignored"),
         ([[1, 2], [3]], "not an array"),
         (torch.zeros(3).to_sparse(), "not an array"),

@@ -1,6 +1,7 @@
 from .data.layouts import open_dataset as open_dataset
 from .data.preparation import prepare as prepare
 from .errors import LfbtError as LfbtError
+from .errors import UnreadableError as UnreadableError
 from .evaluation.fine_tuning import finetune as finetune
 from .evaluation.probing import probe as probe
 from .inference.embedding import embed as embed
@@ -12,6 +13,7 @@ from .reports.comparison import compare as compare
 from .runs.loading import load_run as load_run
 from .training.augmentation import random_views as random_views
 from .training.pretraining import pretrain as pretrain
+from .utils.interrupts import StoppedError as StoppedError
 
 __version__: str
 
@@ -19,6 +21,8 @@ __all__ = [
     "LFBTLoss",
     "LfbtError",
     "Recording",
+    "StoppedError",
+    "UnreadableError",
     "compare",
     "embed",
     "finetune",

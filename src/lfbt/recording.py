@@ -159,13 +159,19 @@ def is_number(value: object) -> bool:
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
+def _holds_masked(values: Any, depth: int = 3) -> bool:
+    """Whether `values` is a masked array, or has one in lists; deeper ones have too many axes for signals anyway."""
+    if isinstance(values, (list, tuple)) and depth:
+        return any(_holds_masked(part, depth - 1) for part in values)
+    return isinstance(values, np.ma.MaskedArray)
+
+
 def as_real_array(name: str, values: Any) -> NDArray[Any]:
     """Take integers or floats as an array: an array, nested lists, or a PyTorch tensor of any device.
 
     Raises LfbtError, which calls them `name`, for anything else, and for masked arrays, whose mask would be ignored.
     """
-    parts = values if isinstance(values, (list, tuple)) else (values,)
-    if any(isinstance(part, np.ma.MaskedArray) for part in parts):
+    if _holds_masked(values):
         raise LfbtError(f"{name}: a masked array, whose mask would be ignored; fill it, or leave masked records out")
     try:
         if hasattr(values, "detach"):

@@ -108,6 +108,22 @@ def test_pretrain_takes_explicit_options_over_a_preset(chain, tmp_path, first):
     assert (settings["learning_rate"], settings["schedule"]) == (small.learning_rate, small.schedule)
 
 
+@pytest.mark.parametrize("given", [(), ("--warmup-epochs=0.125",)])
+def test_pretrain_shortens_the_warmup_of_a_preset_and_says_so(chain, tmp_path, given):
+    short = ("--preset", "small", "--epochs", 1, "--batch-size", 20, "--projector", "32-32", *given)
+    status, _, err = run("pretrain", "--data-dir", chain / "data", "--run-dir", tmp_path / "run", *short)
+    assert status == 0
+    assert read_json(tmp_path / "run" / "settings.json")["warmup_epochs"] == (0.125 if given else 0.25)
+    said = "warmup-epochs: 0.25 instead of the 3 of preset small, because it must end before --epochs 1\n"
+    assert (said in err) == (not given)
+
+
+def test_pretrain_refuses_a_warmup_that_was_given_and_does_not_end(tmp_path):
+    words = ("--preset", "small", "--epochs", 2, "--warmup-epochs", 3)
+    message = refused("pretrain", "--data-dir", "data", "--run-dir", tmp_path / "run", *words)
+    assert message.startswith("warmup-epochs: 3.0 is outside [0, 2)")
+
+
 def test_pretrain_refuses_one_data_set_twice(chain, tmp_path):
     two = ("--data-dir", chain / "data", f"{chain}/../{chain.name}/data")
     message = refused("pretrain", *two, "--run-dir", tmp_path / "run", *PRETRAIN_SHORT)

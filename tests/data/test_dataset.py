@@ -55,6 +55,25 @@ def test_dataset_select_leads_twice_selects_from_the_selection(tmp_path):
         once.select_leads(("V1", "V9"))
 
 
+@pytest.mark.parametrize("row", [slice(0, 3), "r0", [0, 1], 1.0, np.array([0, 1]), None])
+def test_dataset_getitem_refuses_what_is_no_row_with_a_way_to_take_several(tmp_path, row):
+    write_packed(tmp_path)
+    dataset = open_dataset(tmp_path)
+    with pytest.raises(LfbtError, match=r"is not the number of one row; for several take \[dataset\[row\] for row in"):
+        dataset[row]
+    # What the message advises.
+    assert [dataset[row].id for row in range(3)] == list(dataset.ids[:3])
+    assert dataset.batch(np.arange(3), "none").shape == (3, 3, 64)
+
+
+def test_dataset_getitem_takes_any_whole_number_and_ends_with_the_last_row(tmp_path):
+    write_packed(tmp_path)
+    dataset = open_dataset(tmp_path)
+    assert dataset[np.int64(-1)].id == dataset[3].id == "r3"
+    with pytest.raises(IndexError):
+        dataset[4]
+
+
 def test_dataset_targets_are_the_classes_of_records(tmp_path):
     write_packed(tmp_path, rows=[("a", "1", "CD", "train"), ("b", "2", "NORM", "val"), ("c", "3", "CD", "test")])
     dataset = open_dataset(tmp_path)

@@ -296,14 +296,52 @@ def test_open_datasets_keeps_the_labels_of_one(tmp_path):
     assert open_datasets([tmp_path]).classes == ("NORM", "MI", "CD")
 
 
-@pytest.mark.parametrize("other", [{"leads": ("V1", "II", "V5")}, {"sampling_rate": 100}, {"signals": noise(4, 3, 65)}])
-def test_open_datasets_refuses_data_sets_that_differ_with_both_sides(tmp_path, other):
+@pytest.mark.parametrize(
+    ("other", "options"),
+    [
+        ({"leads": ("V1", "II", "V5")}, "--leads II,V1,V5"),
+        ({"sampling_rate": 100}, "--duration 10"),
+        ({"signals": noise(4, 3, 65)}, "--duration 10 --n-samples 64"),
+        ({"signals": noise(4, 3, 128), "sampling_rate": 12.8}, "--n-samples 64"),
+    ],
+)
+def test_open_datasets_refuses_data_sets_that_differ_with_both_sides_and_how_to_prepare(tmp_path, other, options):
     write_packed(tmp_path / "one")
     write_packed(tmp_path / "two", **other)
     with pytest.raises(
-        LfbtError, match=r"/two has leads .* but .*/one has II,V1,V5, 6\.4 Hz, 64 samples; prepare both"
+        LfbtError,
+        match=r"/two has leads .* but .*/one has II,V1,V5, 6\.4 Hz, 64 samples; prepare .*/two with " + options + "$",
     ):
         open_datasets([tmp_path / "one", tmp_path / "two"])
+
+
+def test_open_dataset_of_a_folder_of_data_sets_names_them(tmp_path):
+    for name in ("ptbxl", "deeper/ningbo", ".partial"):
+        write_packed(tmp_path / "data" / name)
+    with pytest.raises(LfbtError, match=r"^data-dir: .*data is no data set, but .*/data/ptbxl is one; name that$"):
+        open_dataset(tmp_path / "data")
+    write_packed(tmp_path / "data" / "cpsc2018")
+    with pytest.raises(LfbtError, match=r"is no data set, but .*/data/cpsc2018, .*/data/ptbxl are; name one of these$"):
+        open_dataset(tmp_path / "data")
+    with pytest.raises(LfbtError, match=r"is no data set, but .*/data/cpsc2018, .*/data/ptbxl are; name one of these$"):
+        open_dataset(tmp_path)
+
+
+def test_open_dataset_takes_no_data_set_for_a_class(tmp_path):
+    write_npy(tmp_path / "NORM" / "1.npy")
+    write_npy(tmp_path / "MI" / "1.npy")
+    write_packed(tmp_path / "ptbxl")
+    with pytest.raises(LfbtError, match=r"is no data set, but .*/ptbxl is one; name that$"):
+        open_dataset(tmp_path)
+    (tmp_path / "dataset.json").write_text("{}")
+    with pytest.raises(LfbtError, match=r"has another data set inside, .*/ptbxl; move it out$"):
+        open_dataset(tmp_path)
+
+
+def test_open_dataset_opens_a_packed_data_set_with_another_one_inside(tmp_path):
+    write_packed(tmp_path)
+    write_packed(tmp_path / "ptbxl")
+    assert len(open_dataset(tmp_path)) == 4
 
 
 def test_open_datasets_refuses_none():

@@ -287,3 +287,9 @@ def test_select_leads_takes_a_text_and_names_only():
         encoder.select_leads("II,V9")
     with pytest.raises(LfbtError, match=r"^leads: 3 is not a text$"):
         encoder.select_leads(3)  # type: ignore[arg-type]
+
+
+def test_lead_encoders_print_as_one_line():
+    encoder = LeadEncoders(EncoderConfig(("II", "V1"), sampling_rate=6.4, n_samples=64))
+    said = "leads II,V1, 6.4 Hz, 64 samples, normalisation record, 64 features a lead"
+    assert repr(encoder) == f"LeadEncoders({said})"

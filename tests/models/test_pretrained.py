@@ -160,6 +160,25 @@ def test_match_names_all_that_does_not_fit():
         match(encoder_of(), dataset_of(("I",), 50.0, 80))
 
 
+@pytest.mark.parametrize(
+    ("data", "options"),
+    [
+        ({"leads": ("V1", "II")}, "--leads II,V1, or name common leads with --leads"),
+        ({"sampling_rate": 8.0, "n_samples": 80}, "--n-samples 64"),
+        ({"n_samples": 32}, "--duration 10 --n-samples 64"),
+    ],
+)
+def test_match_says_how_to_prepare_the_data_set(data, options):
+    with pytest.raises(LfbtError, match=rf"Prepare it with {options}, or insist with --allow-mismatch$"):
+        match(encoder_of(), dataset_of(**data))
+
+
+def test_load_encoder_names_a_run_folder_inside(tmp_path):
+    save_encoder(tmp_path / "runs" / "pretrain" / "encoder", encoder_of(), {})
+    with pytest.raises(LfbtError, match=r"^checkpoint: .*/runs is not an encoder, but .*/runs/pretrain has one; give"):
+        load_encoder(tmp_path / "runs")
+
+
 @pytest.mark.parametrize("leads", [("II",), ("II", "V1", "V2")])
 def test_match_never_allows_another_number_of_leads(leads):
     for allow_mismatch in (True, False):

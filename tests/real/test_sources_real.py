@@ -9,7 +9,7 @@ import scipy.io
 from lfbt.errors import UnreadableError
 from lfbt.io.wfdb import read_wfdb
 from lfbt.recording import STANDARD_LEADS
-from lfbt.sources import Challenge, Chapman, Cpsc2018, Folder, Ningbo, PtbXl
+from lfbt.sources import Challenge, Chapman, Cpsc2018, CpscExtra, Folder, Georgia, Ningbo, PtbXl
 from lfbt.sources.cpsc2018 import _labels_of
 
 pytestmark = pytest.mark.real
@@ -55,6 +55,14 @@ def test_challenge_reads_all_records(shared_data):
         assert set(entry.labels) == {code.strip() for code in dx.split(":")[1].split(",")} - {""}
     assert mended == 7
     assert {"RBBB", "AF", "I-AVB"} == {code for code in listing.classes if not code.isdecimal()}
+
+
+@pytest.mark.parametrize(("source", "letter"), [(Georgia(), "E"), (CpscExtra(), "Q")])
+def test_parts_of_the_challenge_list_and_read_their_records(shared_data, source, letter):
+    entries = source.listing(shared_data / "challenge").entries
+    names = sorted(path.stem for path in (shared_data / "challenge").rglob(f"{letter}*.hea"))
+    assert sorted(entry.id.rpartition("/")[2] for entry in entries) == names
+    assert all(entry.read().leads == STANDARD_LEADS for entry in entries)
 
 
 def test_ningbo_lists_its_records(shared_data):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lfbt.errors import LfbtError
-from lfbt.runs.history import PretrainingEpoch, write_history
+from lfbt.runs.history import FittingStep, PretrainingEpoch, write_history
 from lfbt.runs.loading import ClassifierRun, PretrainingRun, load_run, load_runs
 from lfbt.runs.results import Results
 from lfbt.runs.run_folder import RunSettings
@@ -63,6 +63,28 @@ def test_load_run_reads_a_classifier(tmp_path, write_trial, kind):
     assert isinstance(run, ClassifierRun)
     assert (run.folder, run.name, run.title, run.synthetic) == (folder, "probe", "linear probe", True)
     assert run.results == Results.load(folder)
+
+
+def test_load_run_gives_settings_and_history_of_a_classifier_as_of_a_pretraining(tmp_path, write_trial, pretraining):
+    folder = write_trial(tmp_path / "probe")
+    steps = [FittingStep(0.7, 0.8, epoch) for epoch in (1, 2)]
+    write_history(folder, steps)
+    run = load_run(folder)
+    assert run.history == steps
+    assert (run.settings.kind, run.settings.records, run.settings.data_hash) == ("probe", 147, "e975ec")
+    assert run.settings.settings["c"] == [0.001, 0.01]
+    assert repr(run.settings) == "RunSettings(probe, lfbt 0.1.0, 4 settings)"
+    assert repr(run) == f"ClassifierRun('{folder}', {run.results!r})"
+    other = load_run(pretraining)
+    assert type(other.settings) is type(run.settings)
+    assert not hasattr(other, "results")
+    with pytest.raises(AttributeError, match="pretrain: a pretraining has no results; probe or fine-tune its encoder"):
+        _ = other.results
+
+
+def test_load_run_names_a_pretraining_inside(pretraining):
+    with pytest.raises(LfbtError, match=rf"is not a run, but holds pretrain; load {pretraining}$"):
+        load_run(pretraining.parent)
 
 
 def test_load_run_takes_a_fine_tuning_with_a_history_for_a_classifier(tmp_path, write_trial):

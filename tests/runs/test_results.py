@@ -109,3 +109,20 @@ def test_results_print_in_one_line(results_content, tmp_path):
     assert repr(results) == f"Results(probe, fraction {results.fraction:g}, seed {results.seed}, {said}"
     of_folds = dataclasses.replace(results, folds=3, test=dataclasses.replace(results.test, auroc=None))
     assert ", 3 folds, AUROC none, " in repr(of_folds)
+
+
+def test_every_part_of_results_prints_as_one_short_line(results_content, tmp_path):
+    (tmp_path / "results.json").write_text(json.dumps(results_content))
+    results = Results.load(tmp_path)
+    assert repr(results.test) == (
+        "Scores(12 records, AUROC 0.9000, AUPRC 0.9100, F1 0.7500, accuracy 0.7500, classes MI,NORM)"
+    )
+    assert repr(results.test.intervals) == (
+        "Intervals(level 0.95, 1000 draws of 11 patients, AUROC [0.800, 0.950], AUPRC [0.800, 0.950])"
+    )
+    assert repr(results.test.per_class["MI"]) == "ClassScores(6 records, AUROC 0.9000, AUPRC 0.9100, F1 0.7500)"
+    assert repr(results.data) == "LabelledData('data', 147 training records, 2 classes)"
+    assert repr(results.encoder) == "EncoderOrigin('pre')"
+    assert repr(dataclasses.replace(results.encoder, checkpoint=None)) == "EncoderOrigin(random)"
+    none = dataclasses.replace(results.test, auroc=None, per_class={})
+    assert repr(none).startswith("Scores(12 records, AUROC -, ")

@@ -52,6 +52,14 @@ def test_display_of_another_process_prints_nothing(printed):
     assert printed(steps, shown=False, print_freq=1) == []
 
 
+def test_display_begin_says_what_to_know_of_a_preset(printed, monkeypatch):
+    monkeypatch.setattr("lfbt.training.settings._SMALL_SAMPLES", 8)
+    few: dict[str, Any] = {"preset": "small", "projector": "8-8", "epochs": 2}
+    warmup, samples = printed(lambda display: display.begin(0), **few)
+    assert warmup == "warmup-epochs: 0.5 instead of the 3 of preset small, because it must end before --epochs 2"
+    assert samples.endswith("prepare it with --n-samples 8")
+
+
 @pytest.mark.parametrize("there", [True, False])
 def test_display_begin_without_numba_says_what_would_make_a_cpu_faster(printed, monkeypatch, there):
     monkeypatch.setattr("lfbt.training.display.has_numba", lambda: there)

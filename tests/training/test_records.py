@@ -76,7 +76,10 @@ def test_open_training_records_refuses_unknown_excluded_records(data, tmp_path):
 def test_open_training_records_refuses_a_batch_larger_than_the_data(data, tmp_path):
     with pytest.raises(LfbtError) as caught:
         open_training_records(settings_of(data_dir=data, batch_size=7))
-    assert str(caught.value) == f"batch-size: 7 is more than the 6 records of split train in {data}"
+    assert (
+        str(caught.value)
+        == f"batch-size: 7 is more than the 6 records of split train in {data}; give --batch-size 6 or less"
+    )
     file = tmp_path / "exclude.txt"
     file.write_text("r1\nr4\n")
     with pytest.raises(LfbtError, match="batch-size: 5 is more than the 4 records of split train,val"):

@@ -5,7 +5,14 @@ import math
 import pytest
 
 from lfbt.errors import LfbtError
-from lfbt.training.settings import ModelSettings, OptimizerSettings, PretrainSettings, apply_preset, parse_projector
+from lfbt.training.settings import (
+    ModelSettings,
+    OptimizerSettings,
+    PretrainSettings,
+    apply_preset,
+    parse_projector,
+    preset_hints,
+)
 from lfbt.utils.settings import Affects, names_affecting, validate
 
 
@@ -42,6 +49,30 @@ def test_create_has_the_defaults_of_a_preset(tmp_path):
 def test_create_prefers_what_is_given_to_the_preset(tmp_path):
     settings = PretrainSettings.create(tmp_path, tmp_path / "run", "small", epochs=7)
     assert (settings.optimizer.epochs, settings.optimizer.batch_size) == (7, 64)
+
+
+@pytest.mark.parametrize(("epochs", "warmup"), [(1, 0.25), (2, 0.5), (3, 0.75), (4, 3.0), (120, 3.0)])
+def test_create_shortens_the_warmup_of_a_preset_that_would_not_end(tmp_path, epochs, warmup):
+    settings = PretrainSettings.create(tmp_path, tmp_path / "run", "small", epochs=epochs)
+    assert settings.optimizer.warmup_epochs == warmup
+    validate(settings)
+    said = [hint for hint in preset_hints(settings, 1024) if hint.startswith(f"warmup-epochs: {warmup:g} instead of")]
+    assert len(said) == (epochs < 4)
+
+
+def test_create_keeps_a_warmup_that_was_given(tmp_path):
+    settings = PretrainSettings.create(tmp_path, tmp_path / "run", "small", epochs=2, warmup_epochs=3)
+    with pytest.raises(LfbtError, match=r"^warmup-epochs: 3\.0 is outside \[0, 2\); it must end before --epochs"):
+        validate(settings)
+    none = PretrainSettings.create(tmp_path, tmp_path / "run", "small", epochs=2, warmup_epochs=0)
+    assert (none.optimizer.warmup_epochs, preset_hints(none, 1024)) == (0.0, [])
+
+
+def test_preset_hints_say_how_to_prepare_data_for_small(tmp_path):
+    small, paper = (PretrainSettings.create([tmp_path], tmp_path / "run", preset) for preset in ("small", "paper"))
+    (hint,) = preset_hints(small, 2048)
+    assert hint.endswith(f"but {tmp_path} has 2048, which take longer; prepare it with --n-samples 1024")
+    assert preset_hints(small, 1024) == preset_hints(small, 512) == preset_hints(paper, 2048) == []
 
 
 def test_apply_preset_replaces_what_the_preset_names_and_nothing_else(tmp_path):

@@ -10,7 +10,7 @@ import tyro
 from lfbt.cli.errors import is_main
 from lfbt.cli.parsing import parse_settings, value_of
 from lfbt.training.pretraining import Pretrainer
-from lfbt.training.settings import DataSettings, PretrainSettings, apply_preset
+from lfbt.training.settings import DataSettings, PretrainSettings, apply_preset, shorten_warmup
 
 EXAMPLES = (
     "lfbt pretrain --data-dir data/ningbo --run-dir runs/pretrain",
@@ -25,7 +25,8 @@ def parse(words: Sequence[str]) -> PretrainSettings:
     # The preset sets the defaults of the other options, so it is read before them.
     preset: Any = value_of("--preset", words, "paper")
     default = apply_preset(PretrainSettings(DataSettings(tyro.MISSING), tyro.MISSING), preset)
-    return parse_settings(PretrainSettings, "pretrain", words, EXAMPLES, default=default)
+    settings = parse_settings(PretrainSettings, "pretrain", words, EXAMPLES, default=default)
+    return settings if value_of("--warmup-epochs", words, "") else shorten_warmup(settings)
 
 
 def run(words: Sequence[str]) -> None:

@@ -9,7 +9,7 @@ import tyro
 
 from lfbt.cli.parsing import parse_settings
 from lfbt.errors import LfbtError
-from lfbt.sources import SOURCES, published_as
+from lfbt.sources import SOURCES, Published, published_as
 from lfbt.utils.tables import as_text
 
 EXAMPLES = (
@@ -32,18 +32,30 @@ def parse(words: Sequence[str]) -> SourcesSettings:
 
 
 def run(words: Sequence[str]) -> None:
-    """Print the list of sources."""
-    print(as_text(list_sources(parse(words).name)))
+    """Print the list of sources, and the commands to download and prepare each."""
+    name = parse(words).name
+    print(as_text(list_sources(name)), "", *list_commands(name), sep="\n")
 
 
 def list_sources(name: str = "") -> list[list[str]]:
     """List a header row, and a row of text for one source or each. Raises LfbtError if `name` is not published."""
+    rows = [["source", "records", "patients", "licence", "labels", "GB", "tried on", "where"]]
+    for source, found in _published(name).items():
+        patients = "not published" if found.patients is None else f"{found.patients:,}"
+        size = "see page" if found.gigabytes is None else f"{found.gigabytes:g}"
+        row = [source, f"{found.records:,}", patients, found.licence, found.labels, size, found.tried, found.where]
+        rows.append(row)
+    return rows
+
+
+def list_commands(name: str = "") -> list[str]:
+    """List the commands that download and prepare one source or each. Raises LfbtError as `list_sources` does."""
+    return [line for source, found in _published(name).items() for line in found.commands(source)]
+
+
+def _published(name: str) -> dict[str, Published]:
+    """What is published of one source, or of each."""
     published = {source: found for source in SOURCES if (found := published_as(source))}
     if name and name not in published:
         raise LfbtError(f"source: {name!r} is not one of the published data sets {', '.join(published)}")
-    rows = [["source", "records", "patients", "licence", "labels", "where"]]
-    for source, found in published.items():
-        patients = "not published" if found.patients is None else f"{found.patients:,}"
-        if name in ("", source):
-            rows.append([source, f"{found.records:,}", patients, found.licence, found.labels, found.where])
-    return rows
+    return {name: published[name]} if name else published

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import operator
+import reprlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, SupportsIndex
@@ -48,6 +51,10 @@ class Record(NamedTuple):
     patient: str
     split: str
 
+    def __repr__(self) -> str:
+        shapes = f"signal {list(self.signal.shape)}, targets {list(self.targets.shape)}"
+        return f"Record({shapes}, id {self.id!r}, patient {self.patient!r}, split {self.split!r})"
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Dataset:
@@ -92,8 +99,8 @@ class Dataset:
     --------
     >>> from torch.utils.data import DataLoader
     >>> dataset = from_arrays(np.zeros((6, 2, 500), dtype=np.float32), leads=("II", "V1"), sampling_rate=50.0)
-    >>> dataset[0].signal.shape
-    (2, 500)
+    >>> dataset[0]
+    Record(signal [2, 500], targets [0], id '0', patient '0', split 'train')
     >>> for batch in DataLoader(dataset, batch_size=3):
     ...     print(batch.signal.shape, batch.id)
     torch.Size([3, 2, 500]) ('0', '1', '2')
@@ -131,8 +138,14 @@ class Dataset:
         )
 
     def __getitem__(self, row: SupportsIndex) -> Record:
-        # Counts from the end for a negative row, and raises IndexError beyond the last.
-        index = range(len(self))[row]
+        try:
+            # Counts from the end for a negative row, and raises IndexError beyond the last.
+            index = range(len(self))[operator.index(row)]
+        except TypeError:
+            raise LfbtError(
+                f"dataset: {reprlib.repr(row)} is not the number of one row; for several take "
+                "[dataset[row] for row in range(3)], or dataset.batch(np.arange(3), 'none') for their signals alone"
+            ) from None
         (signal,) = self.batch(np.array([index]), "none")
         targets = np.array([name in self.labels[index] for name in self.classes], dtype=np.float32)
         return Record(signal, targets, self.ids[index], self.patients[index], str(self.split[index]))
@@ -230,6 +243,22 @@ class Dataset:
             raise LfbtError(
                 f"{self.folder}: record {name} holds NaN or infinity; remove it or prepare the data set again"
             )
+
+
+def options_to_fit(dataset: Dataset, leads: Sequence[str], sampling_rate: float, n_samples: int) -> str:
+    """List the options of ``lfbt prepare`` that give `dataset` other leads, another rate in Hz, and other samples.
+
+    >>> dataset = from_arrays(np.zeros((1, 2, 2048), dtype=np.float32), leads=("II", "V1"), sampling_rate=204.8)
+    >>> options_to_fit(dataset, ("II", "V1"), 102.4, 1024)
+    '--n-samples 1024'
+    """
+    options = [] if dataset.leads == tuple(leads) else [f"--leads {','.join(leads)}"]
+    seconds = n_samples / sampling_rate
+    if not math.isclose(dataset.n_samples / dataset.sampling_rate, seconds, rel_tol=1e-6):
+        options.append(f"--duration {seconds:g}")
+    if dataset.n_samples != n_samples:
+        options.append(f"--n-samples {n_samples}")
+    return " ".join(options)
 
 
 def from_arrays(signals: Signal, leads: Sequence[str], sampling_rate: float) -> Dataset:

@@ -13,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from lfbt.data.dataset import Dataset
+from lfbt.data.dataset import Dataset, options_to_fit
 from lfbt.data.manifest import MANIFEST, DatasetManifest
 from lfbt.data.splits import split_by_patient
 from lfbt.errors import LfbtError
@@ -64,6 +64,17 @@ def open_dataset(folder: str | os.PathLike[str], split_seed: int = 0, patients_a
     ------
     LfbtError
         If the folder has none of the layouts, or its files do not agree with each other.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import lfbt
+    >>> with tempfile.TemporaryDirectory() as place:
+    ...     data = f"{place}/data/synthetic"
+    ...     report = lfbt.prepare("synthetic", f"{place}/downloads", data, records=60, n_samples=64, workers=1)
+    ...     dataset = open_dataset(data)
+    ...     len(dataset) == report.records, dataset.n_samples, dataset[0].signal.shape
+    (True, 64, (8, 64))
     """
     folder = as_path("data-dir", folder)
     if not folder.is_dir():
@@ -122,7 +133,8 @@ def open_datasets(folders: Sequence[Path], split_seed: int = 0) -> Dataset:
         if mine != theirs:
             raise LfbtError(
                 f"{part.folder} has leads {','.join(theirs[0])}, {theirs[1]:g} Hz, {theirs[2]} samples, but "
-                f"{first.folder} has {','.join(mine[0])}, {mine[1]:g} Hz, {mine[2]} samples; prepare both alike"
+                f"{first.folder} has {','.join(mine[0])}, {mine[1]:g} Hz, {mine[2]} samples; prepare "
+                f"{part.folder} with {options_to_fit(part, *mine)}"
             )
     n = sum(map(len, parts))
     names = [part.folder.name for part in parts]
@@ -224,9 +236,25 @@ def _open_packed(folder: Path, manifest: DatasetManifest) -> Dataset:
     )
 
 
+def _refuse_data_sets_inside(folder: Path, pattern: str, is_one: bool) -> None:
+    """Raise LfbtError if a folder inside is a data set, which would be taken for a class."""
+    found = sorted(path.parent for path in folder.glob(f"{pattern}/{MANIFEST}"))
+    inside = [str(path) for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
+    if not inside:
+        return
+    named = f"{', '.join(inside[:3])}{', ...' if len(inside) > 3 else ''} {'is one' if len(inside) == 1 else 'are'}"
+    if is_one:
+        raise LfbtError(f"data-dir: {folder} has another data set inside, {inside[0]}; move it out")
+    raise LfbtError(
+        f"data-dir: {folder} is no data set, but {named}; name {'that' if len(inside) == 1 else 'one of these'}"
+    )
+
+
 def _open_npy(folder: Path, manifest: DatasetManifest, split_seed: int) -> Dataset:
+    _refuse_data_sets_inside(folder, "*", (folder / MANIFEST).is_file())
     found = list_labelled_files(folder)
     if not found:
+        _refuse_data_sets_inside(folder, "*/*", is_one=False)
         raise LfbtError(f"data-dir: {folder} holds no data set; give {LAYOUTS}")
     files, labels, splits = zip(*found, strict=True)
     ids = tuple(path.relative_to(folder).with_suffix("").as_posix() for path in files)

@@ -82,6 +82,10 @@ class DatasetManifest:
     settings: dict[str, Any] = dataclasses.field(default_factory=dict)
     hash: str | None = None
 
+    def __repr__(self) -> str:
+        source = self.source.name if self.source else "none"
+        return f"DatasetManifest(source {source}, {self.records} records, {self.n_samples} samples, unit {self.unit})"
+
     def save(self, folder: Path) -> None:
         """Write ``dataset.json`` in `folder`, completely or not at all."""
         save_json(folder / MANIFEST, self, _FORMAT)

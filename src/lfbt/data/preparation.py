@@ -29,6 +29,7 @@ from lfbt.signal import implausible_span
 from lfbt.sources import SOURCES, Source
 from lfbt.sources.listing import SPLITS, Dropped, Entry, Listing
 from lfbt.sources.synthesis import MARKER
+from lfbt.utils.figures import format_count
 from lfbt.utils.files import atomic_folder, check_unoccupied
 from lfbt.utils.progress import progress_bar
 from lfbt.utils.settings import Affects, Form, as_path, convert, create, names_affecting, to_dict, validate
@@ -67,6 +68,11 @@ class PrepareReport:
     assumption: str = ""
     notes: dict[str, int] = dataclasses.field(default_factory=dict)
     recordings: int = 0
+
+    def __repr__(self) -> str:
+        held = f"{format_count(self.records, 'record')} of {format_count(self.patients, 'patient')}"
+        sizes = ", ".join(f"{split} {size}" for split, size in self.sizes.items())
+        return f"PrepareReport({held}: {sizes}; dropped {sum(self.dropped.values())})"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -118,8 +124,10 @@ def prepare(
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as place:
     ...     report = prepare("synthetic", f"{place}/download", f"{place}/data", records=30, n_samples=64, workers=1)
-    >>> report.records, report.dropped
-    (26, {'several labels': 4})
+    >>> report
+    PrepareReport(26 records of 23 patients: train 16, val 5, test 5; dropped 4)
+    >>> report.dropped
+    {'several labels': 4}
     """
     source = convert("source", source, Annotated[str, Form(sources := f"one of {', '.join(SOURCES)}")])
     if source not in SOURCES:

@@ -66,6 +66,20 @@ def finetune(
     ------
     LfbtError
         As `lfbt.probe` does.
+
+    Examples
+    --------
+    The baseline; for a pretrained encoder give its run folder instead of ``from_scratch=True``:
+
+    >>> import tempfile
+    >>> import lfbt
+    >>> with tempfile.TemporaryDirectory() as place:
+    ...     data = f"{place}/data/synthetic"
+    ...     report = lfbt.prepare("synthetic", f"{place}/downloads", data, records=60, n_samples=64, workers=1)
+    ...     small = {"epochs": 1, "batch_size": 16, "device": "cpu"}
+    ...     (results,) = finetune(data, f"{place}/runs/scratch", from_scratch=True, **small)
+    >>> results.kind, results.chosen
+    ('scratch', {'epoch': 1})
     """
     own = {"data_dir": data, "run_dir": run_dir, "checkpoint": encoder}
     return run_finetune(FinetuneSettings.create(**add_named(own, settings)))

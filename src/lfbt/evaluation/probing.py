@@ -63,6 +63,19 @@ def probe(
     LfbtError
         For settings out of range, data that does not fit the encoder, an occupied run folder, test records that the
         encoder was pretrained on unless allowed, and a loss that is not finite.
+
+    Examples
+    --------
+    The baseline; for a pretrained encoder give its run folder instead of ``random_encoder=True``:
+
+    >>> import tempfile
+    >>> import lfbt
+    >>> with tempfile.TemporaryDirectory() as place:
+    ...     data = f"{place}/data/synthetic"
+    ...     report = lfbt.prepare("synthetic", f"{place}/downloads", data, records=60, n_samples=64, workers=1)
+    ...     (results,) = probe(data, f"{place}/runs/random", random_encoder=True, epochs=2, device="cpu")
+    >>> results.kind, results.test.records, sorted(results.test.per_class)
+    ('probe', 6, ['CD', 'HYP', 'MI', 'NORM', 'STTC'])
     """
     own = {"data_dir": data, "run_dir": run_dir, "checkpoint": encoder}
     return run_probe(ProbeSettings.create(**add_named(own, settings)))

@@ -102,6 +102,11 @@ class LeadEncoders(nn.Module):
         self.sync_batch_norm = sync_batch_norm
         self.encoders = nn.ModuleDict({lead: LeadEncoder(config.width) for lead in config.leads})
 
+    def __repr__(self) -> str:
+        config = self.config
+        form = f"leads {','.join(config.leads)}, {config.sampling_rate:g} Hz, {config.n_samples} samples"
+        return f"LeadEncoders({form}, normalisation {config.normalisation}, {config.n_features} features a lead)"
+
     def forward(self, signals: Tensor) -> Tensor:
         """Compute the features of signals.
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lfbt.data.dataset import Dataset
+from lfbt.data.dataset import Dataset, options_to_fit
 from lfbt.errors import LfbtError
 from lfbt.models.authors import CHECKPOINT_KINDS, load_authors_checkpoint
 from lfbt.models.config import CONFIG, MIN_SAMPLES, EncoderCard
@@ -95,7 +95,9 @@ def load_with_history(path: str | Path) -> tuple[LeadEncoders, dict[str, Any]]:
         return load_authors_checkpoint(path).eval(), {"file": path.name}
     folder = _encoder_folder(path)
     if not (folder / CONFIG).is_file():
+        inside = next((file.parent.parent for file in sorted(path.glob(f"*/{ENCODER_FOLDER}/{CONFIG}"))), None)
         why = "" if path.exists() else ": it does not exist"
+        why = why if inside is None else f", but {inside} has one"
         raise LfbtError(f"checkpoint: {path} is not an encoder{why}; give {CHECKPOINT_KINDS}")
     card = EncoderCard.load(folder)
     encoder = random_encoder(card.config, seed=0)
@@ -158,13 +160,16 @@ def match(
         differences.append("z-scores, as folders of .npy files have, against the encoder's millivolts")
     as_many = len(dataset.leads) == len(config.leads)
     if differences and not (allow_mismatch and as_many):
+        options = options_to_fit(dataset, config.leads, config.sampling_rate, config.n_samples)
+        in_mv = "" if dataset.in_mv or config.normalisation != "none" else "--layout packed"
+        common = "" if dataset.leads == config.leads else ", or name common leads with --leads"
         insist = (
             ", or insist with --allow-mismatch"
             if as_many
             else ": the number of leads must agree, even with --allow-mismatch"
         )
         raise LfbtError(
-            f"{dataset.folder}: the data set does not fit the encoder: {'; '.join(differences)}. Prepare it to fit, or "
-            f"name common leads with --leads{insist}"
+            f"{dataset.folder}: the data set does not fit the encoder: {'; '.join(differences)}. Prepare it with "
+            f"{' '.join(filter(None, (options, in_mv)))}{common}{insist}"
         )
     return encoder, dataset

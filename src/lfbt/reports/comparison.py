@@ -79,6 +79,20 @@ def compare(
     LfbtError
         For settings out of range, a folder without trials, and runs that do not compare: other test records, real and
         synthetic data.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import lfbt
+    >>> with tempfile.TemporaryDirectory() as place:
+    ...     data = f"{place}/data/synthetic"
+    ...     report = lfbt.prepare("synthetic", f"{place}/downloads", data, records=60, n_samples=64, workers=1)
+    ...     small = {"random_encoder": True, "epochs": 1, "device": "cpu"}
+    ...     for seed in (0, 1):
+    ...         results = lfbt.probe(data, f"{place}/seed-{seed}", seeds=[seed], **small)
+    ...     table = compare([f"{place}/seed-0", f"{place}/seed-1"], draws=50)
+    >>> table["run"].tolist()
+    ['seed-0', 'seed-1']
     """
     import pandas as pd
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 import os
 from pathlib import Path
+from typing import NoReturn
 
 from lfbt.errors import LfbtError
-from lfbt.runs.history import HISTORY, PretrainingEpoch, read_history
+from lfbt.runs.history import HISTORY, FittingStep, PretrainingEpoch, read_history
 from lfbt.runs.results import RESULTS, Results
 from lfbt.runs.run_folder import SETTINGS, RunSettings
 from lfbt.utils.settings import as_path
@@ -26,6 +27,11 @@ class PretrainingRun:
     def __repr__(self) -> str:
         last = self.history[-1]
         return f"PretrainingRun({str(self.folder)!r}, {last.epoch} epochs, loss {last.loss:.4g})"
+
+    @property
+    def results(self) -> NoReturn:
+        """None: a pretraining has no results."""
+        raise AttributeError(f"{self.folder}: a pretraining has no results; probe or fine-tune its encoder")
 
     @property
     def synthetic(self) -> bool:
@@ -49,6 +55,28 @@ class ClassifierRun:
 
     folder: Path
     results: Results
+
+    def __repr__(self) -> str:
+        return f"ClassifierRun({str(self.folder)!r}, {self.results!r})"
+
+    @property
+    def settings(self) -> RunSettings:
+        """Its settings by name, and the data that they were applied to."""
+        results, data = self.results, self.results.data
+        return RunSettings(
+            lfbt_version=results.lfbt_version,
+            settings=results.settings,
+            kind=results.kind,
+            records=data.training_records,
+            data_hash=data.hash,
+            synthetic=results.synthetic,
+            names_assumed=data.names_assumed,
+        )
+
+    @property
+    def history(self) -> list[FittingStep]:
+        """Its epochs, or the settings tried of a classifier without epochs. Raises LfbtError for a corrupt file."""
+        return read_history(self.folder, FittingStep)
 
     @property
     def synthetic(self) -> bool:
@@ -89,13 +117,25 @@ def load_run(folder: str | os.PathLike[str]) -> PretrainingRun | ClassifierRun:
     Returns
     -------
     PretrainingRun or ClassifierRun
-        With ``settings`` and ``history`` of a pretraining, or ``results`` of a classifier.
+        With ``settings`` and ``history``, and the ``results`` of a classifier.
 
     Raises
     ------
     LfbtError
         When it is not a run folder, has not ended an epoch, holds a series of trials, or has a missing or corrupt file,
         which is named.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import lfbt
+    >>> with tempfile.TemporaryDirectory() as place:
+    ...     data = f"{place}/data/synthetic"
+    ...     report = lfbt.prepare("synthetic", f"{place}/downloads", data, records=60, n_samples=64, workers=1)
+    ...     results = lfbt.probe(data, f"{place}/probe", random_encoder=True, epochs=2, device="cpu")
+    ...     run = load_run(f"{place}/probe")
+    ...     run.results == results[0], run.settings.settings["epochs"], len(run.history)
+    (True, 2, 2)
     """
     folder = as_path("run", folder)
     if not folder.exists():
@@ -110,6 +150,9 @@ def load_run(folder: str | os.PathLike[str]) -> PretrainingRun | ClassifierRun:
             raise LfbtError(f"run: {folder} {what}; load one of them, such as {trials[0]}")
         if (folder / SETTINGS).is_file():
             raise LfbtError(f"run: {folder} has neither an epoch nor a finished trial yet; let it go on first")
+        inside = next((path.parent for path in sorted(folder.glob(f"[!.]*/{HISTORY}"))), None)
+        if inside is not None:
+            raise LfbtError(f"run: {folder} is not a run, but holds {inside.name}; load {inside}")
         raise LfbtError(
             f"run: {folder} is not a run folder (it has neither {RESULTS} nor {HISTORY}); give those of pretrain, "
             "probe or finetune"

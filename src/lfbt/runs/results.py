@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from lfbt.utils.figures import format_figure, format_interval
 from lfbt.utils.files import load_json, save_json
 
 #: The file of a trial's folder that is written last: with it the trial is finished.
@@ -40,6 +41,10 @@ class ClassScores:
     sensitivity: float | None
     specificity: float | None
     f1: float | None
+
+    def __repr__(self) -> str:
+        figures = f"AUROC {format_figure(self.auroc)}, AUPRC {format_figure(self.auprc)}, F1 {format_figure(self.f1)}"
+        return f"ClassScores({self.records} records, {figures})"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,6 +86,11 @@ class Intervals:
     counted: dict[str, int]
     per_class: dict[str, ClassIntervals]
 
+    def __repr__(self) -> str:
+        auroc, auprc = (format_interval(bounds) or "none" for bounds in (self.auroc, self.auprc))
+        drawn = f"level {self.level:g}, {self.n_draws} draws of {self.patients} patients"
+        return f"Intervals({drawn}, AUROC {auroc}, AUPRC {auprc})"
+
 
 @dataclasses.dataclass(frozen=True)
 class Scores:
@@ -104,6 +114,11 @@ class Scores:
     confusion_matrix: list[Any]
     intervals: Intervals | None = None
 
+    def __repr__(self) -> str:
+        named = {"AUROC": self.auroc, "AUPRC": self.auprc, "F1": self.f1, "accuracy": self.accuracy}
+        figures = ", ".join(f"{name} {format_figure(value)}" for name, value in named.items())
+        return f"Scores({self.records} records, {figures}, classes {','.join(self.per_class)})"
+
 
 @dataclasses.dataclass(frozen=True)
 class LabelledData:
@@ -126,6 +141,9 @@ class LabelledData:
     training_records: int
     counts: dict[str, dict[str, int]]
 
+    def __repr__(self) -> str:
+        return f"LabelledData({self.folder!r}, {self.training_records} training records, {len(self.classes)} classes)"
+
 
 @dataclasses.dataclass(frozen=True)
 class EncoderOrigin:
@@ -133,6 +151,9 @@ class EncoderOrigin:
 
     checkpoint: str | None
     history: dict[str, Any]
+
+    def __repr__(self) -> str:
+        return f"EncoderOrigin({'random' if self.checkpoint is None else repr(self.checkpoint)})"
 
 
 @dataclasses.dataclass(frozen=True)

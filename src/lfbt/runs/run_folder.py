@@ -64,6 +64,9 @@ class RunSettings:
     synthetic: bool = False
     names_assumed: bool = False
 
+    def __repr__(self) -> str:
+        return f"RunSettings({self.kind}, lfbt {self.lfbt_version}, {len(self.settings)} settings)"
+
     def to_dict(self) -> dict[str, Any]:
         """Return all of it side by side, as the file has it: plain JSON values."""
         if self.kind == "pretrain":

@@ -35,6 +35,7 @@ __all__ = [
     "Ningbo",
     "Ptb",
     "PtbXl",
+    "Published",
     "SamiTrop",
     "Source",
     "Sph",

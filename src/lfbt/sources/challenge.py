@@ -48,7 +48,12 @@ class Challenge:
     """
 
     published: ClassVar[Published] = Published(
-        where=_CHALLENGE_2021, licence="CC BY 4.0", records=88_253, patients=None, labels=_LABELS
+        where=_CHALLENGE_2021,
+        licence="CC BY 4.0",
+        records=88_253,
+        patients=None,
+        labels=_LABELS,
+        tried="real files",
     )
     name: ClassVar[str] = "challenge"
     #: The first and the last name of its records; None for any.
@@ -72,7 +77,7 @@ class Ningbo(Challenge):
     (JS00001 to JS10646), are skipped. No patients are published: each record counts as one.
     """
 
-    published: ClassVar[Published] = dataclasses.replace(Challenge.published, records=34_905)
+    published: ClassVar[Published] = dataclasses.replace(Challenge.published, records=34_905, part="training/ningbo/")
     name: ClassVar[str] = "ningbo"
     names: ClassVar[tuple[str, str] | None] = ("JS10647", "JS45551")
 
@@ -84,7 +89,7 @@ class Georgia(Challenge):
     Other records in the folder are skipped. No patients are published: each record counts as one.
     """
 
-    published: ClassVar[Published] = dataclasses.replace(Challenge.published, records=10_344)
+    published: ClassVar[Published] = dataclasses.replace(Challenge.published, records=10_344, part="training/georgia/")
     name: ClassVar[str] = "georgia"
     names: ClassVar[tuple[str, str] | None] = ("E00001", "E10344")
 
@@ -96,7 +101,9 @@ class CpscExtra(Challenge):
     Other records in the folder are skipped. No patients are published: each record counts as one.
     """
 
-    published: ClassVar[Published] = dataclasses.replace(Challenge.published, records=3_453)
+    published: ClassVar[Published] = dataclasses.replace(
+        Challenge.published, records=3_453, part="training/cpsc_2018_extra/"
+    )
     name: ClassVar[str] = "cpsc-extra"
     names: ClassVar[tuple[str, str] | None] = ("Q0001", "Q3581")
 
@@ -110,7 +117,10 @@ class Arrhythmia(Challenge):
     """
 
     published: ClassVar[Published] = dataclasses.replace(
-        Challenge.published, where="https://physionet.org/content/ecg-arrhythmia/1.0.0/", records=45_152
+        Challenge.published,
+        where="https://physionet.org/content/ecg-arrhythmia/1.0.0/",
+        records=45_152,
+        tried="written files",
     )
     name: ClassVar[str] = "arrhythmia"
     names: ClassVar[tuple[str, str] | None] = ("JS00001", "JS45551")

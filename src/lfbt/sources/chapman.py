@@ -47,6 +47,7 @@ class Chapman:
         records=10_646,
         patients=None,
         labels="merged (4 rhythms), rhythm (11), none",
+        tried="real tables, written files",
     )
     labels: Labels = "merged"
     """What the labels are: the paper's four merged rhythms, the eleven rhythms, or none."""

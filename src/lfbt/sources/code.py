@@ -61,6 +61,7 @@ class Code15:
         records=345_779,
         patients=233_770,
         labels="findings (6 and other), normal, none",
+        tried="written files",
     )
     labels: Literal["findings", "normal", "none"] = "findings"
     """What the labels are: the six findings, whether the ECG is normal, or none."""
@@ -105,6 +106,7 @@ class CodeTest:
         records=827,
         patients=827,
         labels="findings (6 and other), none",
+        tried="written files",
     )
     labels: Literal["findings", "none"] = "findings"
     """What the labels are: the six findings by the gold standard, or none."""
@@ -140,6 +142,7 @@ class SamiTrop:
         records=1_631,
         patients=1_631,
         labels="normal, none",
+        tried="written files",
     )
     labels: Literal["normal", "none"] = "normal"
     """What the labels are: whether the ECG is normal, or none."""

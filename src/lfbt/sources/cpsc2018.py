@@ -37,6 +37,7 @@ class Cpsc2018:
         records=6_877,
         patients=None,
         labels="diagnosis (9), none",
+        tried="real files",
     )
     labels: Labels = "diagnosis"
     """What the labels are: the nine diagnoses, or none."""

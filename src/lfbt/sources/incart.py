@@ -29,6 +29,8 @@ class Incart:
         records=75,
         patients=32,
         labels="none",
+        gigabytes=0.8,
+        tried="written files",
     )
 
     def listing(self, folder: Path) -> Listing:

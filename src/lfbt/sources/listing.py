@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 from lfbt.errors import UnreadableError
 from lfbt.recording import Recording
 
 SPLITS = ("train", "val", "test")
+_PHYSIONET = "https://physionet.org/"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +30,13 @@ class Published:
         How many are told apart; None where none are, so that each record counts as a patient.
     labels : str
         What the source can give as labels; the first is the default.
+    gigabytes : float or None
+        Size of the download as its page states it; None where it is not known for certain.
+    tried
+        What the source was tried on: some of the published files, their tables only, or files that the tests write in
+        the published form.
+    part : str
+        On PhysioNet, the folder of the download that is needed; empty for all of it.
     """
 
     where: str
@@ -35,6 +44,20 @@ class Published:
     records: int
     patients: int | None
     labels: str
+    gigabytes: float | None = None
+    tried: Literal["real files", "real tables, written files", "written files", "nothing"] = "nothing"
+    part: str = ""
+
+    def commands(self, source: str) -> list[str]:
+        """List the commands to download the data set, as PhysioNet shows them, and to prepare it as `source`."""
+        if self.where.startswith(_PHYSIONET):
+            address = f"{self.where.replace('/content/', '/files/')}{self.part}"
+            folder = address.removeprefix("https://").rstrip("/")
+            download = f"wget -r -N -c -np {address}"
+        else:
+            folder = f"downloads/{source}"
+            download = f"# {self.where}: download all files, and unpack them in {folder}"
+        return [download, f"lfbt prepare {source} {folder} data/{source}"]
 
 
 # With slots, because there may be a million.

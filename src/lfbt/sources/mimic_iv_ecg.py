@@ -30,6 +30,8 @@ class MimicIvEcg:
         records=800_035,
         patients=161_352,
         labels="none",
+        gigabytes=90.4,
+        tried="written files",
     )
 
     def listing(self, folder: Path) -> Listing:

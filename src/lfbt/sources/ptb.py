@@ -33,6 +33,8 @@ class Ptb:
         records=549,
         patients=290,
         labels="diagnosis, none",
+        gigabytes=1.7,
+        tried="written files",
     )
     labels: Literal["diagnosis", "none"] = "diagnosis"
     """What the labels are: the reason for admission, or none."""

@@ -39,6 +39,8 @@ class PtbXl:
         records=21_799,
         patients=18_869,
         labels="superclass (5), subclass, statements, none",
+        gigabytes=3.0,
+        tried="real files",
     )
     labels: Labels = "superclass"
     """What the labels are: the 5 diagnostic superclasses, the diagnostic subclasses, all 71 statements, or none."""

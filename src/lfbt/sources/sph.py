@@ -34,6 +34,7 @@ class Sph:
         records=25_770,
         patients=24_666,
         labels="statements (44 AHA codes), none",
+        tried="written files",
     )
     labels: Literal["statements", "none"] = "statements"
     """What the labels are: the AHA codes of the primary statements, or none."""

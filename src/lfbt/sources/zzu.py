@@ -33,6 +33,7 @@ class Zzu:
         records=14_190,
         patients=11_643,
         labels="none, findings (AHA codes)",
+        tried="written files",
     )
     labels: Literal["none", "findings"] = "none"
     """What the labels are: none, or the findings by their AHA codes; nearly all records have several."""

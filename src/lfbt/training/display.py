@@ -10,7 +10,7 @@ from lfbt.models.cpu.layer_ops import has_numba
 from lfbt.runs.history import PretrainingEpoch
 from lfbt.training.monitor import STEPS_BEFORE_QUALITY, Quality
 from lfbt.training.records import TrainingRecords
-from lfbt.training.settings import PretrainSettings
+from lfbt.training.settings import PretrainSettings, preset_hints
 from lfbt.training.train_state import Progress
 from lfbt.utils.device import peak_memory_gb
 from lfbt.utils.progress import Bar
@@ -25,6 +25,7 @@ class Display:
         self._print_every = settings.monitor.print_freq
         self._has_quality_data = settings.monitor.quality_data is not None and settings.monitor.quality_every > 0
         self._is_lfbt = settings.loss.objective == "lfbt"
+        self._preset_hints = preset_hints(settings, records.dataset.n_samples)
 
     def write(self, line: str) -> None:
         """Print a line."""
@@ -35,6 +36,8 @@ class Display:
         self._bar.begin_at(steps_done)
         if self._device.type == "cpu" and not has_numba():
             self.write("Numba is not installed, or does not fit this NumPy; with it training on a CPU is faster")
+        for hint in self._preset_hints:
+            self.write(hint)
         if self._has_quality_data and self._n_steps * self._n_epochs < STEPS_BEFORE_QUALITY:
             self.write(f"quality is looked at after {STEPS_BEFORE_QUALITY} steps, which this run does not have")
 

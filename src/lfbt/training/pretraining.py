@@ -82,6 +82,18 @@ def pretrain(
     Notes
     -----
     The same settings give the same weights on the same machine and number of processes, whether resumed or not.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import lfbt
+    >>> with tempfile.TemporaryDirectory() as place:
+    ...     data = f"{place}/data/synthetic"
+    ...     report = lfbt.prepare("synthetic", f"{place}/downloads", data, records=60, n_samples=64, workers=1)
+    ...     small = {"epochs": 2, "batch_size": 16, "projector": "16-16", "device": "cpu"}
+    ...     run = pretrain(data, f"{place}/runs/pretrain", **small)
+    ...     lfbt.load_encoder(run).config.leads, len(lfbt.load_run(run).history)
+    (('II', 'III', 'V1', 'V2', 'V3', 'V4', 'V5', 'V6'), 2)
     """
     own = {"data_dir": data, "run_dir": run_dir, "preset": preset}
     return Pretrainer(PretrainSettings.create(**add_named(own, settings))).run()

@@ -66,9 +66,10 @@ def open_training_records(settings: PretrainSettings) -> TrainingRecords:
     if data.exclude is not None:
         rows = exclude_records(dataset, data.data_dir, rows, data.exclude)
     if batch_size > len(rows):
+        remedy = f"give --batch-size {len(rows)} or less" if len(rows) > 1 else "name other --splits or data sets"
         raise LfbtError(
             f"batch-size: {batch_size} is more than the {len(rows)} records of split {','.join(data.splits)} in "
-            f"{', '.join(map(str, data.data_dir))}"
+            f"{', '.join(map(str, data.data_dir))}; {remedy}"
         )
     records = TrainingRecords(dataset, rows, batch_size, settings.seed)
     if min(records.batch_sizes) < 2:

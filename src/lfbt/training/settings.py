@@ -182,7 +182,8 @@ class PretrainSettings:
     run_dir: Annotated[Path, Affects.LOCATION]
     """New folder for the encoder, the history and the settings; to resume, the run's own."""
     preset: Preset = "paper"
-    """Named defaults of the other options. paper: as published. small: for few records or no GPU."""
+    """Named defaults of the other options. paper: as published. small: for few records or no GPU; prepare the data with
+    --n-samples 1024."""
     optimizer: OptimizerSettings = OptimizerSettings()
     loss: LossSettings = LossSettings()
     views: ViewSettings = ViewSettings()
@@ -197,10 +198,12 @@ class PretrainSettings:
     def create(cls, data_dir: Any, run_dir: Any, preset: str = "paper", **settings: Any) -> PretrainSettings:
         """Create settings from keyword arguments, those not given as `preset` has them.
 
-        Raises LfbtError for a preset or a name that is none, and for a value of another type.
+        The preset's warm-up is shortened as `shorten_warmup` does. Raises LfbtError for a preset or a name that is
+        none, and for a value of another type.
         """
         given = {"data_dir": data_dir, "run_dir": run_dir} | settings
-        return fields.create(cls, _defaults_of(preset) | given)
+        created = fields.create(cls, _defaults_of(preset) | given)
+        return created if "warmup_epochs" in settings else shorten_warmup(created)
 
 
 _SMALL: dict[str, Any] = {
@@ -213,6 +216,8 @@ _SMALL: dict[str, Any] = {
     "normalisation": "none",
 }
 _PRESETS: dict[str, dict[str, Any]] = {"paper": {}, "small": _SMALL}
+#: Samples of a record of ten seconds with which `small` was chosen.
+_SMALL_SAMPLES = 1024
 
 
 def _defaults_of(preset: str) -> dict[str, Any]:
@@ -223,6 +228,32 @@ def _defaults_of(preset: str) -> dict[str, Any]:
 def apply_preset(settings: PretrainSettings, preset: str) -> PretrainSettings:
     """Replace the settings that `preset` names. Raises LfbtError for a preset that is none."""
     return fields.replace(settings, **_defaults_of(preset))
+
+
+def shorten_warmup(settings: PretrainSettings) -> PretrainSettings:
+    """Shorten a warm-up that would not end before the run to a quarter of the epochs; for one that no user gave."""
+    epochs = settings.optimizer.epochs
+    return settings if settings.optimizer.warmup_epochs < epochs else fields.replace(settings, warmup_epochs=epochs / 4)
+
+
+def preset_hints(settings: PretrainSettings, n_samples: int) -> list[str]:
+    """What to know of a preset with these epochs, and with records of `n_samples`."""
+    hints = []
+    warmup, epochs = settings.optimizer.warmup_epochs, settings.optimizer.epochs
+    of_preset = _PRESETS[settings.preset].get("warmup_epochs", OptimizerSettings.warmup_epochs)
+    if of_preset >= epochs and warmup == epochs / 4:
+        hints.append(
+            f"warmup-epochs: {warmup:g} instead of the {of_preset:g} of preset {settings.preset}, because it must end "
+            f"before --epochs {epochs}"
+        )
+    # Fewer have been asked for: `prepare` writes 2048 by default.
+    if settings.preset == "small" and n_samples > _SMALL_SAMPLES:
+        data = ", ".join(map(str, settings.data.data_dir))
+        hints.append(
+            f"preset small was chosen with {_SMALL_SAMPLES} samples a record, but {data} has {n_samples}, which take "
+            f"longer; prepare it with --n-samples {_SMALL_SAMPLES}"
+        )
+    return hints
 
 
 def parse_projector(text: str) -> tuple[int, ...]:
