@@ -300,6 +300,42 @@ def test_read_clinical_refuses_files_without_ecg_by_naming_the_signals(tmp_path)
         read_clinical(tmp_path / "a.edf")
 
 
+def edf_with_ranges(path, place, low, high, labels=("ECG II", "V1", "Resp"), units=("mV", "mV", "mV")):
+    """An EDF file whose last signal has the range from `low` to `high`: physical (place 0) or digital (1)."""
+    expected = edf(path, labels, units, per_record=[25] * len(labels))
+    n = len(labels)
+    text = bytearray(path.read_bytes())
+    for field, value in ((0, low), (1, high)):
+        start = 256 + n * (16 + 80 + 8) + n * 8 * (2 * place + field) + 8 * (n - 1)
+        text[start : start + 8] = f"{value:<8}".encode()
+    path.write_bytes(text)
+    return expected
+
+
+RANGES = [(0, "5", "5"), (1, "7", "7"), (1, "7", "-7")]
+
+
+@pytest.mark.parametrize(("place", "low", "high"), RANGES)
+def test_read_clinical_refuses_an_edf_lead_without_a_range(tmp_path, place, low, high):
+    for label, unit in (("V2", "mV"), ("ECG", "uV"), ("chan 3", "mV")):
+        edf_with_ranges(tmp_path / "a.edf", place, low, high, ("II", "V1", label), ("mV", "mV", unit))
+        what = ("physical", "digital")[place]
+        with pytest.raises(
+            UnreadableError, match=rf"lead {label} is not calibrated \({what} minimum {low}, maximum {high}\)"
+        ):
+            read_clinical(tmp_path / "a.edf")
+
+
+@pytest.mark.parametrize(("place", "low", "high"), RANGES)
+@pytest.mark.parametrize(("label", "unit"), [("Resp", "mV"), ("chan 3", "%")])
+def test_read_clinical_leaves_out_what_is_no_ecg_and_has_no_range(tmp_path, place, low, high, label, unit):
+    expected = edf_with_ranges(tmp_path / "a.edf", place, low, high, ("II", "V1", label), ("mV", "mV", unit))
+    recording = read_clinical(tmp_path / "a.edf")
+    np.testing.assert_allclose(recording.signal, expected[:2], atol=1e-6)
+    what = ("physical", "digital")[place]
+    assert recording.notes == (f"left out signal {label} ({what} minimum {low}, maximum {high})",)
+
+
 @pytest.mark.parametrize("n_samples", [49, 51, 25, 1])
 def test_read_clinical_refuses_an_ishne_file_of_another_length_than_it_states(tmp_path, n_samples):
     """Cut at a frame, where nothing else shows it."""

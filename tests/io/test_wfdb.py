@@ -371,3 +371,13 @@ def test_read_wfdb_refuses_several_formats_or_offsets_in_one_file(tmp_path, form
     (tmp_path / "r.hea").write_text("\n".join(lines) + "\n")
     with pytest.raises(UnreadableError, match=r"signals in r\.dat have different formats or offsets"):
         read_wfdb(tmp_path / "r.hea")
+
+
+@pytest.mark.parametrize("form", ["16", "212", "16x2"])
+@pytest.mark.parametrize("offset", [600, 601, 10**12])
+def test_read_wfdb_refuses_samples_that_begin_after_the_file(tmp_path, form, offset):
+    (tmp_path / "r.dat").write_bytes(bytes(600))
+    for n in ("", " 40"):
+        (tmp_path / "r.hea").write_text(f"r 1 250{n}\nr.dat {form}+{offset} 200/mV 16 0 0 0 0 II\n")
+        with pytest.raises(UnreadableError, match=rf"begin at byte {offset} of r\.dat, which has 600 bytes"):
+            read_wfdb(tmp_path / "r.hea")

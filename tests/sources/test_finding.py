@@ -132,6 +132,7 @@ def test_check_labelled_refuses_labels_that_no_record_has():
     bare = Entry("a", "a", Path("a"), reader=lambda _: pytest.fail("read"))
     check_labelled([bare, dataclasses.replace(bare, labels=("x",))], "codes", Path("d"))
     check_labelled([bare], "none", Path("d"))
+    check_labelled([], "codes", Path("d"))
     with pytest.raises(LfbtError, match=r"^labels: codes, but no record of d has a label; give labels none"):
         check_labelled([bare], "codes", Path("d"))
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from lfbt.errors import LfbtError, UnreadableError
 from lfbt.io.recordings import READ_ERRORS, make_recording, unreadable
-from lfbt.recording import STANDARD_LEADS, Recording, lead_name, unit_in_mv
+from lfbt.recording import STANDARD_LEADS, Recording, is_voltage, lead_name, unit_in_mv
 
 if TYPE_CHECKING:
     from ecgdatakit import ECGRecord, Lead
@@ -137,15 +137,27 @@ def _ecg_leads(path: Path, record: ECGRecord) -> tuple[list[Lead], list[str]]:
         in_mv = lead.units == "mV" and not lead.is_raw
         name = lead_name(lead.label).removeprefix("-")
         is_ecg = name in STANDARD_LEADS or re.search("ecg|ekg", name, re.IGNORECASE)
+        fault = "" if in_mv else _range_fault(lead)
+        if fault and (is_ecg or (is_voltage(unit) and not _NO_ECG.match(name))):
+            raise UnreadableError(f"file {path}: its lead {lead.label} is not calibrated ({fault}); correct its header")
         if is_ecg and not in_mv:
             raise UnreadableError(f"file {path}: its lead {lead.label} is not a voltage (unit: {unit})")
         if is_ecg or (in_mv and not _NO_ECG.match(name)):
             leads.append(lead)
         else:
-            notes.append(f"left out signal {lead.label} ({unit})")
+            notes.append(f"left out signal {lead.label} ({fault or unit})")
     if not leads:
         raise UnreadableError(f"file {path}: none of its signals is an ECG ({', '.join(notes)})")
     return leads, notes
+
+
+def _range_fault(lead: Lead) -> str:
+    """Say which range of an EDF signal is empty, so that its samples have no unit; an empty text if none is."""
+    for what in ("digital", "physical"):
+        low, high = (lead.annotations.get(f"{what}_{end}", "") for end in ("minimum", "maximum"))
+        if low and (low == high or (what == "digital" and int(low) > int(high))):
+            return f"{what} minimum {low}, maximum {high}"
+    return ""
 
 
 def _check_together(path: Path, leads: Sequence[Lead]) -> None:

@@ -71,6 +71,13 @@ def read_wfdb(header: Path) -> Recording:
                 f"file {header}: its signals in {name} have different formats or offsets ({sorted(layouts)}); one file "
                 "has one of each: correct the header"
             )
+        ((_, offset),) = layouts
+        size = (header.parent / name).stat().st_size
+        if offset and offset >= size:
+            raise UnreadableError(
+                f"file {header}: its samples begin at byte {offset} of {name}, which has {size} bytes; correct the "
+                "header, or download both again"
+            )
     try:
         samples: _Samples | None = read_samples16(header.parent, record)
     except READ_ERRORS as error:

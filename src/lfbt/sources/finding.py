@@ -211,9 +211,9 @@ def patient_id(patient: str, table: Path, record: str) -> str:
     return clean_id(patient)
 
 
-def check_labelled(entries: Iterable[Entry], labels: str, folder: Path) -> None:
-    """Raise LfbtError if `labels` were asked for, and no record has one."""
-    if labels != "none" and not any(entry.labels for entry in entries):
+def check_labelled(entries: Sequence[Entry], labels: str, folder: Path) -> None:
+    """Raise LfbtError if `labels` were asked for, there are records, and none has one."""
+    if labels != "none" and entries and not any(entry.labels for entry in entries):
         raise LfbtError(f"labels: {labels}, but no record of {folder} has a label; give labels none or another folder")
 
 
