@@ -211,6 +211,18 @@ def patient_id(patient: str, table: Path, record: str) -> str:
     return clean_id(patient)
 
 
+def parse_flag(value: str, table: Path, what: str) -> bool:
+    """Read whether something is present. Raises LfbtError, which calls it `what`, unless `value` is true or false.
+
+    >>> parse_flag("True", Path("table.csv"), "record 1"), parse_flag("0.0", Path("table.csv"), "record 2")
+    (True, False)
+    """
+    flags = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
+    if value.lower() not in flags:
+        raise LfbtError(f"table {table}: {what} has {value!r}, which is neither True nor False, 1 nor 0")
+    return flags[value.lower()]
+
+
 def check_labelled(entries: Sequence[Entry], labels: str, folder: Path) -> None:
     """Raise LfbtError if `labels` were asked for, there are records, and none has one."""
     if labels != "none" and entries and not any(entry.labels for entry in entries):
