@@ -155,6 +155,7 @@ FLAGS: dict[str, dict[str, str]] = {
     "prepare ptb": {"--labels": "diagnosis"} | RECORDS,
     "prepare incart": RECORDS,
     "prepare zzu": {"--labels": "none"} | RECORDS,
+    "prepare echonext": {"--labels": "shd"} | RECORDS,
     "prepare folder": {
         "--labels": "none",
         "--table": "",

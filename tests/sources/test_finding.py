@@ -58,6 +58,8 @@ def test_fitting_source_needs_all_files_of_a_download(tmp_path):
         (("metadata.csv", "code.csv"), "sph"),
         (("AttributesDictionary.csv", "ECGCode.csv"), "zzu"),
         (("ConditionNames_SNOMED-CT.csv",), "arrhythmia"),
+        (("echonext_metadata_100k.csv",), "echonext"),
+        (("EchoNext_metadata_100k.csv",), "echonext"),
     ):
         files = [tmp_path / name for name in names]
         assert fitting_source(files) == source

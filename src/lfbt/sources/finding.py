@@ -90,6 +90,7 @@ _MARKERS = (
     (("exams.zip",), "sami-trop"),
     (("metadata.csv", "code.csv"), "sph"),
     (("AttributesDictionary.csv", "ECGCode.csv"), "zzu"),
+    (("[Ee]cho[Nn]ext_metadata_100k.csv",), "echonext"),
     (("patient[0-9][0-9][0-9]/s*.hea",), "ptb"),
     (("I[0-9][0-9].hea",), "incart"),
     (("ConditionNames_SNOMED-CT.csv",), "arrhythmia"),
@@ -108,9 +109,9 @@ def fitting_source(files: Iterable[Path]) -> str:
     return "folder" if suffixes & {".hea", ".npy", ".csv", *CLINICAL_FORMATS} else ""
 
 
-def only_file(files: Sequence[Path], name: str, folder: Path, source: str) -> Path:
-    """Find the one file called `name`. Raises LfbtError if there is none, or more than one."""
-    found = [file for file in files if file.name == name]
+def only_file(files: Sequence[Path], name: str, folder: Path, source: str, *, any_case: bool = False) -> Path:
+    """Find the one file called `name`, or so in any case. Raises LfbtError if there is none, or more than one."""
+    found = [file for file in files if (file.name.lower() == name.lower() if any_case else file.name == name)]
     if not found:
         raise not_found(folder, files, source, name)
     if len(found) > 1:
