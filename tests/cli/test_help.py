@@ -165,6 +165,7 @@ FLAGS: dict[str, dict[str, str]] = {
         "--file-separator": "auto",
         "--file-decimal": "auto",
         "--file-table": "",
+        "--resample-leads": "",
     }
     | RECORDS,
     "prepare synthetic": {"--records": "600", "--seed": "0", "--labels": "superclass"} | RECORDS,
