@@ -5,9 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.ndimage import median_filter
 from tests.published_files import RNG, twelve_leads
 
 from lfbt.errors import LfbtError
+from lfbt.io import read_wfdb
 from lfbt.recording import STANDARD_LEADS
 from lfbt.sources.lead_order import check_lead_order
 
@@ -46,3 +48,18 @@ def test_check_lead_order_passes_over_recordings_that_say_nothing():
 def test_check_lead_order_refuses_what_is_no_twelve_lead_ecg():
     with pytest.raises(LfbtError, match=r"the equations of the limb leads, .* fit no order there"):
         check_lead_order(Path("f"), RNG.normal(size=(4, 300, 12)), STANDARD_LEADS)
+
+
+@pytest.mark.real
+def test_check_lead_order_takes_the_right_order_of_real_ecgs_only(shared_data):
+    headers = sorted((shared_data / "ptbxl").rglob("*_hr.hea"))[:16]
+    signals = [read_wfdb(header).signal.T for header in headers]
+    # Median filters of each lead by itself, as those of EchoNext.
+    filtered = [signal - median_filter(signal, (301, 1)) for signal in signals]
+    for recordings in (signals, filtered):
+        check_lead_order(Path("f"), recordings, STANDARD_LEADS)
+        for one, other in itertools.combinations(range(6), 2):
+            wrong = list(STANDARD_LEADS)
+            wrong[one], wrong[other] = wrong[other], wrong[one]
+            with pytest.raises(LfbtError, match=f" fit {','.join(LIMB)} there"):
+                check_lead_order(Path("f"), recordings, wrong)
