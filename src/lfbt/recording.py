@@ -192,7 +192,7 @@ class Recording:
     Parameters
     ----------
     signal : ndarray of float32, ``[leads, samples]``
-        Voltages in mV; other arrays of numbers and nested lists are converted.
+        Voltages in mV, unless `in_mv` is False; other arrays of numbers and nested lists are converted.
     sampling_rate : float
         In Hz.
     leads : tuple of str
@@ -203,6 +203,8 @@ class Recording:
         Class names; empty if unknown.
     notes : tuple of str
         What its reader decided: signals that it left out, an array that it transposed.
+    in_mv : bool
+        Whether `signal` is in mV, and not the z-scores as which it was published.
 
     Raises
     ------
@@ -227,6 +229,7 @@ class Recording:
     patient: str = ""
     labels: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    in_mv: bool = True
 
     def __post_init__(self) -> None:
         signal = as_real_array(f"recording {self.id or '?'}: signal", self.signal)

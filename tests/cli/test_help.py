@@ -155,6 +155,7 @@ FLAGS: dict[str, dict[str, str]] = {
     "prepare ptb": {"--labels": "diagnosis"} | RECORDS,
     "prepare incart": RECORDS,
     "prepare zzu": {"--labels": "none"} | RECORDS,
+    "prepare echonext": {"--labels": "shd"} | RECORDS,
     "prepare folder": {
         "--labels": "none",
         "--table": "",
@@ -164,6 +165,7 @@ FLAGS: dict[str, dict[str, str]] = {
         "--file-separator": "auto",
         "--file-decimal": "auto",
         "--file-table": "",
+        "--resample-leads": "",
     }
     | RECORDS,
     "prepare synthetic": {"--records": "600", "--seed": "0", "--labels": "superclass"} | RECORDS,

@@ -7,6 +7,7 @@ import numpy as np
 import openpyxl
 import pytest
 import scipy.io
+import scipy.signal
 from tests.cli.helpers import everything, output_of, read_json, refused, run
 from tests.published_files import write_hdf5
 
@@ -238,6 +239,27 @@ def test_prepare_names_what_was_passed_over_left_out_and_transposed(tmp_path):
     ]
     signals = np.load(tmp_path / "to" / "signals.npy")
     np.testing.assert_allclose(signals[0], signals[1], atol=2e-3)
+
+
+def test_prepare_takes_leads_to_the_highest_rate_when_told_to(tmp_path):
+    """Lead V6 at half the rate of the others, in frames of 250 Hz."""
+    (tmp_path / "from").mkdir()
+    steps = np.round(ecg() * 1000).astype("<i2")
+    frames = np.concatenate(
+        [steps[:11].reshape(11, 2500, 2).swapaxes(0, 1).reshape(2500, 22), steps[11:, ::2].T], axis=1
+    )
+    lines = [f"a.dat 16{'' if lead == 'V6' else 'x2'} 1000/mV 16 0 0 0 0 {lead}" for lead in STANDARD_LEADS]
+    write_header(tmp_path / "from", "a", frames.T, "\n".join(["a 12 250 2500", *lines]) + "\n")
+    words = ("prepare", "folder", tmp_path / "from", tmp_path / "to", "--workers", 1, "--n-samples", 5000)
+    assert "--resample-leads of lfbt prepare folder, takes all to the highest rate" in refused(*words)
+    assert not (tmp_path / "to").exists()
+    status, out, _ = run(*words, "--resample-leads")
+    assert status == 0
+    assert "  noted 1: leads resampled to 500 Hz\n" in out
+    assert "a,a.hea,leads resampled to 500 Hz: V6 from 250 Hz\n" in (tmp_path / "to" / "dropped.csv").read_text()
+    signals = np.load(tmp_path / "to" / "signals.npy")[0]
+    np.testing.assert_allclose(signals[:-1], steps[[1, 2, *range(6, 11)]] / 1000, atol=1e-6)
+    np.testing.assert_allclose(signals[-1], scipy.signal.resample(steps[11, ::2] / 1000, 5000), atol=1e-6)
 
 
 @pytest.mark.parametrize("options", [(), ("--file-separator", ";"), ("--file-separator=;", "--file-decimal", ",")])

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+import scipy.signal
 from tests.clinical_files import EXPECTED, LEADS, RNG, STEPS, aecg, dicom, edf
 
 from lfbt.errors import LfbtError, UnreadableError
@@ -156,7 +157,7 @@ def test_read_clinical_keeps_fractional_rates(tmp_path, write, options, rate):
         (muse, {"waveforms": 2}, "not one complete ECG .*Additional rhythm waveform"),
         (dicom, {"groups": [("MEDIAN BEAT", STEPS)]}, "no rhythm leads, only 3 median beats"),
         (aecg, {"steps": [*STEPS[:2], STEPS[2, :7]]}, r"not recorded together \(samples: I 50, II 50, aVR 7\)"),
-        (edf, {"per_record": (25, 5)}, r"not recorded together \(samples: I 50, II 10\)"),
+        (edf, {"per_record": (25, 5)}, r"not recorded together \(samples: I 50, II 10\); resample_leads=T"),
         (muse, {"offsets": ("0", "0", "5")}, r"not recorded together \(as the time offset: I 0, II 0, aVR 5\)"),
         (aecg, {"leads": ("I", "II", "ii")}, "two of its leads are named II"),
         (aecg, {"unit": "kg"}, r"lead I is not a voltage \(unit: kg\)"),
@@ -294,10 +295,69 @@ def test_read_clinical_leaves_out_signals_that_are_no_ecg(tmp_path):
     )
 
 
+@pytest.mark.parametrize(("seconds", "rate"), [("0.05", 500), ("0.06", 25 / 0.06)])
+def test_read_clinical_takes_leads_to_the_highest_rate_when_told_to(tmp_path, seconds, rate):
+    labels, units = ("ECG II", "V1", "EMG chin", "V2"), ("mV", "uV", "uV", "mV")
+    expected = edf(tmp_path / "a.edf", labels, units, per_record=(10, 25, 50, 25), seconds=seconds)
+    with pytest.raises(UnreadableError, match=r"samples: II 20, V1 50, V2 50\); .* --resample-leads of lfbt prepare"):
+        read_clinical(tmp_path / "a.edf")
+    recording = read_clinical(tmp_path / "a.edf", resample_leads=True)
+    assert recording.leads == ("II", "V1", "V2")
+    assert recording.sampling_rate == pytest.approx(rate, abs=1e-6)
+    np.testing.assert_allclose(recording.signal[0], scipy.signal.resample(expected[0], 50), atol=1e-5)
+    np.testing.assert_allclose(recording.signal[1:], [expected[1] / 1000, expected[3]], atol=1e-6)
+    note = f"leads resampled to {rate:g} Hz: II from {rate * 0.4:g} Hz"
+    assert recording.notes == ("left out signal EMG chin (uV)", note)
+
+
+def test_read_clinical_changes_nothing_of_leads_of_one_rate_when_told_to_resample(tmp_path):
+    edf(tmp_path / "a.edf")
+    assert read_clinical(tmp_path / "a.edf", resample_leads=True) == read_clinical(tmp_path / "a.edf")
+    aecg(tmp_path / "a.xml", steps=[*STEPS[:2], STEPS[2, :7]])
+    with pytest.raises(UnreadableError, match=r"not recorded together \(samples: I 50, II 50, aVR 7\)$"):
+        read_clinical(tmp_path / "a.xml", resample_leads=True)
+
+
 def test_read_clinical_refuses_files_without_ecg_by_naming_the_signals(tmp_path):
     edf(tmp_path / "a.edf", ("EMG", "SpO2"), ("uV", "%"))
     with pytest.raises(UnreadableError, match=r"none of its signals is an ECG \(left out signal EMG \(uV\), .*SpO2"):
         read_clinical(tmp_path / "a.edf")
+
+
+def edf_with_ranges(path, place, low, high, labels=("ECG II", "V1", "Resp"), units=("mV", "mV", "mV")):
+    """An EDF file whose last signal has the range from `low` to `high`: physical (place 0) or digital (1)."""
+    expected = edf(path, labels, units, per_record=[25] * len(labels))
+    n = len(labels)
+    text = bytearray(path.read_bytes())
+    for field, value in ((0, low), (1, high)):
+        start = 256 + n * (16 + 80 + 8) + n * 8 * (2 * place + field) + 8 * (n - 1)
+        text[start : start + 8] = f"{value:<8}".encode()
+    path.write_bytes(text)
+    return expected
+
+
+RANGES = [(0, "5", "5"), (1, "7", "7"), (1, "7", "-7")]
+
+
+@pytest.mark.parametrize(("place", "low", "high"), RANGES)
+def test_read_clinical_refuses_an_edf_lead_without_a_range(tmp_path, place, low, high):
+    for label, unit in (("V2", "mV"), ("ECG", "uV"), ("chan 3", "mV")):
+        edf_with_ranges(tmp_path / "a.edf", place, low, high, ("II", "V1", label), ("mV", "mV", unit))
+        what = ("physical", "digital")[place]
+        with pytest.raises(
+            UnreadableError, match=rf"lead {label} is not calibrated \({what} minimum {low}, maximum {high}\)"
+        ):
+            read_clinical(tmp_path / "a.edf")
+
+
+@pytest.mark.parametrize(("place", "low", "high"), RANGES)
+@pytest.mark.parametrize(("label", "unit"), [("Resp", "mV"), ("chan 3", "%")])
+def test_read_clinical_leaves_out_what_is_no_ecg_and_has_no_range(tmp_path, place, low, high, label, unit):
+    expected = edf_with_ranges(tmp_path / "a.edf", place, low, high, ("II", "V1", label), ("mV", "mV", unit))
+    recording = read_clinical(tmp_path / "a.edf")
+    np.testing.assert_allclose(recording.signal, expected[:2], atol=1e-6)
+    what = ("physical", "digital")[place]
+    assert recording.notes == (f"left out signal {label} ({what} minimum {low}, maximum {high})",)
 
 
 @pytest.mark.parametrize("n_samples", [49, 51, 25, 1])

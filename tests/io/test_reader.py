@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.clinical_files import EXPECTED, STEPS, aecg
+from tests.clinical_files import EXPECTED, STEPS, aecg, edf
 from tests.published_files import RNG, write, write_mat, write_wfdb
 
 from lfbt.errors import LfbtError, UnreadableError
@@ -183,3 +183,16 @@ def test_read_says_what_an_archive_is(tmp_path):
 
 def test_read_can_be_sent_to_a_worker():
     assert pickle.loads(pickle.dumps(read)) is read  # noqa: S301 - written on the same line
+
+
+def test_read_takes_leads_to_the_highest_rate_only_when_told_to(tmp_path):
+    edf(tmp_path / "a.edf", per_record=(25, 5))
+    write(tmp_path / "r.hea", "r 2 100 4\nr.dat 16x2 200/mV 16 0 0 0 0 II\nr.dat 16 200/mV 16 0 0 0 0 V1\n")
+    (tmp_path / "r.dat").write_bytes(bytes(24))
+    for name, rate, n_samples in (("a.edf", 500, 50), ("r.hea", 200, 8)):
+        with pytest.raises(UnreadableError, match=r"resample_leads=True of lfbt\.read"):
+            read(tmp_path / name)
+        recording = read(tmp_path / name, resample_leads=True, sampling_rate=rate)
+        assert (recording.sampling_rate, recording.signal.shape) == (rate, (2, n_samples))
+    with pytest.raises(LfbtError, match=r"^resample_leads: 'perhaps'"):
+        read(tmp_path / "a.edf", resample_leads="perhaps")  # type: ignore[arg-type]

@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
+import scipy.signal
 import wfdb
 from tests.published_files import RNG, write_wfdb
 
@@ -171,8 +172,15 @@ def test_read_wfdb_keeps_each_signal_at_its_own_rate(tmp_path):
     np.testing.assert_array_equal(recording.signal, (ecg / 1000).astype(np.float32))
     assert recording.notes == ("left out signal RESP (NU)",)
     (tmp_path / "r.hea").write_text((tmp_path / "r.hea").read_text().replace("/NU", "/mV"))
-    with pytest.raises(UnreadableError, match=r"different sampling rates \(Hz: II 500, V 500, RESP 125\)"):
+    with pytest.raises(
+        UnreadableError, match=r"rates \(Hz: II 500, V 500, RESP 125\); resample_leads=True .* --resample-leads"
+    ):
         read_wfdb(tmp_path / "r.hea")
+    resampled = read_wfdb(tmp_path / "r.hea", resample_leads=True)
+    assert (resampled.leads, resampled.sampling_rate) == (("II", "V", "RESP"), 500)
+    np.testing.assert_array_equal(resampled.signal[:2], (ecg / 1000).astype(np.float32))
+    np.testing.assert_allclose(resampled.signal[2], scipy.signal.resample(breath[0] / 1000, 40), atol=1e-6)
+    assert resampled.notes == ("leads resampled to 500 Hz: RESP from 125 Hz",)
 
 
 def test_read_wfdb_reads_one_frame_of_all_samples(tmp_path):
@@ -371,3 +379,13 @@ def test_read_wfdb_refuses_several_formats_or_offsets_in_one_file(tmp_path, form
     (tmp_path / "r.hea").write_text("\n".join(lines) + "\n")
     with pytest.raises(UnreadableError, match=r"signals in r\.dat have different formats or offsets"):
         read_wfdb(tmp_path / "r.hea")
+
+
+@pytest.mark.parametrize("form", ["16", "212", "16x2"])
+@pytest.mark.parametrize("offset", [600, 601, 10**12])
+def test_read_wfdb_refuses_samples_that_begin_after_the_file(tmp_path, form, offset):
+    (tmp_path / "r.dat").write_bytes(bytes(600))
+    for n in ("", " 40"):
+        (tmp_path / "r.hea").write_text(f"r 1 250{n}\nr.dat {form}+{offset} 200/mV 16 0 0 0 0 II\n")
+        with pytest.raises(UnreadableError, match=rf"begin at byte {offset} of r\.dat, which has 600 bytes"):
+            read_wfdb(tmp_path / "r.hea")

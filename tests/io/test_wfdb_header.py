@@ -108,6 +108,13 @@ def test_read_header_says_what_a_header_is_not(tmp_path, lines, message):
         read_header(path)
 
 
+@pytest.mark.parametrize("zero", ["0", "00"])
+def test_read_header_refuses_no_sample_a_frame(tmp_path, zero):
+    path = header(tmp_path, "r 1 500 3", f"r.dat 16x{zero} 200/mV 16 0 0 0 0 II")
+    with pytest.raises(UnreadableError, match=rf"^file {path}: signal II has the format 16x{zero}, which is 0 samples"):
+        read_header(path)
+
+
 def test_read_header_names_utf_16(tmp_path):
     with pytest.raises(UnreadableError, match="perhaps UTF-16"):
         read_header(header(tmp_path, "r 1 500 3", "r.dat 16 200", encoding="utf-16"))

@@ -208,7 +208,9 @@ def test_match_refuses_z_scores_for_an_encoder_of_millivolts():
     for normalisation in ("record", "lead"):
         match(random_encoder(EncoderConfig(("II", "V1"), 100, 64, normalisation), seed=0), z_scores)
     encoder = random_encoder(EncoderConfig(("II", "V1"), 100, 64, "none"), seed=0)
-    with pytest.raises(LfbtError, match=r"z-scores, as folders of \.npy files have, against the encoder's millivolts"):
+    with pytest.raises(
+        LfbtError, match=r"z-scores, as EchoNext and folders of \.npy files have, against the encoder's millivolts"
+    ):
         match(encoder, z_scores)
     match(encoder, z_scores, allow_mismatch=True)
     match(encoder, from_arrays(signals, ("II", "V1"), 100))

@@ -114,10 +114,24 @@ def test_code15_refuses_arrays_that_contradict_each_other(code15):
         Code15().listing(folder)
 
 
+@pytest.mark.parametrize("swapped", [("aVL", "aVF"), ("II", "III"), ("I", "aVR")])
+def test_code_test_compares_the_order_of_all_limb_leads(tmp_path, swapped):
+    one, other = map(TEST_LEADS.index, swapped)
+    leads = list(TEST_LEADS)
+    leads[one], leads[other] = swapped[1], swapped[0]
+    write_code_test(tmp_path, leads=leads)
+    with pytest.raises(
+        LfbtError, match=rf"not in the order {','.join(TEST_LEADS)}, .* fit {','.join(leads[:6])} there"
+    ):
+        CodeTest().listing(tmp_path)
+
+
 def test_code15_refuses_leads_in_another_order(code15):
     folder, _ = code15
     write_hdf5(folder / "exams_part0/exams_part0.hdf5", tracings=tracings(400, leads=TEST_LEADS)[0], exam_id=[30])
-    with pytest.raises(LfbtError, match=r"its leads are not in the order I,II,III,aVR,aVL,aVF,V1.*aVR is not −\(I"):
+    with pytest.raises(
+        LfbtError, match=r"its leads are not in the order I,II,III,aVR,aVL,aVF,V1.*fit I,II,III,aVL,aVF,aVR"
+    ):
         Code15().listing(folder)
 
 

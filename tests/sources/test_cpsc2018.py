@@ -54,3 +54,11 @@ def test_cpsc2018_accepts_tables_that_repeat_and_refuses_those_that_contradict(t
     write(tmp_path / "b" / "REFERENCE.csv", head + "A0003,10,,\n")
     with pytest.raises(LfbtError, match="record A0003 has label '10'; allowed: 1 to 9"):
         Cpsc2018().listing(tmp_path)
+
+
+def test_cpsc2018_refuses_labels_that_no_record_has(tmp_path):
+    write(tmp_path / "REFERENCE.csv", "Recording,First_label,Second_label,Third_label\nA0001,,,\nA0002,1,,\n")
+    write_mat(tmp_path / "A0001.mat", np.zeros((12, 5)))
+    with pytest.raises(LfbtError, match=r"labels: diagnosis, but no record of .* has a label; give labels none"):
+        Cpsc2018().listing(tmp_path)
+    assert ids(Cpsc2018(labels="none").listing(tmp_path)) == ["A0001"]

@@ -18,6 +18,7 @@ from lfbt.sources.finding import (
     files_below,
     fitting_source,
     iter_table,
+    parse_flag,
     patient_id,
     read_table,
     unique_names,
@@ -57,6 +58,8 @@ def test_fitting_source_needs_all_files_of_a_download(tmp_path):
         (("metadata.csv", "code.csv"), "sph"),
         (("AttributesDictionary.csv", "ECGCode.csv"), "zzu"),
         (("ConditionNames_SNOMED-CT.csv",), "arrhythmia"),
+        (("echonext_metadata_100k.csv",), "echonext"),
+        (("EchoNext_metadata_100k.csv",), "echonext"),
     ):
         files = [tmp_path / name for name in names]
         assert fitting_source(files) == source
@@ -132,8 +135,15 @@ def test_check_labelled_refuses_labels_that_no_record_has():
     bare = Entry("a", "a", Path("a"), reader=lambda _: pytest.fail("read"))
     check_labelled([bare, dataclasses.replace(bare, labels=("x",))], "codes", Path("d"))
     check_labelled([bare], "none", Path("d"))
+    check_labelled([], "codes", Path("d"))
     with pytest.raises(LfbtError, match=r"^labels: codes, but no record of d has a label; give labels none"):
         check_labelled([bare], "codes", Path("d"))
+
+
+@pytest.mark.parametrize("value", ["", "2", "yes", "nan", "01", "1.5"])
+def test_parse_flag_refuses_what_is_neither_true_nor_false(value):
+    with pytest.raises(LfbtError, match=rf"^table t: record 1 has '{value}', which is neither True nor False, 1 nor 0"):
+        parse_flag(value, Path("t"), "record 1")
 
 
 @given(number=st.integers(0, 10**20), zeros=st.integers(0, 3))

@@ -346,3 +346,14 @@ def test_folder_refuses_options_of_plain_files_where_there_are_none(tmp_path, op
         Folder(**options).listing(tmp_path)
     write(tmp_path / "d.csv", "I,II\n1,2\n")
     assert len(Folder(**{"file_sampling_rate": 500.0, **options}).listing(tmp_path).entries) == 3
+
+
+def test_folder_takes_leads_to_the_highest_rate_when_told_to(tmp_path):
+    edf(tmp_path / "c.edf", per_record=(25, 5))
+    write_wfdb(tmp_path, "r", leads=["I", "II"])
+    (entry, _) = Folder().listing(tmp_path).entries
+    with pytest.raises(UnreadableError, match="--resample-leads of lfbt prepare folder"):
+        entry.read()
+    resampled, plain = map(sent, Folder(resample_leads=True).listing(tmp_path).entries)
+    assert resampled.read().notes == ("leads resampled to 500 Hz: II from 100 Hz",)
+    assert (resampled.read().signal.shape, plain.read().notes) == ((2, 50), ())

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tests.published_files import ids, sent, write, write_wfdb
+from tests.published_files import drops, ids, sent, write, write_wfdb
 
 from lfbt.errors import LfbtError
 from lfbt.sources import Challenge, Incart
@@ -56,3 +56,13 @@ def test_incart_refuses_headers_without_a_patient_and_other_folders(incart):
 def test_challenge_does_not_take_incart_without_its_patients(incart):
     with pytest.raises(LfbtError, match="is a download of incart; prepare it with that source"):
         Challenge().listing(incart[0])
+
+
+def test_incart_drops_a_header_with_two_patients(incart):
+    header = incart[0] / "I02.hea"
+    header.write_text(header.read_text() + "# patient 01\n")
+    assert ids(Incart().listing(incart[0])) == ["I01", "I02", "I08"]
+    header.write_text(header.read_text() + "# patient 2\n")
+    listing = Incart().listing(incart[0])
+    assert ids(listing) == ["I01", "I08"]
+    assert drops(listing) == [("I02", str(header), "several patients: patient01 and patient02")]

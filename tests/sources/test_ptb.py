@@ -89,3 +89,15 @@ def test_ptb_refuses_labels_that_no_record_has(tmp_path):
     with pytest.raises(LfbtError, match=r"labels: diagnosis, but no record of .* has a label; give labels none"):
         Ptb().listing(tmp_path)
     assert ids(Ptb(labels="none").listing(tmp_path)) == ["s0544_re"]
+
+
+def test_ptb_drops_a_header_with_two_reasons_that_differ(ptb):
+    folder, _ = ptb
+    header = folder / "patient104" / "s0306lre.hea"
+    header.write_text(header.read_text() + "# Reason for admission: Healthy control\n")
+    assert Ptb().listing(folder).entries[2].labels == ("Healthy control",)
+    header.write_text(header.read_text() + "# Reason for admission: n/a\n")
+    listing = Ptb().listing(folder)
+    assert ids(listing) == ["s0010_re", "s0014lre", "s0544_re"]
+    assert drops(listing) == [("s0306lre", str(header), "several reasons for admission: 'Healthy control' and 'n/a'")]
+    assert len(Ptb(labels="none").listing(folder).entries) == 4

@@ -101,6 +101,8 @@ def test_ptbxl_drops_rows_without_a_file(tmp_path):
         ((1, "1.0", "{'XYZ': 1.0}", 1), "SCP code 'XYZ', which scp_statements.csv lacks"),
         ((1, "1.0", "{'NORM': 1.0}", 11), "strat_fold '11' of record 1"),
         ((1, "", "{'NORM': 1.0}", 1), "patient_id '' of record 1"),
+        ((1, "1.5", "{'NORM': 1.0}", 1), r"patient_id '1\.5' of record 1 is not a whole number"),
+        ((1, "nan", "{'NORM': 1.0}", 1), "patient_id 'nan' of record 1"),
     ],
 )
 def test_ptbxl_refuses_rows_that_cannot_be_right(tmp_path, row, message):

@@ -38,7 +38,7 @@ class Record(NamedTuple):
     Parameters
     ----------
     signal : ndarray of float32, ``[leads, samples]``
-        As stored, without normalisation: in mV, or z-scores in the authors' folders.
+        As stored, without normalisation: in mV, or z-scores in the authors' folders and of EchoNext.
     targets : ndarray of float32, ``[classes]``
         1 for each class that the record has, in the order of ``Dataset.classes``, and 0 for the others.
     id, patient, split : str
@@ -91,7 +91,7 @@ class Dataset:
     synthetic : bool
         Whether any signal is synthetic.
     in_mv : bool
-        Whether signals are voltages in mV, and not z-scores as in the authors' folders.
+        Whether signals are voltages in mV, and not z-scores as in the authors' folders and of EchoNext.
     manifest : DatasetManifest
         What ``dataset.json`` states; empty without one, and for data in memory or of several folders.
 

@@ -42,7 +42,7 @@ class DatasetManifest:
     n_samples : int or None
         Samples of a record.
     unit : str
-        Of the signals: ``mV``, or ``z-score (record)``.
+        Of the signals: ``mV``, ``z-score (record)``, or ``z-score (data set)`` as published.
     label_rule : str
         How labels were derived.
     assumption : str

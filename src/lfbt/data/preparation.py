@@ -148,9 +148,9 @@ def prepare_dataset(
 ) -> PrepareReport:
     """Prepare a data set from a source's recordings.
 
-    Writes ``signals.npy`` ``[records, leads, samples]`` in mV (or, with layout npy, the authors' folders),
-    ``records.csv``, ``dropped.csv`` and ``dataset.json``, all or nothing. Of a record, memory holds what the table has
-    of it, not its signal. After a kill the same call goes on with the next recording.
+    Writes ``signals.npy`` ``[records, leads, samples]`` in mV or in the z-scores of the source (with layout npy the
+    authors' folders), ``records.csv``, ``dropped.csv`` and ``dataset.json``, all or nothing. Of a record, memory holds
+    what the table has of it, not its signal. After a kill the same call goes on with the next recording.
 
     Parameters
     ----------
@@ -225,7 +225,7 @@ def prepare_dataset(
             _write_dropped(folder, [*dropped, *noted], source_folder)
             report = _report(records, splits, listing, len(entries), dropped, noted)
             origin = SourceInfo(name, source_folder.absolute().name, options)
-            manifest = _manifest(settings, listing.classes, report, origin)
+            manifest = _manifest(settings, listing, report, origin)
             dataclasses.replace(manifest, synthetic=_is_synthetic(records), hash=hash).save(folder)
     return report
 
@@ -412,17 +412,18 @@ def _nothing_left(folder: Path, name: str, dropped: list[Dropped]) -> str:
 
 
 def _manifest(
-    settings: PrepareSettings, classes: tuple[str, ...], report: PrepareReport, source: SourceInfo
+    settings: PrepareSettings, listing: Listing, report: PrepareReport, source: SourceInfo
 ) -> DatasetManifest:
+    unit = "mV" if listing.in_mv else "z-score (data set)"
     return DatasetManifest(
         lfbt_version=lfbt.__version__,
         leads=settings.leads,
         sampling_rate=settings.n_samples / settings.duration,
         n_samples=settings.n_samples,
-        unit="mV" if settings.layout == "packed" else "z-score (record)",
+        unit=unit if settings.layout == "packed" else "z-score (record)",
         label_rule=report.label_rule,
         assumption=report.assumption,
-        classes=classes,
+        classes=listing.classes,
         records=report.records,
         patients=report.patients,
         counts=report.counts,

@@ -158,7 +158,7 @@ def _cut_into_records(entry: Entry, recording: Recording, settings: PrepareSetti
             fault: str | None = f"short: {piece.shape[1] / recording.sampling_rate:.3g} s"
         else:
             fault = quality_fault(piece, checked, recording.sampling_rate)
-            if not (fault and fault.startswith("not finite")):
+            if recording.in_mv and not (fault and fault.startswith("not finite")):
                 lead_spans = measure_spans(piece)
                 spans.append(float(np.median(lead_spans)))
                 implausible = None if settings.allow_implausible else find_implausible_leads(lead_spans, checked)

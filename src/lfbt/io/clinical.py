@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfbt.errors import LfbtError, UnreadableError
+from lfbt.io.common_rate import ADVICE, to_common_rate
 from lfbt.io.recordings import READ_ERRORS, make_recording, unreadable
-from lfbt.recording import STANDARD_LEADS, Recording, lead_name, unit_in_mv
+from lfbt.recording import STANDARD_LEADS, Recording, is_voltage, lead_name, unit_in_mv
 
 if TYPE_CHECKING:
     from ecgdatakit import ECGRecord, Lead
@@ -50,7 +51,7 @@ _NO_ECG = re.compile(
 )
 
 
-def read_clinical(path: Path) -> Recording:
+def read_clinical(path: Path, *, resample_leads: bool = False) -> Recording:
     """Read a file of a clinical format by ecgdatakit, which recognises the format by the content.
 
     Samples that the file marks as invalid are NaN. Signals that are no ECG are left out, and so is the calibration
@@ -60,6 +61,8 @@ def read_clinical(path: Path) -> Recording:
     ----------
     path : Path
         A file of one of the CLINICAL_FORMATS.
+    resample_leads : bool
+        Whether leads of different sampling rates are taken to the highest, and not refused.
 
     Returns
     -------
@@ -69,8 +72,8 @@ def read_clinical(path: Path) -> Recording:
     Raises
     ------
     UnreadableError
-        If the file is not of such a format, is incomplete or holds several ECGs, or its leads differ in length, rate or
-        start, or are not voltages.
+        If the file is not of such a format, is incomplete or holds several ECGs, or its leads differ in length, rate
+        (unless `resample_leads`) or start, or are not voltages.
     LfbtError
         If ecgdatakit or pydicom is not installed.
     """
@@ -97,9 +100,16 @@ def read_clinical(path: Path) -> Recording:
     if any(issubclass(warning.category, ChecksumWarning) for warning in caught):
         notes.append("its checksum is wrong")
     notes += [f"warning: {warning.message}" for warning in caught if _NOTED.search(str(warning.message))]
-    _check_together(path, leads)
+    rates = [_stated_rate(record, lead) for lead in leads]
+    is_resampled = resample_leads and len(set(rates)) > 1
+    _check_together(path, leads, is_resampled)
     _check_length(path, record)
-    signal = _samples(path, record, leads)
+    if is_resampled:
+        in_mv, note = to_common_rate(path, [lead.label for lead in leads], [lead.samples for lead in leads], rates)
+        notes.append(note)
+    else:
+        in_mv = np.array([lead.samples for lead in leads])
+    signal = _with_gaps(path, record, leads, in_mv)
     n_samples = signal.shape[1]
     if record.source_format == "sierra_xml":
         n_samples = _pulse_start(signal, leads[0].sampling_rate)
@@ -109,12 +119,11 @@ def read_clinical(path: Path) -> Recording:
     labels = [lead.label for lead in leads]
     first = [re.sub(r"_\d+$", "", label) for label in labels]
     names = [name if name in labels else label for name, label in zip(first, labels, strict=True)]
-    return make_recording(path, signal[:, :n_samples], names, _stated_rate(record, leads[0]), notes)
+    return make_recording(path, signal[:, :n_samples], names, max(rates) if is_resampled else rates[0], notes)
 
 
-def _samples(path: Path, record: ECGRecord, leads: Sequence[Lead]) -> NDArray[np.float64]:
-    """Stack the samples of `leads` ``[leads, samples]`` in mV, NaN where the file marks them as invalid."""
-    signal = np.array([lead.samples for lead in leads])
+def _with_gaps(path: Path, record: ECGRecord, leads: Sequence[Lead], signal: NDArray[Any]) -> NDArray[Any]:
+    """Set samples ``[leads, samples]`` in mV to NaN where the file marks them as invalid, and only there."""
     in_mv = [unit_in_mv(lead.resolution_unit) for lead in leads]
     if record.source_format == "ishne_holter":
         # -32768 marks a disconnected lead, which ecgdatakit only counts.
@@ -137,28 +146,42 @@ def _ecg_leads(path: Path, record: ECGRecord) -> tuple[list[Lead], list[str]]:
         in_mv = lead.units == "mV" and not lead.is_raw
         name = lead_name(lead.label).removeprefix("-")
         is_ecg = name in STANDARD_LEADS or re.search("ecg|ekg", name, re.IGNORECASE)
+        fault = "" if in_mv else _range_fault(lead)
+        if fault and (is_ecg or (is_voltage(unit) and not _NO_ECG.match(name))):
+            raise UnreadableError(f"file {path}: its lead {lead.label} is not calibrated ({fault}); correct its header")
         if is_ecg and not in_mv:
             raise UnreadableError(f"file {path}: its lead {lead.label} is not a voltage (unit: {unit})")
         if is_ecg or (in_mv and not _NO_ECG.match(name)):
             leads.append(lead)
         else:
-            notes.append(f"left out signal {lead.label} ({unit})")
+            notes.append(f"left out signal {lead.label} ({fault or unit})")
     if not leads:
         raise UnreadableError(f"file {path}: none of its signals is an ECG ({', '.join(notes)})")
     return leads, notes
 
 
-def _check_together(path: Path, leads: Sequence[Lead]) -> None:
-    """Raise UnreadableError unless `leads` are sampled at the same times."""
+def _range_fault(lead: Lead) -> str:
+    """Say which range of an EDF signal is empty, so that its samples have no unit; an empty text if none is."""
+    for what in ("digital", "physical"):
+        low, high = (lead.annotations.get(f"{what}_{end}", "") for end in ("minimum", "maximum"))
+        if low and (low == high or (what == "digital" and int(low) > int(high))):
+            return f"{what} minimum {low}, maximum {high}"
+    return ""
+
+
+def _check_together(path: Path, leads: Sequence[Lead], is_resampled: bool) -> None:
+    """Raise UnreadableError unless `leads` are sampled at the same times, or will be after they are resampled."""
+    rates = [lead.sampling_rate for lead in leads]
+    advice = f"; {ADVICE}" if len(set(rates)) > 1 and not is_resampled else ""
     for what, values in (
-        ("samples", [len(lead.samples) for lead in leads]),
-        ("Hz", [lead.sampling_rate for lead in leads]),
+        ("samples", [] if is_resampled else [len(lead.samples) for lead in leads]),
+        ("Hz", [] if is_resampled else rates),
         ("as the first sample", [lead.annotations.get("start_sample", "1") for lead in leads]),
         ("as the time offset", [lead.annotations.get("LeadTimeOffset", "0") for lead in leads]),
     ):
         if len(set(values)) > 1:
             shown = ", ".join(f"{lead.label} {value}" for lead, value in zip(leads, values, strict=True))
-            raise UnreadableError(f"file {path}: its leads are not recorded together ({what}: {shown})")
+            raise UnreadableError(f"file {path}: its leads are not recorded together ({what}: {shown}){advice}")
 
 
 def _check_length(path: Path, record: ECGRecord) -> None:

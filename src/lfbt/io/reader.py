@@ -29,6 +29,7 @@ def read(
     leads: str | Sequence[str] | None = None,
     sampling_rate: float | None = None,
     unit: str = "mV",
+    resample_leads: bool = False,
 ) -> Recording:
     """Read an ECG recording.
 
@@ -47,6 +48,9 @@ def read(
     unit : str
         Of ``.npy`` and ``.csv``: mV, uV, V, nV, or raw counts by their gain, such as ``200/mV``. Other files
         state their own.
+    resample_leads : bool
+        Whether leads of different sampling rates in one file (WFDB, EDF) are taken to the highest of these, with
+        a note, and not refused.
 
     Returns
     -------
@@ -75,6 +79,7 @@ def read(
     names = None if leads is None else parse_leads(leads)
     sampling_rate = convert("sampling_rate", sampling_rate, Annotated[float, Range("(0, inf)", "it is in Hz")] | None)
     scale = unit_in_mv(unit)
+    resample_leads = convert("resample_leads", resample_leads, bool)
     header = _find_header(path)
     if header is None and not path.is_file():
         raise LfbtError(f"file {path}: {'is a folder; give one of its files' if path.is_dir() else 'does not exist'}")
@@ -83,7 +88,9 @@ def read(
     elif scale != 1:
         raise LfbtError(f"unit: {unit} was given, but {path} states the unit of each signal itself; leave it out")
     else:
-        recording = read_wfdb(header) if header else _read_self_describing(path)
+        recording = (
+            read_wfdb(header, resample_leads=resample_leads) if header else _read_self_describing(path, resample_leads)
+        )
     _check_agreement(path, recording, names, sampling_rate)
     return dataclasses.replace(recording, id=(header or path).stem)
 
@@ -117,12 +124,12 @@ def _read_plain(path: Path, leads: Sequence[str] | None, sampling_rate: float | 
     return read_npy(path, leads, sampling_rate, unit)
 
 
-def _read_self_describing(path: Path) -> Recording:
+def _read_self_describing(path: Path, resample_leads: bool) -> Recording:
     suffix = path.suffix.lower()
     if suffix == ".mat":
         return read_cpsc_mat(path)
     if suffix in CLINICAL_FORMATS:
-        return read_clinical(path)
+        return read_clinical(path, resample_leads=resample_leads)
     if suffix == ".dat":
         raise LfbtError(f"file {path}: its WFDB header {path.with_suffix('.hea').name} is not beside it; put it there")
     if suffix == ".npz":

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfbt.errors import LfbtError, UnreadableError
+from lfbt.io.common_rate import ADVICE, to_common_rate
 from lfbt.io.matlab import matlab_version
 from lfbt.io.recordings import READ_ERRORS, make_recording, unreadable
 from lfbt.io.wfdb16 import checksums16, read_samples16
@@ -37,7 +38,7 @@ _AGAIN = "download it and its signal file again"
 _Samples = NDArray[Any] | list[NDArray[Any]]
 
 
-def read_wfdb(header: Path) -> Recording:
+def read_wfdb(header: Path, *, resample_leads: bool = False) -> Recording:
     """Read a WFDB record.
 
     Samples that the file marks as invalid are NaN. Signals that are not voltages (breathing, blood pressure) are left
@@ -47,6 +48,8 @@ def read_wfdb(header: Path) -> Recording:
     ----------
     header : Path
         The ``.hea`` file, with its signal files beside it.
+    resample_leads : bool
+        Whether leads of different sampling rates are taken to the highest, and not refused.
 
     Returns
     -------
@@ -57,7 +60,7 @@ def read_wfdb(header: Path) -> Recording:
     ------
     UnreadableError
         If a file is absent or corrupt, the record has several segments, no signal is a voltage, or one that is has no
-        gain or another sampling rate than the others.
+        gain or another sampling rate than the others (unless `resample_leads`).
     LfbtError
         If the package wfdb is needed and not installed.
     """
@@ -71,6 +74,13 @@ def read_wfdb(header: Path) -> Recording:
                 f"file {header}: its signals in {name} have different formats or offsets ({sorted(layouts)}); one file "
                 "has one of each: correct the header"
             )
+        ((_, offset),) = layouts
+        size = (header.parent / name).stat().st_size
+        if offset and offset >= size:
+            raise UnreadableError(
+                f"file {header}: its samples begin at byte {offset} of {name}, which has {size} bytes; correct the "
+                "header, or download both again"
+            )
     try:
         samples: _Samples | None = read_samples16(header.parent, record)
     except READ_ERRORS as error:
@@ -78,7 +88,7 @@ def read_wfdb(header: Path) -> Recording:
     if samples is None:
         samples = _read_by_wfdb(header, record)
     _check_evidence(header, record.signals, samples)
-    return _make_recording(header, record, samples)
+    return _make_recording(header, record, samples, resample_leads)
 
 
 def _read_by_wfdb(header: Path, record: WfdbHeader) -> list[NDArray[Any]]:
@@ -195,7 +205,7 @@ def _check_evidence(header: Path, signals: Sequence[WfdbSignal], samples: _Sampl
                 )
 
 
-def _make_recording(header: Path, record: WfdbHeader, samples: _Samples) -> Recording:
+def _make_recording(header: Path, record: WfdbHeader, samples: _Samples, resample_leads: bool) -> Recording:
     """Make a Recording of the signals that are voltages."""
     voltages = {unit for unit in {signal.unit for signal in record.signals} if is_voltage(unit)}
     rows = [row for row, signal in enumerate(record.signals) if signal.unit in voltages]
@@ -210,25 +220,35 @@ def _make_recording(header: Path, record: WfdbHeader, samples: _Samples) -> Reco
             raise UnreadableError(
                 f"file {header}: signal {signal.lead} is not calibrated (gain 0 or absent); state its steps per mV"
             )
-    if len({signal.per_frame for signal in signals}) > 1:
-        rates = ", ".join(f"{signal.lead} {record.frame_rate * signal.per_frame:g}" for signal in signals)
-        raise UnreadableError(
-            f"file {header}: its leads have different sampling rates (Hz: {rates}); resample them to one"
-        )
-    whole = isinstance(samples, np.ndarray) and len(rows) == len(samples)
-    # Copies take as long as reading the file.
-    stored = samples if whole else np.stack([samples[row] for row in rows])
-    physical = np.subtract(stored, [[signal.baseline] for signal in signals], dtype=np.float64)
+    left_out = [signal for signal in record.signals if signal.unit not in voltages]
+    notes = [f"left out signal {signal.lead} ({signal.unit})" for signal in left_out]
+    leads = [signal.lead for signal in signals]
+    rates = [record.frame_rate * signal.per_frame for signal in signals]
+    if len(set(rates)) == 1:
+        # Copies take as long as reading the file.
+        if not isinstance(samples, np.ndarray) or len(rows) < len(samples):
+            samples = np.stack([samples[row] for row in rows])
+        physical = _in_mv(samples, signals)
+    elif resample_leads:
+        each = [_in_mv(samples[row][None], [record.signals[row]])[0] for row in rows]
+        physical, note = to_common_rate(header, leads, each, rates)
+        notes.append(note)
+    else:
+        shown = ", ".join(f"{lead} {rate:g}" for lead, rate in zip(leads, rates, strict=True))
+        raise UnreadableError(f"file {header}: its leads have different sampling rates (Hz: {shown}); {ADVICE}")
+    return make_recording(header, physical, leads, max(rates), notes)
+
+
+def _in_mv(stored: NDArray[Any], signals: Sequence[WfdbSignal]) -> NDArray[Any]:
+    """Calibrate the samples ``[signals, samples]`` of voltages; invalid ones are NaN."""
+    physical: NDArray[np.float64] = np.subtract(stored, [[signal.baseline] for signal in signals], dtype=np.float64)
     physical /= np.array([[signal.gain] for signal in signals])
     if len({signal.format for signal in signals}) == 1:
         physical[stored == _INVALID[signals[0].format]] = np.nan
     else:
         for values, raw, signal in zip(physical, stored, signals, strict=True):
             values[raw == _INVALID[signal.format]] = np.nan
-    scale = {unit: unit_in_mv(unit) for unit in voltages}
+    scale = {unit: unit_in_mv(unit) for unit in {signal.unit for signal in signals}}
     if set(scale.values()) != {1.0}:
         physical *= np.array([[scale[signal.unit]] for signal in signals])
-    left_out = [signal for signal in record.signals if signal.unit not in voltages]
-    notes = [f"left out signal {signal.lead} ({signal.unit})" for signal in left_out]
-    rate = record.frame_rate * signals[0].per_frame
-    return make_recording(header, physical, [signal.lead for signal in signals], rate, notes)
+    return physical

@@ -125,6 +125,11 @@ def _signal(path: Path, line: str) -> WfdbSignal:
             f"file {path}: cannot be read ({line[:60]!r} is not a WFDB signal line: {_SIGNAL_FIELDS}); correct it"
         )
     file, format, per_frame, skew, offset, _, baseline, unit, zero, first, checksum, lead = match.groups()
+    if per_frame is not None and int(per_frame) == 0:
+        raise UnreadableError(
+            f"file {path}: signal {lead or file} has the format {format}x{per_frame}, which is 0 samples a frame; "
+            "state 1 or more"
+        )
     return WfdbSignal(
         file,
         int(format),

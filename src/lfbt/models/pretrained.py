@@ -157,7 +157,7 @@ def match(
     if dataset.n_samples != config.n_samples:
         differences.append(f"{dataset.n_samples} samples against the encoder's {config.n_samples}")
     if config.normalisation == "none" and not dataset.in_mv:
-        differences.append("z-scores, as folders of .npy files have, against the encoder's millivolts")
+        differences.append("z-scores, as EchoNext and folders of .npy files have, against the encoder's millivolts")
     as_many = len(dataset.leads) == len(config.leads)
     if differences and not (allow_mismatch and as_many):
         options = options_to_fit(dataset, config.leads, config.sampling_rate, config.n_samples)

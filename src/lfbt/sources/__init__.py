@@ -9,6 +9,7 @@ from lfbt.sources.challenge import Arrhythmia, Challenge, CpscExtra, Georgia, Ni
 from lfbt.sources.chapman import Chapman
 from lfbt.sources.code import Code15, CodeTest, SamiTrop
 from lfbt.sources.cpsc2018 import Cpsc2018
+from lfbt.sources.echonext import EchoNext
 from lfbt.sources.folder import Folder
 from lfbt.sources.incart import Incart
 from lfbt.sources.listing import Listing, Published
@@ -28,6 +29,7 @@ __all__ = [
     "CodeTest",
     "Cpsc2018",
     "CpscExtra",
+    "EchoNext",
     "Folder",
     "Georgia",
     "Incart",
@@ -73,6 +75,7 @@ SOURCES: dict[str, type[Source]] = {
     "ptb": Ptb,
     "incart": Incart,
     "zzu": Zzu,
+    "echonext": EchoNext,
     "folder": Folder,
     "synthetic": Synthetic,
 }

@@ -8,12 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, Literal
 
-import numpy as np
-
 from lfbt.errors import LfbtError
 from lfbt.io import open_hdf5, read_hdf5_ids, read_hdf5_row
 from lfbt.recording import STANDARD_LEADS, Recording
-from lfbt.signal import choose_leads
 from lfbt.sources.finding import (
     check_unique,
     clean_id,
@@ -21,9 +18,11 @@ from lfbt.sources.finding import (
     iter_table,
     not_found,
     only_file,
+    parse_flag,
     patient_id,
     unique_names,
 )
+from lfbt.sources.lead_order import check_lead_order
 from lfbt.sources.listing import Dropped, Entry, Listing, Published
 
 FINDINGS = ("1dAVb", "RBBB", "LBBB", "SB", "AF", "ST")
@@ -209,20 +208,9 @@ def _check_order(array: Path, table: Path, exams: Sequence[str]) -> None:
 
 
 def _check_leads(array: Path, leads: Sequence[str]) -> None:
-    """Raise LfbtError if the first recordings contradict the order of `leads`, by Goldberger's equation of aVR."""
-    errors = []
+    """Raise LfbtError if the first recordings contradict the order of `leads`."""
     with open_hdf5(array, _TRACINGS, ("recordings", "samples", len(leads))) as tracings:
-        for signal in tracings[:16]:
-            aVR = signal[:, leads.index("aVR")]  # noqa: N806
-            (derived,) = choose_leads(signal.T[:2], leads[:2], ["aVR"])
-            if np.isfinite(signal).all() and aVR.any():
-                errors.append(np.linalg.norm(aVR - derived) / np.linalg.norm(aVR))
-    # It is a few hundredths in the right order, and above 1 in any other.
-    if errors and np.median(errors) > 0.5:
-        raise LfbtError(
-            f"file {array}: its leads are not in the order {','.join(leads)}, because aVR is not −(I + II)/2 there; "
-            "use the file as published"
-        )
+        check_lead_order(array, tracings[:16], leads)
 
 
 def _label_columns(labels: str) -> Sequence[str]:
@@ -231,18 +219,10 @@ def _label_columns(labels: str) -> Sequence[str]:
 
 def _labels(labels: str, values: Sequence[str], table: Path, exam: str) -> tuple[str, ...]:
     """Read the labels of an exam from the `values` of `_label_columns`."""
-    given = [_flag(value, table, exam) for value in values]
+    given = [parse_flag(value, table, f"exam {exam}") for value in values]
     if labels == "findings":
         return tuple(name for name, present in zip(FINDINGS, given, strict=True) if present) or (OTHER,)
     return ("normal" if given[0] else "abnormal",) if labels == "normal" else ()
-
-
-def _flag(value: str, table: Path, exam: str) -> bool:
-    flags = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
-    try:
-        return flags[value.lower()]
-    except KeyError:
-        raise LfbtError(f"table {table}: exam {exam} has {value!r}, which is neither True nor False") from None
 
 
 def _listing(entries: list[Entry], labels: str, table: Path, dropped: list[Dropped]) -> Listing:

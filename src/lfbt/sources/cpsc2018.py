@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 from lfbt.errors import LfbtError
 from lfbt.io import read_cpsc_mat
-from lfbt.sources.finding import files_below, not_found, read_table, unique_names
+from lfbt.sources.finding import check_labelled, files_below, not_found, read_table, unique_names
 from lfbt.sources.listing import Dropped, Entry, Listing, Published
 
 Labels = Literal["diagnosis", "none"]
@@ -58,6 +58,7 @@ class Cpsc2018:
             for name, labels in labels_of.items()
             if name in by_name
         ]
+        check_labelled(entries, self.labels, folder)
         dropped = [Dropped(name, f"{name}.mat", "file absent") for name in labels_of if name not in by_name]
         return Listing(entries, CLASSES if wanted else (), _RULES[self.labels], dropped)
 

@@ -90,6 +90,7 @@ _MARKERS = (
     (("exams.zip",), "sami-trop"),
     (("metadata.csv", "code.csv"), "sph"),
     (("AttributesDictionary.csv", "ECGCode.csv"), "zzu"),
+    (("[Ee]cho[Nn]ext_metadata_100k.csv",), "echonext"),
     (("patient[0-9][0-9][0-9]/s*.hea",), "ptb"),
     (("I[0-9][0-9].hea",), "incart"),
     (("ConditionNames_SNOMED-CT.csv",), "arrhythmia"),
@@ -108,9 +109,9 @@ def fitting_source(files: Iterable[Path]) -> str:
     return "folder" if suffixes & {".hea", ".npy", ".csv", *CLINICAL_FORMATS} else ""
 
 
-def only_file(files: Sequence[Path], name: str, folder: Path, source: str) -> Path:
-    """Find the one file called `name`. Raises LfbtError if there is none, or more than one."""
-    found = [file for file in files if file.name == name]
+def only_file(files: Sequence[Path], name: str, folder: Path, source: str, *, any_case: bool = False) -> Path:
+    """Find the one file called `name`, or so in any case. Raises LfbtError if there is none, or more than one."""
+    found = [file for file in files if (file.name.lower() == name.lower() if any_case else file.name == name)]
     if not found:
         raise not_found(folder, files, source, name)
     if len(found) > 1:
@@ -222,9 +223,21 @@ def patient_id(patient: str, table: Path, record: str) -> str:
     return clean_id(patient)
 
 
-def check_labelled(entries: Iterable[Entry], labels: str, folder: Path) -> None:
-    """Raise LfbtError if `labels` were asked for, and no record has one."""
-    if labels != "none" and not any(entry.labels for entry in entries):
+def parse_flag(value: str, table: Path, what: str) -> bool:
+    """Read whether something is present. Raises LfbtError, which calls it `what`, unless `value` is true or false.
+
+    >>> parse_flag("True", Path("table.csv"), "record 1"), parse_flag("0.0", Path("table.csv"), "record 2")
+    (True, False)
+    """
+    flags = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
+    if value.lower() not in flags:
+        raise LfbtError(f"table {table}: {what} has {value!r}, which is neither True nor False, 1 nor 0")
+    return flags[value.lower()]
+
+
+def check_labelled(entries: Sequence[Entry], labels: str, folder: Path) -> None:
+    """Raise LfbtError if `labels` were asked for, there are records, and none has one."""
+    if labels != "none" and entries and not any(entry.labels for entry in entries):
         raise LfbtError(f"labels: {labels}, but no record of {folder} has a label; give labels none or another folder")
 
 

@@ -68,6 +68,8 @@ class Folder:
     """CSV file with columns file, leads, sampling_rate, unit, for .npy and .csv files that differ in these."""
     file_decimal: Literal["auto", ".", ","] = "auto"
     """The decimal sign of .csv files; auto finds it in each file."""
+    resample_leads: bool = False
+    """Take leads of different sampling rates in one file to the highest; otherwise such a file is unreadable."""
 
     def listing(self, folder: Path) -> Listing:
         """List the records below `folder`. Raises LfbtError if there are none or the options do not fit them."""
@@ -129,7 +131,8 @@ class Folder:
                 return functools.partial(read_npy, **options[file])
             if suffix == ".csv":
                 return functools.partial(read_csv, **options[file], **layout)
-            return read_wfdb if suffix == ".hea" else read_clinical
+            read: Callable[..., Recording] = read_wfdb if suffix == ".hea" else read_clinical
+            return functools.partial(read, resample_leads=True) if self.resample_leads else read
 
         ids = [relative_id(file, folder) for file in signals]
         return [Entry(id, id, file, reader_of(file)) for id, file in zip(ids, signals, strict=True)]

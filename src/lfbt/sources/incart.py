@@ -10,7 +10,7 @@ from typing import ClassVar
 from lfbt.errors import LfbtError
 from lfbt.io import read_wfdb
 from lfbt.sources.finding import check_unique, files_below, not_found
-from lfbt.sources.listing import Entry, Listing, Published
+from lfbt.sources.listing import Dropped, Entry, Listing, Published
 
 _PATIENT = re.compile(r"^#[ \t]*patient[ \t]+(\d+)[ \t]*$", re.MULTILINE | re.IGNORECASE)
 
@@ -39,17 +39,23 @@ class Incart:
         headers = [file for file in files if re.fullmatch(r"I\d\d\.hea", file.name)]
         if not headers:
             raise not_found(folder, files, "incart", "any header I01.hea to I75.hea")
-        entries = [Entry(header.stem, _patient(header), header, read_wfdb) for header in headers]
+        entries, dropped = [], []
+        for header in headers:
+            patients = _patients(header)
+            if len(patients) > 1:
+                dropped.append(Dropped(header.stem, str(header), f"several patients: {' and '.join(patients)}"))
+            else:
+                entries.append(Entry(header.stem, patients[0], header, read_wfdb))
         check_unique((entry.id for entry in entries), f"folder {folder}")
-        return Listing(entries, (), "no labels were read")
+        return Listing(entries, (), "no labels were read", dropped)
 
 
-def _patient(header: Path) -> str:
-    """Read the patient's number from a header's comments."""
+def _patients(header: Path) -> list[str]:
+    """Read each patient's number in a header's comments. Raises LfbtError if there is none."""
     try:
-        found = _PATIENT.search(header.read_text(encoding="utf-8", errors="replace"))
+        found = _PATIENT.findall(header.read_text(encoding="utf-8", errors="replace"))
     except OSError as error:
         raise LfbtError(f"file {header}: cannot be read ({error}); download it again") from error
-    if found is None:
+    if not found:
         raise LfbtError(f"file {header}: no comment '# patient N', which tells the patient; download it again")
-    return f"patient{int(found[1]):02d}"
+    return list(dict.fromkeys(f"patient{int(number):02d}" for number in found))

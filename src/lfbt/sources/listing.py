@@ -125,6 +125,8 @@ class Listing:
         Recordings that the tables alone rule out.
     assumption : str
         What is taken for granted because the download does not say it, or contradicts itself; a sentence, or empty.
+    in_mv : bool
+        Whether its recordings are in mV, and not z-scores over the whole data set.
     """
 
     entries: list[Entry]
@@ -132,3 +134,4 @@ class Listing:
     label_rule: str
     dropped: list[Dropped] = dataclasses.field(default_factory=list)
     assumption: str = ""
+    in_mv: bool = True

@@ -48,10 +48,15 @@ class Ptb:
         entries, dropped = [], []
         for header in headers:
             try:
-                labels = _diagnosis(header) if self.labels != "none" else ()
+                reasons = _reasons(header) if self.labels != "none" else []
             except OSError as error:
                 dropped.append(Dropped(header.stem, str(header), f"header unreadable: {error}"))
+                continue
+            if len(reasons) > 1:
+                reason = f"several reasons for admission: {' and '.join(map(repr, reasons))}"
+                dropped.append(Dropped(header.stem, str(header), reason))
             else:
+                labels = tuple(reason for reason in reasons if reason.lower() not in ("", "n/a"))
                 entries.append(Entry(header.stem, header.parent.name, header, read_wfdb, labels))
         check_unique((entry.id for entry in entries), f"folder {folder}")
         check_labelled(entries, self.labels, folder)
@@ -59,10 +64,9 @@ class Ptb:
         return Listing(entries, classes, _RULES[self.labels], dropped)
 
 
-def _diagnosis(header: Path) -> tuple[str, ...]:
-    """Read the reason for admission from a header's comments. Raises OSError, and LfbtError if there is none."""
-    found = _REASON.search(header.read_text(encoding="utf-8", errors="replace"))
-    if found is None:
+def _reasons(header: Path) -> list[str]:
+    """Read each reason for admission in a header's comments. Raises OSError, and LfbtError if there is none."""
+    found = _REASON.findall(header.read_text(encoding="utf-8", errors="replace"))
+    if not found:
         raise LfbtError(f"file {header}: no comment 'Reason for admission', which each header of PTB has")
-    reason = found[1].strip().replace(";", ",")
-    return () if reason.lower() in ("", "n/a") else (reason,)
+    return list(dict.fromkeys(reason.strip().replace(";", ",") for reason in found))

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 
 from lfbt.errors import LfbtError
 from lfbt.io import read_wfdb
-from lfbt.sources.finding import check_labelled, check_unique, files_below, not_found, only_file, read_table
+from lfbt.sources.finding import check_labelled, check_unique, clean_id, files_below, not_found, only_file, read_table
 from lfbt.sources.listing import Dropped, Entry, Listing, Published
 
 Labels = Literal["superclass", "subclass", "statements", "none"]
@@ -114,13 +114,13 @@ def _codes(row: dict[str, str], class_of: dict[str, str], table: Path) -> list[s
 
 def _patient(row: dict[str, str], table: Path) -> str:
     """Read the patient's number, which the published table has as 15709.0."""
-    try:
-        return str(int(float(row["patient_id"])))
-    except (ValueError, OverflowError) as error:
+    number = clean_id(row["patient_id"])
+    if not number.isdecimal():
         raise LfbtError(
-            f"table {table}: patient_id {row['patient_id']!r} of record {row['ecg_id']} is not a number; "
+            f"table {table}: patient_id {row['patient_id']!r} of record {row['ecg_id']} is not a whole number; "
             "use the table as published"
-        ) from error
+        )
+    return str(int(number))
 
 
 def _split(row: dict[str, str], table: Path) -> str:

@@ -57,8 +57,8 @@ def open_training_records(settings: PretrainSettings) -> TrainingRecords:
     dataset = open_datasets(data.data_dir, data.split_seed)
     if settings.model.normalisation == "none" and not dataset.in_mv:
         raise LfbtError(
-            f"normalisation: none takes millivolts, but {', '.join(map(str, data.data_dir))} has z-scores, as folders "
-            "of .npy files do; take --normalisation record, or a data set of layout packed"
+            f"normalisation: none takes millivolts, but {', '.join(map(str, data.data_dir))} has z-scores, as EchoNext "
+            "and folders of .npy files do; take --normalisation record, or a data set in mV"
         )
     if data.leads:
         dataset = dataset.select_leads(data.leads)
