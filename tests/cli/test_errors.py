@@ -9,7 +9,7 @@ from tests.cli.helpers import everything, refused
 
 from lfbt.cli.errors import is_main, reporting_errors
 from lfbt.errors import LfbtError, UnreadableError
-from lfbt.utils.interrupts import StoppedError
+from lfbt.utils.interrupts import StoppedError, TerminatedError
 
 OUT_OF_MEMORY = "lfbt: error: out of memory; take a smaller --batch-size, or fewer --workers\n"
 
@@ -24,6 +24,7 @@ OUT_OF_MEMORY = "lfbt: error: out of memory; take a smaller --batch-size, or few
         (RuntimeError("CUDA out of memory"), 2, OUT_OF_MEMORY),
         (StoppedError("saved; resume with --resume"), 75, "lfbt: saved; resume with --resume\n"),
         (KeyboardInterrupt(), 130, "lfbt: interrupted\n"),
+        (TerminatedError(15), 143, "lfbt: stopped by SIGTERM\n"),
     ],
     ids=lambda value: type(value).__name__,
 )

@@ -1,7 +1,12 @@
 """``lfbt prepare``: what it prints, and what it refuses."""
 
+import os
 import re
 import shutil
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import openpyxl
@@ -268,6 +273,40 @@ def test_prepare_ends_with_status_130_when_interrupted(place, tmp_path, monkeypa
     status, _, err = run("prepare", "ptbxl", place / "download", tmp_path / "to", "--workers", 1)
     assert (status, err) == (130, "lfbt: interrupted\n")
     assert everything(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("number", "send"),
+    [(signal.SIGTERM, os.kill), (signal.SIGTERM, os.killpg), (signal.SIGHUP, os.killpg)],
+    ids=["SIGTERM to the command", "SIGTERM to its workers, too", "SIGHUP to its workers, too"],
+)
+def test_prepare_says_that_it_was_stopped_and_goes_on(tmp_path, number, send):
+    (tmp_path / "from").mkdir()
+    for record in range(200):
+        np.save(tmp_path / "from" / f"{record}.npy", ecg())
+    options = ("--workers", "2", "--n-samples", "64", *OWN)
+    command = [sys.executable, "-m", "lfbt", "prepare", "folder", "from", "to", *options]
+    journal = tmp_path / ".to.partial-folder" / "journal.jsonl"
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=tmp_path, start_new_session=True, **pipes) as process:
+        while process.poll() is None and (not journal.is_file() or journal.read_bytes().count(b"\n") < 20):
+            time.sleep(0.001)
+        send(process.pid, number)
+        _, err = process.communicate(timeout=60)
+    # No process of its session is left; that of Python's which watches over semaphores ends an instant later.
+    with pytest.raises(ProcessLookupError):
+        for _ in range(200):
+            os.killpg(process.pid, 0)
+            time.sleep(0.05)
+    kept = f"what is done is kept in {tmp_path}/.to.partial-folder; the same command goes on"
+    assert (process.returncode, err) == (128 + number, f"lfbt: stopped by {number.name}; {kept}\n")
+    n_done = journal.read_bytes().count(b"\n") - 1
+    again = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
+    first, second, *_ = again.stdout.splitlines()
+    assert first.startswith(f"to: going on after {n_done} of 200 recordings; the rest takes ")
+    assert second.startswith("to: 200 records of ")
+    assert again.stderr == ""
+    assert everything(tmp_path / "to") == ["dataset.json", "dropped.csv", "records.csv", "signals.npy"]
 
 
 def test_prepare_prints_what_the_data_set_holds(chain):

@@ -382,15 +382,15 @@ def test_prepare_that_is_killed_goes_on_with_the_next_recording(tmp_path, worker
     journal = tmp_path / ".to.partial-folder" / "journal.jsonl"
     n_before = []
     for n_lines in (2, 90, 180):
-        with subprocess.Popen([*command, "to", *options], cwd=tmp_path, stderr=subprocess.PIPE) as process:
+        with subprocess.Popen([*command, "to", *options], cwd=tmp_path, stdout=subprocess.PIPE) as process:
             while process.poll() is None and (not journal.is_file() or journal.read_bytes().count(b"\n") < n_lines):
                 time.sleep(0.001)
             process.kill()
-            assert process.stderr is not None
-            n_before += re.findall(rb"going on after (\d+) of 300", process.stderr.read())
+            assert process.stdout is not None
+            n_before += re.findall(rb"going on after (\d+) of 300", process.stdout.read())
     assert journal.is_file()
     done = subprocess.run([*command, "to", *options], cwd=tmp_path, check=True, capture_output=True, text=True)
-    n_before += re.findall(r"going on after (\d+) of 300", done.stderr)
+    n_before += re.findall(r"going on after (\d+) of 300", done.stdout)
     assert [int(n) for n in n_before] == sorted({int(n) for n in n_before})
     assert len(n_before) == 3
     assert contents(tmp_path / "to") == contents(tmp_path / "whole")

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 from collections.abc import Iterator
 
 from lfbt.errors import LfbtError
-from lfbt.utils.interrupts import STOPPED_STATUS, StoppedError
+from lfbt.utils.interrupts import STOPPED_STATUS, StoppedError, TerminatedError, raising_terminated
 
 _USER_ERROR_STATUS = 2
-_INTERRUPTED_STATUS = 130
-# As a shell reports a process that SIGPIPE ended.
-_CLOSED_PIPE_STATUS = 141
+# As a shell reports a process that a signal ended: this, and the signal's number.
+_SIGNALLED_STATUS = 128
 
 
 @contextlib.contextmanager
@@ -23,16 +23,16 @@ def reporting_errors() -> Iterator[None]:
     Raises
     ------
     SystemExit
-        2 for an error that the user can mend, 75 for a run that saved and stopped on a signal, 130 for Ctrl-C. 141
-        without a line where the reader of stdout has closed it, as ``head`` does. Errors of any other kind pass
-        through, with their traceback.
+        2 for an error that the user can mend, 75 for a run that saved and stopped on a signal, 130 for Ctrl-C, 143 for
+        SIGTERM, 129 for SIGHUP. 141 without a line where the reader of stdout has closed it, as ``head`` does. Errors
+        of any other kind pass through, with their traceback.
     """
     try:
-        with _flushing_stdout():
+        with raising_terminated(), _flushing_stdout():
             yield
     except BrokenPipeError:
         _discard_stdout()
-        raise SystemExit(_CLOSED_PIPE_STATUS) from None
+        raise SystemExit(_SIGNALLED_STATUS + signal.SIGPIPE) from None
     except StoppedError as stopped:
         if is_main():
             _print(str(stopped))
@@ -46,9 +46,11 @@ def reporting_errors() -> Iterator[None]:
             raise
         _print("error: out of memory; take a smaller --batch-size, or fewer --workers")
         raise SystemExit(_USER_ERROR_STATUS) from None
-    except KeyboardInterrupt:
-        _print("interrupted")
-        raise SystemExit(_INTERRUPTED_STATUS) from None
+    except KeyboardInterrupt as stop:
+        terminated = isinstance(stop, TerminatedError)
+        if is_main():
+            _print("; ".join([str(stop) if terminated else "interrupted", *getattr(stop, "__notes__", ())]))
+        raise SystemExit(_SIGNALLED_STATUS + (stop.number if terminated else signal.SIGINT)) from None
 
 
 def is_main() -> bool:

@@ -11,6 +11,7 @@ import math
 import multiprocessing
 import os
 import shutil
+import signal
 import socket
 import sys
 import tempfile
@@ -84,7 +85,7 @@ def _prepare_in_processes(entries: list[Entry], settings: PrepareSettings, folde
         try:
             for number, chunk in enumerate(in_chunks(entries, settings.workers)):
                 file = chunks / str(number)
-                with _hidden_main_module():
+                with _hidden_main_module(), _blocked_signals():
                     waiting.append((pool.submit(_prepare_chunk, chunk, settings, file), file))
                 if len(waiting) > 2 * settings.workers:
                     yield from _receive(*waiting.popleft(), shape)
@@ -122,6 +123,16 @@ def _hidden_main_module() -> Iterator[None]:
         yield
     finally:
         sys.modules["__main__"] = main
+
+
+@contextlib.contextmanager
+def _blocked_signals() -> Iterator[None]:
+    """Have processes that are started not see Ctrl-C and SIGHUP, which a terminal sends to all: this one ends them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGHUP))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _prepare_chunk(entries: Sequence[Entry], settings: PrepareSettings, file: Path) -> list[Prepared]:

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import lfbt
 from lfbt.data.dask_cluster import Cluster, connected
-from lfbt.data.disk_space import check_disk_space, in_bytes, size_of
+from lfbt.data.disk_space import check_disk_space, describe_size, size_of
 from lfbt.data.executors import check_processes, prepare_entries
 from lfbt.data.journal import JOURNAL, Journal, preparation_key, read_journal
 from lfbt.data.layouts import DROPPED, RECORDS, SIGNALS
@@ -157,7 +157,7 @@ def prepare_dataset(
     settings : PrepareSettings, optional
         How recordings become records.
     announce : callable
-        Is told, before the first recording is read, how much disk the data set will take.
+        Is told, before the first recording is read, what was done before and how much disk the rest will take.
 
     Returns
     -------
@@ -196,8 +196,8 @@ def prepare_dataset(
                 left = entries[len(journal.done) :]
                 size = size_of(settings, len(left))
                 check_disk_space(target, size)
-                if left:
-                    announce(f"{target}: {len(left)} recordings take {in_bytes(size)}, more if some are cut in pieces.")
+                if entries:
+                    announce(f"{target}: {describe_size(len(journal.done), len(entries), size)}")
                 prepared = _write_signals(prepare_entries(left, settings, folder, cluster), writer, journal)
                 records, faulty, noted, spans = _collect(_show_progress(prepared, journal.done, len(entries)))
             (folder / JOURNAL).unlink()
@@ -294,7 +294,6 @@ def _show_progress(prepared: Iterable[Prepared], before: Sequence[Prepared], tot
     with progress_bar(total, "prepare") as bar:
         if before:
             bar.begin_at(len(before))
-            bar.write(f"prepare: going on after {len(before)} of {total} recordings")
             yield from before
         for done in prepared:
             yield done

@@ -136,7 +136,11 @@ def series_folder(settings: ClassifySettings, task: Task, trials: Sequence[Trial
         if all(map(is_finished, trials)):
             with progress_bar(len(trials), settings.kind) as bar:
                 bar.write(f"{run_dir} is finished: all {len(trials)} trials were done before")
-        yield
+        try:
+            yield
+        except KeyboardInterrupt as stop:
+            stop.add_note("finished trials are kept; the same command goes on with --resume")
+            raise
 
 
 def is_finished(trial: Trial) -> bool:

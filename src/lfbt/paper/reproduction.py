@@ -92,6 +92,10 @@ def _run(stage: Stage, line: str, log: Callable[[str], None]) -> None:
         stage.run()
     except StoppedError:
         raise StoppedError(f"stopped in {stage.folder} and saved; the same command goes on") from None
+    except KeyboardInterrupt as stop:
+        if not getattr(stop, "__notes__", ()):
+            stop.add_note("the same command goes on")
+        raise
     log(f"{line}: {time.monotonic() - start:.0f} s")
 
 
