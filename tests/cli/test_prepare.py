@@ -294,7 +294,7 @@ def test_prepare_says_that_it_was_stopped_and_goes_on(tmp_path, number, send):
         send(process.pid, number)
         _, err = process.communicate(timeout=60)
     # No process of its session is left; that of Python's which watches over semaphores ends an instant later.
-    with pytest.raises(ProcessLookupError):
+    with pytest.raises(ProcessLookupError):  # noqa: PT012
         for _ in range(200):
             os.killpg(process.pid, 0)
             time.sleep(0.05)

@@ -80,7 +80,9 @@ def _prepare_in_processes(entries: list[Entry], settings: PrepareSettings, folde
     chunks = Path(tempfile.mkdtemp(prefix=_CHUNKS, dir=folder))
     # A forked child of a process with threads can hang; a spawned one cannot.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(settings.workers, mp_context=context, initializer=_begin_worker) as pool:
+    with _blocked_signals():
+        pool = ProcessPoolExecutor(settings.workers, mp_context=context, initializer=_begin_worker)
+    with pool:
         waiting: collections.deque[tuple[Future[list[Prepared]], Path]] = collections.deque()
         try:
             for number, chunk in enumerate(in_chunks(entries, settings.workers)):
