@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from typing import Any
 
 import numpy as np
 import openpyxl
@@ -287,7 +288,7 @@ def test_prepare_says_that_it_was_stopped_and_goes_on(tmp_path, number, send):
     options = ("--workers", "2", "--n-samples", "64", *OWN)
     command = [sys.executable, "-m", "lfbt", "prepare", "folder", "from", "to", *options]
     journal = tmp_path / ".to.partial-folder" / "journal.jsonl"
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, cwd=tmp_path, start_new_session=True, **pipes) as process:
         while process.poll() is None and (not journal.is_file() or journal.read_bytes().count(b"\n") < 20):
             time.sleep(0.001)

@@ -47,10 +47,12 @@ def reporting_errors() -> Iterator[None]:
         _print("error: out of memory; take a smaller --batch-size, or fewer --workers")
         raise SystemExit(_USER_ERROR_STATUS) from None
     except KeyboardInterrupt as stop:
-        terminated = isinstance(stop, TerminatedError)
+        what, number = "interrupted", int(signal.SIGINT)
+        if isinstance(stop, TerminatedError):
+            what, number = str(stop), stop.number
         if is_main():
-            _print("; ".join([str(stop) if terminated else "interrupted", *getattr(stop, "__notes__", ())]))
-        raise SystemExit(_SIGNALLED_STATUS + (stop.number if terminated else signal.SIGINT)) from None
+            _print("; ".join([what, *getattr(stop, "__notes__", ())]))
+        raise SystemExit(_SIGNALLED_STATUS + number) from None
 
 
 def is_main() -> bool:
