@@ -491,5 +491,8 @@ def test_resume_says_of_finished_trials_that_they_are(run, tmp_path, capfd):
     said = f"{tmp_path / 'series'} is finished: all {len(NAMES)} trials were done before"
     assert said in capfd.readouterr().err
     run("one")
-    with pytest.raises(LfbtError, match=r"^resume: .*one is a single trial, which is finished; name a new folder$"):
+    with pytest.raises(
+        LfbtError,
+        match=r"^resume: .*one is a single trial, which is finished and cannot be extended; name a new folder$",
+    ):
         run("one", resume=True)

@@ -81,7 +81,10 @@ def list_trials(
                 trials.append(Trial(settings.run_dir / name, fraction, seed, subset))
     if len(trials) == 1:
         if settings.resume and (settings.run_dir / RESULTS).is_file():
-            raise LfbtError(f"resume: {settings.run_dir} is a single trial, which is finished; name a new folder")
+            raise LfbtError(
+                f"resume: {settings.run_dir} is a single trial, which is finished and cannot be extended; name a new "
+                "folder"
+            )
         trials = [dataclasses.replace(trials[0], folder=settings.run_dir)]
     return trials
 
@@ -135,7 +138,9 @@ def series_folder(settings: ClassifySettings, task: Task, trials: Sequence[Trial
             shutil.rmtree(partial)
         if all(map(is_finished, trials)):
             with progress_bar(len(trials), settings.kind) as bar:
-                bar.write(f"{run_dir} is finished: all {len(trials)} trials were done before")
+                bar.write(
+                    f"{run_dir} is finished: all {len(trials)} trials were done before; for others begin a new run"
+                )
         try:
             yield
         except KeyboardInterrupt as stop:

@@ -255,7 +255,9 @@ class Pretrainer:
         self.display.begin(self.steps_done)
         self._saved_at = time.monotonic()
         if self.world.is_main and progress.epoch == n_epochs:
-            self.display.write(f"{self.folder} is finished: all {n_epochs} epochs were done before")
+            self.display.write(
+                f"{self.folder} is finished: all {n_epochs} epochs were done before; for more begin a new run"
+            )
             self._save_encoder_if_older()
         while progress.epoch < n_epochs:
             self.train_epoch()

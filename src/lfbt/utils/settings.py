@@ -146,6 +146,12 @@ def names_affecting(kind: type, *effects: Affects) -> frozenset[str]:
     return frozenset(field.name for field in list_fields(kind) if field.affects in effects)
 
 
+def names_without_effect(kind: type, values: Mapping[str, Any]) -> frozenset[str]:
+    """The names of the settings that have no effect together with the others in `values`."""
+    depending = [(field.name, item) for field in list_fields(kind) for item in field.metadata if isinstance(item, With)]
+    return frozenset(name for name, on in depending if on.name in values and values[on.name] not in on.values)
+
+
 def to_dict(settings: Any) -> dict[str, Any]:
     """Every setting by its name, those of nested dataclasses in their place."""
     return dict(_items(settings))
