@@ -144,7 +144,7 @@ PREPARE = {
         (),
         "no record is left; dropped: 1 several labels",
     ),
-    "too few": ("folder", lambda d: table(d, "record,label\na,x\n"), (), "1 patients are too few"),
+    "too few": ("folder", lambda d: table(d, "record,label\na,x\n"), (), "1 patient is too few"),
     "bad table": ("folder", lambda d: table(d, "name,label\na,x\n"), (), "no column record"),
     "unknown lead": ("challenge", write_header, ("--leads", "II,V9"), "leads: 'V9' is not one of I,II,III"),
     "absent lead": ("folder", write_header, ("--leads", "II,V9"), "no record is left; dropped: 1 absent lead V9"),
@@ -239,8 +239,8 @@ def test_prepare_names_what_was_passed_over_left_out_and_transposed(tmp_path):
     assert (tmp_path / "to" / "dropped.csv").read_text().splitlines() == [
         "id,file,reason",
         "notes,notes.txt,passed over: .txt is no suffix of a signal file",
-        "a,a.npy,transposed from samples × leads",
-        "b,b.hea,left out signal ABP (mmHg)",
+        "a,a.npy,noted: transposed from samples × leads",
+        "b,b.hea,noted: left out signal ABP (mmHg)",
     ]
     signals = np.load(tmp_path / "to" / "signals.npy")
     np.testing.assert_allclose(signals[0], signals[1], atol=2e-3)
@@ -261,9 +261,18 @@ def test_prepare_reads_csv_with_semicolons_and_decimal_commas(tmp_path, options)
     np.testing.assert_array_equal(signals[0], signals[1])
 
 
-@pytest.mark.parametrize("word", ["ptb-xl", "--leads", ""])
+@pytest.mark.parametrize("word", ["--leads", "", "xyz"])
 def test_prepare_refuses_an_unknown_source_with_the_known_ones(tmp_path, word):
-    assert refused("prepare", word, tmp_path, tmp_path / "to") == f"source: {word!r} is not one of {', '.join(SOURCES)}"
+    message = refused("prepare", word, tmp_path, tmp_path / "to")
+    assert message == f"{word!r} is no source; sources are {', '.join(SOURCES)}"
+
+
+@pytest.mark.parametrize(
+    ("word", "near"), [("ptb-xl", "ptbxl"), ("code-15", "code15"), ("mimic", "mimic-iv-ecg"), ("Chapman", "chapman")]
+)
+def test_prepare_suggests_the_nearest_source(tmp_path, word, near):
+    message = refused("prepare", word, tmp_path, tmp_path / "to")
+    assert message == f"{word!r} is no source; did you mean `lfbt prepare {near}`?"
 
 
 def test_prepare_ends_with_status_130_when_interrupted(place, tmp_path, monkeypatch):
@@ -356,3 +365,21 @@ def test_prepare_keeps_patients_of_several_recordings_in_one_split(tmp_path):
     dataset = lfbt.open_dataset(tmp_path / "to")
     assert len(set(zip(dataset.patients, dataset.split.tolist(), strict=True))) == 12
     assert set(dataset.split.tolist()) == {"train", "val", "test"}
+
+
+def test_prepare_says_what_duration_is_allowed(tmp_path):
+    (tmp_path / "from").mkdir()
+    saved(tmp_path / "from", ecg())
+    words = ("prepare", "folder", tmp_path / "from", tmp_path / "to", "--workers", 1, *OWN, "--duration", "1e-9")
+    assert refused(*words).endswith(
+        f"duration: 1e-09 s is less than two samples at the 500 Hz of {tmp_path}/from/a.npy; give 0.004 or more, or "
+        "correct the rate"
+    )
+
+
+def test_prepare_help_has_choices_that_can_be_read(tmp_path):
+    output = output_of("prepare", "folder", "--help")
+    assert "--file-separator {auto,',',';',tab,space}" in output
+    assert "--file-decimal {auto,'.',','}" in output
+    message = refused("prepare", "folder", tmp_path, tmp_path / "to", "--file-decimal", "x")
+    assert "'x' is not one of auto, '.', ','" in message

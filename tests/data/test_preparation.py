@@ -222,7 +222,7 @@ def test_prepare_refuses_splits_that_cannot_be(tmp_path):
         make(tmp_path / "to", entry("a", patient="p", split="train"), entry("b", patient="p", split="test"))
     with pytest.raises(LfbtError, match="record b has no split while others have one"):
         make(tmp_path / "to", entry("a", split="train"), entry("b"))
-    with pytest.raises(LfbtError, match="1 patients are too few"):
+    with pytest.raises(LfbtError, match="1 patient is too few"):
         make(tmp_path / "to", entry("a", labels=("MI",)), entry("b", labels=("MI",)), classes=CLASSES)
     assert list(tmp_path.iterdir()) == []
 

@@ -115,7 +115,7 @@ def test_split_by_patient_leaves_a_split_of_fraction_zero_empty():
 
 def test_split_by_patient_needs_three_patients():
     assert Counter(split([(1, "a"), (2, "a"), (3, "b")])) == {"train": 1, "val": 1, "test": 1}
-    with pytest.raises(LfbtError, match=r"^1 patients are too few to put 0\.1 of them aside; .*split column"):
+    with pytest.raises(LfbtError, match=r"^1 patient is too few to put 0\.1 of them aside; .*split column"):
         split([(1, "a"), (2, "a"), (2, "b")])
 
 
@@ -208,7 +208,7 @@ def test_patient_folds_are_disjoint_and_stratified(records, n_folds, seed):
     patients = [str(patient) for patient, _ in records]
     per_stratum = Counter(literal_strata(records).values())
     if max(per_stratum.values()) < n_folds:
-        with pytest.raises(LfbtError, match=f"folds: {n_folds} are more than the {max(per_stratum.values())} patients"):
+        with pytest.raises(LfbtError, match=f"folds: {n_folds} are more than the {max(per_stratum.values())} patient"):
             patient_folds(patients, multi_hot(records), n_folds, seed)
         return
     found = patient_folds(patients, multi_hot(records), n_folds, seed)

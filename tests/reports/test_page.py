@@ -73,7 +73,7 @@ def test_report_names_synthetic_data_and_refuses_to_mix_it(runs, tmp_path):
     synthetic = changed(runs, tmp_path, "probe", "results.json", synthetic=True)
     page, _ = report(ReportSettings((synthetic,), tmp_path / "report"))
     assert "SYNTHETIC data: these figures say nothing about real ECG" in page.read_text()
-    with pytest.raises(LfbtError, match="probe is of synthetic data and .*random is of real data; report them apart"):
+    with pytest.raises(LfbtError, match=r"probe is of synthetic data and .*random is of real data; report them apart"):
         report(ReportSettings((synthetic, runs / "random"), tmp_path / "both"))
     assert not (tmp_path / "both").exists()
 

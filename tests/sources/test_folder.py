@@ -62,8 +62,11 @@ def test_folder_reads_one_array_of_many_records(tmp_path):
         ({"file_leads": "I,II", "file_sampling_rate": 0.0}, "not above 0"),
         ({"file_leads": "I,i", "file_sampling_rate": 500.0}, "I is named twice"),
         ({"file_leads": "I,II", "file_sampling_rate": 500.0, "file_unit": "kg"}, "'kg' is not a voltage"),
-        ({"labels": "table"}, "give a table with labels table"),
-        ({"table": Path("t.csv")}, "give a table with labels table"),
+        ({"labels": "table"}, "^table: none given, but labels table takes the labels from one; give it, too$"),
+        (
+            {"table": Path("t.csv")},
+            r"^table: t\.csv has no effect with labels none; give labels table, too, or leave it out$",
+        ),
         ({"labels": "folders", "file_leads": "I,II", "file_sampling_rate": 500.0}, "no record in a class folder"),
     ],
 )
@@ -264,6 +267,16 @@ def test_folder_lists_what_it_passes_over(tmp_path):
         ("sub/y", "sub/y.pdf", "passed over: .pdf is no suffix of a signal file"),
         ("x", "x.txt", "passed over: .txt is no suffix of a signal file"),
     ]
+
+
+def test_folder_passes_over_links_to_nothing(tmp_path):
+    write_wfdb(tmp_path, "r")
+    (tmp_path / "a.hea").symlink_to(tmp_path / "absent.hea")
+    (tmp_path / "b.txt").symlink_to(tmp_path / "absent.txt")
+    listing = Folder().listing(tmp_path)
+    assert ids(listing) == ["r"]
+    reason = "passed over: a link to a file that is not there"
+    assert drops(listing) == [("a", "a.hea", reason), ("b", "b.txt", reason)]
 
 
 def test_folder_takes_the_form_of_csv_files_as_given(tmp_path):

@@ -258,7 +258,7 @@ def test_pretrainer_writes_the_encoder_of_a_run_killed_after_its_last_checkpoint
 def test_pretrainer_warns_of_a_lost_history(stopped, capfd):
     (stopped.run_dir / "history.jsonl").unlink()
     resume(stopped)
-    assert "the history has 0 of the 1 epochs that the checkpoint has" in capfd.readouterr().err
+    assert "the history has 0 of the 1 epoch that the checkpoint has" in capfd.readouterr().err
     assert [line["epoch"] for line in read_lines(stopped.run_dir / "history.jsonl")] == [2]
 
 

@@ -15,6 +15,7 @@ from lfbt.errors import LfbtError
 from lfbt.recording import lead_names, missing_leads, parse_leads
 from lfbt.signal import Normalisation, Signal, find_implausible_leads, implausible_span, measure_spans, normalise
 from lfbt.sources.listing import SPLITS
+from lfbt.utils.figures import format_count
 
 # Records that are read at a time where all are read.
 _BLOCK = 256
@@ -126,7 +127,7 @@ class Dataset:
 
     def __repr__(self) -> str:
         return (
-            f"Dataset({str(self.folder)!r}, {len(self)} records, leads {','.join(self.leads)}, "
+            f"Dataset({str(self.folder)!r}, {format_count(len(self), 'record')}, leads {','.join(self.leads)}, "
             f"{self.sampling_rate:g} Hz, {self.n_samples} samples, classes {','.join(self.classes) or 'none'})"
         )
 
@@ -166,7 +167,8 @@ class Dataset:
         """
         if len(self.classes) < 2:
             raise LfbtError(
-                f"{self.folder}: {len(self.classes)} class(es) ({','.join(self.classes) or 'no labels'}); a classifier "
+                f"{self.folder}: {format_count(len(self.classes), 'class', 'classes')} "
+                f"({','.join(self.classes) or 'no labels'}); a classifier "
                 "needs two or more: prepare it with a label rule"
             )
         targets = np.zeros((len(self), len(self.classes)), dtype=bool)

@@ -20,6 +20,7 @@ from lfbt.errors import LfbtError
 from lfbt.recording import PAPER_LEADS, STANDARD_LEADS
 from lfbt.signal import Signal
 from lfbt.sources.listing import SPLITS
+from lfbt.utils.figures import format_count
 from lfbt.utils.files import check_distinct
 from lfbt.utils.settings import as_path
 
@@ -84,7 +85,7 @@ def check_n_leads(dataset: Dataset, n_leads: int) -> None:
     """Raise LfbtError unless `dataset` has `n_leads` leads."""
     if len(dataset.leads) != n_leads:
         raise LfbtError(
-            f"num-leads: {n_leads} contradicts the {len(dataset.leads)} leads of {dataset.folder}: "
+            f"num-leads: {n_leads} contradicts the {format_count(len(dataset.leads), 'lead')} of {dataset.folder}: "
             f"{','.join(dataset.leads)}"
         )
 
@@ -192,8 +193,9 @@ def _open_packed(folder: Path, manifest: DatasetManifest) -> Dataset:
         raise LfbtError(f"{folder}: {SIGNALS} holds {signals.dtype}, not float32 or float16; prepare it again")
     if signals.ndim != 3 or signals.shape[:2] != (len(table), len(leads)):
         raise LfbtError(
-            f"{folder}: {SIGNALS} has shape {list(signals.shape)} but {RECORDS} has {len(table)} records and "
-            f"{MANIFEST} {len(leads)} leads; prepare it again"
+            f"{folder}: {SIGNALS} has shape {list(signals.shape)} but {RECORDS} has "
+            f"{format_count(len(table), 'record')} and "
+            f"{MANIFEST} {format_count(len(leads), 'lead')}; prepare it again"
         )
     if manifest.n_samples not in (None, signals.shape[2]):
         raise LfbtError(
@@ -240,7 +242,7 @@ def _open_npy(folder: Path, manifest: DatasetManifest, split_seed: int) -> Datas
     leads = assume_leads(shape[0]) if manifest.leads is None else manifest.leads
     classes = manifest.classes or tuple(present)
     if len(leads) != shape[0]:
-        raise LfbtError(f"{folder}: files have {shape[0]} leads but {MANIFEST} names {len(leads)}")
+        raise LfbtError(f"{folder}: files have {format_count(shape[0], 'lead')} but {MANIFEST} names {len(leads)}")
     unknown = [label for label in present if label not in classes]
     if unknown:
         raise LfbtError(

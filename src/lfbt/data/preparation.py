@@ -33,6 +33,9 @@ from lfbt.utils.files import atomic_folder, check_unoccupied
 from lfbt.utils.progress import progress_bar
 from lfbt.utils.settings import Affects, Form, as_path, convert, create, names_affecting, to_dict, validate
 
+# Tells rows of `DROPPED` that are notes from those of what was dropped.
+_NOTED = "noted: "
+
 
 @dataclasses.dataclass(frozen=True)
 class PrepareReport:
@@ -309,7 +312,7 @@ def _collect(prepared: Iterable[Prepared]) -> tuple[list[_Record], list[Dropped]
     for done in prepared:
         dropped += done.dropped
         spans += done.spans
-        noted += [Dropped(done.entry.id, str(done.entry.file), note) for note in done.notes]
+        noted += [Dropped(done.entry.id, str(done.entry.file), f"{_NOTED}{note}") for note in done.notes]
         for piece in done.pieces:
             id = done.entry.id if done.n_pieces == 1 else f"{done.entry.id}-{piece.number}"
             records.append(_Record(id, done.entry, piece.number, piece.hash))
@@ -384,7 +387,7 @@ def _report(
         dropped=_count_reasons(dropped),
         label_rule=listing.label_rule,
         assumption=listing.assumption,
-        notes=_count_reasons(noted),
+        notes=_count_reasons([dataclasses.replace(item, reason=item.reason.removeprefix(_NOTED)) for item in noted]),
         recordings=n_recordings,
     )
 

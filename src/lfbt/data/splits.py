@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from lfbt.errors import LfbtError
 from lfbt.sources.listing import SPLITS
+from lfbt.utils.figures import format_count
 from lfbt.utils.settings import check_range
 
 
@@ -77,7 +78,8 @@ def _two_parts(
     n_small = int(np.ceil(fraction * len(chosen)))
     if n_small >= len(chosen):
         raise LfbtError(
-            f"{len(chosen)} patients are too few to put {fraction:g} of them aside; give more records, "
+            f"{format_count(len(chosen), 'patient')} {'is' if len(chosen) == 1 else 'are'} too few to put "
+            f"{fraction:g} of them aside; give more records, "
             "a table with a split column, or a smaller test-fraction and val-fraction"
         )
     # A stratum of one cannot be in both parts: such patients are stratified together.
@@ -156,7 +158,9 @@ def patient_folds(patients: Sequence[str], targets: NDArray[np.bool_], n_folds: 
     names, strata = _strata(patients, targets)
     most = int(np.bincount(strata).max(initial=0))
     if most < n_folds:
-        raise LfbtError(f"folds: {n_folds} are more than the {most} patients of the most frequent class; take fewer")
+        raise LfbtError(
+            f"folds: {n_folds} are more than the {format_count(most, 'patient')} of the most frequent class; take fewer"
+        )
     fold_of: dict[str, int] = {}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The least populated class", UserWarning)

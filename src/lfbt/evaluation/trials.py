@@ -30,6 +30,7 @@ from lfbt.runs.predictions import Predictions
 from lfbt.runs.results import RESULTS, SERIES_TABLE, EncoderOrigin, LabelledData, Results, Scores
 from lfbt.runs.run_folder import ENCODER_FOLDER, RunSettings, acquire_run_folder
 from lfbt.sources.listing import SPLITS
+from lfbt.utils.figures import format_count
 from lfbt.utils.files import PARTIAL, atomic_file, atomic_folder, check_unoccupied
 from lfbt.utils.progress import progress_bar
 from lfbt.utils.settings import Affects, names_affecting, to_dict
@@ -221,7 +222,7 @@ def _curve(table: pd.DataFrame, results: Results) -> Figure:
             axes.set(xlabel=f"macro {name}")
     if by_fraction and table["leads"].nunique() > 1:
         panels[0].legend(frameon=False)
-    title = f"{results.kind}, {results.test.records} test records"
+    title = f"{results.kind}, {format_count(results.test.records, 'test record')}"
     figure.suptitle(title + (", SYNTHETIC data" if results.synthetic else ""))
     return figure
 

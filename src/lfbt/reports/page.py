@@ -16,7 +16,7 @@ import lfbt
 from lfbt.errors import LfbtError
 from lfbt.runs.loading import ClassifierRun, PretrainingRun, load_runs
 from lfbt.runs.results import Interval, Results
-from lfbt.utils.figures import ABSENT, format_figure, format_interval
+from lfbt.utils.figures import ABSENT, format_count, format_figure, format_interval
 from lfbt.utils.files import atomic_folder, check_distinct, check_unoccupied
 from lfbt.utils.settings import validate
 
@@ -174,7 +174,9 @@ _PROTOCOL = (
 
 def _heading(runs: Sequence[PretrainingRun | ClassifierRun]) -> str:
     lines = ["<h1>lfbt report</h1>"]
-    lines.append(_html("<p class='note'>lfbt {version}, {n} runs</p>", version=lfbt.__version__, n=len(runs)))
+    lines.append(
+        _html("<p class='note'>lfbt {version}, {n}</p>", version=lfbt.__version__, n=format_count(len(runs), "run"))
+    )
     if runs[0].synthetic:
         lines.append("<p class='synthetic'>SYNTHETIC data: these figures say nothing about real ECG.</p>")
     return "\n".join(lines)

@@ -17,6 +17,7 @@ from lfbt.evaluation.bootstrap import Array
 from lfbt.evaluation.settings import FinetuneSettings, ProbeSettings
 from lfbt.runs.predictions import PREDICTIONS, Predictions
 from lfbt.runs.results import RESULTS, Results
+from lfbt.utils.figures import format_count, format_names
 from lfbt.utils.settings import Affects, names_affecting, names_without_effect
 
 # All trials of one row agree in these.
@@ -132,13 +133,16 @@ def _check_pair(one: ScoredTrial, other: ScoredTrial) -> None:
         ("tasks", [one.results.task], [other.results.task]),
     ):
         if mine != theirs:
-            raise LfbtError(f"{both} have different {what}: {', '.join(mine)}; {', '.join(theirs)}; compare them apart")
+            raise LfbtError(
+                f"{both} have different {what}: {format_names(mine, 10)}; {format_names(theirs, 10)}; compare them "
+                "apart"
+            )
     ids, others = one.predictions.ids, other.predictions.ids
     n_apart = len(set(ids) ^ set(others))
     if n_apart:
         raise LfbtError(
             f"{both} were not tested on the same records: {n_apart} are in one of them only ({len(ids)} and "
-            f"{len(others)} records); compare runs of one data set and its splits"
+            f"{format_count(len(others), 'record')}); compare runs of one data set and its splits"
         )
     n_labels = int((one.targets != other.targets).any(axis=1).sum())
     n_patients = sum(a != b for a, b in zip(one.predictions.patients, other.predictions.patients, strict=True))

@@ -26,7 +26,7 @@ class PretrainingRun:
 
     def __repr__(self) -> str:
         last = self.history[-1]
-        return f"PretrainingRun({str(self.folder)!r}, {last.epoch} epochs, loss {last.loss:.4g})"
+        return f"PretrainingRun({str(self.folder)!r}, {format_count(last.epoch, 'epoch')}, loss {last.loss:.4g})"
 
     @property
     def synthetic(self) -> bool:
@@ -106,7 +106,10 @@ def load_run(folder: str | os.PathLike[str]) -> PretrainingRun | ClassifierRun:
     if not (folder / HISTORY).is_file():
         trials = _list_trials(folder)
         if trials and (folder / SETTINGS).is_file():
-            raise LfbtError(f"run: {folder} is a series of {len(trials)} trials; load one of them, such as {trials[0]}")
+            raise LfbtError(
+                f"run: {folder} is a series of {format_count(len(trials), 'trial')}; load one of them, such as "
+                f"{trials[0]}"
+            )
         if runs := sorted([*trials, *(path.parent for path in folder.glob(f"[!.]*/{HISTORY}"))]):
             what = f"is not a run, but holds {format_count(len(set(runs)), 'run')}"
             raise LfbtError(f"run: {folder} {what}; name them themselves, such as {runs[0]}")

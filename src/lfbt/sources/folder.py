@@ -12,7 +12,7 @@ from lfbt.errors import LfbtError, UnreadableError
 from lfbt.io import CLINICAL_FORMATS, csv_header, open_npy, read_clinical, read_csv, read_npy, read_npy_row, read_wfdb
 from lfbt.recording import Recording, parse_leads, unit_in_mv
 from lfbt.sources.file_table import read_file_table
-from lfbt.sources.finding import check_unique, files_below, not_found, relative_id
+from lfbt.sources.finding import check_labels_file, check_unique, files_below, not_found, relative_id
 from lfbt.sources.label_table import apply_table
 from lfbt.sources.listing import SPLITS, Dropped, Entry, Listing
 
@@ -58,14 +58,14 @@ class Folder:
 
     def listing(self, folder: Path) -> Listing:
         """List the records below `folder`. Raises LfbtError if there are none or the options do not fit them."""
-        if (self.labels == "table") != (self.table is not None):
-            raise LfbtError(f"labels: {self.labels} with table {self.table}; give a table with labels table, only then")
+        check_labels_file(self.labels, "table", self.table)
         unit_in_mv(self.file_unit)
         if self.file_separator == self.file_decimal == ",":
             raise LfbtError("file-separator: a comma is the decimal sign already; give another of them")
         files = files_below(folder)
         own = {table.resolve() for table in (self.table, self.file_table) if table}
-        files = [file for file in files if file.resolve() not in own]
+        broken = [file for file in files if file.is_symlink() and not file.exists()]
+        files = [file for file in files if file.resolve() not in own and file not in broken]
         plain = [file for file in files if file.suffix.lower() in _PLAIN_SUFFIXES]
         named = {file.with_suffix(""): file for file in plain}
         clinical = [file for file in files if file.suffix.lower() in CLINICAL_FORMATS]
@@ -83,7 +83,9 @@ class Folder:
         else:
             listing = Listing(entries, (), _RULES["none"])
         others = sorted(set(files) - set(signals), key=lambda file: file.parts)
-        return dataclasses.replace(listing, dropped=[*listing.dropped, *_passed_over(others, named, folder)])
+        dropped = [*listing.dropped, *_passed_over(others, named, folder)]
+        dropped += [_pass_over(file, folder, "a link to a file that is not there") for file in broken]
+        return dataclasses.replace(listing, dropped=dropped)
 
     def _entries(self, folder: Path, signals: Sequence[Path]) -> list[Entry]:
         """List an entry for each record, which counts as a patient of its own."""
@@ -173,8 +175,12 @@ def _passed_over(files: Sequence[Path], named: Mapping[Path, Path], folder: Path
             why = "several arrays in one file; save each as .npy"
         else:
             why = f"{suffix or 'no suffix'} is no suffix of a signal file"
-        dropped.append(Dropped(relative_id(file, folder), file.relative_to(folder).as_posix(), f"passed over: {why}"))
+        dropped.append(_pass_over(file, folder, why))
     return dropped
+
+
+def _pass_over(file: Path, folder: Path, why: str) -> Dropped:
+    return Dropped(relative_id(file, folder), file.relative_to(folder).as_posix(), f"passed over: {why}")
 
 
 def _with_folders(entries: Sequence[Entry], folder: Path) -> Listing:

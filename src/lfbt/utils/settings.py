@@ -12,6 +12,7 @@ import difflib
 import enum
 import numbers
 import os
+import re
 import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping, Set
@@ -311,7 +312,7 @@ def _check(field: Field, value: Any, kind: Any) -> None:
     elif typing.get_origin(kind) is Literal:
         allowed = typing.get_args(kind)
         if not any(isinstance(value, type(option)) and value == option for option in allowed):
-            raise LfbtError(f"{field.flag}: {_shorten(value)} is not one of {', '.join(map(str, allowed))}")
+            raise LfbtError(f"{field.flag}: {_shorten(value)} is not one of {', '.join(map(as_choice, allowed))}")
     elif typing.get_origin(kind) is tuple:
         if not isinstance(value, tuple):
             raise LfbtError(f"{field.flag}: {_shorten(value)} is not a tuple of values")
@@ -324,6 +325,15 @@ def _check(field: Field, value: Any, kind: Any) -> None:
         for item in field.metadata:
             if isinstance(item, Range):
                 check_range(field.flag, value, item.interval, item.hint)
+
+
+def as_choice(value: Any) -> str:
+    """Write one of several choices: between quotes where it is no word.
+
+    >>> print(as_choice("auto"), as_choice(","))
+    auto ','
+    """
+    return str(value) if re.fullmatch(r"[\w.-]*\w[\w.-]*", str(value)) else f"'{value}'"
 
 
 def _shorten(value: Any) -> str:
