@@ -217,7 +217,7 @@ def test_prepare_asks_for_all_options_that_are_missing_at_once(tmp_path):
     saved(tmp_path / "from", ecg(), "b")
     refusal = refused("prepare", "folder", tmp_path / "from", tmp_path / "to")
     assert re.fullmatch(
-        r"file-sampling-rate: none given, but \S*/b\.npy .*; file-leads: none given, but \S*/b\.npy .*", refusal
+        r"--file-sampling-rate: none given, but \S*/b\.npy .*; --file-leads: none given, but \S*/b\.npy .*", refusal
     )
 
 

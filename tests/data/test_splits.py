@@ -121,15 +121,15 @@ def test_split_by_patient_needs_three_patients():
 
 @pytest.mark.parametrize("fraction", [-0.1, 1, 1.5, float("nan")])
 def test_split_by_patient_refuses_fractions_out_of_range_by_name(fraction):
-    with pytest.raises(LfbtError, match=f"test-fraction: {fraction} is outside"):
+    with pytest.raises(LfbtError, match=f"test_fraction: {fraction} is outside"):
         split([(1, "a")], test=fraction)
-    with pytest.raises(LfbtError, match=f"val-fraction: {fraction} is outside"):
+    with pytest.raises(LfbtError, match=f"val_fraction: {fraction} is outside"):
         split([(1, "a")], val=fraction)
 
 
 @pytest.mark.parametrize("seed", [-1, 2**32])
 def test_split_by_patient_refuses_seeds_out_of_range(seed):
-    with pytest.raises(LfbtError, match=f"split-seed: {seed} is outside"):
+    with pytest.raises(LfbtError, match=f"split_seed: {seed} is outside"):
         split([(p, "a") for p in range(9)], seed=seed)
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
 
 from lfbt.errors import LfbtError
 from lfbt.utils.interrupts import STOPPED_STATUS, StoppedError, TerminatedError, raising_terminated
@@ -14,6 +16,15 @@ from lfbt.utils.interrupts import STOPPED_STATUS, StoppedError, TerminatedError,
 _USER_ERROR_STATUS = 2
 # As a shell reports a process that a signal ended: this, and the signal's number.
 _SIGNALLED_STATUS = 128
+
+
+# The flags of the options of the command that runs, by the names that messages have for them.
+_flags: ContextVar[Mapping[str, str]] = ContextVar("flags")
+
+
+def set_flags(flags: Mapping[str, str]) -> None:
+    """Have errors name settings as they are typed on the command line: ``batch_size`` is ``--batch-size``."""
+    _flags.set(flags)
 
 
 @contextlib.contextmanager
@@ -27,6 +38,7 @@ def reporting_errors() -> Iterator[None]:
         SIGTERM, 129 for SIGHUP. 141 without a line where the reader of stdout has closed it, as ``head`` does. Errors
         of any other kind pass through, with their traceback.
     """
+    set_flags({})
     try:
         with raising_terminated(), _flushing_stdout():
             yield
@@ -38,7 +50,7 @@ def reporting_errors() -> Iterator[None]:
             _print(str(stopped))
         raise SystemExit(STOPPED_STATUS) from None
     except (LfbtError, OSError) as error:
-        _print(f"error: {' '.join(str(error).split())}")
+        _print(f"error: {_as_typed(' '.join(str(error).split()))}")
         raise SystemExit(_USER_ERROR_STATUS) from None
     except (MemoryError, RuntimeError) as error:
         # PyTorch raises RuntimeError for many causes; only a lack of memory is the user's to mend.
@@ -82,6 +94,17 @@ def _discard_stdout() -> None:
     # Where stdout has no descriptor, as in a notebook, nothing fails on exit.
     with contextlib.suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _as_typed(message: str) -> str:
+    """Put flags in place of the names of settings."""
+
+    def flag(name: re.Match[str]) -> str:
+        return _flags.get().get(name[0], name[0])
+
+    # A name of one word means the setting only where something is said of it.
+    message = re.sub(r"(?:^|(?<=; ))[a-z]+(?=: )", flag, message)
+    return re.sub(r"(?<![\w./\-])[a-z]+(?:_[a-z]+)+(?![\w./\-])", flag, message)
 
 
 def _print(line: str) -> None:

@@ -215,11 +215,11 @@ class Dataset:
                 if too_much := find_implausible_leads(of_record, self.leads):
                     raise LfbtError(
                         f"{place}: record {self.ids[row]}: {too_much}, more than any ECG; correct its unit, leave it "
-                        "out, or insist with allow-implausible"
+                        "out, or insist with allow_implausible"
                     )
                 spans.append(np.median(of_record))
         if unlike_ecg := implausible_span([span for span in spans if np.isfinite(span)]):
-            raise LfbtError(f"{place}: {unlike_ecg}; correct the unit, or insist with allow-implausible")
+            raise LfbtError(f"{place}: {unlike_ecg}; correct the unit, or insist with allow_implausible")
 
     def _check_finite(self, signals: Signal, rows: NDArray[np.int64]) -> None:
         # A sum is finite only if all its terms are, and takes one pass without a copy.

@@ -171,7 +171,7 @@ def _prepare_on_worker(entries: Sequence[Entry], settings: PrepareSettings) -> l
         # The listing saw the file, so it is not one of those that may be skipped as unreadable.
         if not os.access(entry.file, os.F_OK):
             raise LfbtError(
-                f"dask-scheduler: its worker on {socket.gethostname()} does not see {entry.file}; "
+                f"dask_scheduler: its worker on {socket.gethostname()} does not see {entry.file}; "
                 "every worker must see FROM under the same path"
             )
     with _ONE_AT_A_TIME:

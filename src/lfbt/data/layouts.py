@@ -66,10 +66,10 @@ def open_dataset(folder: str | os.PathLike[str], split_seed: int = 0, patients_a
     LfbtError
         If the folder has none of the layouts, or its files do not agree with each other.
     """
-    folder = as_path("data-dir", folder)
+    folder = as_path("data_dir", folder)
     if not folder.is_dir():
         why = "" if folder.exists() else ": it does not exist"
-        raise LfbtError(f"data-dir: {folder} is not a folder{why}; give {LAYOUTS}")
+        raise LfbtError(f"data_dir: {folder} is not a folder{why}; give {LAYOUTS}")
     has_manifest = (folder / MANIFEST).is_file()
     manifest = DatasetManifest.load(folder) if has_manifest else DatasetManifest()
     if not (has_manifest and (folder / SIGNALS).is_file()):
@@ -85,7 +85,7 @@ def check_n_leads(dataset: Dataset, n_leads: int) -> None:
     """Raise LfbtError unless `dataset` has `n_leads` leads."""
     if len(dataset.leads) != n_leads:
         raise LfbtError(
-            f"num-leads: {n_leads} contradicts the {format_count(len(dataset.leads), 'lead')} of {dataset.folder}: "
+            f"num_leads: {n_leads} contradicts the {format_count(len(dataset.leads), 'lead')} of {dataset.folder}: "
             f"{','.join(dataset.leads)}"
         )
 
@@ -110,10 +110,10 @@ def open_datasets(folders: Sequence[Path], split_seed: int = 0) -> Dataset:
     LfbtError
         If leads, sampling rate or samples differ; the message names both data sets.
     """
-    check_distinct("data-dir", folders)
+    check_distinct("data_dir", folders)
     parts = [open_dataset(folder, split_seed) for folder in folders]
     if not parts:
-        raise LfbtError("data-dir: none given; name at least one data set")
+        raise LfbtError("data_dir: none given; name at least one data set")
     first = parts[0]
     if len(parts) == 1:
         return first
@@ -229,7 +229,7 @@ def _open_packed(folder: Path, manifest: DatasetManifest) -> Dataset:
 def _open_npy(folder: Path, manifest: DatasetManifest, split_seed: int) -> Dataset:
     found = list_labelled_files(folder)
     if not found:
-        raise LfbtError(f"data-dir: {folder} holds no data set; give {LAYOUTS}")
+        raise LfbtError(f"data_dir: {folder} holds no data set; give {LAYOUTS}")
     files, labels, splits = zip(*found, strict=True)
     ids = tuple(path.relative_to(folder).with_suffix("").as_posix() for path in files)
     if not any(splits):
@@ -313,7 +313,7 @@ def list_labelled_files(folder: Path) -> list[tuple[Path, str, str]]:
     of_a_layout = names & {"samples", *SPLITS}
     if of_a_layout and not names <= set(SPLITS):
         other = min(names - of_a_layout, default="another of them")
-        raise LfbtError(f"data-dir: {folder} has {min(of_a_layout)}/ and {other}/ side by side; give {LAYOUTS}")
+        raise LfbtError(f"data_dir: {folder} has {min(of_a_layout)}/ and {other}/ side by side; give {LAYOUTS}")
     if names and names <= set(SPLITS):
         class_folders = [(of_class, part.name) for part in below for of_class in _folders_in(part)]
     else:

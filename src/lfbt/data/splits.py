@@ -51,9 +51,9 @@ def split_by_patient(
     >>> splits.count("train"), splits.count("val"), splits.count("test")
     (14, 2, 4)
     """
-    check_range("test-fraction", test_fraction, "[0, 1)")
-    check_range("val-fraction", val_fraction, "[0, 1)")
-    check_range("split-seed", seed, "[0, 4294967295]")
+    check_range("test_fraction", test_fraction, "[0, 1)")
+    check_range("val_fraction", val_fraction, "[0, 1)")
+    check_range("split_seed", seed, "[0, 4294967295]")
     names = sorted(set(patients))
     counts: dict[str, Counter[str]] = {name: Counter() for name in names}
     for patient, label in zip(patients, labels, strict=True):
@@ -80,7 +80,7 @@ def _two_parts(
         raise LfbtError(
             f"{format_count(len(chosen), 'patient')} {'is' if len(chosen) == 1 else 'are'} too few to put "
             f"{fraction:g} of them aside; give more records, "
-            "a table with a split column, or a smaller test-fraction and val-fraction"
+            "a table with a split column, or a smaller test_fraction and val_fraction"
         )
     # A stratum of one cannot be in both parts: such patients are stratified together.
     sizes = Counter(strata[i] for i in chosen)

@@ -98,7 +98,7 @@ def open_task(settings: ClassifySettings, device: torch.device) -> Task:
     targets = dataset.targets()
     if data.num_classes is not None and data.num_classes != len(dataset.classes):
         raise LfbtError(
-            f"num-classes: {data.num_classes} contradicts the {len(dataset.classes)} classes of {data.data_dir}: "
+            f"num_classes: {data.num_classes} contradicts the {len(dataset.classes)} classes of {data.data_dir}: "
             f"{format_names(dataset.classes, 10)}"
         )
     loaded, origin = None, None

@@ -103,7 +103,7 @@ def _subsets(wanted: Sequence[Sequence[str]], leads: Sequence[str]) -> list[Subs
         absent = [lead for lead in chosen if lead not in leads]
         if absent or not chosen:
             raise LfbtError(
-                f"lead-subsets: {word}: the encoder has {','.join(leads)}; name some of these, or each, limb, chest, "
+                f"lead_subsets: {word}: the encoder has {','.join(leads)}; name some of these, or each, limb, chest, "
                 "all"
             )
         found[word] = Subset(word, tuple(chosen))

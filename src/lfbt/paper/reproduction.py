@@ -109,7 +109,7 @@ def _check_sufficient(settings: ReproduceSettings, names: Sequence[str]) -> None
         config = load_encoder(path).config
         if config.n_samples != settings.n_samples:
             raise LfbtError(
-                f"n-samples: {settings.n_samples}, but the encoder of gamma {gamma}, {path}, has {config.n_samples}; "
+                f"n_samples: {settings.n_samples}, but the encoder of gamma {gamma}, {path}, has {config.n_samples}; "
                 f"give --n-samples {config.n_samples}"
             )
 
@@ -175,7 +175,7 @@ def _restore_settings(settings: ReproduceSettings) -> ReproduceSettings:
         begun = [folder for folder in folders if _has_begun(settings, folder)]
         if begun and now[name] != earlier.get(name):
             raise LfbtError(
-                f"{name.replace('_', '-')}: {_format_value(now[name])}, but {settings.out / begun[0]} was made with "
+                f"{name}: {_format_value(now[name])}, but {settings.out / begun[0]} was made with "
                 f"{_format_value(earlier.get(name))}; give that, or name another folder"
             )
     return settings

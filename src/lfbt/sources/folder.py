@@ -61,7 +61,7 @@ class Folder:
         check_labels_file(self.labels, "table", self.table)
         unit_in_mv(self.file_unit)
         if self.file_separator == self.file_decimal == ",":
-            raise LfbtError("file-separator: a comma is the decimal sign already; give another of them")
+            raise LfbtError("file_separator: a comma is the decimal sign already; give another of them")
         files = files_below(folder)
         own = {table.resolve() for table in (self.table, self.file_table) if table}
         broken = [file for file in files if file.is_symlink() and not file.exists()]
@@ -91,7 +91,7 @@ class Folder:
         """List an entry for each record, which counts as a patient of its own."""
         rate = self.file_sampling_rate
         if rate is not None and not 0 < rate < float("inf"):
-            raise LfbtError(f"file-sampling-rate: {rate} Hz is not above 0; give the rate of the files")
+            raise LfbtError(f"file_sampling_rate: {rate} Hz is not above 0; give the rate of the files")
         layout: dict[str, Any] = {
             "separator": _SEPARATORS.get(self.file_separator, self.file_separator),
             "decimal": None if self.file_decimal == "auto" else self.file_decimal,
@@ -124,11 +124,11 @@ class Folder:
 
     def _check_unused(self) -> None:
         """Raise LfbtError for an option of .npy and .csv files, which is given although there are none."""
-        for name in ("leads", "sampling_rate", "unit", "separator", "decimal"):
-            value = getattr(self, f"file_{name}")
-            if value != getattr(Folder, f"file_{name}"):
+        for name in ("file_leads", "file_sampling_rate", "file_unit", "file_separator", "file_decimal"):
+            value = getattr(self, name)
+            if value != getattr(Folder, name):
                 raise LfbtError(
-                    f"file-{name.replace('_', '-')}: {value} is for .npy and .csv files, but there are none; the files "
+                    f"{name}: {value} is for .npy and .csv files, but there are none; the files "
                     "state it themselves, so leave it out"
                 )
 
@@ -139,14 +139,14 @@ def _check_complete(options: Mapping[Path, Mapping[str, Any]], layout: Mapping[s
     rateless = next((file for file, given in options.items() if given["sampling_rate"] is None), None)
     if rateless:
         missing.append(
-            f"file-sampling-rate: none given, but {rateless} does not state its own; give it in Hz, such as 500"
+            f"file_sampling_rate: none given, but {rateless} does not state its own; give it in Hz, such as 500"
         )
     unnamed = [file for file, given in options.items() if given["leads"] is None]
     nameless = next((file for file in unnamed if file.suffix.lower() == ".npy" or not _names_leads(file, layout)), None)
     if nameless:
-        missing.append(f"file-leads: none given, but {nameless} does not name its leads; give them, such as I,II,III")
+        missing.append(f"file_leads: none given, but {nameless} does not name its leads; give them, such as I,II,III")
     if missing:
-        more = "; where files differ, give --file-table" if len(options) > 1 else ""
+        more = "; where files differ, give file_table" if len(options) > 1 else ""
         raise LfbtError("; ".join(missing) + more)
 
 

@@ -240,7 +240,7 @@ def check_shard_sizes(batch_sizes: Sequence[int], world: World, batch_norm: Batc
     least = 2 if world.size > 1 and batch_norm == "process" else 1
     if min(batch_sizes) // world.size < least:
         raise LfbtError(
-            f"batch-size: {world.size} processes cannot have {least} or more each of a batch of "
+            f"batch_size: {world.size} processes cannot have {least} or more each of a batch of "
             f"{format_count(min(batch_sizes), 'record')}; take a larger batch or fewer processes"
         )
 

@@ -68,14 +68,14 @@ def open_training_records(settings: PretrainSettings) -> TrainingRecords:
         rows = exclude_records(dataset, data.data_dir, rows, data.exclude)
     if batch_size > len(rows):
         raise LfbtError(
-            f"batch-size: {batch_size} is more than the {format_count(len(rows), 'record')} of split "
+            f"batch_size: {batch_size} is more than the {format_count(len(rows), 'record')} of split "
             f"{','.join(data.splits)} in "
             f"{', '.join(map(str, data.data_dir))}"
         )
     records = TrainingRecords(dataset, rows, batch_size, settings.seed)
     if min(records.batch_sizes) < 2:
         raise LfbtError(
-            f"batch-size: {batch_size} leaves a batch of one of {format_count(len(rows), 'record')}; take another"
+            f"batch_size: {batch_size} leaves a batch of one of {format_count(len(rows), 'record')}; take another"
         )
     return records
 
