@@ -223,7 +223,7 @@ def test_reproduce_refuses_settings_other_than_those_of_a_stage(place, words, me
     before = mtimes(place / "out")
     status, output, messages = run(place / "out", *words)
     assert (status, output) == (2, "")
-    assert re.search(f"error: {message}.*; give that, or name another folder", messages)
+    assert re.search(f"error: --{message}.*; give that, or name another folder", messages)
     assert {path: time for path, time in mtimes(place / "out").items() if path.name != ".lock"} == {
         path: time for path, time in before.items() if path.name != ".lock"
     }
