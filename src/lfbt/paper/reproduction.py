@@ -93,8 +93,8 @@ def _run(stage: Stage, line: str, log: Callable[[str], None]) -> None:
     except StoppedError:
         raise StoppedError(f"stopped in {stage.folder} and saved; the same command goes on") from None
     except KeyboardInterrupt as stop:
-        if not getattr(stop, "__notes__", ()):
-            stop.add_note("the same command goes on")
+        # In place of what the stage says: what it has half done is removed when the command begins again.
+        stop.__notes__ = ["finished stages are kept; the same command goes on"]
         raise
     log(f"{line}: {time.monotonic() - start:.0f} s")
 
