@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from lfbt.cli.errors import is_main, reporting_errors
+from lfbt.cli.errors import is_main, reporting_errors, set_flags
 from lfbt.cli.trials import summary
 from lfbt.evaluation.fine_tuning import run_finetune
 from lfbt.evaluation.settings import FinetuneSettings
@@ -24,6 +24,7 @@ if __name__ == "__main__":
     given = vars(parser.parse_args())
     keep_freed_memory()
     with reporting_errors():
+        set_flags({name: f"--{name.replace('_', '-')}" for name in given})
         fraction = (given.pop("fraction"),)
         settings = FinetuneSettings.create(run_dir=given.pop("model_dir"), fraction=fraction, **given)
         trials = run_finetune(settings)

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from lfbt.cli.errors import reporting_errors
+from lfbt.cli.errors import reporting_errors, set_flags
 from lfbt.cli.trials import summary
 from lfbt.data.layouts import check_n_leads, open_dataset
 from lfbt.evaluation.probing import run_probe
@@ -25,6 +25,7 @@ if __name__ == "__main__":
     given = vars(parser.parse_args())
     keep_freed_memory()
     with reporting_errors():
+        set_flags({name: f"--{name.replace('_', '-')}" for name in given})
         check_n_leads(open_dataset(given["data_dir"]), given.pop("num_leads"))
         rate = (given.pop("learning_rate"),)
         settings = ProbeSettings.create(run_dir=given.pop("feat_dir"), learning_rate=rate, **given)

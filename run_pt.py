@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from lfbt.cli.errors import is_main, reporting_errors
+from lfbt.cli.errors import is_main, reporting_errors, set_flags
 from lfbt.data.layouts import check_n_leads, open_dataset
 from lfbt.runs.run_folder import ENCODER_FOLDER
 from lfbt.training.pretraining import Pretrainer
@@ -29,6 +29,7 @@ if __name__ == "__main__":
     given = vars(parser.parse_args())
     keep_freed_memory()
     with reporting_errors():
+        set_flags({name: f"--{name.replace('_', '-')}" for name in given})
         check_n_leads(open_dataset(given["data_dir"]), given.pop("num_leads"))
         folders = {"data_dir": (given.pop("data_dir"),), "run_dir": given.pop("checkpoint_dir")}
         run_dir = Pretrainer(PretrainSettings.create(**folders, **given)).run()

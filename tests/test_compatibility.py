@@ -399,7 +399,7 @@ def test_pretrain_refuses_to_resume_a_run_without_a_setting_of_today(place, tmp_
     folder = stopped_run(place, tmp_path / "run", temperature="absent")
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     assert refused(*words_of(place, folder), "--resume") == (
-        f"resume: {folder} was begun by lfbt 0.1.0, which had no setting temperature; begin a new run"
+        f"--resume: {folder} was begun by lfbt 0.1.0, which had no setting temperature; begin a new run"
     )
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
@@ -407,7 +407,7 @@ def test_pretrain_refuses_to_resume_a_run_without_a_setting_of_today(place, tmp_
 def test_pretrain_refuses_to_resume_a_run_of_another_setting(place, tmp_path):
     folder = stopped_run(place, tmp_path / "run", gamma=0.6)
     message = refused(*words_of(place, folder), "--resume")
-    assert message == f"resume: gamma is 0.8 but was 0.6 in {folder}; give the run's own settings"
+    assert message == f"--resume: gamma is 0.8 but was 0.6 in {folder}; give the run's own settings"
 
 
 def test_probe_resumes_a_series_of_the_last_version_to_the_same_predictions(tmp_path):

@@ -14,7 +14,7 @@ def test_write_report_writes_four_files(tmp_path, capsys):
     one = write(tmp_path / "one", signals)
     two = write(tmp_path / "two", generate_ecg(seed=1)[:8], split=["train"] * 8)
     assert run_command(one, two, "--out", tmp_path / "out") == 1
-    assert "1 errors, 0 warnings" in capsys.readouterr().out
+    assert "1 error, 0 warnings" in capsys.readouterr().out
     out = tmp_path / "out"
     assert sorted(path.name for path in out.iterdir()) == [
         "check.json",
@@ -46,3 +46,4 @@ def test_report_text_shows_two_examples_of_each_kind(tmp_path):
     assert "warning       5  flat lead [data]" in text
     assert "record r1: V2 does not move" in text
     assert "record r2" not in text
+    assert "  and 3 more; --out DIR lists all\n" in text

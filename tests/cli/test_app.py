@@ -207,7 +207,7 @@ def test_commands_refuse_records_that_are_not_finite_by_name(place, tmp_path, ba
 def test_commands_refuse_an_empty_data_folder(place, tmp_path, words):
     (tmp_path / "data").mkdir()
     message = refused(*words(place, tmp_path / "to"), "--data-dir", tmp_path / "data")
-    assert message.startswith(f"data-dir: {tmp_path / 'data'} holds no data set; give a packed data set")
+    assert message.startswith(f"--data-dir: {tmp_path / 'data'} holds no data set; give a packed data set")
     assert everything(tmp_path) == ["data"]
 
 

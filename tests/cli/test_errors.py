@@ -7,9 +7,9 @@ import sys
 import pytest
 from tests.cli.helpers import everything, refused
 
-from lfbt.cli.errors import is_main, reporting_errors
+from lfbt.cli.errors import is_main, reporting_errors, set_flags
 from lfbt.errors import LfbtError, UnreadableError
-from lfbt.utils.interrupts import StoppedError
+from lfbt.utils.interrupts import StoppedError, TerminatedError
 
 OUT_OF_MEMORY = "lfbt: error: out of memory; take a smaller --batch-size, or fewer --workers\n"
 
@@ -24,6 +24,7 @@ OUT_OF_MEMORY = "lfbt: error: out of memory; take a smaller --batch-size, or few
         (RuntimeError("CUDA out of memory"), 2, OUT_OF_MEMORY),
         (StoppedError("saved; resume with --resume"), 75, "lfbt: saved; resume with --resume\n"),
         (KeyboardInterrupt(), 130, "lfbt: interrupted\n"),
+        (TerminatedError(15), 143, "lfbt: stopped by SIGTERM\n"),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -32,6 +33,30 @@ def test_reporting_errors_ends_with_a_status_and_one_line(error, status, line, c
         raise error
     assert caught.value.code == status
     assert capsys.readouterr() == ("", line)
+
+
+@pytest.mark.parametrize(
+    ("message", "typed"),
+    [
+        ("batch_size: 1 is outside [2, inf)", "--batch-size: 1 is outside [2, inf)"),
+        ("leads: none given; name some", "--leads: none given; name some"),
+        ("a.npy: the leads: none", "a.npy: the leads: none"),
+        ("rate: none given, give leads; leads: none given", "rate: none given, give leads; --leads: none given"),
+        ("give a smaller batch_size, or leads", "give a smaller --batch-size, or leads"),
+        ("file x/batch_size.csv: batch_size_of, my-batch_size", "file x/batch_size.csv: batch_size_of, my-batch_size"),
+        ("n_samples: 31 is outside", "n_samples: 31 is outside"),
+    ],
+    ids=str,
+)
+def test_reporting_errors_names_settings_as_they_are_typed(message, typed, capsys):
+    with pytest.raises(SystemExit), reporting_errors():  # noqa: PT012
+        set_flags({"batch_size": "--batch-size", "leads": "--leads"})
+        raise LfbtError(message)
+    assert capsys.readouterr().err == f"lfbt: error: {typed}\n"
+    # The next command has others.
+    with pytest.raises(SystemExit), reporting_errors():
+        raise LfbtError("leads: none given")
+    assert capsys.readouterr().err == "lfbt: error: leads: none given\n"
 
 
 @pytest.mark.parametrize("error", [RuntimeError("shapes differ"), ValueError("a bug"), SystemExit(1)], ids=repr)

@@ -31,6 +31,6 @@ def test_finetune_takes_either_a_checkpoint_or_a_random_start(place, tmp_path):
     neither = refused("finetune", "--data-dir", place / "data", "--run-dir", tmp_path / "to")
     assert both == neither
     assert both.startswith(
-        "checkpoint: give either --checkpoint, or --random-encoder (probe) or --from-scratch (finetune)"
+        "--checkpoint: give either --checkpoint, or --random-encoder (probe) or --from-scratch (finetune)"
     )
     assert everything(tmp_path) == []

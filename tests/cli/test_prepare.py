@@ -1,7 +1,13 @@
 """``lfbt prepare``: what it prints, and what it refuses."""
 
+import os
 import re
 import shutil
+import signal
+import subprocess
+import sys
+import time
+from typing import Any
 
 import numpy as np
 import openpyxl
@@ -139,7 +145,7 @@ PREPARE = {
         (),
         "no record is left; dropped: 1 several labels",
     ),
-    "too few": ("folder", lambda d: table(d, "record,label\na,x\n"), (), "1 patients are too few"),
+    "too few": ("folder", lambda d: table(d, "record,label\na,x\n"), (), "1 patient is too few"),
     "bad table": ("folder", lambda d: table(d, "name,label\na,x\n"), (), "column 'name' is likely record"),
     "unknown lead": ("challenge", write_header, ("--leads", "II,V9"), "leads: 'V9' is not one of I,II,III"),
     "absent lead": ("folder", write_header, ("--leads", "II,V9"), "no record is left; dropped: 1 absent lead V9"),
@@ -212,7 +218,7 @@ def test_prepare_asks_for_all_options_that_are_missing_at_once(tmp_path):
     saved(tmp_path / "from", ecg(), "b")
     refusal = refused("prepare", "folder", tmp_path / "from", tmp_path / "to")
     assert re.fullmatch(
-        r"file-sampling-rate: none given, but \S*/b\.npy .*; file-leads: none given, but \S*/b\.npy .*", refusal
+        r"--file-sampling-rate: none given, but \S*/b\.npy .*; --file-leads: none given, but \S*/b\.npy .*", refusal
     )
 
 
@@ -234,8 +240,8 @@ def test_prepare_names_what_was_passed_over_left_out_and_transposed(tmp_path):
     assert (tmp_path / "to" / "dropped.csv").read_text().splitlines() == [
         "id,file,reason",
         "notes,notes.txt,passed over: .txt is no suffix of a signal file",
-        "a,a.npy,transposed from samples × leads",
-        "b,b.hea,left out signal ABP (mmHg)",
+        "a,a.npy,noted: transposed from samples × leads",
+        "b,b.hea,noted: left out signal ABP (mmHg)",
     ]
     signals = np.load(tmp_path / "to" / "signals.npy")
     np.testing.assert_allclose(signals[0], signals[1], atol=2e-3)
@@ -277,9 +283,18 @@ def test_prepare_reads_csv_with_semicolons_and_decimal_commas(tmp_path, options)
     np.testing.assert_array_equal(signals[0], signals[1])
 
 
-@pytest.mark.parametrize("word", ["ptb-xl", "--leads", ""])
+@pytest.mark.parametrize("word", ["--leads", "", "xyz"])
 def test_prepare_refuses_an_unknown_source_with_the_known_ones(tmp_path, word):
-    assert refused("prepare", word, tmp_path, tmp_path / "to") == f"source: {word!r} is not one of {', '.join(SOURCES)}"
+    message = refused("prepare", word, tmp_path, tmp_path / "to")
+    assert message == f"{word!r} is no source; sources are {', '.join(SOURCES)}"
+
+
+@pytest.mark.parametrize(
+    ("word", "near"), [("ptb-xl", "ptbxl"), ("code-15", "code15"), ("mimic", "mimic-iv-ecg"), ("Chapman", "chapman")]
+)
+def test_prepare_suggests_the_nearest_source(tmp_path, word, near):
+    message = refused("prepare", word, tmp_path, tmp_path / "to")
+    assert message == f"{word!r} is no source; did you mean `lfbt prepare {near}`?"
 
 
 def test_prepare_ends_with_status_130_when_interrupted(place, tmp_path, monkeypatch):
@@ -290,6 +305,40 @@ def test_prepare_ends_with_status_130_when_interrupted(place, tmp_path, monkeypa
     status, _, err = run("prepare", "ptbxl", place / "download", tmp_path / "to", "--workers", 1)
     assert (status, err) == (130, "lfbt: interrupted\n")
     assert everything(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("number", "send"),
+    [(signal.SIGTERM, os.kill), (signal.SIGTERM, os.killpg), (signal.SIGHUP, os.killpg)],
+    ids=["SIGTERM to the command", "SIGTERM to its workers, too", "SIGHUP to its workers, too"],
+)
+def test_prepare_says_that_it_was_stopped_and_goes_on(tmp_path, number, send):
+    (tmp_path / "from").mkdir()
+    for record in range(200):
+        np.save(tmp_path / "from" / f"{record}.npy", ecg())
+    options = ("--workers", "2", "--n-samples", "64", *OWN)
+    command = [sys.executable, "-m", "lfbt", "prepare", "folder", "from", "to", *options]
+    journal = tmp_path / ".to.partial-folder" / "journal.jsonl"
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=tmp_path, start_new_session=True, **pipes) as process:
+        while process.poll() is None and (not journal.is_file() or journal.read_bytes().count(b"\n") < 20):
+            time.sleep(0.001)
+        send(process.pid, number)
+        _, err = process.communicate(timeout=60)
+    # No process of its session is left; that of Python's which watches over semaphores ends an instant later.
+    with pytest.raises(ProcessLookupError):  # noqa: PT012
+        for _ in range(200):
+            os.killpg(process.pid, 0)
+            time.sleep(0.05)
+    kept = f"what is done is kept in {tmp_path}/.to.partial-folder; the same command goes on"
+    assert (process.returncode, err) == (128 + number, f"lfbt: stopped by {number.name}; {kept}\n")
+    n_done = journal.read_bytes().count(b"\n") - 1
+    again = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
+    first, second, *_ = again.stdout.splitlines()
+    assert first.startswith(f"to: going on after {n_done} of 200 recordings; the rest takes ")
+    assert second.startswith("to: 200 records of ")
+    assert again.stderr == ""
+    assert everything(tmp_path / "to") == ["dataset.json", "dropped.csv", "records.csv", "signals.npy"]
 
 
 def test_prepare_prints_what_the_data_set_holds(chain):
@@ -338,3 +387,21 @@ def test_prepare_keeps_patients_of_several_recordings_in_one_split(tmp_path):
     dataset = lfbt.open_dataset(tmp_path / "to")
     assert len(set(zip(dataset.patients, dataset.split.tolist(), strict=True))) == 12
     assert set(dataset.split.tolist()) == {"train", "val", "test"}
+
+
+def test_prepare_says_what_duration_is_allowed(tmp_path):
+    (tmp_path / "from").mkdir()
+    saved(tmp_path / "from", ecg())
+    words = ("prepare", "folder", tmp_path / "from", tmp_path / "to", "--workers", 1, *OWN, "--duration", "1e-9")
+    assert refused(*words).endswith(
+        f"duration: 1e-09 s is less than two samples at the 500 Hz of {tmp_path}/from/a.npy; give 0.004 or more, or "
+        "correct the rate"
+    )
+
+
+def test_prepare_help_has_choices_that_can_be_read(tmp_path):
+    output = output_of("prepare", "folder", "--help")
+    assert "--file-separator {auto,',',';',tab,space}" in output
+    assert "--file-decimal {auto,'.',','}" in output
+    message = refused("prepare", "folder", tmp_path, tmp_path / "to", "--file-decimal", "x")
+    assert "'x' is not one of auto, '.', ','" in message

@@ -134,11 +134,11 @@ def test_pretrain_refuses_one_data_set_twice(chain, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--objective", "simclr", "--gamma", 0.6), "gamma: has no effect with objective simclr, only with lfbt"),
-        (("--objective=vicreg", "--lambd=0.1"), "lambd: has no effect with objective vicreg, only with lfbt"),
+        (("--objective", "simclr", "--gamma", 0.6), "--gamma: has no effect with objective simclr, only with lfbt"),
+        (("--objective=vicreg", "--lambd=0.1"), "--lambd: has no effect with objective vicreg, only with lfbt"),
         (
             ("--temperature", 0.1),
-            "temperature: has no effect with objective lfbt, only with simclr or lead-contrastive",
+            "--temperature: has no effect with objective lfbt, only with simclr or lead-contrastive",
         ),
     ],
 )
@@ -162,6 +162,6 @@ def test_resume_names_all_settings_that_differ(chain, tmp_path):
     words = ("pretrain", "--data-dir", chain / "data", "--run-dir", tmp_path / "run", *PRETRAIN_SHORT)
     message = refused(*words, "--epochs", 9, "--seed", 4, "--resume")
     assert message == (
-        f"resume: epochs is 9 but was 2, seed is 4 but was 0 in {tmp_path / 'run'}; give the run's own settings, or a "
-        "new folder for more of them"
+        f"--resume: epochs is 9 but was 2, seed is 4 but was 0 in {tmp_path / 'run'}; give the run's own settings; a "
+        "run cannot be extended, so for others begin a new one in a new folder"
     )

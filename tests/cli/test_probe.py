@@ -24,7 +24,7 @@ CLASSES = ("NORM", "MI", "STTC", "CD", "HYP")
 def test_probe_refuses_one_class_only(place, tmp_path):
     data = other_data(tmp_path / "data", classes="a")
     refusal = refused(*classify_words("probe", place, tmp_path / "to"), "--data-dir", data)
-    assert refusal == f"{data}: 1 class(es) (a); a classifier needs two or more: prepare it with a label rule"
+    assert refusal == f"{data}: 1 class (a); a classifier needs two or more: prepare it with a label rule"
     for name in ("val", "test"):
         shutil.copytree(data / name / "a", data / name / "b")
     refusal = refused(*classify_words("probe", place, tmp_path / "to"), "--data-dir", data)
@@ -39,7 +39,7 @@ def test_probe_refuses_unlabelled_data_and_an_empty_split(place, tmp_path):
     assert f"{data}: split val has no records" in refused(*words, "--data-dir", data)
     (tmp_path / "un" / "samples").mkdir(parents=True)
     np.save(tmp_path / "un" / "samples" / "0.npy", np.ones((8, 128), dtype=np.float32))
-    assert "0 class(es) (no labels)" in refused(*words, "--data-dir", tmp_path / "un")
+    assert "0 classes (no labels)" in refused(*words, "--data-dir", tmp_path / "un")
     assert not (tmp_path / "to").exists()
 
 
@@ -60,7 +60,7 @@ def test_probe_takes_either_a_checkpoint_or_a_random_start(place, tmp_path):
     neither = refused("probe", "--data-dir", place / "data", "--run-dir", tmp_path / "to")
     assert both == neither
     assert both.startswith(
-        "checkpoint: give either --checkpoint, or --random-encoder (probe) or --from-scratch (finetune)"
+        "--checkpoint: give either --checkpoint, or --random-encoder (probe) or --from-scratch (finetune)"
     )
     assert everything(tmp_path) == []
 
@@ -84,14 +84,17 @@ def test_probe_takes_a_stratified_fraction_of_the_training_labels(chain, tmp_pat
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--c", 1), "c: has no effect with classifier adam, only with logistic"),
-        (("--neighbours", 5, "--classifier", "adam"), "neighbours: has no effect with classifier adam, only with knn"),
+        (("--c", 1), "--c: has no effect with classifier adam, only with logistic"),
+        (
+            ("--neighbours", 5, "--classifier", "adam"),
+            "--neighbours: has no effect with classifier adam, only with knn",
+        ),
         (
             ("--learning-rate=1", "--classifier=logistic"),
-            "learning-rate: has no effect with classifier logistic, only ",
+            "--learning-rate: has no effect with classifier logistic, only ",
         ),
-        (("--batch_size", 5, "--classifier", "knn"), "batch-size: has no effect with classifier knn, only with adam"),
-        (("--standardise", "--classifier", "knn"), "standardise: has no effect with classifier knn, only with adam"),
+        (("--batch_size", 5, "--classifier", "knn"), "--batch-size: has no effect with classifier knn, only with adam"),
+        (("--standardise", "--classifier", "knn"), "--standardise: has no effect with classifier knn, only with adam"),
     ],
 )
 def test_probe_refuses_options_without_effect(tmp_path, words, message):

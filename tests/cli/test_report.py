@@ -21,6 +21,12 @@ def test_report_of_a_pretraining_alone_prints_the_page(chain, tmp_path):
     assert output_of("report", chain / "pretrain", "--out", out) == f"{out / 'report.html'}\n"
 
 
+def test_report_of_a_folder_of_runs_says_to_name_them(chain, tmp_path):
+    message = refused("report", chain, "--out", tmp_path / "to")
+    example = chain / "finetune"
+    assert message == f"run: {chain} is not a run, but holds 5 runs; name them themselves, such as {example}"
+
+
 def test_report_refuses_a_folder_without_a_run_in_one_line(chain, tmp_path):
     message = refused("report", chain / "download", "--out", tmp_path / "to")
     assert str(chain / "download") in message

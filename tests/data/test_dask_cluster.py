@@ -250,7 +250,7 @@ def test_connected_refuses_an_address_without_a_scheduler_before_reading(tmp_pat
         for address in places:
             begun = time.monotonic()
             settings = dataclasses.replace(SETTINGS, dask_scheduler=address)
-            with pytest.raises(LfbtError, match=f"^dask-scheduler: '{address}' cannot be reached \\(.+\\); give host"):
+            with pytest.raises(LfbtError, match=f"^dask_scheduler: '{address}' cannot be reached \\(.+\\); give host"):
                 prepare_dataset(Unread(), "unread", tmp_path / "from", tmp_path / "to", settings)
             assert time.monotonic() - begun < 5
     assert list(tmp_path.iterdir()) == []

@@ -223,7 +223,7 @@ def test_npy_files_may_have_any_digits_in_their_names(tmp_path):
 def test_open_dataset_refuses_folders_in_no_layout_with_the_layouts(tmp_path, files):
     write_npy(tmp_path, *files)
     with pytest.raises(
-        LfbtError, match=r"data-dir: .* holds no data set; give a packed data set .*DIR/samples/\*\.npy"
+        LfbtError, match=r"data_dir: .* holds no data set; give a packed data set .*DIR/samples/\*\.npy"
     ):
         open_dataset(tmp_path)
 
@@ -232,7 +232,7 @@ def test_open_dataset_refuses_what_is_not_a_folder(tmp_path):
     (tmp_path / "file").write_text("")
     for name, why in (("file", ""), ("absent", ": it does not exist")):
         with pytest.raises(
-            LfbtError, match=f"data-dir: {tmp_path / name} is not a folder{why}; give a packed data set"
+            LfbtError, match=f"data_dir: {tmp_path / name} is not a folder{why}; give a packed data set"
         ):
             open_dataset(tmp_path / name)
 
@@ -254,7 +254,7 @@ def test_open_dataset_reads_a_packed_data_set_as_written(tmp_path):
 def test_check_n_leads_refuses_another_number(tmp_path):
     write_packed(tmp_path)
     check_n_leads(open_dataset(tmp_path), 3)
-    with pytest.raises(LfbtError, match=r"num-leads: 8 contradicts the 3 leads of .*: II,V1,V5"):
+    with pytest.raises(LfbtError, match=r"num_leads: 8 contradicts the 3 leads of .*: II,V1,V5"):
         check_n_leads(open_dataset(tmp_path), 8)
 
 
@@ -345,7 +345,7 @@ def test_open_dataset_opens_a_packed_data_set_with_another_one_inside(tmp_path):
 
 
 def test_open_datasets_refuses_none():
-    with pytest.raises(LfbtError, match="data-dir: none given"):
+    with pytest.raises(LfbtError, match="data_dir: none given"):
         open_datasets([])
 
 
@@ -358,11 +358,11 @@ def test_open_datasets_keeps_ids_of_folders_of_one_name_apart(tmp_path):
 
 def test_open_datasets_refuses_a_folder_named_twice(tmp_path):
     write_packed(tmp_path / "one")
-    with pytest.raises(LfbtError, match=r"^data-dir: .*/one/\.\./one is named twice; name each once$"):
+    with pytest.raises(LfbtError, match=r"^data_dir: .*/one/\.\./one is named twice; name each once$"):
         open_datasets([tmp_path / "one", tmp_path / "one" / ".." / "one"])
 
 
 @pytest.mark.parametrize("folder", [None, [], b"", 3, ""], ids=repr)
 def test_open_dataset_refuses_what_is_no_path(folder):
-    with pytest.raises(LfbtError, match=r"^data-dir: .* is not a path$"):
+    with pytest.raises(LfbtError, match=r"^data_dir: .* is not a path$"):
         open_dataset(folder)

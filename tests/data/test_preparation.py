@@ -222,7 +222,7 @@ def test_prepare_refuses_splits_that_cannot_be(tmp_path):
         make(tmp_path / "to", entry("a", patient="p", split="train"), entry("b", patient="p", split="test"))
     with pytest.raises(LfbtError, match="record b has no split while others have one"):
         make(tmp_path / "to", entry("a", split="train"), entry("b"))
-    with pytest.raises(LfbtError, match="1 patients are too few"):
+    with pytest.raises(LfbtError, match="1 patient is too few"):
         make(tmp_path / "to", entry("a", labels=("MI",)), entry("b", labels=("MI",)), classes=CLASSES)
     assert list(tmp_path.iterdir()) == []
 
@@ -295,14 +295,14 @@ def test_prepare_gives_the_same_bytes_again(tmp_path):
         ({"leads": ()}, "leads: none given"),
         ({"leads": ("II", "II")}, "leads: II is named twice"),
         ({"leads": ("II", "X")}, "leads: 'X' is not one of I,II,.*, which source given has"),
-        ({"n_samples": 31}, r"n-samples: 31 is outside \[32, inf\)"),
+        ({"n_samples": 31}, r"n_samples: 31 is outside \[32, inf\)"),
         ({"duration": 0.0}, r"duration: 0\.0 is outside"),
         ({"duration": float("nan")}, "duration: nan"),
         ({"duration": 86400.0}, "duration: 86400"),
         ({"workers": 0}, "workers: 0"),
-        ({"test_fraction": 1.0}, r"test-fraction: 1\.0 is outside \[0, 1\)"),
-        ({"val_fraction": -0.1}, r"val-fraction: -0\.1"),
-        ({"split_seed": -1}, "split-seed: -1"),
+        ({"test_fraction": 1.0}, r"test_fraction: 1\.0 is outside \[0, 1\)"),
+        ({"val_fraction": -0.1}, r"val_fraction: -0\.1"),
+        ({"split_seed": -1}, "split_seed: -1"),
     ],
     ids=str,
 )
@@ -383,15 +383,15 @@ def test_prepare_that_is_killed_goes_on_with_the_next_recording(tmp_path, worker
     journal = tmp_path / ".to.partial-folder" / "journal.jsonl"
     n_before = []
     for n_lines in (2, 90, 180):
-        with subprocess.Popen([*command, "to", *options], cwd=tmp_path, stderr=subprocess.PIPE) as process:
+        with subprocess.Popen([*command, "to", *options], cwd=tmp_path, stdout=subprocess.PIPE) as process:
             while process.poll() is None and (not journal.is_file() or journal.read_bytes().count(b"\n") < n_lines):
                 time.sleep(0.001)
             process.kill()
-            assert process.stderr is not None
-            n_before += re.findall(rb"going on after (\d+) of 300", process.stderr.read())
+            assert process.stdout is not None
+            n_before += re.findall(rb"going on after (\d+) of 300", process.stdout.read())
     assert journal.is_file()
     done = subprocess.run([*command, "to", *options], cwd=tmp_path, check=True, capture_output=True, text=True)
-    n_before += re.findall(r"going on after (\d+) of 300", done.stderr)
+    n_before += re.findall(r"going on after (\d+) of 300", done.stdout)
     assert [int(n) for n in n_before] == sorted({int(n) for n in n_before})
     assert len(n_before) == 3
     assert contents(tmp_path / "to") == contents(tmp_path / "whole")

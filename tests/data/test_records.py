@@ -9,7 +9,7 @@ from tests.outputs import read_table
 
 from lfbt.data.layouts import open_dataset
 from lfbt.data.records import PrepareSettings, prepare_entry
-from lfbt.errors import LfbtError, UnreadableError
+from lfbt.errors import LfbtError
 from lfbt.recording import STANDARD_LEADS, Recording
 from lfbt.sources.listing import Entry
 
@@ -51,7 +51,9 @@ def test_prepare_entry_ignores_faults_of_other_leads(tmp_path):
 
 def test_prepare_entry_refuses_a_rate_too_low_for_the_duration(tmp_path):
     slow = Recording(ecg(1).astype(np.float32), 0.1, STANDARD_LEADS)
-    with pytest.raises(UnreadableError, match=r"0\.1 Hz is too low for 10 s"):
+    with pytest.raises(
+        LfbtError, match=r"^duration: 10 s is less than two samples at the 0\.1 Hz of .*; give 20 or more, or correct"
+    ):
         make(tmp_path / "to", entry("a", slow))
 
 

@@ -115,21 +115,21 @@ def test_split_by_patient_leaves_a_split_of_fraction_zero_empty():
 
 def test_split_by_patient_needs_three_patients():
     assert Counter(split([(1, "a"), (2, "a"), (3, "b")])) == {"train": 1, "val": 1, "test": 1}
-    with pytest.raises(LfbtError, match=r"^1 patients are too few to put 0\.1 of them aside; .*split column"):
+    with pytest.raises(LfbtError, match=r"^1 patient is too few to put 0\.1 of them aside; .*split column"):
         split([(1, "a"), (2, "a"), (2, "b")])
 
 
 @pytest.mark.parametrize("fraction", [-0.1, 1, 1.5, float("nan")])
 def test_split_by_patient_refuses_fractions_out_of_range_by_name(fraction):
-    with pytest.raises(LfbtError, match=f"test-fraction: {fraction} is outside"):
+    with pytest.raises(LfbtError, match=f"test_fraction: {fraction} is outside"):
         split([(1, "a")], test=fraction)
-    with pytest.raises(LfbtError, match=f"val-fraction: {fraction} is outside"):
+    with pytest.raises(LfbtError, match=f"val_fraction: {fraction} is outside"):
         split([(1, "a")], val=fraction)
 
 
 @pytest.mark.parametrize("seed", [-1, 2**32])
 def test_split_by_patient_refuses_seeds_out_of_range(seed):
-    with pytest.raises(LfbtError, match=f"split-seed: {seed} is outside"):
+    with pytest.raises(LfbtError, match=f"split_seed: {seed} is outside"):
         split([(p, "a") for p in range(9)], seed=seed)
 
 
@@ -208,7 +208,7 @@ def test_patient_folds_are_disjoint_and_stratified(records, n_folds, seed):
     patients = [str(patient) for patient, _ in records]
     per_stratum = Counter(literal_strata(records).values())
     if max(per_stratum.values()) < n_folds:
-        with pytest.raises(LfbtError, match=f"folds: {n_folds} are more than the {max(per_stratum.values())} patients"):
+        with pytest.raises(LfbtError, match=f"folds: {n_folds} are more than the {max(per_stratum.values())} patient"):
             patient_folds(patients, multi_hot(records), n_folds, seed)
         return
     found = patient_folds(patients, multi_hot(records), n_folds, seed)

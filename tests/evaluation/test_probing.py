@@ -469,3 +469,15 @@ def test_probe_weighs_batches_of_a_random_encoders_statistics_alike(tmp_path):
     for name, tensor in whole.state_dict().items():
         if name.endswith("running_var"):
             torch.testing.assert_close(got[name], tensor, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize(("n", "fraction", "there"), [((3, 25), (1.0,), 24), ((13,), (0.5, 1.0), 12)])
+def test_probe_refuses_more_neighbours_than_the_smallest_trial_has_records(
+    data, checkpoint, tmp_path, n, fraction, there
+):
+    given = {"classifier": "knn", "neighbours": n, "fraction": fraction, "device": "cpu", "workers": 0}
+    with pytest.raises(
+        LfbtError, match=rf"neighbours: {n[-1]} is more than the {there} training records .*; give {there} or fewer$"
+    ):
+        run_probe(ProbeSettings.create(data, tmp_path / "run", checkpoint, **given))
+    assert not (tmp_path / "run").exists()

@@ -89,10 +89,10 @@ def test_probe_of_subsets_of_chosen_leads_works_in_folds(run):
 @pytest.mark.parametrize(
     ("subset", "message"),
     [
-        (("limb",), "lead-subsets: limb: the encoder has V1,V2; name some of these, or each, limb, chest, all"),
-        (("V9",), "lead-subsets: V9: the encoder has V1,V2; "),
-        (("V1", "II"), "lead-subsets: V1,II: the encoder has V1,V2; "),
-        (("each", "V1"), "lead-subsets: each,V1: the encoder has V1,V2; "),
+        (("limb",), "lead_subsets: limb: the encoder has V1,V2; name some of these, or each, limb, chest, all"),
+        (("V9",), "lead_subsets: V9: the encoder has V1,V2; "),
+        (("V1", "II"), "lead_subsets: V1,II: the encoder has V1,V2; "),
+        (("each", "V1"), "lead_subsets: each,V1: the encoder has V1,V2; "),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",
 )

@@ -375,9 +375,9 @@ def test_summary_of_lead_subsets(lfbt_prints):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--lead-subsets", "V1,V1"), "leads: V1 is named twice in V1,V1"),
-        (("--lead-subsets", "each", "V4"), "lead-subsets: V4: the encoder has II,V1"),
-        (("--seeds", "1", "1"), "seeds: 1 1; give one or more, each once"),
+        (("--lead-subsets", "V1,V1"), "--lead-subsets: V1 is named twice in V1,V1"),
+        (("--lead-subsets", "each", "V4"), "--lead-subsets: V4: the encoder has II,V1"),
+        (("--seeds", "1", "1"), "--seeds: 1 1; give one or more, each once"),
     ],
 )
 def test_command_refuses_repeated_and_missing_values(lfbt_prints, capsys, words, message):
@@ -491,5 +491,8 @@ def test_resume_says_of_finished_trials_that_they_are(run, tmp_path, capfd):
     said = f"{tmp_path / 'series'} is finished: all {len(NAMES)} trials were done before"
     assert said in capfd.readouterr().err
     run("one")
-    with pytest.raises(LfbtError, match=r"^resume: .*one is a single trial, which is finished; name a new folder$"):
+    with pytest.raises(
+        LfbtError,
+        match=r"^resume: .*one is a single trial, which is finished and cannot be extended; name a new folder$",
+    ):
         run("one", resume=True)

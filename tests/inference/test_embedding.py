@@ -192,11 +192,11 @@ def test_embed_ignores_the_classifier_beside_an_encoder_folder(run, probed):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"data_dir": ()}, "data-dir: none given"),
+        ({"data_dir": ()}, "data_dir: none given"),
         ({"leads": ("V9",)}, "lead V9: the encoder has none of that name"),
         ({"device": "abacus"}, "device: 'abacus' cannot be used"),
         ({"workers": -1}, r"workers: -1 is outside \[0, inf\)"),
-        ({"split_seed": -1}, "split-seed: -1 is outside"),
+        ({"split_seed": -1}, "split_seed: -1 is outside"),
     ],
 )
 def test_embed_refuses_wrong_settings(run, tmp_path, changes, message):
@@ -395,7 +395,8 @@ def test_embed_arrays_accepts_durations_within_half_a_sample(encoder, rate, n_sa
 )
 def test_embed_arrays_refuses_another_duration(encoder, rate, n_samples):
     signals = np.zeros((1, 12, n_samples))
-    message = rf"{n_samples} samples at {rate:g} Hz last {n_samples / rate:g} s, but the encoder's records last 10 s"
+    lasts = "sample at {:g} Hz lasts" if n_samples == 1 else "samples at {:g} Hz last"
+    message = rf"{n_samples} {lasts.format(rate)} {n_samples / rate:g} s, but the encoder's records last 10 s"
     with pytest.raises(LfbtError, match=message):
         embed_ten_seconds(signals, encoder, sampling_rate=rate)
 
@@ -462,9 +463,9 @@ def test_embed_refuses_records_of_too_few_samples_even_if_allowed(tmp_path):
     [
         (
             20,
-            r"^signals: record 0: II spans 85\.7 mV, .*more than any ECG; correct its unit, .* with allow-implausible",
+            r"^signals: record 0: II spans 85\.7 mV, .*more than any ECG; correct its unit, .* with allow_implausible",
         ),
-        (0.004, r"the median lead spans 0\.0\d+ mV, .* insist with allow-implausible"),
+        (0.004, r"the median lead spans 0\.0\d+ mV, .* insist with allow_implausible"),
     ],
 )
 def test_embed_refuses_voltages_that_no_ecg_has(scale, message):
@@ -477,10 +478,10 @@ def test_embed_refuses_voltages_that_no_ecg_has(scale, message):
     # The right unit is all that they lack.
     assert embed(signals * 1000 / scale, encoder, **options, unit="uV").shape == (3, 128)
     recording = Recording(signals[0].astype(np.float32), 100.0, ("II", "V1"))
-    with pytest.raises(LfbtError, match="insist with allow-implausible"):
+    with pytest.raises(LfbtError, match="insist with allow_implausible"):
         embed(recording, encoder, device="cpu")
     dataset = from_arrays(signals.astype(np.float32), ("II", "V1"), 100)
-    with pytest.raises(LfbtError, match="insist with allow-implausible"):
+    with pytest.raises(LfbtError, match="insist with allow_implausible"):
         embed(dataset, encoder, device="cpu")
 
 

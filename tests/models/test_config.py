@@ -27,7 +27,7 @@ def test_encoder_config_has_features_by_width(width, n_features):
 
 @pytest.mark.parametrize("sampling_rate", [0.0, -5.0, float("nan"), float("inf")])
 def test_encoder_config_refuses_a_sampling_rate_out_of_range(sampling_rate):
-    with pytest.raises(LfbtError, match=rf"sampling-rate: {sampling_rate} is outside \(0, inf\)"):
+    with pytest.raises(LfbtError, match=rf"sampling_rate: {sampling_rate} is outside \(0, inf\)"):
         validate(dataclasses.replace(CONFIG, sampling_rate=sampling_rate))
 
 
@@ -56,7 +56,7 @@ def test_encoder_card_loads_files_without_a_format_or_history(folder):
         ("leads", [], "leads: none given"),
         ("sampling_rate", "fast", r"config\.json: field sampling_rate: Expected `float`, got `str`"),
         ("n_samples", None, r"config\.json: field n_samples: Expected `int`, got `null`"),
-        ("n_samples", 16, r"config\.json: n-samples: 16 "),
+        ("n_samples", 16, r"config\.json: n_samples: 16 "),
         ("normalisation", "record ", r"config\.json: normalisation: 'record ' is not one of record, lead, none"),
         ("normalisation", None, r"config\.json: field normalisation: Expected `str`, got `null`"),
         ("width", [], r"config\.json: field width: Expected `float`, got `array`"),

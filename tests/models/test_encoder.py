@@ -267,7 +267,7 @@ def test_lead_encoders_refuse_a_width_without_channels(width):
 
 
 def test_lead_encoders_refuse_too_few_samples():
-    with pytest.raises(LfbtError, match=r"n-samples: 31 .*\b32\b"):
+    with pytest.raises(LfbtError, match=r"n_samples: 31 .*\b32\b"):
         LeadEncoders(dataclasses.replace(CONFIG, n_samples=31))
     encoder = random_encoder(dataclasses.replace(CONFIG, n_samples=32), 0)
     assert encoder(torch.zeros(1, 3, 32)).shape == (1, 3, 64)

@@ -109,6 +109,12 @@ def test_reproduce_stops_at_a_signal_in_pretraining_and_saves(place):
     assert [json.loads(line)["epoch"] for line in history] == [1, 2]
 
 
+def test_reproduce_says_that_it_goes_on_after_an_interrupt(place):
+    status, output, messages = read(place / "outputs.json")["runs"][1]
+    assert (status, output) == (130, "")
+    assert messages.endswith("\nlfbt: interrupted; finished stages are kept; the same command goes on\n")
+
+
 def test_reproduce_resumes_and_a_kill_loses_one_stage(place):
     status, output, messages = read(place / "outputs.json")["runs"][1]
     assert (status, output) == (130, "")
@@ -223,7 +229,7 @@ def test_reproduce_refuses_settings_other_than_those_of_a_stage(place, words, me
     before = mtimes(place / "out")
     status, output, messages = run(place / "out", *words)
     assert (status, output) == (2, "")
-    assert re.search(f"error: {message}.*; give that, or name another folder", messages)
+    assert re.search(f"error: --{message}.*; give that, or name another folder", messages)
     assert {path: time for path, time in mtimes(place / "out").items() if path.name != ".lock"} == {
         path: time for path, time in before.items() if path.name != ".lock"
     }

@@ -73,15 +73,17 @@ def test_report_names_synthetic_data_and_refuses_to_mix_it(runs, tmp_path):
     synthetic = changed(runs, tmp_path, "probe", "results.json", synthetic=True)
     page, _ = report(ReportSettings((synthetic,), tmp_path / "report"))
     assert "SYNTHETIC data: these figures say nothing about real ECG" in page.read_text()
-    with pytest.raises(LfbtError, match="is of synthetic data and others are of real data"):
+    with pytest.raises(LfbtError, match=r"probe is of synthetic data and .*random is of real data; report them apart"):
         report(ReportSettings((synthetic, runs / "random"), tmp_path / "both"))
     assert not (tmp_path / "both").exists()
 
 
 def test_report_refuses_different_data_sets(runs, tmp_path):
+    data_hash = results(runs / "probe")["data"]["hash"]
     data = results(runs / "probe")["data"] | {"hash": "other"}
     other = changed(runs, tmp_path, "probe", "results.json", data=data)
-    with pytest.raises(LfbtError, match="different data sets"):
+    both = rf"{other} on data \(other\), {runs / 'random'} on data \({data_hash[:8]}\); report them apart$"
+    with pytest.raises(LfbtError, match=f"^runs: they were tested on different data sets: {both}"):
         report(ReportSettings((other, runs / "random"), tmp_path / "report"))
 
 

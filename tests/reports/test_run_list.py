@@ -85,6 +85,27 @@ def test_list_runs_has_a_series_while_some_of_its_trials_are_to_come(place, tmp_
     assert [run.folder.name for run in list_runs(tmp_path)] == ["fraction-1-seed-0"]
 
 
+def test_list_runs_shows_short_hashes_and_what_the_classifier_uses(place, tmp_path):
+    for name in ("adam", "knn"):
+        shutil.copytree(place / "probe", tmp_path / name)
+    path = tmp_path / "knn" / "results.json"
+    results = json.loads(path.read_text())
+    results["settings"] |= {"classifier": "knn", "neighbours": [5], "c": [3.0], "learning_rate": [0.5]}
+    path.write_text(json.dumps(results))
+    for name in ("a", "b"):
+        shutil.copytree(place / "a", tmp_path / name)
+    path = tmp_path / "b" / "settings.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"data_hash": "0123456789abcdef"}))
+    differs = {run.folder.name: run.differs for run in list_runs(tmp_path)}
+    data_hash = json.loads((tmp_path / "a" / "settings.json").read_text())["data_hash"]
+    assert differs == {
+        "a": f"data_hash={data_hash[:8]}",
+        "adam": "classifier=adam learning_rate=0.001",
+        "b": "data_hash=01234567",
+        "knn": "classifier=knn neighbours=5",
+    }
+
+
 def test_runs_table_is_what_the_command_prints(place, capsys):
     main(["runs", str(place)])
     lines = capsys.readouterr().out.splitlines()

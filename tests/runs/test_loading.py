@@ -163,7 +163,9 @@ def test_load_runs_takes_a_pretraining_with_runs_inside_for_the_pretraining(pret
 
 def test_load_runs_refuses_a_folder_of_runs_that_is_not_a_series(tmp_path, write_trial):
     write_trial(tmp_path / "runs" / "probe")
-    with pytest.raises(LfbtError, match="runs is not a run, but holds 1; load one of them"):
+    with pytest.raises(
+        LfbtError, match=r"runs is not a run, but holds 1 run; name them themselves, such as .*/runs/probe$"
+    ):
         load_runs(tmp_path / "runs")
 
 

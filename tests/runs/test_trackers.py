@@ -116,6 +116,6 @@ def test_trackers_prefer_the_variables_of_weights_and_biases(monkeypatch, tmp_pa
 
 
 def test_trackers_leave_nothing_of_a_run_that_fails_at_the_start(settings):
-    with pytest.raises(LfbtError, match="batch-size: 50 is more than"):
+    with pytest.raises(LfbtError, match="batch_size: 50 is more than"):
         Pretrainer(replace(settings, batch_size=50)).run()
     assert not settings.run_dir.exists()

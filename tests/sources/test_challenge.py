@@ -71,9 +71,19 @@ def test_challenge_refuses_bad_mappings(challenge, text, message):
         Challenge(labels="mapping", mapping=mapping).listing(challenge)
 
 
-@pytest.mark.parametrize("options", [{"labels": "mapping"}, {"labels": "codes", "mapping": Path("m.csv")}])
-def test_challenge_refuses_labels_and_mapping_that_do_not_fit(challenge, options):
-    with pytest.raises(LfbtError, match="give a mapping with labels mapping, and only then"):
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"labels": "mapping"}, "mapping: none given, but labels mapping takes the labels from one; give it, too"),
+        (
+            {"labels": "codes", "mapping": Path("m.csv")},
+            r"mapping: m\.csv has no effect with labels codes; give labels mapping, too, or leave it out",
+        ),
+    ],
+    ids=["no mapping", "other labels"],
+)
+def test_challenge_refuses_labels_and_mapping_that_do_not_fit(challenge, options, message):
+    with pytest.raises(LfbtError, match=f"^{message}$"):
         Challenge(**options).listing(challenge)
 
 
@@ -179,3 +189,11 @@ def test_challenge_takes_a_code_of_a_mapping_with_point_zero_and_names_what_no_r
     write(mapping, "code,class\n426783006,Sinus\n426783006.0,AF\n")
     with pytest.raises(LfbtError, match="code 426783006 has two classes"):
         Challenge(labels="mapping", mapping=mapping).listing(challenge)
+
+
+def test_challenge_cuts_a_long_list_of_codes_that_no_record_has(challenge):
+    mapping = challenge.parent / "mapping.csv"
+    codes = "".join(f"{code},Other\n" for code in range(100, 400))
+    mapping.write_text(f"code,class\n426783006,NORM\n{codes}")
+    rule = Challenge(labels="mapping", mapping=mapping).listing(challenge).label_rule
+    assert rule.endswith("; no record has: 100, 101, 102, 103, 104, 105, 106, 107, 108, 109 and 291 more")

@@ -36,7 +36,7 @@ def test_folder_asks_for_what_the_table_leaves_open(tmp_path):
     for name in "ab":
         np.save(tmp_path / f"{name}.npy", np.zeros((2, 3)))
     table = write(tmp_path / "t.csv", 'file,leads\na.npy,"I,II"\n')
-    with pytest.raises(LfbtError, match=r"^file-sampling-rate: .*a\.npy .*; file-leads: .*b\.npy .*; .*--file-table$"):
+    with pytest.raises(LfbtError, match=r"^file_sampling_rate: .*a\.npy .*; file_leads: .*b\.npy .*; .*file_table$"):
         Folder(file_table=table).listing(tmp_path)
 
 

@@ -56,14 +56,17 @@ def test_folder_reads_one_array_of_many_records(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, "file-sampling-rate: none given"),
-        ({"file_sampling_rate": 500.0}, r"file-leads: none given, but .*a\.npy"),
-        ({"file_leads": "I,II"}, "file-sampling-rate: none given"),
+        ({}, "file_sampling_rate: none given"),
+        ({"file_sampling_rate": 500.0}, r"file_leads: none given, but .*a\.npy"),
+        ({"file_leads": "I,II"}, "file_sampling_rate: none given"),
         ({"file_leads": "I,II", "file_sampling_rate": 0.0}, "not above 0"),
         ({"file_leads": "I,i", "file_sampling_rate": 500.0}, "I is named twice"),
         ({"file_leads": "I,II", "file_sampling_rate": 500.0, "file_unit": "kg"}, "'kg' is not a voltage"),
-        ({"labels": "table"}, "give a table with labels table"),
-        ({"table": Path("t.csv")}, "give a table with labels table"),
+        ({"labels": "table"}, "^table: none given, but labels table takes the labels from one; give it, too$"),
+        (
+            {"table": Path("t.csv")},
+            r"^table: t\.csv has no effect with labels none; give labels table, too, or leave it out$",
+        ),
         ({"labels": "folders", "file_leads": "I,II", "file_sampling_rate": 500.0}, "no record in a class folder"),
     ],
 )
@@ -77,7 +80,7 @@ def test_folder_needs_leads_of_csv_only_without_header(tmp_path):
     write(tmp_path / "a.csv", "I,II\n1,2\n")
     assert Folder(file_sampling_rate=500.0).listing(tmp_path).entries[0].read().leads == ("I", "II")
     write(tmp_path / "b.csv", "1,2\n")
-    with pytest.raises(LfbtError, match=r"file-leads: none given, but .*b\.csv"):
+    with pytest.raises(LfbtError, match=r"file_leads: none given, but .*b\.csv"):
         Folder(file_sampling_rate=500.0).listing(tmp_path)
 
 
@@ -232,7 +235,7 @@ def test_folder_asks_for_all_that_is_missing_at_once(tmp_path):
     write_wfdb(tmp_path, "w")
     write(tmp_path / "b.csv", "1.5,2\n")
     np.save(tmp_path / "a.npy", np.zeros((2, 5)))
-    message = r"^file-sampling-rate: none given, but .*a\.npy .*; file-leads: none given, but .*a\.npy"
+    message = r"^file_sampling_rate: none given, but .*a\.npy .*; file_leads: none given, but .*a\.npy"
     with pytest.raises(LfbtError, match=message):
         Folder().listing(tmp_path)
 
@@ -267,6 +270,16 @@ def test_folder_lists_what_it_passes_over(tmp_path):
     ]
 
 
+def test_folder_passes_over_links_to_nothing(tmp_path):
+    write_wfdb(tmp_path, "r")
+    (tmp_path / "a.hea").symlink_to(tmp_path / "absent.hea")
+    (tmp_path / "b.txt").symlink_to(tmp_path / "absent.txt")
+    listing = Folder().listing(tmp_path)
+    assert ids(listing) == ["r"]
+    reason = "passed over: a link to a file that is not there"
+    assert drops(listing) == [("a", "a.hea", reason), ("b", "b.txt", reason)]
+
+
 def test_folder_takes_the_form_of_csv_files_as_given(tmp_path):
     write(tmp_path / "a.csv", "I;II\n1,250;2,500\n")
     (entry,) = Folder(file_sampling_rate=500.0, file_decimal=",").listing(tmp_path).entries
@@ -274,7 +287,7 @@ def test_folder_takes_the_form_of_csv_files_as_given(tmp_path):
     write(tmp_path / "a.csv", "I\tII\n1.25\t2.5\n")
     (entry,) = Folder(file_sampling_rate=500.0, file_separator="tab", file_decimal=".").listing(tmp_path).entries
     assert sent(entry).read().signal.tolist() == [[1.25], [2.5]]
-    with pytest.raises(LfbtError, match="file-separator: a comma is the decimal sign already"):
+    with pytest.raises(LfbtError, match="file_separator: a comma is the decimal sign already"):
         Folder(file_sampling_rate=500.0, file_separator=",", file_decimal=",").listing(tmp_path)
 
 
@@ -341,7 +354,7 @@ def test_folder_refuses_options_of_plain_files_where_there_are_none(tmp_path, op
     write_wfdb(tmp_path, "r", leads=["I", "II"])
     edf(tmp_path / "c.edf")
     options: dict[str, Any] = {f"file_{option}": value}
-    message = f"^file-{option.replace('_', '-')}: {value} is for .npy and .csv files, but there are none"
+    message = f"^file_{option}: {value} is for .npy and .csv files, but there are none"
     with pytest.raises(LfbtError, match=message):
         Folder(**options).listing(tmp_path)
     write(tmp_path / "d.csv", "I,II\n1,2\n")

@@ -228,7 +228,7 @@ def assert_stopped_and_resumed(place, found):
 
 def test_pretrainer_prints_an_error_of_all_processes_once(several):
     main, *others = [result["failures"] for result in several[1]]
-    assert "batch-size: " in main[0]
+    assert "batch_size: " in main[0]
     assert "plain: holds a run already; go on with --resume, or name a new folder" in main[1]
     assert main[2:] == ["2", "2"]
     assert others[0][:2] == ["2", "2"]

@@ -8,6 +8,7 @@ import math
 import multiprocessing
 import os
 import random
+import re
 import resource
 import shutil
 import signal
@@ -122,7 +123,7 @@ def test_pretrain_saves_on_a_signal_and_prints_how_to_go_on(data, tmp_path, numb
     printed = process.communicate(timeout=_A_MINUTE)[1].splitlines()
     assert process.returncode == STOPPED_STATUS == 75
     assert printed[-1].startswith(f"lfbt: stopped by {number.name} and saved in {tmp_path / 'run'}, ")
-    assert printed[-1].endswith("steps done; the same command goes on with --resume")
+    assert re.search(r", \d epochs? and \d+ steps? done; the same command goes on with --resume$", printed[-1])
     assert len(steps_saved(tmp_path / "run")) == 1
 
 
@@ -258,7 +259,7 @@ def test_pretrainer_writes_the_encoder_of_a_run_killed_after_its_last_checkpoint
 def test_pretrainer_warns_of_a_lost_history(stopped, capfd):
     (stopped.run_dir / "history.jsonl").unlink()
     resume(stopped)
-    assert "the history has 0 of the 1 epochs that the checkpoint has" in capfd.readouterr().err
+    assert "the history has 0 of the 1 epoch that the checkpoint has" in capfd.readouterr().err
     assert [line["epoch"] for line in read_lines(stopped.run_dir / "history.jsonl")] == [2]
 
 

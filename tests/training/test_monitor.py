@@ -175,7 +175,7 @@ def test_open_quality_data_refuses_unsuitable_data(settings, labelled, tmp_path)
     for folder, message in (
         (other, "lead V1: not in the data set"),
         (unlabelled, "a classifier needs two or more"),
-        (no_val, "quality-data: .* has no records in split val; it needs some"),
+        (no_val, "quality_data: .* has no records in split val; it needs some"),
     ):
         with pytest.raises(LfbtError, match=message):
             Pretrainer(replace(settings, quality_data=folder)).run()

@@ -370,13 +370,13 @@ def test_pretrainer_prints_losses_as_often_as_asked(run, capfd):
     ("changes", "message"),
     [
         ({"gamma": 1.5}, r"gamma: 1\.5 is outside \[0, 1\]"),
-        ({"batch_size": 11}, "batch-size: 11 is more than the 10 records of split train"),
+        ({"batch_size": 11}, "batch_size: 11 is more than the 10 records of split train"),
         ({"precision": "fp16"}, "precision: fp16 needs a GPU; take bf16 or fp32 on a CPU"),
         ({"width": 0.001}, r"width: 0\.001 "),
         ({"device": "abacus"}, "device: 'abacus' cannot be used"),
         ({"leads": ("II", "V9")}, "lead V9: not in the data set .*, which has II,V1"),
-        ({"splits": ("val",)}, "batch-size: 5 is more than the 0 records of split val"),
-        ({"data_dir": ()}, "data-dir: none given"),
+        ({"splits": ("val",)}, "batch_size: 5 is more than the 0 records of split val"),
+        ({"data_dir": ()}, "data_dir: none given"),
     ],
     ids=lambda value: "-".join(map(str, next(iter(value.items())))) if isinstance(value, dict) else "",
 )
@@ -388,7 +388,7 @@ def test_pretrainer_refuses_what_cannot_be_done_before_it_makes_a_folder(run, tm
 
 def test_pretrainer_refuses_too_short_records(tmp_path):
     folder = write_packed(tmp_path / "short", SIGNALS[:, :, :31])
-    with pytest.raises(LfbtError, match="n-samples: 31 "):
+    with pytest.raises(LfbtError, match="n_samples: 31 "):
         Pretrainer(settings_of(data_dir=(folder,), run_dir=tmp_path / "run")).run()
     assert not (tmp_path / "run").exists()
 

@@ -78,11 +78,11 @@ def test_open_training_records_refuses_a_batch_larger_than_the_data(data, tmp_pa
         open_training_records(settings_of(data_dir=data, batch_size=7))
     assert (
         str(caught.value)
-        == f"batch-size: 7 is more than the 6 records of split train in {data}; give --batch-size 6 or less"
+        == f"batch_size: 7 is more than the 6 records of split train in {data}; give --batch-size 6 or less"
     )
     file = tmp_path / "exclude.txt"
     file.write_text("r1\nr4\n")
-    with pytest.raises(LfbtError, match="batch-size: 5 is more than the 4 records of split train,val"):
+    with pytest.raises(LfbtError, match="batch_size: 5 is more than the 4 records of split train,val"):
         open_training_records(
             settings_of(
                 data_dir=write_packed(tmp_path / "few", SIGNALS[:6]),
@@ -97,7 +97,7 @@ def test_open_training_records_refuses_a_batch_larger_than_the_data(data, tmp_pa
 def test_open_training_records_refuses_a_batch_of_one(tmp_path, n_records, batch_size):
     folder = write_packed(tmp_path / "few", SIGNALS[:n_records])
     place: dict[str, Any] = {"data_dir": (folder,), "run_dir": tmp_path / "run"}
-    with pytest.raises(LfbtError, match=f"batch-size: 2 leaves a batch of one of {n_records} records"):
+    with pytest.raises(LfbtError, match=f"batch_size: 2 leaves a batch of one of {n_records} records"):
         Pretrainer(settings_of(**place, batch_size=batch_size)).run()
     assert not (tmp_path / "run").exists()
     Pretrainer(settings_of(**place, batch_size=3, epochs=1)).run()

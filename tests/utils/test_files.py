@@ -14,6 +14,7 @@ from lfbt.utils.files import (
     read_json,
     write_json,
 )
+from lfbt.utils.interrupts import TerminatedError
 
 
 class Stop(Exception):  # noqa: N818
@@ -45,6 +46,20 @@ def test_atomic_folder_leaves_nothing_when_the_block_fails(tmp_path, error, ther
         (partial / "x").write_text("1")
         raise error
     assert names(tmp_path) == (["new"] if there_before else [])
+
+
+@pytest.mark.parametrize("can_go_on", [True, False])
+def test_atomic_folder_keeps_what_a_terminated_block_can_go_on_with(tmp_path, can_go_on):
+    target = tmp_path / "new"
+    with pytest.raises(TerminatedError) as stop, atomic_folder(target, lambda _: can_go_on) as partial:  # noqa: PT012
+        (partial / "x").write_text("1")
+        raise TerminatedError(15)
+    assert names(tmp_path) == ([".lock", ".new.partial-folder", "x"] if can_go_on else [])
+    kept = f"what is done is kept in {tmp_path}/.new.partial-folder; the same command goes on"
+    assert getattr(stop.value, "__notes__", []) == ([kept] if can_go_on else [])
+    with atomic_folder(target, lambda _: can_go_on) as partial:
+        assert (partial / "x").is_file() == can_go_on
+    assert names(tmp_path) == (["new", "x"] if can_go_on else ["new"])
 
 
 def test_atomic_folder_fills_an_empty_folder(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 
 import lfbt.utils.interrupts as interrupt_module
 from lfbt.cli.errors import reporting_errors
-from lfbt.utils.interrupts import STOPPED_STATUS, StoppedError, catch_stop_signals
+from lfbt.utils.interrupts import STOPPED_STATUS, StoppedError, TerminatedError, catch_stop_signals, raising_terminated
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -49,6 +49,33 @@ def test_catch_stop_signals_records_nothing_in_another_thread():
     thread.start()
     thread.join()
     assert seen == [None]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_raising_terminated_raises_once_and_restores_handlers(number):
+    def cleaned_up():
+        try:
+            os.kill(os.getpid(), number)
+        finally:
+            # A launcher sends more of them while the first is cleaned up after.
+            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), signal.SIGHUP)
+
+    with pytest.raises(TerminatedError, match=f"^stopped by {number.name}$") as stop, raising_terminated():
+        cleaned_up()
+    assert stop.value.number == number
+    assert {signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGHUP)} == {signal.SIG_DFL}
+
+
+def test_raising_terminated_leaves_a_signal_that_is_ignored(monkeypatch):
+    """As nohup has SIGHUP."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with raising_terminated():
+            os.kill(os.getpid(), signal.SIGHUP)
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 @pytest.mark.parametrize(("rank", "prints"), [(None, True), ("0", True), ("1", False)])

@@ -52,7 +52,7 @@ class Kitchen:
     def check(self) -> None:
         """Refuse many cooks at a hot oven."""
         if self.n_cooks > 2 and self.oven.heat > 250:
-            raise LfbtError("n-cooks: too many for such heat")
+            raise LfbtError("n_cooks: too many for such heat")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -211,9 +211,9 @@ def test_create_refuses_an_unknown_name_with_the_nearest_or_all(name, message):
     [
         ("heat", "90", "^heat: '90' is not a number$"),
         ("heat", True, "^heat: True is not a number$"),
-        ("n_cooks", 1.0, "^n-cooks: 1.0 is not a whole number$"),
-        ("n_cooks", None, "^n-cooks: None is not a whole number$"),
-        ("n_guests", "7", "^n-guests: '7' is not a whole number$"),
+        ("n_cooks", 1.0, "^n_cooks: 1.0 is not a whole number$"),
+        ("n_cooks", None, "^n_cooks: None is not a whole number$"),
+        ("n_guests", "7", "^n_guests: '7' is not a whole number$"),
         ("fan", 1, "^fan: 1 is not True or False$"),
         ("fan", "yes", "^fan: 'yes' is not True or False$"),
         ("name", 5, "^name: 5 is not a text$"),
@@ -267,14 +267,14 @@ def test_validate_accepts_values_up_to_the_ends_of_ranges(changes):
     [
         ({"heat": 0.0}, r"^heat: 0\.0 is outside \(0, 300\]; bread has 230$"),
         ({"heat": math.nan}, r"^heat: nan is outside \(0, 300\]; bread has 230$"),
-        ({"n_cooks": 10}, r"^n-cooks: 10 is outside \[1, 9\]$"),
+        ({"n_cooks": 10}, r"^n_cooks: 10 is outside \[1, 9\]$"),
         ({"portions": (0.5, 1.5)}, r"^portions: 1\.5 is outside \(0, 1\]$"),
         ({"seeds": (0, -1)}, r"^seeds: -1 is outside \[0, 4294967295\]$"),
         ({"seed": 2**32}, r"^seed: 4294967296 is outside \[0, 4294967295\]$"),
         ({"depth": 0}, r"^depth: 0 is outside \[1, inf\)$"),
         ({"seed": True}, "^seed: True is not a whole number$"),
         ({"heat": True}, "^heat: True is not a number$"),
-        ({"n_guests": 1.5}, "^n-guests: 1.5 is not a whole number$"),
+        ({"n_guests": 1.5}, "^n_guests: 1.5 is not a whole number$"),
         ({"fan": 0}, "^fan: 0 is not True or False$"),
         ({"place": "home"}, "^place: 'home' is not a path$"),
         ({"shelves": [Path("a")]}, "^shelves: .* is not a tuple of values$"),
@@ -292,12 +292,12 @@ def test_validate_refuses_wrong_types_choices_and_numbers(changes, message):
 def test_validate_calls_the_check_methods_at_every_level():
     with pytest.raises(LfbtError, match=r"^name: is empty$"):
         validate(replace(MEAL, name=""))
-    with pytest.raises(LfbtError, match=r"^n-cooks: too many for such heat$"):
+    with pytest.raises(LfbtError, match=r"^n_cooks: too many for such heat$"):
         validate(replace(MEAL, n_cooks=3, heat=251.0))
 
 
 def test_validate_checks_nested_settings_first_and_ranges_before_check_methods():
-    with pytest.raises(LfbtError, match=r"^n-cooks: too many"):
+    with pytest.raises(LfbtError, match=r"^n_cooks: too many"):
         validate(replace(MEAL, name="", n_cooks=3, heat=251.0))
     with pytest.raises(LfbtError, match=r"^seed: -1 is outside"):
         validate(replace(MEAL, name="", seed=-1))

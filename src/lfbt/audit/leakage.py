@@ -23,7 +23,10 @@ from lfbt.audit.fingerprints import (
 from lfbt.data.dataset import Dataset
 from lfbt.errors import LfbtError
 from lfbt.runs.run_folder import ENCODER_FOLDER
+from lfbt.utils.figures import format_names
 
+# Records that a message lists.
+_LISTED = 3
 _INSIST = "or insist with --allow-test-records"
 
 
@@ -57,7 +60,8 @@ def check_copies(
             folder = f" of {other.folder}" if other.folder != dataset.folder else ""
             raise LfbtError(
                 f"{dataset.folder}: {len(set(trained[copies]))} of the {len(rows)} records to learn from are test "
-                f"records{folder} ({_shorten(pairs)}); leave them out with --exclude FILE, which `lfbt check DATA ... "
+                f"records{folder} ({format_names(pairs, _LISTED)}); leave them out with --exclude FILE, which `lfbt "
+                "check DATA ... "
                 f"--out DIR` writes as DIR/exclude.csv, {_INSIST}"
             )
 
@@ -92,7 +96,8 @@ def check_leakage(checkpoint: Path, dataset: Dataset, rows: NDArray[np.int64], a
         else:
             advice = "with --folds all records are tested: take an encoder of other records, leave --folds out"
         raise LfbtError(
-            f"{dataset.folder}: {len(leaked)} of {len(rows)} test records ({_shorten(ids)}) are among the records that "
+            f"{dataset.folder}: {len(leaked)} of {len(rows)} test records ({format_names(ids, _LISTED)}) are among "
+            "the records that "
             f"{checkpoint} has learned from, so a score of them would be too good; {advice}, {_INSIST}"
         )
 
@@ -120,10 +125,6 @@ def write_fingerprints(
 
 def _encoder_folder(checkpoint: Path) -> Path:
     return checkpoint / ENCODER_FOLDER if (checkpoint / ENCODER_FOLDER).is_dir() else checkpoint
-
-
-def _shorten(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def exclude_records(
@@ -169,7 +170,8 @@ def exclude_records(
             unknown.append(name)
     if unknown:
         raise LfbtError(
-            f"exclude: {file} names {_shorten(unknown)}, which {', '.join(map(str, folders))} does not have; give ids "
+            f"exclude: {file} names {format_names(unknown, _LISTED)}, which {', '.join(map(str, folders))} does not "
+            "have; give ids "
             f"as records.csv has them{', with a column data or as NAME/ID' if len(folders) > 1 else ''}"
         )
     if lines and not chosen:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import lfbt
 from lfbt.data.dataset import Dataset
 from lfbt.sources.listing import SPLITS
+from lfbt.utils.figures import format_count
 from lfbt.utils.files import atomic_folder, write_json
 
 #: Worst first. error: a test would be unfair, or training refuses the data; warning: to look at; note: to know.
@@ -96,14 +97,19 @@ def report_text(report: AuditReport) -> str:
     lines = []
     for name, dataset in zip(report.names, report.datasets, strict=True):
         splits = ", ".join(f"{split} {len(dataset.rows(split))}" for split in SPLITS if len(dataset.rows(split)))
-        lines.append(f"{name}: {len(dataset)} records of {len(set(dataset.patients))} patients ({splits})")
+        lines.append(
+            f"{name}: {format_count(len(dataset), 'record')} of {format_count(len(set(dataset.patients)), 'patient')} "
+            f"({splits})"
+        )
     kinds: dict[tuple[str, str, tuple[str, ...]], list[Finding]] = collections.defaultdict(list)
     for finding in report.findings:
         kinds[finding.severity, finding.kind, finding.data].append(finding)
     for (severity, kind, data), findings in kinds.items():
         lines.append(f"  {severity:<8} {len(findings):>6}  {kind} [{', '.join(data)}]")
         lines += [f"                   {finding.message}" for finding in findings[:_EXAMPLES]]
-    lines.append(f"{report.n_errors} errors, {report.n_warnings} warnings")
+        if len(findings) > _EXAMPLES:
+            lines.append(f"                   and {len(findings) - _EXAMPLES} more; --out DIR lists all")
+    lines.append(f"{format_count(report.n_errors, 'error')}, {format_count(report.n_warnings, 'warning')}")
     return "\n".join(lines)
 
 

@@ -20,6 +20,7 @@ from lfbt.data.layouts import open_dataset
 from lfbt.recording import STANDARD_LEADS
 from lfbt.signal import Signal, find_implausible_leads, implausible_span, measure_spans
 from lfbt.sources.listing import SPLITS
+from lfbt.utils.figures import format_count, format_names
 
 _MIN_LIMB_LEADS = 3
 # Records that a message lists.
@@ -41,7 +42,7 @@ class DatasetScan:
 
     def describe(self, rows: Sequence[int], n_listed: int = _LISTED) -> str:
         """List the first of `rows` as ids with their splits."""
-        return ", ".join(f"{self.dataset.ids[row]} ({self.dataset.split[row]})" for row in rows[:n_listed])
+        return format_names([f"{self.dataset.ids[row]} ({self.dataset.split[row]})" for row in rows], n_listed)
 
 
 def scan_dataset(name: str, folder: Path, split_seed: int, allow_implausible: bool) -> DatasetScan:
@@ -67,7 +68,8 @@ def scan_dataset(name: str, folder: Path, split_seed: int, allow_implausible: bo
     n_limb = sum(lead in LIMB_LEADS for lead in dataset.leads)
     if n_limb < _MIN_LIMB_LEADS:
         message = (
-            f"{name} has {n_limb} limb leads, and three are needed; where recordings have them, prepare with --leads "
+            f"{name} has {format_count(n_limb, 'limb lead')}, and three are needed; where recordings have them, "
+            "prepare with --leads "
             f"{','.join(STANDARD_LEADS)}"
         )
         findings.append(Finding("note", "limb leads not checked", (name,), (), message))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from lfbt.cli.parsing import parse_settings
 from lfbt.inference.embedding import EmbedSettings, write_embeddings
+from lfbt.utils.figures import format_count
 
 EXAMPLES = (
     "lfbt embed --data-dir data/ptbxl --checkpoint runs/pretrain --out embeddings",
@@ -24,4 +25,6 @@ def run(words: Sequence[str]) -> None:
     settings = parse(words)
     embedded = write_embeddings(settings)
     columns = len(embedded.leads) * embedded.n_features
-    print(f"{settings.out}: embeddings of {embedded.records} records, {columns} columns")
+    print(
+        f"{settings.out}: embeddings of {format_count(embedded.records, 'record')}, {format_count(columns, 'column')}"
+    )

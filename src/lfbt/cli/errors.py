@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
 
 from lfbt.errors import LfbtError
-from lfbt.utils.interrupts import STOPPED_STATUS, StoppedError
+from lfbt.utils.interrupts import STOPPED_STATUS, StoppedError, TerminatedError, raising_terminated
 
 _USER_ERROR_STATUS = 2
-_INTERRUPTED_STATUS = 130
-# As a shell reports a process that SIGPIPE ended.
-_CLOSED_PIPE_STATUS = 141
+# As a shell reports a process that a signal ended: this, and the signal's number.
+_SIGNALLED_STATUS = 128
+
+
+# The flags of the options of the command that runs, by the names that messages have for them.
+_flags: ContextVar[Mapping[str, str]] = ContextVar("flags")
+
+
+def set_flags(flags: Mapping[str, str]) -> None:
+    """Have errors name settings as they are typed on the command line: ``batch_size`` is ``--batch-size``."""
+    _flags.set(flags)
 
 
 @contextlib.contextmanager
@@ -23,22 +34,23 @@ def reporting_errors() -> Iterator[None]:
     Raises
     ------
     SystemExit
-        2 for an error that the user can mend, 75 for a run that saved and stopped on a signal, 130 for Ctrl-C. 141
-        without a line where the reader of stdout has closed it, as ``head`` does. Errors of any other kind pass
-        through, with their traceback.
+        2 for an error that the user can mend, 75 for a run that saved and stopped on a signal, 130 for Ctrl-C, 143 for
+        SIGTERM, 129 for SIGHUP. 141 without a line where the reader of stdout has closed it, as ``head`` does. Errors
+        of any other kind pass through, with their traceback.
     """
+    set_flags({})
     try:
-        with _flushing_stdout():
+        with raising_terminated(), _flushing_stdout():
             yield
     except BrokenPipeError:
         _discard_stdout()
-        raise SystemExit(_CLOSED_PIPE_STATUS) from None
+        raise SystemExit(_SIGNALLED_STATUS + signal.SIGPIPE) from None
     except StoppedError as stopped:
         if is_main():
             _print(str(stopped))
         raise SystemExit(STOPPED_STATUS) from None
     except (LfbtError, OSError) as error:
-        _print(f"error: {' '.join(str(error).split())}")
+        _print(f"error: {_as_typed(' '.join(str(error).split()))}")
         raise SystemExit(_USER_ERROR_STATUS) from None
     except (MemoryError, RuntimeError) as error:
         # PyTorch raises RuntimeError for many causes; only a lack of memory is the user's to mend.
@@ -46,9 +58,13 @@ def reporting_errors() -> Iterator[None]:
             raise
         _print("error: out of memory; take a smaller --batch-size, or fewer --workers")
         raise SystemExit(_USER_ERROR_STATUS) from None
-    except KeyboardInterrupt:
-        _print("interrupted")
-        raise SystemExit(_INTERRUPTED_STATUS) from None
+    except KeyboardInterrupt as stop:
+        what, number = "interrupted", int(signal.SIGINT)
+        if isinstance(stop, TerminatedError):
+            what, number = str(stop), stop.number
+        if is_main():
+            _print("; ".join([what, *getattr(stop, "__notes__", ())]))
+        raise SystemExit(_SIGNALLED_STATUS + number) from None
 
 
 def is_main() -> bool:
@@ -78,6 +94,17 @@ def _discard_stdout() -> None:
     # Where stdout has no descriptor, as in a notebook, nothing fails on exit.
     with contextlib.suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _as_typed(message: str) -> str:
+    """Put flags in place of the names of settings."""
+
+    def flag(name: re.Match[str]) -> str:
+        return _flags.get().get(name[0], name[0])
+
+    # A name of one word means the setting only where something is said of it.
+    message = re.sub(r"(?:^|(?<=; ))[a-z]+(?=: )", flag, message)
+    return re.sub(r"(?<![\w./\-])[a-z]+(?:_[a-z]+)+(?![\w./\-])", flag, message)
 
 
 def _print(line: str) -> None:

@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Sequence
 
 from lfbt.cli.options import Option, split_choices
+from lfbt.utils.settings import as_choice
 
 _COLUMN = 26
 _WIDTHS = (60, 120)
@@ -42,7 +43,7 @@ def _format_option(option: Option, width: int) -> str:
     meaning, choices = split_choices(option.meaning, option.choices)
     text = [meaning.strip()]
     if option.choices and not option.shows_choices and not choices:
-        text.append(f"One of {', '.join(option.choices)}.")
+        text.append(f"One of {', '.join(map(as_choice, option.choices))}.")
     text.append(_facts(option))
     entry = _join_columns("  " + " ".join(words), " ".join(filter(None, text)), width)
     longest = max((len(name) for name, _ in choices), default=0)

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union
 
-from lfbt.utils.settings import Field, LeadNames, Range, list_fields
+from lfbt.utils.settings import Field, LeadNames, Range, as_choice, list_fields
 
 # Placeholders of values: of folders, by the last word of the setting's name, and by type.
 _FOLDERS = ("data", "dir", "out")
@@ -83,7 +83,7 @@ class Option:
         if self.positional:
             one = self.positional
         elif self.choices:
-            one = f"{{{','.join(self.choices)}}}" if self.shows_choices else "NAME"
+            one = f"{{{','.join(map(as_choice, self.choices))}}}" if self.shows_choices else "NAME"
         elif self.item is Path and word in _FOLDERS:
             one = "DIR"
         else:
@@ -105,7 +105,7 @@ class Option:
     def allowed(self) -> str:
         """What it allows, in words."""
         if self.choices:
-            return f"one of {', '.join(self.choices)}"
+            return f"one of {', '.join(map(as_choice, self.choices))}"
         return ", ".join(filter(None, (_WORDS_BY_TYPE.get(self.item, "allowed"), self.range)))
 
     def accepts(self, word: str) -> bool:

@@ -32,9 +32,11 @@ def overview(usage: str, names: Mapping[str, str]) -> str:
 
 
 def suggest(word: str, names: Iterable[str]) -> str | None:
-    """Return the one of `names` that `word` is closest to; None where none is close.
+    """Return the one of `names` that `word` is closest to, or begins; None where none is close.
 
-    >>> suggest("prob", COMMANDS)
-    'probe'
+    >>> suggest("prob", COMMANDS), suggest("mimic", ["mimic-iv-ecg", "ptb"])
+    ('probe', 'mimic-iv-ecg')
     """
-    return next(iter(difflib.get_close_matches(word, list(names), n=1)), None)
+    names = list(names)
+    begun = [name for name in names if word and name.startswith(word)]
+    return next(iter(difflib.get_close_matches(word, names, n=1) or (begun if len(begun) == 1 else [])), None)

@@ -10,6 +10,7 @@ import types
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from lfbt.cli.errors import set_flags
 from lfbt.cli.help import format_help
 from lfbt.cli.options import Option, list_options
 from lfbt.cli.overview import COMMANDS, suggest
@@ -62,6 +63,7 @@ def parse_settings(
     import tyro
 
     options = list_options(kind, default, positional)
+    set_flags({option.field.name: option.flag for option in options if not option.positional})
     if {"-h", "--help"} & set(words):
         print(format_help(command, description or COMMANDS[command], options, examples))
         raise SystemExit(0)
@@ -78,7 +80,10 @@ def parse_settings(
     except SystemExit:
         raise LfbtError(f"{_refusal(printed.getvalue(), words, options)}; {hint}") from None
     except _RefusedError as error:
-        raise LfbtError(str(error)) from error
+        # Lead names are refused as those of `leads`, whichever option has them.
+        named = [o.field.name for o in options if o.item == LeadNames and error.word in _values_of(o.flag, words)]
+        what = str(error).removeprefix("leads: ")
+        raise LfbtError(f"{named[0] if named else 'leads'}: {what}") from error
     given = _given_flags(words)
     check_effect(settings, [option.field.name for option in options if option.flag in given])
     return settings
@@ -153,6 +158,10 @@ def _refusal(printed: str, words: Sequence[str], options: Sequence[Option]) -> s
 class _RefusedError(Exception):
     """Passes through tyro, which takes an LfbtError, a ValueError, for a word of the wrong form."""
 
+    def __init__(self, message: str, word: str) -> None:
+        super().__init__(message)
+        self.word = word
+
 
 def _lead_names() -> tyro.constructors.ConstructorRegistry:
     """The rule that lead names are one comma-separated word."""
@@ -162,7 +171,7 @@ def _lead_names() -> tyro.constructors.ConstructorRegistry:
         try:
             return parse_leads(given[0])
         except LfbtError as error:
-            raise _RefusedError(str(error)) from error
+            raise _RefusedError(str(error), given[0]) from error
 
     registry = tyro.constructors.ConstructorRegistry()
 

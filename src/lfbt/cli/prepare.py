@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lfbt.cli.overview import overview
+from lfbt.cli.overview import overview, suggest
 from lfbt.cli.parsing import parse_settings
 from lfbt.data.preparation import prepare_dataset
 from lfbt.data.records import PrepareSettings
@@ -70,7 +70,9 @@ def run(words: Sequence[str]) -> None:
         return
     name = words[0]
     if name not in SOURCES:
-        raise LfbtError(f"source: {name!r} is not one of {', '.join(SOURCES)}")
+        near = suggest(name, SOURCES)
+        hint = f"did you mean `lfbt prepare {near}`?" if near else f"sources are {', '.join(SOURCES)}"
+        raise LfbtError(f"{name!r} is no source; {hint}")
     given = parse(words)
     announce = functools.partial(print, flush=True)
     report = prepare_dataset(given.source, name, given.source_folder, given.target, given.records, announce)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lfbt.evaluation.trials import series_table
 from lfbt.runs.results import Interval, Results, Scores
-from lfbt.utils.figures import ABSENT, format_figure, format_interval
+from lfbt.utils.figures import ABSENT, format_count, format_figure, format_interval, format_names
 
 # As wide as a figure, so that columns of figures stay aligned.
 _ABSENT = "   -  "
@@ -19,7 +19,8 @@ def summary(trials: Sequence[Results], run_dir: Path) -> str:
     if len(trials) > 1:
         table = series_table(trials)
         text = table.to_string(index=False, float_format=format_figure, na_rep=ABSENT)
-        head = f"{run_dir}: {first.kind}, {len(trials)} trials, {_data(first)}, {first.test.records} test records"
+        records = format_count(first.test.records, "test record")
+        head = f"{run_dir}: {first.kind}, {len(trials)} trials, {_data(first)}, {records}"
         return f"{head}\n{text}"
     lines = [f"{run_dir}: {first.kind}{_chosen(first)}", *_scores(first.test, _data(first)), *_notes(first)]
     return "\n".join(lines)
@@ -44,7 +45,7 @@ def _scores(test: Scores, data: str) -> Iterator[str]:
     if test.intervals is not None:
         auroc += _interval(test.intervals.auroc)
         auprc += _interval(test.intervals.auprc)
-    yield f"  {data}, {test.records} test records: macro AUROC {auroc}, macro AUPRC {auprc}"
+    yield f"  {data}, {format_count(test.records, 'test record')}: macro AUROC {auroc}, macro AUPRC {auprc}"
     yield (
         f"  accuracy {_figure(test.accuracy)}, balanced {_figure(test.balanced_accuracy)}, F1 {_figure(test.f1)}, "
         f"calibration error {_figure(test.ece)}"
@@ -64,7 +65,7 @@ def _notes(results: Results) -> Iterator[str]:
         absent = [name for name, count in counts.items() if not count]
         if absent:
             left_out = ": left out of the means" if split == "test" else ""
-            yield f"  no {split} record of {', '.join(absent)}{left_out}"
+            yield f"  no {split} record of {format_names(absent, 10)}{left_out}"
 
 
 def _interval(bounds: Interval) -> str:

@@ -92,7 +92,7 @@ class Cluster:
         except Exception as error:
             if not isinstance(error, distributed.CancelledError | CommClosedError) and self.client.status == "running":
                 raise
-            raise LfbtError(f"dask-scheduler: the connection to {self.address} was lost; start again") from error
+            raise LfbtError(f"dask_scheduler: the connection to {self.address} was lost; start again") from error
 
     def _receive(self, thread: ThreadPool, future: distributed.Future[_Result], names: str) -> _Result:
         import distributed
@@ -107,7 +107,7 @@ class Cluster:
             return result.get()
         except distributed.KilledWorker as error:
             raise LfbtError(
-                f"dask-scheduler: several workers of {self.address} died over {names}, perhaps for lack of memory; "
+                f"dask_scheduler: several workers of {self.address} died over {names}, perhaps for lack of memory; "
                 "their logs may say why"
             ) from error
 
@@ -117,7 +117,7 @@ class Cluster:
             self.client.wait_for_workers(1, timeout=_WORKER_S)
         except TimeoutError as error:
             raise LfbtError(
-                f"dask-scheduler: {self.address} has no workers; start some with `dask worker {self.address}`"
+                f"dask_scheduler: {self.address} has no workers; start some with `dask worker {self.address}`"
             ) from error
 
     def check_versions(self) -> None:
@@ -132,7 +132,7 @@ class Cluster:
         for who, version in found.items():
             if version != lfbt.__version__:
                 raise LfbtError(
-                    f"dask-scheduler: the {who} at {self.address} does not have lfbt {lfbt.__version__} ({version}); "
+                    f"dask_scheduler: the {who} at {self.address} does not have lfbt {lfbt.__version__} ({version}); "
                     "install the same version there"
                 )
 
@@ -159,7 +159,7 @@ def connected(address: str) -> Iterator[Cluster]:
     try:
         from distributed import Client
     except ImportError as error:
-        raise LfbtError(f"dask-scheduler: no package to reach it ({error}); pip install 'lfbt[dask]'") from error
+        raise LfbtError(f"dask_scheduler: no package to reach it ({error}); pip install 'lfbt[dask]'") from error
     # A lost connection is reported by an LfbtError, not by Dask's messages and tracebacks as well.
     logs = [logging.getLogger(name) for name in ("distributed", "distributed.client")]
     levels = [log.level for log in logs]
@@ -188,6 +188,6 @@ def _client(client: type[distributed.Client], address: str) -> distributed.Clien
     # At exit Dask would wait for a Client that failed to start; here it is closed at once.
     gc.collect()
     raise LfbtError(
-        f"dask-scheduler: {address!r} cannot be reached ({reason}); give host:port as `dask scheduler` prints it, and "
+        f"dask_scheduler: {address!r} cannot be reached ({reason}); give host:port as `dask scheduler` prints it, and "
         "have the same version of Dask there and here"
     )

@@ -18,6 +18,7 @@ from lfbt.errors import LfbtError
 from lfbt.recording import lead_names, missing_leads, parse_leads
 from lfbt.signal import Normalisation, Signal, find_implausible_leads, implausible_span, measure_spans, normalise
 from lfbt.sources.listing import SPLITS
+from lfbt.utils.figures import format_count
 
 # Records that are read at a time where all are read.
 _BLOCK = 256
@@ -133,7 +134,7 @@ class Dataset:
 
     def __repr__(self) -> str:
         return (
-            f"Dataset({str(self.folder)!r}, {len(self)} records, leads {','.join(self.leads)}, "
+            f"Dataset({str(self.folder)!r}, {format_count(len(self), 'record')}, leads {','.join(self.leads)}, "
             f"{self.sampling_rate:g} Hz, {self.n_samples} samples, classes {','.join(self.classes) or 'none'})"
         )
 
@@ -179,7 +180,8 @@ class Dataset:
         """
         if len(self.classes) < 2:
             raise LfbtError(
-                f"{self.folder}: {len(self.classes)} class(es) ({','.join(self.classes) or 'no labels'}); a classifier "
+                f"{self.folder}: {format_count(len(self.classes), 'class', 'classes')} "
+                f"({','.join(self.classes) or 'no labels'}); a classifier "
                 "needs two or more: prepare it with a label rule"
             )
         targets = np.zeros((len(self), len(self.classes)), dtype=bool)
@@ -226,11 +228,11 @@ class Dataset:
                 if too_much := find_implausible_leads(of_record, self.leads):
                     raise LfbtError(
                         f"{place}: record {self.ids[row]}: {too_much}, more than any ECG; correct its unit, leave it "
-                        "out, or insist with allow-implausible"
+                        "out, or insist with allow_implausible"
                     )
                 spans.append(np.median(of_record))
         if unlike_ecg := implausible_span([span for span in spans if np.isfinite(span)]):
-            raise LfbtError(f"{place}: {unlike_ecg}; correct the unit, or insist with allow-implausible")
+            raise LfbtError(f"{place}: {unlike_ecg}; correct the unit, or insist with allow_implausible")
 
     def _check_finite(self, signals: Signal, rows: NDArray[np.int64]) -> None:
         # A sum is finite only if all its terms are, and takes one pass without a copy.

@@ -9,6 +9,7 @@ import numpy as np
 
 from lfbt.data.records import PrepareSettings
 from lfbt.errors import LfbtError
+from lfbt.utils.figures import format_count
 
 
 def size_of(settings: PrepareSettings, n_records: int) -> int:
@@ -29,6 +30,20 @@ def check_disk_space(target: Path, n_bytes: int) -> None:
             f"{target}: takes {in_bytes(n_bytes)} or more, but its disk has {in_bytes(free)} left; make room, or take "
             "fewer --n-samples or --leads, or --dtype float16"
         )
+
+
+def describe_size(n_done: int, n: int, n_bytes: int) -> str:
+    """Describe what is left of `n` recordings: the bytes that it takes.
+
+    >>> describe_size(0, 1, 24_000), describe_size(2, 3, 24_000)
+    ('1 recording takes 24 kB, more if it is cut in pieces.', 'going on after 2 of 3 recordings; the rest takes 24 kB.')
+    """
+    what = format_count(n, "recording")
+    if n_done:
+        return f"going on after {n_done} of {what}; the rest takes {in_bytes(n_bytes)}."
+    if n == 1:
+        return f"{what} takes {in_bytes(n_bytes)}, more if it is cut in pieces."
+    return f"{what} take {in_bytes(n_bytes)}, more if some are cut in pieces."
 
 
 def in_bytes(n_bytes: float) -> str:

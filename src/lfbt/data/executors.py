@@ -11,6 +11,7 @@ import math
 import multiprocessing
 import os
 import shutil
+import signal
 import socket
 import sys
 import tempfile
@@ -79,12 +80,14 @@ def _prepare_in_processes(entries: list[Entry], settings: PrepareSettings, folde
     chunks = Path(tempfile.mkdtemp(prefix=_CHUNKS, dir=folder))
     # A forked child of a process with threads can hang; a spawned one cannot.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(settings.workers, mp_context=context, initializer=_begin_worker) as pool:
+    with _blocked_signals():
+        pool = ProcessPoolExecutor(settings.workers, mp_context=context, initializer=_begin_worker)
+    with pool:
         waiting: collections.deque[tuple[Future[list[Prepared]], Path]] = collections.deque()
         try:
             for number, chunk in enumerate(in_chunks(entries, settings.workers)):
                 file = chunks / str(number)
-                with _hidden_main_module():
+                with _hidden_main_module(), _blocked_signals():
                     waiting.append((pool.submit(_prepare_chunk, chunk, settings, file), file))
                 if len(waiting) > 2 * settings.workers:
                     yield from _receive(*waiting.popleft(), shape)
@@ -124,6 +127,16 @@ def _hidden_main_module() -> Iterator[None]:
         sys.modules["__main__"] = main
 
 
+@contextlib.contextmanager
+def _blocked_signals() -> Iterator[None]:
+    """Have processes that are started not see Ctrl-C and SIGHUP, which a terminal sends to all: this one ends them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGHUP))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _prepare_chunk(entries: Sequence[Entry], settings: PrepareSettings, file: Path) -> list[Prepared]:
     """Prepare `entries`, with their signals one after the other in `file`: through a pipe they take much longer."""
     done = []
@@ -158,7 +171,7 @@ def _prepare_on_worker(entries: Sequence[Entry], settings: PrepareSettings) -> l
         # The listing saw the file, so it is not one of those that may be skipped as unreadable.
         if not os.access(entry.file, os.F_OK):
             raise LfbtError(
-                f"dask-scheduler: its worker on {socket.gethostname()} does not see {entry.file}; "
+                f"dask_scheduler: its worker on {socket.gethostname()} does not see {entry.file}; "
                 "every worker must see FROM under the same path"
             )
     with _ONE_AT_A_TIME:

@@ -20,6 +20,7 @@ from lfbt.errors import LfbtError
 from lfbt.recording import PAPER_LEADS, STANDARD_LEADS
 from lfbt.signal import Signal
 from lfbt.sources.listing import SPLITS
+from lfbt.utils.figures import format_count
 from lfbt.utils.files import check_distinct
 from lfbt.utils.settings import as_path
 
@@ -76,10 +77,10 @@ def open_dataset(folder: str | os.PathLike[str], split_seed: int = 0, patients_a
     ...     len(dataset) == report.records, dataset.n_samples, dataset[0].signal.shape
     (True, 64, (8, 64))
     """
-    folder = as_path("data-dir", folder)
+    folder = as_path("data_dir", folder)
     if not folder.is_dir():
         why = "" if folder.exists() else ": it does not exist"
-        raise LfbtError(f"data-dir: {folder} is not a folder{why}; give {LAYOUTS}")
+        raise LfbtError(f"data_dir: {folder} is not a folder{why}; give {LAYOUTS}")
     has_manifest = (folder / MANIFEST).is_file()
     manifest = DatasetManifest.load(folder) if has_manifest else DatasetManifest()
     if not (has_manifest and (folder / SIGNALS).is_file()):
@@ -95,7 +96,7 @@ def check_n_leads(dataset: Dataset, n_leads: int) -> None:
     """Raise LfbtError unless `dataset` has `n_leads` leads."""
     if len(dataset.leads) != n_leads:
         raise LfbtError(
-            f"num-leads: {n_leads} contradicts the {len(dataset.leads)} leads of {dataset.folder}: "
+            f"num_leads: {n_leads} contradicts the {format_count(len(dataset.leads), 'lead')} of {dataset.folder}: "
             f"{','.join(dataset.leads)}"
         )
 
@@ -120,10 +121,10 @@ def open_datasets(folders: Sequence[Path], split_seed: int = 0) -> Dataset:
     LfbtError
         If leads, sampling rate or samples differ; the message names both data sets.
     """
-    check_distinct("data-dir", folders)
+    check_distinct("data_dir", folders)
     parts = [open_dataset(folder, split_seed) for folder in folders]
     if not parts:
-        raise LfbtError("data-dir: none given; name at least one data set")
+        raise LfbtError("data_dir: none given; name at least one data set")
     first = parts[0]
     if len(parts) == 1:
         return first
@@ -204,8 +205,9 @@ def _open_packed(folder: Path, manifest: DatasetManifest) -> Dataset:
         raise LfbtError(f"{folder}: {SIGNALS} holds {signals.dtype}, not float32 or float16; prepare it again")
     if signals.ndim != 3 or signals.shape[:2] != (len(table), len(leads)):
         raise LfbtError(
-            f"{folder}: {SIGNALS} has shape {list(signals.shape)} but {RECORDS} has {len(table)} records and "
-            f"{MANIFEST} {len(leads)} leads; prepare it again"
+            f"{folder}: {SIGNALS} has shape {list(signals.shape)} but {RECORDS} has "
+            f"{format_count(len(table), 'record')} and "
+            f"{MANIFEST} {format_count(len(leads), 'lead')}; prepare it again"
         )
     if manifest.n_samples not in (None, signals.shape[2]):
         raise LfbtError(
@@ -244,9 +246,9 @@ def _refuse_data_sets_inside(folder: Path, pattern: str, is_one: bool) -> None:
         return
     named = f"{', '.join(inside[:3])}{', ...' if len(inside) > 3 else ''} {'is one' if len(inside) == 1 else 'are'}"
     if is_one:
-        raise LfbtError(f"data-dir: {folder} has another data set inside, {inside[0]}; move it out")
+        raise LfbtError(f"data_dir: {folder} has another data set inside, {inside[0]}; move it out")
     raise LfbtError(
-        f"data-dir: {folder} is no data set, but {named}; name {'that' if len(inside) == 1 else 'one of these'}"
+        f"data_dir: {folder} is no data set, but {named}; name {'that' if len(inside) == 1 else 'one of these'}"
     )
 
 
@@ -255,7 +257,7 @@ def _open_npy(folder: Path, manifest: DatasetManifest, split_seed: int) -> Datas
     found = list_labelled_files(folder)
     if not found:
         _refuse_data_sets_inside(folder, "*/*", is_one=False)
-        raise LfbtError(f"data-dir: {folder} holds no data set; give {LAYOUTS}")
+        raise LfbtError(f"data_dir: {folder} holds no data set; give {LAYOUTS}")
     files, labels, splits = zip(*found, strict=True)
     ids = tuple(path.relative_to(folder).with_suffix("").as_posix() for path in files)
     if not any(splits):
@@ -268,7 +270,7 @@ def _open_npy(folder: Path, manifest: DatasetManifest, split_seed: int) -> Datas
     leads = assume_leads(shape[0]) if manifest.leads is None else manifest.leads
     classes = manifest.classes or tuple(present)
     if len(leads) != shape[0]:
-        raise LfbtError(f"{folder}: files have {shape[0]} leads but {MANIFEST} names {len(leads)}")
+        raise LfbtError(f"{folder}: files have {format_count(shape[0], 'lead')} but {MANIFEST} names {len(leads)}")
     unknown = [label for label in present if label not in classes]
     if unknown:
         raise LfbtError(
@@ -339,7 +341,7 @@ def list_labelled_files(folder: Path) -> list[tuple[Path, str, str]]:
     of_a_layout = names & {"samples", *SPLITS}
     if of_a_layout and not names <= set(SPLITS):
         other = min(names - of_a_layout, default="another of them")
-        raise LfbtError(f"data-dir: {folder} has {min(of_a_layout)}/ and {other}/ side by side; give {LAYOUTS}")
+        raise LfbtError(f"data_dir: {folder} has {min(of_a_layout)}/ and {other}/ side by side; give {LAYOUTS}")
     if names and names <= set(SPLITS):
         class_folders = [(of_class, part.name) for part in below for of_class in _folders_in(part)]
     else:

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import lfbt
 from lfbt.data.dask_cluster import Cluster, connected
-from lfbt.data.disk_space import check_disk_space, in_bytes, size_of
+from lfbt.data.disk_space import check_disk_space, describe_size, size_of
 from lfbt.data.executors import check_processes, prepare_entries
 from lfbt.data.journal import JOURNAL, Journal, preparation_key, read_journal
 from lfbt.data.layouts import DROPPED, RECORDS, SIGNALS
@@ -33,6 +33,9 @@ from lfbt.utils.figures import format_count
 from lfbt.utils.files import atomic_folder, check_unoccupied
 from lfbt.utils.progress import progress_bar
 from lfbt.utils.settings import Affects, Form, as_path, convert, create, names_affecting, to_dict, validate
+
+# Tells rows of `DROPPED` that are notes from those of what was dropped.
+_NOTED = "noted: "
 
 
 @dataclasses.dataclass(frozen=True)
@@ -165,7 +168,7 @@ def prepare_dataset(
     settings : PrepareSettings, optional
         How recordings become records.
     announce : callable
-        Is told, before the first recording is read, how much disk the data set will take.
+        Is told, before the first recording is read, what was done before and how much disk the rest will take.
 
     Returns
     -------
@@ -204,8 +207,8 @@ def prepare_dataset(
                 left = entries[len(journal.done) :]
                 size = size_of(settings, len(left))
                 check_disk_space(target, size)
-                if left:
-                    announce(f"{target}: {len(left)} recordings take {in_bytes(size)}, more if some are cut in pieces.")
+                if entries:
+                    announce(f"{target}: {describe_size(len(journal.done), len(entries), size)}")
                 prepared = _write_signals(prepare_entries(left, settings, folder, cluster), writer, journal)
                 records, faulty, noted, spans = _collect(_show_progress(prepared, journal.done, len(entries)))
             (folder / JOURNAL).unlink()
@@ -302,7 +305,6 @@ def _show_progress(prepared: Iterable[Prepared], before: Sequence[Prepared], tot
     with progress_bar(total, "prepare") as bar:
         if before:
             bar.begin_at(len(before))
-            bar.write(f"prepare: going on after {len(before)} of {total} recordings")
             yield from before
         for done in prepared:
             yield done
@@ -318,7 +320,7 @@ def _collect(prepared: Iterable[Prepared]) -> tuple[list[_Record], list[Dropped]
     for done in prepared:
         dropped += done.dropped
         spans += done.spans
-        noted += [Dropped(done.entry.id, str(done.entry.file), note) for note in done.notes]
+        noted += [Dropped(done.entry.id, str(done.entry.file), f"{_NOTED}{note}") for note in done.notes]
         for piece in done.pieces:
             id = done.entry.id if done.n_pieces == 1 else f"{done.entry.id}-{piece.number}"
             records.append(_Record(id, done.entry, piece.number, piece.hash))
@@ -393,7 +395,7 @@ def _report(
         dropped=_count_reasons(dropped),
         label_rule=listing.label_rule,
         assumption=listing.assumption,
-        notes=_count_reasons(noted),
+        notes=_count_reasons([dataclasses.replace(item, reason=item.reason.removeprefix(_NOTED)) for item in noted]),
         recordings=n_recordings,
     )
 

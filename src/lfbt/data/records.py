@@ -143,7 +143,12 @@ def prepare_entry(entry: Entry, settings: PrepareSettings) -> Prepared:
 def _cut_into_records(entry: Entry, recording: Recording, settings: PrepareSettings) -> Prepared:
     n_raw = round(settings.duration * recording.sampling_rate)
     if n_raw < 2:
-        raise UnreadableError(f"sampling rate {recording.sampling_rate:g} Hz is too low for {settings.duration:g} s")
+        # Of one file among many that are dropped it may be the rate that is wrong.
+        error = UnreadableError if settings.skip_unreadable else LfbtError
+        raise error(
+            f"duration: {settings.duration:g} s is less than two samples at the {recording.sampling_rate:g} Hz of "
+            f"{entry.file}; give {2 / recording.sampling_rate:g} or more, or correct the rate"
+        )
     # A fault of a lead from which others are derived is a fault of theirs.
     used = limb_leads_used(recording.leads, settings.leads)
     checked = (*settings.leads, *(lead for lead in used if lead not in settings.leads))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from lfbt.errors import LfbtError
 from lfbt.sources.listing import SPLITS
+from lfbt.utils.figures import format_count
 from lfbt.utils.settings import check_range
 
 
@@ -50,9 +51,9 @@ def split_by_patient(
     >>> splits.count("train"), splits.count("val"), splits.count("test")
     (14, 2, 4)
     """
-    check_range("test-fraction", test_fraction, "[0, 1)")
-    check_range("val-fraction", val_fraction, "[0, 1)")
-    check_range("split-seed", seed, "[0, 4294967295]")
+    check_range("test_fraction", test_fraction, "[0, 1)")
+    check_range("val_fraction", val_fraction, "[0, 1)")
+    check_range("split_seed", seed, "[0, 4294967295]")
     names = sorted(set(patients))
     counts: dict[str, Counter[str]] = {name: Counter() for name in names}
     for patient, label in zip(patients, labels, strict=True):
@@ -77,8 +78,9 @@ def _two_parts(
     n_small = int(np.ceil(fraction * len(chosen)))
     if n_small >= len(chosen):
         raise LfbtError(
-            f"{len(chosen)} patients are too few to put {fraction:g} of them aside; give more records, "
-            "a table with a split column, or a smaller test-fraction and val-fraction"
+            f"{format_count(len(chosen), 'patient')} {'is' if len(chosen) == 1 else 'are'} too few to put "
+            f"{fraction:g} of them aside; give more records, "
+            "a table with a split column, or a smaller test_fraction and val_fraction"
         )
     # A stratum of one cannot be in both parts: such patients are stratified together.
     sizes = Counter(strata[i] for i in chosen)
@@ -156,7 +158,9 @@ def patient_folds(patients: Sequence[str], targets: NDArray[np.bool_], n_folds: 
     names, strata = _strata(patients, targets)
     most = int(np.bincount(strata).max(initial=0))
     if most < n_folds:
-        raise LfbtError(f"folds: {n_folds} are more than the {most} patients of the most frequent class; take fewer")
+        raise LfbtError(
+            f"folds: {n_folds} are more than the {format_count(most, 'patient')} of the most frequent class; take fewer"
+        )
     fold_of: dict[str, int] = {}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The least populated class", UserWarning)

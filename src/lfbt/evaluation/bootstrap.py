@@ -17,6 +17,7 @@ from lfbt.evaluation.metrics import (
     predict_most_probable,
 )
 from lfbt.runs.results import ClassIntervals, Interval, Intervals
+from lfbt.utils.figures import format_count
 
 Array = NDArray[np.float64]
 
@@ -222,7 +223,7 @@ def intervals(
         As `check_scored` does, and for another number of patients than of records.
     """
     if len(patients) != len(targets):
-        raise LfbtError(f"patients: {len(patients)} for {len(targets)} records; give one for each")
+        raise LfbtError(f"patients: {len(patients)} for {format_count(len(targets), 'record')}; give one for each")
     weights = bootstrap_weights(patients, n_draws, seed)
     means, of_classes = bootstrap_metrics(probabilities, targets, weights, exclusive, thresholds)
     auroc, auprc = of_classes["auroc"], of_classes["auprc"]

@@ -20,6 +20,7 @@ from lfbt.models.encoder import EncoderConfig, LeadEncoders, random_encoder
 from lfbt.models.pretrained import load_with_history, match
 from lfbt.runs.results import EncoderOrigin
 from lfbt.sources.listing import SPLITS
+from lfbt.utils.figures import format_names
 
 #: The rows of a data set that are train, val and test. Validation may be empty where nothing is chosen on it.
 Rows = dict[str, NDArray[np.int64]]
@@ -97,8 +98,8 @@ def open_task(settings: ClassifySettings, device: torch.device) -> Task:
     targets = dataset.targets()
     if data.num_classes is not None and data.num_classes != len(dataset.classes):
         raise LfbtError(
-            f"num-classes: {data.num_classes} contradicts the {len(dataset.classes)} classes of {data.data_dir}: "
-            f"{', '.join(dataset.classes)}"
+            f"num_classes: {data.num_classes} contradicts the {len(dataset.classes)} classes of {data.data_dir}: "
+            f"{format_names(dataset.classes, 10)}"
         )
     loaded, origin = None, None
     if data.checkpoint is None:

@@ -197,14 +197,13 @@ def _fit_neighbours(fold: Fold, neighbours: int) -> Fitted:
     from sklearn.neighbors import NearestNeighbors
 
     known = fold.targets["train"]
-    n = min(neighbours, len(known))
     x = {split: inputs.cpu().numpy() for split, inputs in fold.inputs.items()}
-    index = NearestNeighbors(n_neighbors=n, metric="cosine", algorithm="brute").fit(x["train"])
+    index = NearestNeighbors(n_neighbors=neighbours, metric="cosine", algorithm="brute").fit(x["train"])
     probabilities = {}
     for split in ("val", "test"):
         if len(x[split]):
             nearest = index.kneighbors(x[split], return_distance=False)
-            probabilities[split] = (known[nearest].sum(axis=1) + known.mean(axis=0)) / (n + 1)
+            probabilities[split] = (known[nearest].sum(axis=1) + known.mean(axis=0)) / (neighbours + 1)
     val_loss = _log_loss(probabilities["val"], fold) if fold.has_val else None
     step = FittingStep(val_loss=val_loss, neighbours=neighbours)
     return Fitted(fold.rows, probabilities, [step], {"neighbours": neighbours}, val_loss)

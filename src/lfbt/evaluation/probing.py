@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from lfbt.data.loader import INFERENCE_BATCH, epoch_batches, prefetch_batches
+from lfbt.errors import LfbtError
 from lfbt.evaluation.classification import Task, open_task
 from lfbt.evaluation.classifiers import Fold, fit
 from lfbt.evaluation.settings import ProbeSettings
@@ -29,6 +30,7 @@ from lfbt.models.encoder import LeadEncoders, estimate_batch_norm
 from lfbt.models.features import compute_embeddings
 from lfbt.runs.results import Results
 from lfbt.utils.device import resolve_device
+from lfbt.utils.figures import format_count
 from lfbt.utils.settings import add_named, validate
 
 
@@ -106,6 +108,7 @@ def run_probe(settings: ProbeSettings) -> list[Results]:
     validate(settings)
     task = open_task(settings, resolve_device(settings.compute.device))
     trials = list_trials(settings.trials, settings.lead_subsets, task.config.leads)
+    _check_neighbours(task, settings, trials)
     # A checkpoint gives the same features for all seeds and folds; a random encoder does not.
     cache = functools.lru_cache(maxsize=max(1, settings.trials.folds))
     frozen = cache(functools.partial(_frozen, task, settings.compute.workers))
@@ -116,6 +119,18 @@ def run_probe(settings: ProbeSettings) -> list[Results]:
                 _run(task, settings, trial, frozen, with_features=len(trials) == 1)
         write_series(settings.trials.run_dir, trials)
     return load_results(trials)
+
+
+def _check_neighbours(task: Task, settings: ProbeSettings, trials: Sequence[Trial]) -> None:
+    """Raise LfbtError for more neighbours than a trial has training records, before anything is computed."""
+    if settings.fitting.classifier != "knn":
+        return
+    n = min(len(task.rows(k, trial.fraction, trial.seed)["train"]) for trial in trials for k in range(len(task.folds)))
+    if max(settings.fitting.neighbours) > n:
+        raise LfbtError(
+            f"neighbours: {max(settings.fitting.neighbours)} is more than the {format_count(n, 'training record')} "
+            f"that there are at least; give {n} or fewer"
+        )
 
 
 def _run(

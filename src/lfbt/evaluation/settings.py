@@ -97,7 +97,7 @@ class FittingSettings:
         """Raise LfbtError where the classifier has no candidate."""
         name = {"adam": "learning_rate", "logistic": "c", "knn": "neighbours"}[self.classifier]
         if not getattr(self, name):
-            raise LfbtError(f"{name.replace('_', '-')}: none given; give one or more")
+            raise LfbtError(f"{name}: none given; give one or more")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -30,6 +30,7 @@ from lfbt.runs.predictions import Predictions
 from lfbt.runs.results import RESULTS, SERIES_TABLE, EncoderOrigin, LabelledData, Results, Scores
 from lfbt.runs.run_folder import ENCODER_FOLDER, RunSettings, acquire_run_folder
 from lfbt.sources.listing import SPLITS
+from lfbt.utils.figures import format_count
 from lfbt.utils.files import PARTIAL, atomic_file, atomic_folder, check_unoccupied
 from lfbt.utils.progress import progress_bar
 from lfbt.utils.settings import Affects, names_affecting, to_dict
@@ -81,7 +82,10 @@ def list_trials(
                 trials.append(Trial(settings.run_dir / name, fraction, seed, subset))
     if len(trials) == 1:
         if settings.resume and (settings.run_dir / RESULTS).is_file():
-            raise LfbtError(f"resume: {settings.run_dir} is a single trial, which is finished; name a new folder")
+            raise LfbtError(
+                f"resume: {settings.run_dir} is a single trial, which is finished and cannot be extended; name a new "
+                "folder"
+            )
         trials = [dataclasses.replace(trials[0], folder=settings.run_dir)]
     return trials
 
@@ -99,7 +103,7 @@ def _subsets(wanted: Sequence[Sequence[str]], leads: Sequence[str]) -> list[Subs
         absent = [lead for lead in chosen if lead not in leads]
         if absent or not chosen:
             raise LfbtError(
-                f"lead-subsets: {word}: the encoder has {','.join(leads)}; name some of these, or each, limb, chest, "
+                f"lead_subsets: {word}: the encoder has {','.join(leads)}; name some of these, or each, limb, chest, "
                 "all"
             )
         found[word] = Subset(word, tuple(chosen))
@@ -135,8 +139,14 @@ def series_folder(settings: ClassifySettings, task: Task, trials: Sequence[Trial
             shutil.rmtree(partial)
         if all(map(is_finished, trials)):
             with progress_bar(len(trials), settings.kind) as bar:
-                bar.write(f"{run_dir} is finished: all {len(trials)} trials were done before")
-        yield
+                bar.write(
+                    f"{run_dir} is finished: all {len(trials)} trials were done before; for others begin a new run"
+                )
+        try:
+            yield
+        except KeyboardInterrupt as stop:
+            stop.add_note("finished trials are kept; the same command goes on with --resume")
+            raise
 
 
 def is_finished(trial: Trial) -> bool:
@@ -212,7 +222,7 @@ def _curve(table: pd.DataFrame, results: Results) -> Figure:
             axes.set(xlabel=f"macro {name}")
     if by_fraction and table["leads"].nunique() > 1:
         panels[0].legend(frameon=False)
-    title = f"{results.kind}, {results.test.records} test records"
+    title = f"{results.kind}, {format_count(results.test.records, 'test record')}"
     figure.suptitle(title + (", SYNTHETIC data" if results.synthetic else ""))
     return figure
 

@@ -26,6 +26,7 @@ from lfbt.recording import Recording, as_real_array, parse_leads, unit_in_mv
 from lfbt.runs.results import EncoderOrigin
 from lfbt.signal import Signal, choose_leads, fit_samples
 from lfbt.utils.device import resolve_device
+from lfbt.utils.figures import format_count
 from lfbt.utils.files import atomic_folder, check_unoccupied, load_json, save_json
 from lfbt.utils.settings import Affects, Range, Seed, as_path, check_range, convert, validate
 
@@ -401,7 +402,8 @@ def _check_duration(n_samples: int, sampling_rate: float, config: EncoderConfig)
     # A little more, as rates such as 204.8 Hz are not exact.
     if n_samples < 2 or abs(n_samples - seconds * sampling_rate) > 0.5 + 1e-6:
         raise LfbtError(
-            f"signals: {n_samples} samples at {sampling_rate:g} Hz last {n_samples / sampling_rate:g} s, but the "
+            f"signals: {format_count(n_samples, 'sample')} at {sampling_rate:g} Hz "
+            f"{'lasts' if n_samples == 1 else 'last'} {n_samples / sampling_rate:g} s, but the "
             f"encoder's records last {seconds:g} s ({config.n_samples} samples at {config.sampling_rate:g} Hz); cut "
             f"or pad them to {round(seconds * sampling_rate)} samples, or correct sampling_rate"
         )

@@ -11,13 +11,15 @@ from torch import Tensor
 from lfbt.errors import LfbtError
 from lfbt.losses.simclr import check_temperature
 from lfbt.utils.collectives import gather_batch
+from lfbt.utils.figures import format_count
 
 
 def check_several_leads(n_leads: int) -> None:
     """Raise LfbtError unless there are two leads or more to contrast with each other."""
     if n_leads < 2:
         raise LfbtError(
-            f"objective: lead-contrastive was given {n_leads} lead but needs two or more; name more in --leads, or "
+            f"objective: lead-contrastive was given {format_count(n_leads, 'lead')} but needs two or more; name more "
+            "in --leads, or "
             "take another objective"
         )
 

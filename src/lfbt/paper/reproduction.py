@@ -92,6 +92,10 @@ def _run(stage: Stage, line: str, log: Callable[[str], None]) -> None:
         stage.run()
     except StoppedError:
         raise StoppedError(f"stopped in {stage.folder} and saved; the same command goes on") from None
+    except KeyboardInterrupt as stop:
+        # In place of what the stage says: what it has half done is removed when the command begins again.
+        stop.__notes__ = ["finished stages are kept; the same command goes on"]
+        raise
     log(f"{line}: {time.monotonic() - start:.0f} s")
 
 
@@ -105,7 +109,7 @@ def _check_sufficient(settings: ReproduceSettings, names: Sequence[str]) -> None
         config = load_encoder(path).config
         if config.n_samples != settings.n_samples:
             raise LfbtError(
-                f"n-samples: {settings.n_samples}, but the encoder of gamma {gamma}, {path}, has {config.n_samples}; "
+                f"n_samples: {settings.n_samples}, but the encoder of gamma {gamma}, {path}, has {config.n_samples}; "
                 f"give --n-samples {config.n_samples}"
             )
 
@@ -171,7 +175,7 @@ def _restore_settings(settings: ReproduceSettings) -> ReproduceSettings:
         begun = [folder for folder in folders if _has_begun(settings, folder)]
         if begun and now[name] != earlier.get(name):
             raise LfbtError(
-                f"{name.replace('_', '-')}: {_format_value(now[name])}, but {settings.out / begun[0]} was made with "
+                f"{name}: {_format_value(now[name])}, but {settings.out / begun[0]} was made with "
                 f"{_format_value(earlier.get(name))}; give that, or name another folder"
             )
     return settings

@@ -8,7 +8,7 @@ import io
 from collections.abc import Iterable, Sequence
 
 from lfbt.reports.comparison_rows import LEVEL, Row
-from lfbt.utils.figures import ABSENT, format_estimate, format_figure
+from lfbt.utils.figures import ABSENT, format_count, format_estimate, format_figure
 
 _TITLES = {"auroc": "AUROC", "auprc": "AUPRC", "f1": "F1", "balanced_accuracy": "balanced accuracy"}
 
@@ -52,7 +52,8 @@ def table_note(rows: Sequence[Row], n_draws: int, seed: int) -> str:
     lines = ["SYNTHETIC data."] if first.synthetic else []
     seeds = "Mean ± SD over training seeds" if any(len(row.seeds) > 1 for row in rows) else "One training seed"
     lines.append(
-        f"{first.test_records} test records of {first.test_patients} patients. {seeds}; in brackets the {LEVEL:.0%} "
+        f"{format_count(first.test_records, 'test record')} of {format_count(first.test_patients, 'patient')}. "
+        f"{seeds}; in brackets the {LEVEL:.0%} "
         f"interval over {n_draws} draws of test patients (seed {seed})."
     )
     if _is_compared(rows):

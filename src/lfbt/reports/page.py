@@ -6,9 +6,9 @@ import base64
 import dataclasses
 import html
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -16,7 +16,7 @@ import lfbt
 from lfbt.errors import LfbtError
 from lfbt.runs.loading import ClassifierRun, PretrainingRun, load_runs
 from lfbt.runs.results import Interval, Results
-from lfbt.utils.figures import ABSENT, format_figure, format_interval
+from lfbt.utils.figures import ABSENT, format_count, format_figure, format_interval
 from lfbt.utils.files import atomic_folder, check_distinct, check_unoccupied
 from lfbt.utils.settings import validate
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+
+RunT = TypeVar("RunT", bound=PretrainingRun | ClassifierRun)
 
 REPORT = "report.html"
 TABLE = "results.csv"
@@ -97,13 +99,30 @@ def report(settings: ReportSettings) -> tuple[Path, pd.DataFrame]:
 def _check_belong_together(
     runs: Sequence[PretrainingRun | ClassifierRun], classifiers: Sequence[ClassifierRun]
 ) -> None:
-    if len({run.synthetic for run in runs}) > 1:
-        synthetic = next(run.folder for run in runs if run.synthetic)
-        raise LfbtError(f"runs: {synthetic} is of synthetic data and others are of real data; report them apart")
-    if len({run.results.data.hash for run in classifiers}) > 1:
-        raise LfbtError("runs: they were tested on different data sets; report them apart")
-    if len({run.results.folds for run in classifiers}) > 1:
-        raise LfbtError("runs: some were tested on the test split and others in folds; report them apart")
+    unlike = _find_unlike(runs, lambda run: run.synthetic)
+    if unlike:
+        of = [f"{run.folder} is of {'synthetic' if run.synthetic else 'real'} data" for run in unlike]
+        raise LfbtError(f"runs: {' and '.join(of)}; report them apart")
+    tested = _find_unlike(classifiers, lambda run: run.results.data.hash)
+    if tested:
+        on = [f"{run.folder} on {run.results.data.folder} ({run.results.data.hash[:8]})" for run in tested]
+        raise LfbtError(f"runs: they were tested on different data sets: {', '.join(on)}; report them apart")
+    tested = _find_unlike(classifiers, lambda run: run.results.folds)
+    if tested:
+        how = [f"{run.folder} {_split(run.results)}" for run in tested]
+        raise LfbtError(
+            f"runs: some were tested on the test split and others in folds: {', '.join(how)}; report them apart"
+        )
+
+
+def _split(results: Results) -> str:
+    return f"in {results.folds} folds" if results.folds else "on the test split"
+
+
+def _find_unlike(runs: Sequence[RunT], value: Callable[[RunT], object]) -> list[RunT]:
+    """The first run and one that differs from it in a value; empty where all agree."""
+    other = next((run for run in runs if value(run) != value(runs[0])), None)
+    return [] if other is None else [runs[0], other]
 
 
 def results_table(runs: Sequence[ClassifierRun]) -> pd.DataFrame:
@@ -155,7 +174,9 @@ _PROTOCOL = (
 
 def _heading(runs: Sequence[PretrainingRun | ClassifierRun]) -> str:
     lines = ["<h1>lfbt report</h1>"]
-    lines.append(_html("<p class='note'>lfbt {version}, {n} runs</p>", version=lfbt.__version__, n=len(runs)))
+    lines.append(
+        _html("<p class='note'>lfbt {version}, {n}</p>", version=lfbt.__version__, n=format_count(len(runs), "run"))
+    )
     if runs[0].synthetic:
         lines.append("<p class='synthetic'>SYNTHETIC data: these figures say nothing about real ECG.</p>")
     return "\n".join(lines)

@@ -16,10 +16,14 @@ from lfbt.runs.results import RESULTS, SERIES_TABLE, Results
 from lfbt.runs.run_folder import ENCODER_FOLDER, SETTINGS, RunSettings, is_running
 from lfbt.training.settings import PretrainSettings
 from lfbt.utils.figures import ABSENT, format_figure
-from lfbt.utils.settings import Affects, names_affecting
+from lfbt.utils.settings import Affects, names_affecting, names_without_effect
 from lfbt.utils.tables import as_text
 
 UNREADABLE = "unreadable"
+
+_KINDS = (PretrainSettings, ProbeSettings, FinetuneSettings)
+# As git shows them.
+_HASH_LENGTH = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,24 +167,26 @@ def _summarise_classifier(folder: Path, results: Results) -> RunSummary:
 
 
 def _differing(run: RunSummary, runs: Sequence[RunSummary]) -> str:
-    alike, hidden = [other.settings for other in runs if other.kind == run.kind and other.settings], _never_shown()
+    alike = [other.settings for other in runs if other.kind == run.kind and other.settings]
+    hidden = _never_shown().union(*(names_without_effect(kind, run.settings) for kind in _KINDS))
     names = [
         name
         for name, value in run.settings.items()
         if name not in hidden and any(other.get(name) != value for other in alike)
     ]
-    return " ".join(f"{name}={_shorten(run.settings[name])}" for name in names)
+    return " ".join(f"{name}={_shorten(name, run.settings[name])}" for name in names)
 
 
 def _never_shown() -> frozenset[str]:
     """Names of the settings that say where and how a run ran, not what it learned; the data set's folder is shown."""
-    kinds = (PretrainSettings, ProbeSettings, FinetuneSettings)
     effects = (Affects.RUNTIME, Affects.PROCESS, Affects.LOCATION)
-    return frozenset().union(*(names_affecting(kind, *effects) for kind in kinds)) - {"data_dir"}
+    return frozenset().union(*(names_affecting(kind, *effects) for kind in _KINDS)) - {"data_dir"}
 
 
-def _shorten(value: Any) -> str:
+def _shorten(name: str, value: Any) -> str:
     text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+    if name.endswith("_hash"):
+        return text[:_HASH_LENGTH]
     return text if len(text) <= 24 else text[:21] + "..."
 
 

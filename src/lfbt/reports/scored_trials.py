@@ -17,7 +17,8 @@ from lfbt.evaluation.bootstrap import Array
 from lfbt.evaluation.settings import FinetuneSettings, ProbeSettings
 from lfbt.runs.predictions import PREDICTIONS, Predictions
 from lfbt.runs.results import RESULTS, Results
-from lfbt.utils.settings import Affects, names_affecting
+from lfbt.utils.figures import format_count, format_names
+from lfbt.utils.settings import Affects, names_affecting, names_without_effect
 
 # All trials of one row agree in these.
 _SAME_IN_A_ROW = ("kind", "classifier", "folds", "leads")
@@ -123,7 +124,8 @@ def check_comparable(trials: Sequence[ScoredTrial]) -> None:
 
 
 def _check_pair(one: ScoredTrial, other: ScoredTrial) -> None:
-    both = f"runs: {one.folder} and {other.folder}"
+    data = one.results.data.folder, other.results.data.folder
+    both = f"runs: {one.folder} and {other.folder}" + (f" (of {data[0]} and {data[1]})" if data[0] != data[1] else "")
     if one.results.synthetic != other.results.synthetic:
         raise LfbtError(f"{both}: one is of synthetic data, the other of real data; compare them apart")
     for what, mine, theirs in (
@@ -131,13 +133,16 @@ def _check_pair(one: ScoredTrial, other: ScoredTrial) -> None:
         ("tasks", [one.results.task], [other.results.task]),
     ):
         if mine != theirs:
-            raise LfbtError(f"{both} have different {what}: {', '.join(mine)}; {', '.join(theirs)}; compare them apart")
+            raise LfbtError(
+                f"{both} have different {what}: {format_names(mine, 10)}; {format_names(theirs, 10)}; compare them "
+                "apart"
+            )
     ids, others = one.predictions.ids, other.predictions.ids
     n_apart = len(set(ids) ^ set(others))
     if n_apart:
         raise LfbtError(
             f"{both} were not tested on the same records: {n_apart} are in one of them only ({len(ids)} and "
-            f"{len(others)} records); compare runs of one data set and its splits"
+            f"{format_count(len(others), 'record')}); compare runs of one data set and its splits"
         )
     n_labels = int((one.targets != other.targets).any(axis=1).sum())
     n_patients = sum(a != b for a, b in zip(one.predictions.patients, other.predictions.patients, strict=True))
@@ -184,7 +189,8 @@ def _check_seeds_of_one_row(one: ScoredTrial, other: ScoredTrial) -> None:
     methods = [results.encoder.history.get("method") for results in (mine, theirs)]
     if methods[0] != methods[1]:
         raise LfbtError(f"{both} have encoders of {methods[0]} and of {methods[1]}; {apart}")
-    for name in sorted(mine.settings.keys() & theirs.settings.keys() - _free_in_a_row()):
+    free = _free_in_a_row() | names_without_effect(ProbeSettings, mine.settings)
+    for name in sorted(mine.settings.keys() & theirs.settings.keys() - free):
         if mine.settings[name] != theirs.settings[name]:
             raise LfbtError(f"{both} differ in {name}, not in their seed only; {apart}")
     if mine.seed == theirs.seed:

@@ -11,6 +11,7 @@ from lfbt.errors import LfbtError
 from lfbt.runs.history import HISTORY, FittingStep, PretrainingEpoch, read_history
 from lfbt.runs.results import RESULTS, Results
 from lfbt.runs.run_folder import SETTINGS, RunSettings
+from lfbt.utils.figures import format_count
 from lfbt.utils.settings import as_path
 
 _KINDS = {"probe": "linear probe", "finetune": "fine-tuned", "scratch": "trained from scratch"}
@@ -26,7 +27,7 @@ class PretrainingRun:
 
     def __repr__(self) -> str:
         last = self.history[-1]
-        return f"PretrainingRun({str(self.folder)!r}, {last.epoch} epochs, loss {last.loss:.4g})"
+        return f"PretrainingRun({str(self.folder)!r}, {format_count(last.epoch, 'epoch')}, loss {last.loss:.4g})"
 
     @property
     def results(self) -> NoReturn:
@@ -144,10 +145,14 @@ def load_run(folder: str | os.PathLike[str]) -> PretrainingRun | ClassifierRun:
         return ClassifierRun(folder, Results.load(folder))
     if not (folder / HISTORY).is_file():
         trials = _list_trials(folder)
-        if trials:
-            is_series = (folder / SETTINGS).is_file()
-            what = f"is a series of {len(trials)} trials" if is_series else f"is not a run, but holds {len(trials)}"
-            raise LfbtError(f"run: {folder} {what}; load one of them, such as {trials[0]}")
+        if trials and (folder / SETTINGS).is_file():
+            raise LfbtError(
+                f"run: {folder} is a series of {format_count(len(trials), 'trial')}; load one of them, such as "
+                f"{trials[0]}"
+            )
+        if runs := sorted([*trials, *(path.parent for path in folder.glob(f"[!.]*/{HISTORY}"))]):
+            what = f"is not a run, but holds {format_count(len(set(runs)), 'run')}"
+            raise LfbtError(f"run: {folder} {what}; name them themselves, such as {runs[0]}")
         if (folder / SETTINGS).is_file():
             raise LfbtError(f"run: {folder} has neither an epoch nor a finished trial yet; let it go on first")
         inside = next((path.parent for path in sorted(folder.glob(f"[!.]*/{HISTORY}"))), None)

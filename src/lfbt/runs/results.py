@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from lfbt.utils.figures import format_figure, format_interval
+from lfbt.utils.figures import format_count, format_figure, format_interval
 from lfbt.utils.files import load_json, save_json
 
 #: The file of a trial's folder that is written last: with it the trial is finished.
@@ -221,7 +221,7 @@ class Results:
         auroc = "none" if self.test.auroc is None else f"{self.test.auroc:.4f}"
         folds = f", {self.folds} folds" if self.folds else ""
         trial = f"fraction {self.fraction:g}, seed {self.seed}"
-        return f"Results({self.kind}, {trial}{folds}, AUROC {auroc}, {self.test.records} test records)"
+        return f"Results({self.kind}, {trial}{folds}, AUROC {auroc}, {format_count(self.test.records, 'test record')})"
 
     @property
     def exclusive(self) -> bool:

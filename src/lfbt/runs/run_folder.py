@@ -203,7 +203,9 @@ def _check_same(settings: RunSettings, started_with: RunSettings, free: frozense
         )
     if names:
         differing = ", ".join(f"{name} is {now[name]} but was {was.get(name)}" for name in names)
-        more = ", or a new folder for more of them" if {"epochs", "seeds", "fraction"} & set(names) else ""
+        more = ""
+        if {"epochs", "seeds", "fraction"} & set(names):
+            more = "; a run cannot be extended, so for others begin a new one in a new folder"
         raise LfbtError(f"resume: {differing} in {folder}; give the run's own settings{more}")
 
 

@@ -13,6 +13,7 @@ from lfbt.errors import LfbtError
 from lfbt.io import read_wfdb
 from lfbt.sources.finding import (
     check_labelled,
+    check_labels_file,
     clean_id,
     files_below,
     fitting_source,
@@ -21,6 +22,7 @@ from lfbt.sources.finding import (
     relative_id,
 )
 from lfbt.sources.listing import Dropped, Entry, Listing, Published
+from lfbt.utils.figures import format_names
 
 Labels = Literal["none", "codes", "mapping"]
 
@@ -36,6 +38,8 @@ _NO_CODES = ("", "unknown", "nan", "none")
 _WITH_PATIENTS = ("ptbxl", "mimic-iv-ecg", "ptb", "incart", "zzu")
 # Published with a line feed lost, so that their headers have a line too few.
 _CORRUPT = ("JS01052", "JS23074")
+# Names that a message lists.
+_LISTED = 10
 _LABELS = "none, codes, mapping"
 _CHALLENGE_2021 = "https://physionet.org/content/challenge-2021/1.0.3/"
 
@@ -128,8 +132,7 @@ class Arrhythmia(Challenge):
 
 def _listing(folder: Path, options: Challenge) -> Listing:
     source, labels, mapping = options.name, options.labels, options.mapping
-    if (labels == "mapping") != (mapping is not None):
-        raise LfbtError(f"labels: {labels} with mapping {mapping}; give a mapping with labels mapping, and only then")
+    check_labels_file(labels, "mapping", mapping)
     files = files_below(folder)
     fitting = fitting_source(files)
     # A synthetic download in the form of the Challenge is accepted, though its marker fits another source.
@@ -171,7 +174,7 @@ def _listing(folder: Path, options: Challenge) -> Listing:
     if class_of is not None:
         given = {label for entry in entries for label in entry.labels}
         unmatched = [*(code for code in class_of if code not in seen), *(name for name in classes if name not in given)]
-        rule += f"; no record has: {', '.join(unmatched)}" if unmatched else ""
+        rule += f"; no record has: {format_names(unmatched, _LISTED)}" if unmatched else ""
     return Listing(entries, classes, rule, dropped)
 
 

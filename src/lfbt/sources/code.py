@@ -24,6 +24,7 @@ from lfbt.sources.finding import (
 )
 from lfbt.sources.lead_order import check_lead_order
 from lfbt.sources.listing import Dropped, Entry, Listing, Published
+from lfbt.utils.figures import format_count
 
 FINDINGS = ("1dAVb", "RBBB", "LBBB", "SB", "AF", "ST")
 #: The class of a recording with none of the six findings, whether it is normal or not.
@@ -185,7 +186,8 @@ def _check_length(array: Path, table: Path, n_rows: int) -> None:
     with open_hdf5(array, _TRACINGS, ("recordings", "samples", len(STANDARD_LEADS))) as tracings:
         if len(tracings) != n_rows:
             raise LfbtError(
-                f"table {table}: has {n_rows} rows, but {array.name} has {len(tracings)} recordings, and the two "
+                f"table {table}: has {format_count(n_rows, 'row')}, but {array.name} has "
+                f"{format_count(len(tracings), 'recording')}, and the two "
                 "belong together row by row; download both again"
             )
 
@@ -199,7 +201,9 @@ def _check_order(array: Path, table: Path, exams: Sequence[str]) -> None:
             return
     ids = read_hdf5_ids(array, "exam_id").tolist()
     if len(ids) != len(exams):
-        raise LfbtError(f"file {array}: has {len(ids)} exam_id for {len(exams)} recordings; download it again")
+        raise LfbtError(
+            f"file {array}: has {len(ids)} exam_id for {format_count(len(exams), 'recording')}; download it again"
+        )
     for row, (stated, exam) in enumerate(zip(ids, exams, strict=True)):
         if str(stated) != clean_id(exam):
             raise LfbtError(

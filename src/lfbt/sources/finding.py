@@ -241,6 +241,14 @@ def check_labelled(entries: Sequence[Entry], labels: str, folder: Path) -> None:
         raise LfbtError(f"labels: {labels}, but no record of {folder} has a label; give labels none or another folder")
 
 
+def check_labels_file(labels: str, name: str, file: Path | None) -> None:
+    """Raise LfbtError where `labels` are to come from a file, the option `name`, and none is given; or the reverse."""
+    if labels == name and file is None:
+        raise LfbtError(f"{name}: none given, but labels {name} takes the labels from one; give it, too")
+    if labels != name and file is not None:
+        raise LfbtError(f"{name}: {file} has no effect with labels {labels}; give labels {name}, too, or leave it out")
+
+
 def check_unique(ids: Iterable[str], what: str) -> None:
     """Raise LfbtError if a name is a duplicate among `ids`, which are the records of `what`."""
     duplicates = [name for name, count in Counter(ids).items() if count > 1]

@@ -23,7 +23,7 @@ from lfbt.io import (
 )
 from lfbt.recording import STANDARD_LEADS, Recording, lead_name, parse_leads, unit_in_mv
 from lfbt.sources.file_table import read_file_table
-from lfbt.sources.finding import check_unique, files_below, not_found, relative_id
+from lfbt.sources.finding import check_labels_file, check_unique, files_below, not_found, relative_id
 from lfbt.sources.label_table import apply_table, likely_columns
 from lfbt.sources.listing import SPLITS, Dropped, Entry, Listing
 
@@ -73,14 +73,14 @@ class Folder:
 
     def listing(self, folder: Path) -> Listing:
         """List the records below `folder`. Raises LfbtError if there are none or the options do not fit them."""
-        if (self.labels == "table") != (self.table is not None):
-            raise LfbtError(f"labels: {self.labels} with table {self.table}; give a table with labels table, only then")
+        check_labels_file(self.labels, "table", self.table)
         unit_in_mv(self.file_unit)
         if self.file_separator == self.file_decimal == ",":
-            raise LfbtError("file-separator: a comma is the decimal sign already; give another of them")
+            raise LfbtError("file_separator: a comma is the decimal sign already; give another of them")
         files = files_below(folder)
         own = {table.resolve() for table in (self.table, self.file_table) if table}
-        files = [file for file in files if file.resolve() not in own]
+        broken = [file for file in files if file.is_symlink() and not file.exists()]
+        files = [file for file in files if file.resolve() not in own and file not in broken]
         tables = {file: what for file in files if file.suffix.lower() == ".csv" and (what := _table_column(file))}
         plain = [file for file in files if file.suffix.lower() in _PLAIN_SUFFIXES and file not in tables]
         named = {file.with_suffix(""): file for file in plain}
@@ -99,13 +99,15 @@ class Folder:
         else:
             listing = Listing(entries, (), _RULES["none"])
         others = sorted(set(files) - set(signals), key=lambda file: file.parts)
-        return dataclasses.replace(listing, dropped=[*listing.dropped, *_passed_over(others, named, tables, folder)])
+        dropped = [*listing.dropped, *_passed_over(others, named, tables, folder)]
+        dropped += [_pass_over(file, folder, "a link to a file that is not there") for file in broken]
+        return dataclasses.replace(listing, dropped=dropped)
 
     def _entries(self, folder: Path, signals: Sequence[Path]) -> list[Entry]:
         """List an entry for each record, which counts as a patient of its own."""
         rate = self.file_sampling_rate
         if rate is not None and not 0 < rate < float("inf"):
-            raise LfbtError(f"file-sampling-rate: {rate} Hz is not above 0; give the rate of the files")
+            raise LfbtError(f"file_sampling_rate: {rate} Hz is not above 0; give the rate of the files")
         layout: dict[str, Any] = {
             "separator": _SEPARATORS.get(self.file_separator, self.file_separator),
             "decimal": None if self.file_decimal == "auto" else self.file_decimal,
@@ -139,11 +141,11 @@ class Folder:
 
     def _check_unused(self) -> None:
         """Raise LfbtError for an option of .npy and .csv files, which is given although there are none."""
-        for name in ("leads", "sampling_rate", "unit", "separator", "decimal"):
-            value = getattr(self, f"file_{name}")
-            if value != getattr(Folder, f"file_{name}"):
+        for name in ("file_leads", "file_sampling_rate", "file_unit", "file_separator", "file_decimal"):
+            value = getattr(self, name)
+            if value != getattr(Folder, name):
                 raise LfbtError(
-                    f"file-{name.replace('_', '-')}: {value} is for .npy and .csv files, but there are none; the files "
+                    f"{name}: {value} is for .npy and .csv files, but there are none; the files "
                     "state it themselves, so leave it out"
                 )
 
@@ -155,14 +157,14 @@ def _check_complete(options: Mapping[Path, Mapping[str, Any]], layout: Mapping[s
     rateless = next((file for file in unrated if not _states(csv_states_rate, file, layout)), None)
     if rateless:
         missing.append(
-            f"file-sampling-rate: none given, but {rateless} does not state its own; give it in Hz, such as 500"
+            f"file_sampling_rate: none given, but {rateless} does not state its own; give it in Hz, such as 500"
         )
     unnamed = [file for file, given in options.items() if given["leads"] is None]
     nameless = next((file for file in unnamed if not _states(csv_header, file, layout)), None)
     if nameless:
-        missing.append(f"file-leads: none given, but {nameless} does not name its leads; give them, such as I,II,III")
+        missing.append(f"file_leads: none given, but {nameless} does not name its leads; give them, such as I,II,III")
     if missing:
-        more = "; where files differ, give --file-table" if len(options) > 1 else ""
+        more = "; where files differ, give file_table" if len(options) > 1 else ""
         raise LfbtError("; ".join(missing) + more)
 
 
@@ -211,8 +213,12 @@ def _passed_over(
             why = "several arrays in one file; save each as .npy"
         else:
             why = f"{suffix or 'no suffix'} is no suffix of a signal file"
-        dropped.append(Dropped(relative_id(file, folder), file.relative_to(folder).as_posix(), f"passed over: {why}"))
+        dropped.append(_pass_over(file, folder, why))
     return dropped
+
+
+def _pass_over(file: Path, folder: Path, why: str) -> Dropped:
+    return Dropped(relative_id(file, folder), file.relative_to(folder).as_posix(), f"passed over: {why}")
 
 
 def _with_folders(entries: Sequence[Entry], folder: Path) -> Listing:

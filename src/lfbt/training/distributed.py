@@ -17,6 +17,7 @@ from lfbt.errors import LfbtError
 from lfbt.training.settings import BatchNorm, Precision
 from lfbt.utils.collectives import shard_sizes
 from lfbt.utils.device import resolve_device
+from lfbt.utils.figures import format_count
 
 if TYPE_CHECKING:
     import numpy as np
@@ -239,8 +240,8 @@ def check_shard_sizes(batch_sizes: Sequence[int], world: World, batch_norm: Batc
     least = 2 if world.size > 1 and batch_norm == "process" else 1
     if min(batch_sizes) // world.size < least:
         raise LfbtError(
-            f"batch-size: {world.size} processes cannot have {least} or more each of a batch of {min(batch_sizes)} "
-            "records; take a larger batch or fewer processes"
+            f"batch_size: {world.size} processes cannot have {least} or more each of a batch of "
+            f"{format_count(min(batch_sizes), 'record')}; take a larger batch or fewer processes"
         )
 
 

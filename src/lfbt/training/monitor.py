@@ -105,7 +105,7 @@ def open_quality_data(folder: Path, split_seed: int, encoder: LeadEncoders) -> D
     labelled.targets()
     for split in ("train", "val"):
         if not len(labelled.rows(split)):
-            raise LfbtError(f"quality-data: {folder} has no records in split {split}; it needs some")
+            raise LfbtError(f"quality_data: {folder} has no records in split {split}; it needs some")
     return labelled
 
 

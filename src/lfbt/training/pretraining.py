@@ -35,6 +35,7 @@ from lfbt.training.records import TrainingRecords, describe_run, open_training_r
 from lfbt.training.schedule import learning_rate_at
 from lfbt.training.settings import PretrainSettings
 from lfbt.training.train_state import TrainState, create_train_state, free_gradients_early, warm_up_buckets
+from lfbt.utils.figures import format_count, format_names
 from lfbt.utils.files import write_json
 from lfbt.utils.interrupts import StoppedError, StopRequest, catch_stop_signals
 from lfbt.utils.progress import progress_bar
@@ -239,7 +240,8 @@ class Pretrainer:
         n_epochs, lines = self.state.progress.epoch, read_history(self.folder, PretrainingEpoch)
         if len(lines) < n_epochs:
             self.display.write(
-                f"the history has {len(lines)} of the {n_epochs} epochs that the checkpoint has; the others are lost"
+                f"the history has {len(lines)} of the {format_count(n_epochs, 'epoch')} that the checkpoint has; the "
+                "others are lost"
             )
         # Lines of epochs that the checkpoint does not have yet are written again.
         self.history = [line for line in lines if line.epoch <= n_epochs]
@@ -267,7 +269,10 @@ class Pretrainer:
         self.display.begin(self.steps_done)
         self._saved_at = time.monotonic()
         if self.world.is_main and progress.epoch == n_epochs:
-            self.display.write(f"{self.folder} is finished: all {n_epochs} epochs were done before")
+            self.display.write(
+                f"{self.folder} is finished: all {format_count(n_epochs, 'epoch')} were done before; for more begin a "
+                "new run"
+            )
             self._save_encoder_if_older()
         while progress.epoch < n_epochs:
             self.train_epoch()
@@ -364,8 +369,9 @@ class Pretrainer:
         self.world.barrier()
         progress = self.state.progress
         raise StoppedError(
-            f"stopped by {self.stop.signal or 'a signal'} and saved in {self.folder}, {progress.epoch} epochs and "
-            f"{progress.step} steps done; the same command goes on with --resume"
+            f"stopped by {self.stop.signal or 'a signal'} and saved in {self.folder}, "
+            f"{format_count(progress.epoch, 'epoch')} and "
+            f"{format_count(progress.step, 'step')} done; the same command goes on with --resume"
         )
 
     def _save_encoder_if_older(self) -> None:
@@ -409,10 +415,9 @@ class Pretrainer:
         if self.world.is_main:
             with contextlib.suppress(LfbtError):  # the disk may be full: that is not what ends the run
                 write_json(path, content | {"records": ids})
-        more = f" and {len(ids) - 8} more" if len(ids) > 8 else ""
         return self.world.error(
             f"epoch {progress.epoch + 1} step {progress.step + 1}: the loss is not finite ({loss}) for the records "
-            f"{', '.join(ids[:8])}{more}, all named in {path}; look at these, or begin a new run with a lower "
+            f"{format_names(ids, 8)}, all named in {path}; look at these, or begin a new run with a lower "
             "--learning-rate, with --warmup-epochs or --precision fp32. The last checkpoint is as it was"
         )
 

@@ -18,6 +18,7 @@ from lfbt.errors import LfbtError
 from lfbt.runs.run_folder import RunSettings
 from lfbt.training.settings import PretrainSettings
 from lfbt.utils import settings as fields
+from lfbt.utils.figures import format_count
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,12 +69,14 @@ def open_training_records(settings: PretrainSettings) -> TrainingRecords:
     if batch_size > len(rows):
         remedy = f"give --batch-size {len(rows)} or less" if len(rows) > 1 else "name other --splits or data sets"
         raise LfbtError(
-            f"batch-size: {batch_size} is more than the {len(rows)} records of split {','.join(data.splits)} in "
-            f"{', '.join(map(str, data.data_dir))}; {remedy}"
+            f"batch_size: {batch_size} is more than the {format_count(len(rows), 'record')} of split "
+            f"{','.join(data.splits)} in {', '.join(map(str, data.data_dir))}; {remedy}"
         )
     records = TrainingRecords(dataset, rows, batch_size, settings.seed)
     if min(records.batch_sizes) < 2:
-        raise LfbtError(f"batch-size: {batch_size} leaves a batch of one of {len(rows)} records; take another")
+        raise LfbtError(
+            f"batch_size: {batch_size} leaves a batch of one of {format_count(len(rows), 'record')}; take another"
+        )
     return records
 
 

@@ -74,7 +74,7 @@ class OptimizerSettings:
     def check(self) -> None:
         """Raise LfbtError for a warm-up that does not end before the run."""
         advice = "it must end before --epochs; give fewer, or 0 for none, also where a preset sets them"
-        check_range("warmup-epochs", self.warmup_epochs, f"[0, {self.epochs})", advice)
+        check_range("warmup_epochs", self.warmup_epochs, f"[0, {self.epochs})", advice)
 
 
 @dataclasses.dataclass(frozen=True)

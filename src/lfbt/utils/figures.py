@@ -18,13 +18,23 @@ def format_figure(value: float | None, form: str = ".4f") -> str:
     return ABSENT if value is None or math.isnan(value) else format(value, form)
 
 
-def format_count(n: int, noun: str) -> str:
+def format_count(n: int, noun: str, plural: str = "") -> str:
     """Format a number of things.
 
-    >>> format_count(1, "record"), format_count(12_000, "patient")
-    ('1 record', '12000 patients')
+    >>> format_count(1, "record"), format_count(12_000, "patient"), format_count(0, "class", "classes")
+    ('1 record', '12000 patients', '0 classes')
     """
-    return f"{n} {noun}{'' if n == 1 else 's'}"
+    return f"{n} {noun if n == 1 else plural or f'{noun}s'}"
+
+
+def format_names(names: Sequence[str], most: int) -> str:
+    """List names, the first of them where there are more than `most`.
+
+    >>> format_names(["a", "b", "c"], 3), format_names(["a", "b", "c", "d"], 2)
+    ('a, b, c', 'a, b and 2 more')
+    """
+    left = len(names) - most
+    return ", ".join(names[:most]) + (f" and {left} more" if left > 0 else "")
 
 
 def format_interval(bounds: Sequence[float] | None, form: str = ".3f") -> str:

@@ -15,6 +15,7 @@ import msgspec
 from filelock import FileLock, Timeout
 
 from lfbt.errors import LfbtError
+from lfbt.utils.interrupts import TerminatedError
 
 T = TypeVar("T")
 
@@ -48,7 +49,8 @@ def check_distinct(name: str, paths: Iterable[Path]) -> None:
 def atomic_folder(folder: Path, can_go_on: Callable[[Path], bool] = lambda _: False) -> Iterator[Path]:
     """Yield a temporary folder that is renamed to `folder` when the block succeeds, and removed otherwise.
 
-    The temporary folder is locked. What a killed process has left in it is removed, unless the block goes on with it.
+    The temporary folder is locked. What a killed process has left in it is removed, unless the block goes on with it;
+    after SIGTERM or SIGHUP it is kept where the block can.
 
     Parameters
     ----------
@@ -78,6 +80,7 @@ def atomic_folder(folder: Path, can_go_on: Callable[[Path], bool] = lambda _: Fa
         raise LfbtError(
             f"{folder}: another process is writing it now; wait for its end, or name another folder"
         ) from None
+    is_kept = False
     try:
         if not can_go_on(partial):
             for path in partial.iterdir():
@@ -90,8 +93,14 @@ def atomic_folder(folder: Path, can_go_on: Callable[[Path], bool] = lambda _: Fa
             folder.rmdir()
         (partial / _LOCK).unlink()
         partial.rename(folder)
+    except TerminatedError as stop:
+        is_kept = can_go_on(partial)
+        if is_kept:
+            stop.add_note(f"what is done is kept in {partial}; the same command goes on")
+        raise
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        if not is_kept:
+            shutil.rmtree(partial, ignore_errors=True)
         lock.release()
 
 

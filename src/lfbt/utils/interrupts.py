@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT as requests to save and stop, instead of stopping at once."""
+"""Signals that stop a process: as requests to save first, or as an exception, so that it cleans up."""
 
 from __future__ import annotations
 
@@ -18,6 +18,42 @@ _MIN_SECONDS_APART = 1.0
 
 class StoppedError(Exception):
     """A run stopped because it was asked to; the message says how to resume it."""
+
+
+class TerminatedError(KeyboardInterrupt):
+    """SIGTERM or SIGHUP has ended what was going on, as Ctrl-C does. Its notes say what is kept; `number`: the signal.
+
+    Not an `Exception`, so that nothing takes it for an error.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(number).name}")
+        self.number = number
+
+
+@contextlib.contextmanager
+def raising_terminated() -> Iterator[None]:
+    """Raise `TerminatedError` in the block at the first SIGTERM or SIGHUP, where these would end the process at once.
+
+    Later ones are passed over, because `timeout` and launchers send several: the first must be able to clean up.
+    """
+    # Python delivers signals to the main thread only; nohup has SIGHUP ignored, which stays so.
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    numbers = (signal.SIGTERM, signal.SIGHUP) if in_main_thread else ()
+    fatal = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
+
+    def receive(number: int, _: FrameType | None) -> None:
+        for each in fatal:
+            signal.signal(each, signal.SIG_IGN)
+        raise TerminatedError(number)
+
+    for number in fatal:
+        signal.signal(number, receive)
+    try:
+        yield
+    finally:
+        for number in fatal:
+            signal.signal(number, signal.SIG_DFL)
 
 
 class StopRequest:

@@ -12,6 +12,7 @@ import difflib
 import enum
 import numbers
 import os
+import re
 import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping, Set
@@ -73,7 +74,7 @@ def check_range(name: str, value: float, allowed: str, hint: str = "") -> None:
     Parameters
     ----------
     name : str
-        What the number is called in the message, such as ``batch-size``.
+        What the number is called in the message, such as ``batch_size``.
     value : float
         The number; NaN is in no interval.
     allowed : str
@@ -116,8 +117,13 @@ class Field:
 
     @property
     def flag(self) -> str:
-        """What messages call it: its name as on the command line, without the dashes, or else `called`."""
-        return self.called or self.name.replace("_", "-")
+        """Its name on the command line, without the dashes before it."""
+        return self.name.replace("_", "-")
+
+    @property
+    def shown(self) -> str:
+        """What messages call it; a command puts its flag in place of that."""
+        return self.called or self.name
 
     @property
     def affects(self) -> Affects:
@@ -144,6 +150,12 @@ def list_fields(kind: type[Any]) -> tuple[Field, ...]:
 def names_affecting(kind: type, *effects: Affects) -> frozenset[str]:
     """The names of the settings that affect one of `effects`."""
     return frozenset(field.name for field in list_fields(kind) if field.affects in effects)
+
+
+def names_without_effect(kind: type, values: Mapping[str, Any]) -> frozenset[str]:
+    """The names of the settings that have no effect together with the others in `values`."""
+    depending = [(field.name, item) for field in list_fields(kind) for item in field.metadata if isinstance(item, With)]
+    return frozenset(name for name, on in depending if on.name in values and values[on.name] not in on.values)
 
 
 def to_dict(settings: Any) -> dict[str, Any]:
@@ -207,9 +219,9 @@ def convert(name: str, value: Any, kind: Any) -> Any:
 def as_path(name: str, value: Any, form: str = "a path") -> Path:
     """Take a text or a path as a path. Raises LfbtError for anything else, which is not `form`.
 
-    >>> as_path("data-dir", None)
+    >>> as_path("data_dir", None)
     Traceback (most recent call last):
-    lfbt.errors.LfbtError: data-dir: None is not a path
+    lfbt.errors.LfbtError: data_dir: None is not a path
     """
     path: Path = convert(name, value, Annotated[Path, Form(form)])
     return path
@@ -234,7 +246,7 @@ def check_effect(settings: Any, given: Iterable[str]) -> None:
         for item in field.metadata:
             if isinstance(item, With) and field.name in names and values[item.name] not in item.values:
                 raise LfbtError(
-                    f"{field.flag}: has no effect with {item.name.replace('_', '-')} {values[item.name]}, only with "
+                    f"{field.shown}: has no effect with {item.name} {values[item.name]}, only with "
                     f"{' or '.join(map(str, item.values))}; leave it out"
                 )
 
@@ -262,7 +274,7 @@ def _unknown(kind: type, name: str) -> LfbtError:
 def validate(settings: Any) -> None:
     """Check the type, choice and range of every setting, then what a dataclass's own ``check`` method says.
 
-    Raises LfbtError with the setting's name as on the command line, the value, and what is allowed.
+    Raises LfbtError with the setting's name, the value, and what is allowed.
     """
     _check_groups(settings)
     values = to_dict(settings)
@@ -305,19 +317,28 @@ def _check(field: Field, value: Any, kind: Any) -> None:
     elif typing.get_origin(kind) is Literal:
         allowed = typing.get_args(kind)
         if not any(isinstance(value, type(option)) and value == option for option in allowed):
-            raise LfbtError(f"{field.flag}: {_shorten(value)} is not one of {', '.join(map(str, allowed))}")
+            raise LfbtError(f"{field.shown}: {_shorten(value)} is not one of {', '.join(map(as_choice, allowed))}")
     elif typing.get_origin(kind) is tuple:
         if not isinstance(value, tuple):
-            raise LfbtError(f"{field.flag}: {_shorten(value)} is not a tuple of values")
+            raise LfbtError(f"{field.shown}: {_shorten(value)} is not a tuple of values")
         for item in value:
             _check(field, item, typing.get_args(kind)[0])
     else:
         if not _is_a(value, kind):
             form = next((item.words for item in field.metadata if isinstance(item, Form)), "")
-            raise LfbtError(f"{field.flag}: {_shorten(value)} is not {form or _KINDS.get(kind, kind.__name__)}")
+            raise LfbtError(f"{field.shown}: {_shorten(value)} is not {form or _KINDS.get(kind, kind.__name__)}")
         for item in field.metadata:
             if isinstance(item, Range):
-                check_range(field.flag, value, item.interval, item.hint)
+                check_range(field.shown, value, item.interval, item.hint)
+
+
+def as_choice(value: Any) -> str:
+    """Write one of several choices: between quotes where it is no word.
+
+    >>> print(as_choice("auto"), as_choice(","))
+    auto ','
+    """
+    return str(value) if re.fullmatch(r"[\w.-]*\w[\w.-]*", str(value)) else f"'{value}'"
 
 
 def _shorten(value: Any) -> str:
