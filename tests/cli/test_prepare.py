@@ -262,7 +262,7 @@ def test_prepare_takes_leads_to_the_highest_rate_when_told_to(tmp_path):
     status, out, _ = run(*words, "--resample-leads")
     assert status == 0
     assert "  noted 1: leads resampled to 500 Hz\n" in out
-    assert "a,a.hea,leads resampled to 500 Hz: V6 from 250 Hz\n" in (tmp_path / "to" / "dropped.csv").read_text()
+    assert "a,a.hea,noted: leads resampled to 500 Hz: V6 from 250 Hz\n" in (tmp_path / "to" / "dropped.csv").read_text()
     signals = np.load(tmp_path / "to" / "signals.npy")[0]
     np.testing.assert_allclose(signals[:-1], steps[[1, 2, *range(6, 11)]] / 1000, atol=1e-6)
     np.testing.assert_allclose(signals[-1], scipy.signal.resample(steps[11, ::2] / 1000, 5000), atol=1e-6)

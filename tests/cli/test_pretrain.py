@@ -121,7 +121,7 @@ def test_pretrain_shortens_the_warmup_of_a_preset_and_says_so(chain, tmp_path, g
 def test_pretrain_refuses_a_warmup_that_was_given_and_does_not_end(tmp_path):
     words = ("--preset", "small", "--epochs", 2, "--warmup-epochs", 3)
     message = refused("pretrain", "--data-dir", "data", "--run-dir", tmp_path / "run", *words)
-    assert message.startswith("warmup-epochs: 3.0 is outside [0, 2)")
+    assert message.startswith("--warmup-epochs: 3.0 is outside [0, 2)")
 
 
 def test_pretrain_refuses_one_data_set_twice(chain, tmp_path):

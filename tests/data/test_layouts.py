@@ -318,7 +318,7 @@ def test_open_datasets_refuses_data_sets_that_differ_with_both_sides_and_how_to_
 def test_open_dataset_of_a_folder_of_data_sets_names_them(tmp_path):
     for name in ("ptbxl", "deeper/ningbo", ".partial"):
         write_packed(tmp_path / "data" / name)
-    with pytest.raises(LfbtError, match=r"^data-dir: .*data is no data set, but .*/data/ptbxl is one; name that$"):
+    with pytest.raises(LfbtError, match=r"^data_dir: .*data is no data set, but .*/data/ptbxl is one; name that$"):
         open_dataset(tmp_path / "data")
     write_packed(tmp_path / "data" / "cpsc2018")
     with pytest.raises(LfbtError, match=r"is no data set, but .*/data/cpsc2018, .*/data/ptbxl are; name one of these$"):

@@ -179,8 +179,8 @@ def test_open_task_refuses_a_data_set_without_a_split(command, tmp_path, missing
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"labels": ["slow"] * 48}, r"1 class\(es\) \(slow\); a classifier needs two or more"),
-        ({"labels": [""] * 48}, r"0 class\(es\) \(no labels\); a classifier needs two or more"),
+        ({"labels": ["slow"] * 48}, r"1 class \(slow\); a classifier needs two or more"),
+        ({"labels": [""] * 48}, r"0 classes \(no labels\); a classifier needs two or more"),
         ({"labels": ["", *LABELS[1:]]}, "record r0 has no label"),
         ({"labels": ["slow"] * 24 + LABELS[24:]}, "the training records are all of class slow"),
         ({"leads": ("II", "V2")}, "does not fit the encoder: leads II,V2 against the encoder's II,V1"),

@@ -83,7 +83,9 @@ def test_load_run_gives_settings_and_history_of_a_classifier_as_of_a_pretraining
 
 
 def test_load_run_names_a_pretraining_inside(pretraining):
-    with pytest.raises(LfbtError, match=rf"is not a run, but holds pretrain; load {pretraining}$"):
+    with pytest.raises(
+        LfbtError, match=rf"is not a run, but holds 1 run; name them themselves, such as {pretraining}$"
+    ):
         load_run(pretraining.parent)
 
 

@@ -323,7 +323,7 @@ def test_folder_takes_the_rate_of_csv_files_from_their_times(tmp_path):
     entries = Folder().listing(tmp_path).entries
     assert [entry.read().sampling_rate for entry in entries] == [250, 500]
     write(tmp_path / "c.csv", "time,II\n0,1\n")
-    with pytest.raises(LfbtError, match=r"file-sampling-rate: none given, but .*c\.csv does not state its own"):
+    with pytest.raises(LfbtError, match=r"file_sampling_rate: none given, but .*c\.csv does not state its own"):
         Folder().listing(tmp_path)
 
 

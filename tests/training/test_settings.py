@@ -62,7 +62,7 @@ def test_create_shortens_the_warmup_of_a_preset_that_would_not_end(tmp_path, epo
 
 def test_create_keeps_a_warmup_that_was_given(tmp_path):
     settings = PretrainSettings.create(tmp_path, tmp_path / "run", "small", epochs=2, warmup_epochs=3)
-    with pytest.raises(LfbtError, match=r"^warmup-epochs: 3\.0 is outside \[0, 2\); it must end before --epochs"):
+    with pytest.raises(LfbtError, match=r"^warmup_epochs: 3\.0 is outside \[0, 2\); it must end before --epochs"):
         validate(settings)
     none = PretrainSettings.create(tmp_path, tmp_path / "run", "small", epochs=2, warmup_epochs=0)
     assert (none.optimizer.warmup_epochs, preset_hints(none, 1024)) == (0.0, [])

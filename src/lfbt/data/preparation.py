@@ -21,7 +21,7 @@ from lfbt.data.journal import JOURNAL, Journal, preparation_key, read_journal
 from lfbt.data.layouts import DROPPED, RECORDS, SIGNALS
 from lfbt.data.manifest import DatasetManifest, SourceInfo
 from lfbt.data.records import Prepared, PrepareSettings
-from lfbt.data.splits import split_by_patient
+from lfbt.data.splits import assign_splits
 from lfbt.data.writers import NpyWriter, PackedWriter
 from lfbt.errors import LfbtError
 from lfbt.recording import STANDARD_LEADS, missing_leads
@@ -221,7 +221,9 @@ def prepare_dataset(
             dropped = [*listing.dropped, *unlabelled, *faulty]
             if not records:
                 raise LfbtError(_nothing_left(source_folder, name, dropped))
-            splits = _assign_splits([record.entry for record in records], settings, bool(listing.classes))
+            fractions = settings.test_fraction, settings.val_fraction
+            kept = [record.entry for record in records]
+            splits = assign_splits(kept, bool(listing.classes), fractions, settings.split_seed)
             if isinstance(writer, NpyWriter) and listing.classes:
                 writer.sort((split, record.labels) for record, split in zip(records, splits, strict=True))
             hash = _write_records(folder, records, splits, source_folder)
@@ -325,28 +327,6 @@ def _collect(prepared: Iterable[Prepared]) -> tuple[list[_Record], list[Dropped]
             id = done.entry.id if done.n_pieces == 1 else f"{done.entry.id}-{piece.number}"
             records.append(_Record(id, done.entry, piece.number, piece.hash))
     return records, dropped, noted, spans
-
-
-def _assign_splits(entries: Sequence[Entry], settings: PrepareSettings, labelled: bool) -> list[str]:
-    """Take the official split if there is one; else all is train without labels, or split by patient."""
-    official = [entry.split for entry in entries]
-    if all(official):
-        split_of: dict[str, str] = {}
-        for entry in entries:
-            if split_of.setdefault(entry.patient, entry.split) != entry.split:
-                raise LfbtError(
-                    f"patient {entry.patient} is in split {split_of[entry.patient]} and, with record {entry.id}, "
-                    f"in {entry.split}; a patient may be in one only: correct the split column"
-                )
-        return official
-    if any(official):
-        entry = next(entry for entry in entries if not entry.split)
-        raise LfbtError(f"record {entry.id} has no split while others have one; give every record one, or none")
-    if not labelled:
-        return ["train"] * len(entries)
-    labels = [";".join(entry.labels) for entry in entries]
-    patients = [entry.patient for entry in entries]
-    return split_by_patient(patients, labels, settings.test_fraction, settings.val_fraction, settings.split_seed)
 
 
 def _write_records(folder: Path, records: Sequence[_Record], splits: Sequence[str], source_folder: Path) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfbt.errors import LfbtError
-from lfbt.sources.listing import SPLITS
+from lfbt.sources.listing import SPLITS, Entry
 from lfbt.utils.figures import format_count
 from lfbt.utils.settings import check_range
 
@@ -182,3 +182,47 @@ def _strata(patients: Sequence[str], targets: NDArray[np.bool_]) -> tuple[list[s
     of_patient[:, -1] = True
     frequency = np.append(targets.sum(axis=0), len(targets) + 1)
     return list(number), np.where(of_patient, frequency, len(targets) + 2).argmin(axis=1)
+
+
+def assign_splits(entries: Sequence[Entry], labelled: bool, fractions: tuple[float, float], seed: int) -> list[str]:
+    """Take the official split if there is one; else all is train without labels, or split by patient.
+
+    Parameters
+    ----------
+    entries : sequence of Entry
+        The recording of each record.
+    labelled : bool
+        Whether records have labels.
+    fractions : tuple of float
+        Of the patients for the test split, and of the others for the validation split.
+    seed : int
+        Of the split by patient.
+
+    Returns
+    -------
+    list of str
+        The split of each record.
+
+    Raises
+    ------
+    LfbtError
+        Where only some recordings have an official split, or a patient is in two.
+    """
+    official = [entry.split for entry in entries]
+    if all(official):
+        split_of: dict[str, str] = {}
+        for entry in entries:
+            if split_of.setdefault(entry.patient, entry.split) != entry.split:
+                raise LfbtError(
+                    f"patient {entry.patient} is in split {split_of[entry.patient]} and, with record {entry.id}, "
+                    f"in {entry.split}; a patient may be in one only: correct the split column"
+                )
+        return official
+    if any(official):
+        entry = next(entry for entry in entries if not entry.split)
+        raise LfbtError(f"record {entry.id} has no split while others have one; give every record one, or none")
+    if not labelled:
+        return ["train"] * len(entries)
+    labels = [";".join(entry.labels) for entry in entries]
+    patients = [entry.patient for entry in entries]
+    return split_by_patient(patients, labels, *fractions, seed)

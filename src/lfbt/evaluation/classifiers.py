@@ -105,7 +105,7 @@ def fit(fold: Fold, settings: FittingSettings, seed: int) -> Fitted:
     if settings.classifier == "logistic":
         fitted = [_fit_logistic(fold, y, copy.deepcopy(head), c) for c in settings.c]
     elif settings.classifier == "knn":
-        fitted = [_fit_neighbours(fold, n) for n in settings.neighbours]
+        fitted = [_fit_neighbours(fold, n) for n in settings.neighbours if n <= len(fold.inputs["train"])]
     else:
         fitted = []
         for learning_rate in settings.learning_rate:

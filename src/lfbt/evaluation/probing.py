@@ -122,14 +122,15 @@ def run_probe(settings: ProbeSettings) -> list[Results]:
 
 
 def _check_neighbours(task: Task, settings: ProbeSettings, trials: Sequence[Trial]) -> None:
-    """Raise LfbtError for more neighbours than a trial has training records, before anything is computed."""
+    """Raise LfbtError where a trial has fewer training records than any number of neighbours."""
     if settings.fitting.classifier != "knn":
         return
     n = min(len(task.rows(k, trial.fraction, trial.seed)["train"]) for trial in trials for k in range(len(task.folds)))
-    if max(settings.fitting.neighbours) > n:
+    wanted = settings.fitting.neighbours
+    if min(wanted) > n:
         raise LfbtError(
-            f"neighbours: {max(settings.fitting.neighbours)} is more than the {format_count(n, 'training record')} "
-            f"that there are at least; give {n} or fewer"
+            f"neighbours: {min(wanted)} is more than the {format_count(n, 'training record')} that there are at least; "
+            f"give {n} or fewer"
         )
 
 

@@ -83,7 +83,8 @@ class FittingSettings:
     c: Annotated[tuple[float, ...], Range("(0, inf)"), With("classifier", ("logistic",))] = (0.001, 0.01, 0.1, 1.0)
     """For logistic: the inverse of the L2 penalty; of several the one with the lowest validation loss is kept."""
     neighbours: Annotated[tuple[int, ...], Range("[1, inf)"), With("classifier", ("knn",))] = (5, 10, 20, 50)
-    """For knn: how many neighbours; of several numbers the one with the lowest validation loss is kept."""
+    """For knn: how many neighbours; of several numbers the one with the lowest validation loss is kept, of
+    those that are not more than the training records."""
     standardise: Annotated[bool, _ADAM] = False
     """For adam: standardise every feature by mean and standard deviation over the training records. The others do."""
 

@@ -155,9 +155,6 @@ def load_run(folder: str | os.PathLike[str]) -> PretrainingRun | ClassifierRun:
             raise LfbtError(f"run: {folder} {what}; name them themselves, such as {runs[0]}")
         if (folder / SETTINGS).is_file():
             raise LfbtError(f"run: {folder} has neither an epoch nor a finished trial yet; let it go on first")
-        inside = next((path.parent for path in sorted(folder.glob(f"[!.]*/{HISTORY}"))), None)
-        if inside is not None:
-            raise LfbtError(f"run: {folder} is not a run, but holds {inside.name}; load {inside}")
         raise LfbtError(
             f"run: {folder} is not a run folder (it has neither {RESULTS} nor {HISTORY}); give those of pretrain, "
             "probe or finetune"
