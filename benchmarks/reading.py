@@ -161,8 +161,20 @@ def lead_names(folder: Path, rng: np.random.Generator) -> Case:
     return Case(lambda: _read(folder / "r.csv", sampling_rate=_RATE), value, 1e-6)
 
 
+# Columns of times, and their unit in seconds; the last are known by their values only.
+_TIMES = (
+    ("time", 1.0),
+    ("time (s)", 1.0),
+    ("Zeit [s]", 1.0),
+    ("t (ms)", 1e-3),
+    ("ms", 1e-3),
+    ("temps", 1.0),
+    ("aika", 1.0),
+)
+
+
 def csv_files(folder: Path, rng: np.random.Generator) -> Case:
-    """Separators, decimal commas, a column of times, units, comments, a byte order mark, numbers as a header."""
+    """Separators, decimal commas, a column of times that may tell the rate, units, comments, a byte order mark."""
     signal = ecg(rng, 3)
     comma = rng.random() < 0.3
     separator = [";", "\t"][rng.integers(2)] if comma else [",", ";", "\t"][rng.integers(3)]
@@ -170,11 +182,16 @@ def csv_files(folder: Path, rng: np.random.Generator) -> Case:
     header, leads = [(names, None), (["0", "1", "2"], names), (None, names)][rng.integers(3)]
     columns = [list(row) for row in signal]
     rate = _RATE
+    given: float | None = _RATE
     if header is names and rng.random() < 0.5:
         wrong = rng.random() < 0.3
-        times = np.arange(signal.shape[1]) / (_RATE * (2 if wrong else 1))
-        header, columns = ["time", *names], [list(times), *columns]
-        rate = -1.0 if wrong else _RATE
+        time, step = _TIMES[rng.integers(len(_TIMES))]
+        times = np.arange(signal.shape[1]) / (_RATE * (2 if wrong else 1) * step)
+        header, columns = [time, *names], [list(times), *columns]
+        if wrong:
+            rate = -1.0
+        elif "[" in time or "(" in time:
+            given = [None, _RATE][rng.integers(2)]
     sign = "," if comma else "."
     rows = [separator.join(f"{value:.6f}".replace(".", sign) for value in row) for row in zip(*columns, strict=True)]
     if header is names and rng.random() < 0.3:
@@ -186,7 +203,7 @@ def csv_files(folder: Path, rng: np.random.Generator) -> Case:
     mark = "\ufeff" if rng.random() < 0.3 else ""
     (folder / "r.csv").write_text(mark + "\n".join(rows) + "\n", encoding="utf-8")
     value = (tuple(names), _RATE, signal) if rate > 0 else None
-    return Case(lambda: _read(folder / "r.csv", sampling_rate=_RATE, leads=leads), value, 1e-6)
+    return Case(lambda: _read(folder / "r.csv", sampling_rate=given, leads=leads), value, 1e-6)
 
 
 # --- preparation ---
