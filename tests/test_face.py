@@ -19,8 +19,9 @@ from lfbt.runs.loading import ClassifierRun
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMES = (
-    "LFBTLoss", "LfbtError", "Recording", "StoppedError", "UnreadableError", "compare", "embed", "finetune",
-    "load_encoder", "load_run", "open_dataset", "prepare", "pretrain", "probe", "random_views", "read",
+    "Classifier", "LFBTLoss", "LfbtError", "Recording", "StoppedError", "UnreadableError", "compare", "embed",
+    "finetune", "load_classifier", "load_encoder", "load_run", "open_dataset", "predict", "prepare", "pretrain",
+    "probe", "random_views", "read",
 )  # fmt: skip
 
 

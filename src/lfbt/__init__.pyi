@@ -4,6 +4,9 @@ from .errors import LfbtError as LfbtError
 from .errors import UnreadableError as UnreadableError
 from .evaluation.fine_tuning import finetune as finetune
 from .evaluation.probing import probe as probe
+from .inference.classifier import Classifier as Classifier
+from .inference.classifier import load_classifier as load_classifier
+from .inference.classifier import predict as predict
 from .inference.embedding import embed as embed
 from .io import read as read
 from .losses.lfbt import LFBTLoss as LFBTLoss
@@ -18,6 +21,7 @@ from .utils.interrupts import StoppedError as StoppedError
 __version__: str
 
 __all__ = [
+    "Classifier",
     "LFBTLoss",
     "LfbtError",
     "Recording",
@@ -26,9 +30,11 @@ __all__ = [
     "compare",
     "embed",
     "finetune",
+    "load_classifier",
     "load_encoder",
     "load_run",
     "open_dataset",
+    "predict",
     "prepare",
     "pretrain",
     "probe",

@@ -103,6 +103,7 @@ CLASSIFY = {
     "--workers": "2",
     "--resume": "",
 }
+FILES = {"--file-leads": "", "--file-sampling-rate": "", "--file-unit": "mV", "--allow-implausible": ""}
 REPRODUCE = {
     "--out": REQUIRED,
     "--ningbo": "",
@@ -187,15 +188,24 @@ FLAGS: dict[str, dict[str, str]] = {
     "finetune": CLASSIFY
     | {"--learning-rate": "0.0001", "--from-scratch": "", "--precision": "fp32", "--batch-norm": "global"},
     "embed": {
-        "--data-dir": REQUIRED,
-        "--checkpoint": REQUIRED,
-        "--out": REQUIRED,
+        "--data-dir": "",
+        "--checkpoint": "lfbt-small",
+        "--out": "",
+        "--per-piece": "",
         "--leads": "",
         "--allow-mismatch": "",
-        "--allow-implausible": "",
+        **FILES,
         "--split-seed": "0",
         "--device": "auto",
         "--workers": "2",
+    },
+    "predict": {
+        "--out": "",
+        "--per-piece": "",
+        "--batch-size": "64",
+        "--classifier": "",
+        **FILES,
+        "--device": "auto",
     },
     "compare": {"--out": "", "--draws": "1000", "--seed": "0", "--metrics": "auroc auprc", "--baseline": ""},
     "report": {"--out": "report"},
@@ -208,6 +218,8 @@ POSITIONAL = {
     "sources": ("SOURCE",),
     "check": ("DIR ...",),
     "compare": ("RUN ...",),
+    "embed": ("INPUT ...",),
+    "predict": ("INPUT ...",),
     "report": ("RUN ...",),
     "runs": ("DIR",),
 }

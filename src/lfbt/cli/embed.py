@@ -1,30 +1,36 @@
-"""`lfbt embed`: write embeddings of records."""
+"""`lfbt embed`: write embeddings of recordings, or of data sets."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from lfbt.cli.answers import end_with
 from lfbt.cli.parsing import parse_settings
+from lfbt.errors import LfbtError
 from lfbt.inference.embedding import EmbedSettings, write_embeddings
-from lfbt.utils.figures import format_count
+from lfbt.inference.embedding_table import embed_inputs
 
 EXAMPLES = (
-    "lfbt embed --data-dir data/ptbxl --checkpoint runs/pretrain --out embeddings",
-    "lfbt embed --data-dir data/a data/b --checkpoint runs/finetune --out probabilities",
+    "lfbt embed ecg.dcm --checkpoint runs/pretrain --out embedding.csv",
+    "lfbt embed recordings/ --checkpoint runs/pretrain --out embeddings.parquet",
+    "lfbt embed --data-dir data/a data/b --checkpoint runs/finetune --out embeddings",
     "lfbt embed --data-dir data/ptbxl --checkpoint runs/pretrain --out embeddings-II --leads II",
 )
 
 
 def parse(words: Sequence[str]) -> EmbedSettings:
     """Parse the words after the command."""
-    return parse_settings(EmbedSettings, "embed", words, EXAMPLES)
+    return parse_settings(EmbedSettings, "embed", words, EXAMPLES, inputs="inputs")
 
 
 def run(words: Sequence[str]) -> None:
-    """Write embeddings and print their size."""
+    """Write embeddings and say how many. Raises SystemExit with 1 where some recordings have none."""
     settings = parse(words)
+    if settings.inputs and settings.data_dir:
+        raise LfbtError("data_dir: inputs are given as well; name data sets by one of the two")
+    if settings.inputs:
+        end_with(embed_inputs(settings), str(settings.out or ""))
+        return
     embedded = write_embeddings(settings)
     columns = len(embedded.leads) * embedded.n_features
-    print(
-        f"{settings.out}: embeddings of {format_count(embedded.records, 'record')}, {format_count(columns, 'column')}"
-    )
+    print(f"{settings.out}: embeddings of {embedded.records} records, {columns} columns")

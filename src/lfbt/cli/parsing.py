@@ -33,6 +33,7 @@ def parse_settings(
     description: str | None = None,
     default: S | None = None,
     positional: Mapping[str, str] = types.MappingProxyType({}),
+    inputs: str = "",
 ) -> S:
     """Parse the words after a command into its settings.
 
@@ -52,6 +53,8 @@ def parse_settings(
         Settings whose values replace the defaults of the fields; ``tyro.MISSING`` for those without one.
     positional
         Settings without a default that are given by position, with their placeholders.
+    inputs
+        The setting of several words that has those without a flag.
 
     Raises
     ------
@@ -62,13 +65,15 @@ def parse_settings(
     """
     import tyro
 
-    options = list_options(kind, default, positional)
+    options = list_options(kind, default, {**positional, inputs: "INPUT"} if inputs else positional)
     set_flags({option.field.name: option.flag for option in options if not option.positional})
     if {"-h", "--help"} & set(words):
         print(format_help(command, description or COMMANDS[command], options, examples))
         raise SystemExit(0)
     hint = f"`lfbt {command} --help` lists the options"
     _check_flags(words, options, command, hint)
+    if inputs:
+        words = _with_flag(inputs, words, options)
     config: list[Any] = [tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes]
     if positional:
         config.append(tyro.conf.PositionalRequiredArgs)
@@ -108,6 +113,29 @@ def _values_of(flag: str, words: Sequence[str]) -> list[str]:
         elif inside:
             values.append(word)
     return values
+
+
+def _with_flag(name: str, words: Sequence[str], options: Sequence[Option]) -> list[str]:
+    """Put the words that belong to no flag behind the flag of the setting `name`."""
+    by_flag = {option.flag: option for option in options}
+    rest: list[str] = []
+    free: list[str] = []
+    room: float = 0
+    for place, word in enumerate(words):
+        if word == "--":
+            # Paths, which would be taken for flags.
+            free += [f"./{path}" if path.startswith("-") else path for path in words[place + 1 :]]
+            break
+        if word.startswith("--"):
+            rest.append(word)
+            option = by_flag[_as_flag(word)]
+            room = 0 if option.is_switch or "=" in word else len(words) if option.takes_several else 1
+        elif room > 0:
+            rest.append(word)
+            room -= 1
+        else:
+            free.append(word)
+    return [*rest, f"--{name}", *free] if free else rest
 
 
 def _as_flag(word: str) -> str:

@@ -130,7 +130,7 @@ def prepare_entry(entry: Entry, settings: PrepareSettings) -> Prepared:
         If the file cannot be read and such files are not to be dropped.
     """
     try:
-        return _cut_into_records(entry, entry.read(), settings)
+        return cut_recording(entry, entry.read(), settings)
     except UnreadableError as error:
         if not settings.skip_unreadable:
             raise UnreadableError(f"{error}; repair or remove it, or drop such files with --skip-unreadable") from error
@@ -140,7 +140,11 @@ def prepare_entry(entry: Entry, settings: PrepareSettings) -> Prepared:
     return Prepared(entry, 0, [], [Dropped(entry.id, str(entry.file), reason)])
 
 
-def _cut_into_records(entry: Entry, recording: Recording, settings: PrepareSettings) -> Prepared:
+def cut_recording(entry: Entry, recording: Recording, settings: PrepareSettings) -> Prepared:
+    """Make the records of a recording that was read from `entry`.
+
+    Raises UnreadableError for a sampling rate that is too low, and AbsentLeadError for a lead that is not there.
+    """
     n_raw = round(settings.duration * recording.sampling_rate)
     if n_raw < 2:
         # Of one file among many that are dropped it may be the rate that is wrong.

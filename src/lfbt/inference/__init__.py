@@ -1,3 +1,3 @@
-"""Encoders applied to recordings: embeddings."""
+"""Encoders and classifiers applied to recordings: embeddings and predictions."""
 
-__all__ = ["embedding"]
+__all__ = ["answering", "classifier", "embedding", "embedding_table"]

@@ -17,6 +17,8 @@ import lfbt
 from lfbt.data.dataset import Dataset, from_arrays
 from lfbt.data.layouts import open_dataset, open_datasets
 from lfbt.errors import AbsentLeadError, LfbtError
+from lfbt.inference.answer_table import SUFFIXES
+from lfbt.inference.recordings import FileSettings
 from lfbt.io import read
 from lfbt.models.encoder import EncoderConfig, LeadEncoders
 from lfbt.models.features import compute_embeddings
@@ -39,18 +41,23 @@ SUMMARY = "embed.json"
 class EmbedSettings:
     """Which records are embedded, by which encoder."""
 
-    data_dir: Annotated[tuple[Path, ...], Affects.LOCATION]
-    """Data sets: packed ones, or folders of .npy files."""
-    checkpoint: Annotated[Path, Affects.LOCATION]
+    data_dir: Annotated[tuple[Path, ...], Affects.LOCATION] = ()
+    """In place of inputs, data sets for a folder of embeddings: packed ones, or folders of .npy files."""
+    checkpoint: Annotated[Path, Affects.LOCATION] = Path("lfbt-small")
     """Encoder: a run folder, an encoder folder, or a .pth file of the authors."""
-    out: Annotated[Path, Affects.LOCATION]
-    """New folder for embeddings.npy, records.csv and, where the run folder has a classifier, probabilities.csv."""
+    out: Annotated[Path | None, Affects.LOCATION] = None
+    """Of inputs: new file .csv, .jsonl (a line of JSON a recording) or .parquet; without it the table is printed. Of
+    data sets: new folder for embeddings.npy, records.csv and, where the run folder has a classifier,
+    probabilities.csv."""
+    inputs: Annotated[tuple[Path, ...], Affects.LOCATION] = ()
+    """Files, folders or prepared data sets; - for a list of paths on stdin, one a line."""
+    per_piece: bool = False
+    """Of inputs: also a row for each piece of a recording that is longer than the encoder's duration."""
     leads: tuple[str, ...] = ()
     """Use the encoders of these leads only, by name, comma-separated."""
     allow_mismatch: bool = False
     """Use a data set although its leads, sampling rate or samples are not the encoder's."""
-    allow_implausible: bool = False
-    """Accept voltages that no ECG has: a lead that spans over 30 mV, a median lead under 0.05 or over 10 mV."""
+    files: FileSettings = dataclasses.field(default_factory=FileSettings)
     split_seed: Seed = 0
     """Seed of the split of class folders without split folders."""
     device: Annotated[str, Affects.RUNTIME] = "auto"
@@ -218,6 +225,8 @@ def write_embeddings(settings: EmbedSettings) -> EmbedSummary:
     import pandas as pd
 
     validate(settings)
+    if settings.out is None or settings.out.suffix in SUFFIXES:
+        raise LfbtError(f"out: {settings.out}, but the embeddings of data sets go into a folder; name a new one")
     check_unoccupied(settings.out)
     device = resolve_device(settings.device)
     dataset = open_datasets(settings.data_dir, settings.split_seed)
@@ -231,7 +240,7 @@ def write_embeddings(settings: EmbedSettings) -> EmbedSummary:
                 f"leads: the classifier of {settings.checkpoint} takes {','.join(complete.config.leads)} in this "
                 f"order, not {','.join(encoder.config.leads)}; leave --leads out, or name its encoder folder"
             )
-    if not settings.allow_implausible:
+    if not settings.files.allow_implausible:
         dataset.check_voltages()
     rows = np.arange(len(dataset))
     embeddings = compute_embeddings(encoder.to(device), dataset, rows, device, settings.workers, "embed")

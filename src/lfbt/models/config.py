@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, cast
 
 import lfbt
+from lfbt.data.dataset import Dataset
 from lfbt.errors import LfbtError
 from lfbt.recording import check_leads
 from lfbt.signal import Normalisation
@@ -68,6 +70,21 @@ class EncoderConfig:
     def __post_init__(self) -> None:
         validate(self)
         check_leads(self.leads)
+
+
+def list_differences(dataset: Dataset, config: EncoderConfig) -> list[str]:
+    """List in words where a data set is not what an encoder takes: leads and their order, rate, samples, unit."""
+    differences = []
+    if dataset.leads != config.leads:
+        assumed = " (assumed: the files name none)" if dataset.names_assumed else ""
+        differences.append(f"leads {','.join(dataset.leads)}{assumed} against the encoder's {','.join(config.leads)}")
+    if not math.isclose(dataset.sampling_rate, config.sampling_rate, rel_tol=1e-6):
+        differences.append(f"{dataset.sampling_rate:g} Hz against the encoder's {config.sampling_rate:g} Hz")
+    if dataset.n_samples != config.n_samples:
+        differences.append(f"{dataset.n_samples} samples against the encoder's {config.n_samples}")
+    if config.normalisation == "none" and not dataset.in_mv:
+        differences.append("z-scores, as EchoNext and folders of .npy files have, against the encoder's millivolts")
+    return differences
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 from lfbt.data.dataset import Dataset, options_to_fit
 from lfbt.errors import LfbtError
 from lfbt.models.authors import CHECKPOINT_KINDS, load_authors_checkpoint
-from lfbt.models.config import CONFIG, MIN_SAMPLES, EncoderCard
+from lfbt.models.config import CONFIG, MIN_SAMPLES, EncoderCard, list_differences
 from lfbt.models.encoder import LeadEncoders, random_encoder
 from lfbt.runs.run_folder import ENCODER_FOLDER
 from lfbt.utils.settings import as_path, check_range
@@ -148,16 +147,7 @@ def match(
         f"{dataset.folder}: samples", dataset.n_samples, f"[{MIN_SAMPLES}, inf)", "the encoder halves them five times"
     )
     config = encoder.config
-    differences = []
-    if dataset.leads != config.leads:
-        assumed = " (assumed: the files name none)" if dataset.names_assumed else ""
-        differences.append(f"leads {','.join(dataset.leads)}{assumed} against the encoder's {','.join(config.leads)}")
-    if not math.isclose(dataset.sampling_rate, config.sampling_rate, rel_tol=1e-6):
-        differences.append(f"{dataset.sampling_rate:g} Hz against the encoder's {config.sampling_rate:g} Hz")
-    if dataset.n_samples != config.n_samples:
-        differences.append(f"{dataset.n_samples} samples against the encoder's {config.n_samples}")
-    if config.normalisation == "none" and not dataset.in_mv:
-        differences.append("z-scores, as EchoNext and folders of .npy files have, against the encoder's millivolts")
+    differences = list_differences(dataset, config)
     as_many = len(dataset.leads) == len(config.leads)
     if differences and not (allow_mismatch and as_many):
         options = options_to_fit(dataset, config.leads, config.sampling_rate, config.n_samples)

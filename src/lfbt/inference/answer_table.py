@@ -1,0 +1,102 @@
+"""Tables of answers, a row a recording: CSV, JSON lines or Parquet by the suffix of the file, or text."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import importlib.util
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+from lfbt.errors import LfbtError
+from lfbt.utils.files import atomic_file
+from lfbt.utils.tables import as_text
+
+#: What a file of answers may be, by its suffix.
+SUFFIXES = (".csv", ".jsonl", ".parquet")
+
+Row = Mapping[str, Any]
+
+
+def check_table(out: Path) -> None:
+    """Raise LfbtError, before anything is computed, for a file that cannot become a table of answers."""
+    if out.suffix not in SUFFIXES:
+        raise LfbtError(f"out: {out} ends in none of {', '.join(SUFFIXES)}; name a file that does")
+    if out.exists():
+        raise LfbtError(f"out: {out} exists; remove it, or give another name")
+    if not out.absolute().parent.is_dir():
+        raise LfbtError(f"out: the folder of {out} does not exist; make it, or give another name")
+    if out.suffix == ".parquet" and importlib.util.find_spec("pyarrow") is None:
+        raise LfbtError(f"out: {out} needs the package pyarrow; pip install 'lfbt[parquet]', or name a .csv")
+
+
+@contextlib.contextmanager
+def writing_table(out: Path | None, columns: Sequence[str]) -> Iterator[Callable[[Row], None]]:
+    """Write rows as they come, complete or not at all: to `out`, or for None to stdout.
+
+    On a terminal stdout is aligned text, without columns that are empty; elsewhere CSV.
+
+    Yields
+    ------
+    callable
+        Writes one row.
+    """
+    if out is None:
+        if sys.stdout.isatty():
+            rows: list[Row] = []
+            yield rows.append
+            print(format_rows(rows, columns))
+        else:
+            yield _csv_writer(sys.stdout, columns)
+        return
+    with atomic_file(out) as partial:
+        if out.suffix == ".parquet":
+            rows = []
+            yield rows.append
+            _write_parquet(partial, rows, columns)
+            return
+        with partial.open("w", encoding="utf-8", newline="") as file:
+            yield _csv_writer(file, columns) if out.suffix == ".csv" else json_writer(file)
+
+
+def _csv_writer(file: TextIO, columns: Sequence[str]) -> Callable[[Row], None]:
+    table = csv.DictWriter(file, columns, lineterminator="\n")
+    table.writeheader()
+
+    def write(row: Row) -> None:
+        table.writerow(row)
+
+    return write
+
+
+def json_writer(file: TextIO) -> Callable[[Row], None]:
+    """Return what writes a row as a line of JSON, without what is empty."""
+
+    def write(row: Row) -> None:
+        file.write(json.dumps({name: value for name, value in row.items() if value != ""}, ensure_ascii=False) + "\n")
+
+    return write
+
+
+def _write_parquet(file: Path, rows: Sequence[Row], columns: Sequence[str]) -> None:
+    import pandas as pd
+
+    pd.DataFrame(list(rows), columns=list(columns)).to_parquet(file, index=False)
+
+
+def format_rows(rows: Sequence[Row], columns: Sequence[str]) -> str:
+    """Format rows as aligned text, with four digits and without columns that are empty in all.
+
+    >>> print(format_rows([{"file": "a.csv", "p_AF": 0.5, "notes": ""}], ["file", "p_AF", "notes"]))
+    file   p_AF
+    a.csv  0.5000
+    """
+    used = [name for name in columns if any(row.get(name, "") != "" for row in rows)]
+    return as_text([used, *([_as_cell(row.get(name, "")) for name in used] for row in rows)])
+
+
+def _as_cell(value: Any) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,258 @@
+"""What an encoder is given: files, folders, data sets and recordings, cut into pieces that fit it."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import functools
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lfbt.data.dataset import Dataset, options_to_fit
+from lfbt.data.layouts import open_dataset
+from lfbt.data.manifest import MANIFEST
+from lfbt.data.records import PrepareSettings, cut_recording
+from lfbt.errors import AbsentLeadError, LfbtError
+from lfbt.io import open_npy, read, read_npy_row
+from lfbt.models.config import EncoderConfig, list_differences
+from lfbt.recording import Recording, parse_leads, unit_in_mv
+from lfbt.signal import Signal, implausible_span, normalise
+from lfbt.sources import Folder
+from lfbt.sources.listing import Dropped, Entry
+
+# Recordings that are read ahead.
+_AHEAD = 32
+# Settings of files, as `read` calls them.
+_OF_FILES = ("leads", "sampling_rate", "unit")
+
+
+@dataclasses.dataclass(frozen=True)
+class FileSettings:
+    """What files do not state themselves, and what is done with voltages that cannot be."""
+
+    file_leads: str = ""
+    """Lead names of the .npy rows, or of the columns of .csv files without a header row, such as I,II,III."""
+    file_sampling_rate: float | None = None
+    """Sampling rate of the .npy and .csv files, in Hz; for .csv files without one, what their column of times tells."""
+    file_unit: str = "mV"
+    """Unit of the .npy and .csv files that state none: mV, uV, V, nV, or raw counts by their gain, such as 200/mV."""
+    allow_implausible: bool = False
+    """Accept voltages that no ECG has: a lead that spans over 30 mV, a median lead under 0.05 or over 10 mV."""
+
+    def check(self) -> None:
+        """Raise LfbtError for leads, a rate or a unit that is none."""
+        if self.file_leads:
+            parse_leads(self.file_leads)
+        if self.file_sampling_rate is not None and not 0 < self.file_sampling_rate < float("inf"):
+            raise LfbtError(f"file_sampling_rate: {self.file_sampling_rate} Hz is not above 0")
+        unit_in_mv(self.file_unit)
+
+
+@dataclasses.dataclass(frozen=True)
+class Pieces:
+    """A recording as an encoder takes it.
+
+    Parameters
+    ----------
+    file, id, patient : str
+        Where it is and what it is called; empty where unknown.
+    signals : ndarray of float32, ``[pieces, leads, samples]``
+        Normalised as the encoder expects; none where the recording cannot be used.
+    numbers : tuple of int
+        Which piece of the recording each is, from 0.
+    notes : tuple of str
+        What its reader decided, what was padded and which pieces were left out.
+    reason : str
+        Why there are no pieces.
+    """
+
+    file: str
+    id: str
+    patient: str
+    signals: Signal
+    numbers: tuple[int, ...] = (0,)
+    notes: tuple[str, ...] = ()
+    reason: str = ""
+
+
+def list_recordings(inputs: Iterable[Path], settings: FileSettings) -> list[Entry | Dataset | Dropped]:
+    """List what is in files, folders and prepared data sets, in the order given.
+
+    Parameters
+    ----------
+    inputs : iterable of Path
+        A folder may have any sub-folders. A WFDB record may be named by any of its files, or without a suffix.
+    settings : FileSettings
+        What files do not state.
+
+    Returns
+    -------
+    list of Entry, Dataset or Dropped
+        Recordings that are not read yet, data sets, and what is no recording, with the reason.
+
+    Raises
+    ------
+    LfbtError
+        For a folder without recordings.
+    """
+    found: list[Entry | Dataset | Dropped] = []
+    for path in inputs:
+        if (path / MANIFEST).is_file():
+            found.append(open_dataset(path))
+        elif path.is_dir():
+            options = {name: getattr(settings, name) for name in ("file_leads", "file_sampling_rate", "file_unit")}
+            listing = Folder(**options).listing(path)
+            found += listing.entries
+            found += [dataclasses.replace(item, file=str(path / item.file)) for item in listing.dropped]
+        else:
+            found += _list_file(path, settings)
+    return found
+
+
+def _list_file(path: Path, settings: FileSettings) -> list[Entry | Dataset | Dropped]:
+    options: dict[str, Any] = {
+        "leads": settings.file_leads or None,
+        "sampling_rate": settings.file_sampling_rate,
+        "unit": settings.file_unit,
+    }
+    if path.suffix.lower() == ".npy" and path.is_file() and options["leads"] and options["sampling_rate"]:
+        try:
+            array = open_npy(path)
+        except LfbtError as error:
+            return [Dropped(path.stem, str(path), str(error))]
+        if array.ndim == 3:
+            reader = functools.partial(read_npy_row, **{**options, "leads": parse_leads(options["leads"])})
+            ids = (f"{path.stem}/{row}" for row in range(len(array)))
+            return [Entry(id, "", path, functools.partial(reader, row=row)) for row, id in enumerate(ids)]
+    return [Entry(path.stem, "", path, functools.partial(_read_file, **options))]
+
+
+def _read_file(path: Path, **options: Any) -> Recording:
+    """Read a file; the options of those that state them themselves are left out."""
+    if path.suffix.lower() not in (".npy", ".csv"):
+        return read(path)
+    try:
+        return read(path, **options)
+    except LfbtError as error:
+        name, colon, rest = str(error).partition(":")
+        if name in _OF_FILES and colon:
+            raise LfbtError(f"file_{name}:{rest}") from error
+        raise
+
+
+def iterate_pieces(
+    items: Iterable[Entry | Dataset | Dropped | Recording], config: EncoderConfig, settings: FileSettings
+) -> Iterator[Pieces]:
+    """Read recordings ahead of their use and cut them into pieces that fit an encoder, as `lfbt prepare` does.
+
+    Leads are taken by name, missing limb leads are derived; pieces are resampled, and recordings of 5 s up to the
+    encoder's duration padded with zeros. A recording that cannot be used comes without pieces and with the reason.
+
+    Parameters
+    ----------
+    items : iterable of Entry, Dataset, Dropped or Recording
+        From `list_recordings`, or recordings in memory.
+    config : EncoderConfig
+        What the encoder takes.
+    settings : FileSettings
+        Whether implausible voltages are accepted.
+
+    Yields
+    ------
+    Pieces
+        Of each recording, in order; each record of a data set is a recording of one piece.
+
+    Raises
+    ------
+    LfbtError
+        For a data set that does not fit the encoder.
+    """
+    preparation = PrepareSettings(
+        leads=config.leads,
+        n_samples=config.n_samples,
+        duration=config.n_samples / config.sampling_rate,
+        allow_implausible=settings.allow_implausible,
+        skip_unreadable=True,
+        workers=1,
+    )
+
+    def make() -> Iterator[Pieces]:
+        for item in items:
+            if isinstance(item, Dataset):
+                yield from _records_of(item, config, settings)
+            elif isinstance(item, Dropped):
+                # A file that is no signal file among others is not one that is to be answered.
+                if not item.reason.startswith("passed over"):
+                    yield _without_pieces(item.file, item.id, item.reason, config)
+            else:
+                yield _cut(item, config, preparation)
+
+    return _ahead(make(), _AHEAD)
+
+
+def _cut(item: Entry | Recording, config: EncoderConfig, settings: PrepareSettings) -> Pieces:
+    file = str(item.file) if isinstance(item, Entry) else ""
+    try:
+        recording = item.reader(item.file) if isinstance(item, Entry) else item
+        entry = item if isinstance(item, Entry) else Entry(item.id, item.patient, Path(item.id), lambda _: recording)
+        prepared = cut_recording(entry, recording, settings)
+    except (LfbtError, OSError) as error:
+        reason = str(error)
+        if isinstance(error, AbsentLeadError):
+            reason = f"{error}; the encoder takes {','.join(config.leads)}"
+        return _without_pieces(file, item.id, reason, config)
+    lost = "; ".join(f"{dropped.reason}" for dropped in prepared.dropped)
+    unlike_ecg = None if settings.allow_implausible or not recording.in_mv else implausible_span(prepared.spans)
+    if unlike_ecg or not prepared.pieces:
+        reason = f"{unlike_ecg}; state the right unit where it can be (file_unit), or insist with allow_implausible"
+        return _without_pieces(file, entry.id, reason if unlike_ecg else lost, config)
+    notes = list(recording.notes)
+    n_raw = round(settings.duration * recording.sampling_rate)
+    n_samples = recording.signal.shape[1]
+    if n_samples < n_raw - 1:
+        notes.append(f"padded from {n_samples / recording.sampling_rate:.3g} s to {settings.duration:g} s")
+    if lost:
+        notes.append(f"left out: {lost}")
+    signals = normalise(np.stack([piece.signal for piece in prepared.pieces]), config.normalisation)
+    numbers = tuple(piece.number for piece in prepared.pieces)
+    return Pieces(file, entry.id, recording.patient or item.patient, signals, numbers, tuple(notes))
+
+
+def _without_pieces(file: str, id: str, reason: str, config: EncoderConfig) -> Pieces:
+    return Pieces(file, id, "", np.empty((0, len(config.leads), config.n_samples), np.float32), (), (), reason)
+
+
+def _records_of(dataset: Dataset, config: EncoderConfig, settings: FileSettings) -> Iterator[Pieces]:
+    if not dataset.names_assumed:
+        dataset = dataset.select_leads(config.leads)
+    if differences := list_differences(dataset, config):
+        raise LfbtError(
+            f"{dataset.folder}: the data set does not fit the encoder: {'; '.join(differences)}. Prepare it with "
+            f"{options_to_fit(dataset, config.leads, config.sampling_rate, config.n_samples)}"
+        )
+    if not settings.allow_implausible:
+        dataset.check_voltages()
+    for row in range(len(dataset)):
+        signals = dataset.batch(np.array([row]), config.normalisation)
+        yield Pieces(str(dataset.folder), dataset.ids[row], dataset.patients[row], signals)
+
+
+def _ahead(items: Iterator[Pieces], n: int) -> Iterator[Pieces]:
+    """Yield items that a thread makes, `n` of them ahead. What it raises is raised here."""
+    with ThreadPoolExecutor(1) as pool:
+        waiting = collections.deque(pool.submit(next, items, None) for _ in range(n))
+        try:
+            while (item := waiting.popleft().result()) is not None:
+                waiting.append(pool.submit(next, items, None))
+                yield item
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def read_list(lines: Iterable[str]) -> list[Path]:
+    """Read paths, one a line; blank lines are passed over."""
+    return [Path(line.rstrip("\r\n")) for line in lines if line.strip()]

@@ -1,0 +1,95 @@
+"""``lfbt predict`` and ``lfbt embed FILE``: words before and after flags, statuses, what is printed."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from tests.cli.helpers import output_of, refused, run
+from tests.factories import write_labelled
+from tests.inference.test_classifier import write_run
+
+from lfbt.cli.predict import parse
+from lfbt.data.layouts import open_dataset
+
+FILES = ("--file-leads", "II,V1", "--file-sampling-rate", 6.4)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A run with a classifier, and two recordings and a broken one in a folder."""
+    place = tmp_path_factory.mktemp("predict")
+    dataset = open_dataset(write_labelled(place / "data"))
+    write_run(place / "run", place / "data")
+    (place / "files").mkdir()
+    for row in range(2):
+        np.save(place / "files" / f"{row}.npy", np.asarray(dataset.signals[np.array([row])])[0])
+    (place / "files" / "2.npy").write_bytes(b"no array")
+    return place
+
+
+def test_predict_answers_files_and_says_which_it_cannot(place, tmp_path):
+    words = ("predict", "--classifier", place / "run", place / "files", *FILES, "--device", "cpu")
+    status, out, err = run(*words, "--out", tmp_path / "a.jsonl")
+    assert (status, out) == (1, "")
+    assert err.startswith(
+        f"{tmp_path / 'a.jsonl'}: 2 recordings answered; 1 could not be, the first: {place}/files/2.npy:"
+    )
+    lines = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()]
+    assert [line["record"] for line in lines] == ["0", "1", "2"]
+    assert "cannot be read" in lines[2]["error"]
+    assert sum(value for name, value in lines[0].items() if name.startswith("p_")) == pytest.approx(1)
+
+
+def test_predict_prints_the_answer_of_one_file(place):
+    out = output_of("predict", place / "files" / "0.npy", "--classifier", place / "run", *FILES, "--device", "cpu")
+    header, row = out.splitlines()
+    assert header.startswith("file,record,patient,pieces,p_fast,p_middle,p_slow,predicted")
+    assert row.startswith(f"{place}/files/0.npy,0,,1,0.")
+
+
+def test_predict_refuses_in_one_line(place, tmp_path):
+    classifier = ("--classifier", place / "run")
+    assert refused("predict", place / "files").startswith("--classifier: required, but not given")
+    assert refused("predict", *classifier).startswith("inputs: none given")
+    assert "no recording could be answered" in refused("predict", place / "files" / "2.npy", *classifier, *FILES)
+    assert "is no run with a classifier" in refused("predict", place / "files", "--classifier", place / "data")
+    assert "--file-sampling-rate: none given" in refused("predict", place / "files", *classifier)
+    assert "ends in none of" in refused("predict", place / "files", *classifier, "--out", tmp_path / "a.txt")
+
+
+@pytest.mark.parametrize(
+    ("words", "inputs"),
+    [
+        ("a b --classifier r", "a b"),
+        ("--classifier r a b", "a b"),
+        ("a --classifier r --per-piece b", "a b"),
+        ("a --classifier=r b", "a b"),
+        ("--classifier r -- --a b", "--a b"),
+        ("- --classifier r", "-"),
+        ("--classifier r", ""),
+    ],
+)
+def test_predict_takes_words_without_a_flag_for_inputs(words, inputs):
+    settings = parse(words.split())
+    assert " ".join(map(str, settings.answers.inputs)) == inputs
+    assert str(settings.classifier) == "r"
+
+
+def test_predict_reads_a_list_from_stdin(place):
+    words = [sys.executable, "-m", "lfbt", "predict", "-", "--classifier", place / "run", *FILES, "--device", "cpu"]
+    listed = "".join(f"{place}/files/{row}.npy\n" for row in (1, 0))
+    done = subprocess.run([*map(str, words)], input=listed, capture_output=True, text=True, check=True)
+    assert [line.split(",")[1] for line in done.stdout.splitlines()] == ["record", "1", "0"]
+
+
+def test_embed_writes_a_table_of_files_or_a_folder_of_data_sets(place, tmp_path):
+    checkpoint = ("--checkpoint", place / "run", "--device", "cpu")
+    status, _, _ = run("embed", place / "files", *checkpoint, *FILES, "--out", tmp_path / "a.csv")
+    assert status == 1
+    assert len((tmp_path / "a.csv").read_text().splitlines()) == 4
+    message = refused("embed", place / "files", "--data-dir", place / "data", *checkpoint)
+    assert message.startswith("--data-dir: inputs are given as well")
+    message = refused("embed", "--data-dir", place / "data", *checkpoint, "--out", tmp_path / "b.csv")
+    assert "the embeddings of data sets go into a folder" in message

@@ -1,0 +1,86 @@
+"""Tables of answers by the suffix of their file: the same rows, complete or not at all."""
+
+import io
+import json
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from lfbt.errors import LfbtError
+from lfbt.inference.answer_table import check_table, format_rows, writing_table
+
+COLUMNS = ["file", "p_A", "notes", "error"]
+ROWS: list[dict[str, Any]] = [
+    {"file": "a, b.hea", "p_A": 0.1234567890123, "notes": "", "error": ""},
+    {"file": "ä.npy", "notes": "", "error": "flat"},
+]
+
+
+def write_all(out):
+    with writing_table(out, COLUMNS) as write:
+        for row in ROWS:
+            write(row)
+
+
+def test_writing_table_writes_csv_and_json_lines(tmp_path):
+    write_all(tmp_path / "a.csv")
+    table = pd.read_csv(tmp_path / "a.csv")
+    assert table.columns.tolist() == COLUMNS
+    assert table["p_A"].tolist()[0] == ROWS[0]["p_A"]
+    assert table["error"].tolist()[1] == "flat"
+    write_all(tmp_path / "a.jsonl")
+    lines = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert lines == [{"file": "a, b.hea", "p_A": ROWS[0]["p_A"]}, {"file": "ä.npy", "error": "flat"}]
+
+
+def test_writing_table_writes_parquet(tmp_path):
+    pytest.importorskip("pyarrow", reason="Parquet is an extra")
+    write_all(tmp_path / "a.parquet")
+    assert pd.read_parquet(tmp_path / "a.parquet")["p_A"].tolist()[0] == ROWS[0]["p_A"]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+def test_writing_table_leaves_nothing_half_written(tmp_path, suffix):
+    def fail():
+        with writing_table(tmp_path / f"a.{suffix}", COLUMNS) as write:
+            write(ROWS[0])
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_writing_table_prints_csv_to_a_pipe_and_text_to_a_terminal(capsys, monkeypatch):
+    write_all(None)
+    assert capsys.readouterr().out.splitlines()[0] == "file,p_A,notes,error"
+
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stdout", terminal)
+    write_all(None)
+    assert terminal.getvalue().splitlines() == [
+        "file      p_A     error",
+        "a, b.hea  0.1235",
+        "ä.npy             flat",
+    ]
+
+
+def test_format_rows_leaves_out_what_is_empty():
+    assert format_rows([ROWS[0]], COLUMNS).splitlines()[0].split() == ["file", "p_A"]
+
+
+def test_check_table_refuses_what_would_fail_at_the_end(tmp_path):
+    (tmp_path / "there.csv").touch()
+    for name, message in {
+        "a.txt": "ends in none of .csv, .jsonl, .parquet",
+        "there.csv": "exists; remove it",
+        "absent/a.csv": "the folder of .* does not exist",
+    }.items():
+        with pytest.raises(LfbtError, match=f"^out: .*{message}"):
+            check_table(tmp_path / name)
+    check_table(tmp_path / "new.jsonl")

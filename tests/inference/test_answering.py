@@ -1,0 +1,63 @@
+"""Files in, answers out: what is written, what is refused before anything is computed."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.inference.test_prediction import MeanModel
+
+from lfbt.errors import LfbtError
+from lfbt.inference.answering import AnswerReport, AnswerSettings, PredictSettings, answer, write_predictions
+from lfbt.inference.prediction import embedding_columns, embedding_rows
+from lfbt.inference.recordings import FileSettings
+
+FILES = FileSettings("II,V1", 500.0)
+
+
+def save(path, n=5000):
+    np.save(path, np.random.default_rng(0).standard_normal((2, n)))
+    return path
+
+
+def run(*inputs, out=None, model=None):
+    settings = AnswerSettings(tuple(inputs), out)
+    rows = lambda one: embedding_rows(one, per_piece=False)  # noqa: E731
+    return answer(settings, FILES, model or MeanModel(), rows, embedding_columns(128, per_piece=False))
+
+
+def test_answer_counts_and_writes_all(tmp_path):
+    inputs = [save(tmp_path / "a.npy"), save(tmp_path / "b.npy", 100), save(tmp_path / "c.npy")]
+    report = run(*inputs, out=tmp_path / "out.csv")
+    assert report == AnswerReport(2, 1, f"{tmp_path / 'b.npy'}: short: 0.2 s")
+    lines = (tmp_path / "out.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in lines] == ["file", *map(str, inputs)]
+
+
+def test_answer_reads_a_list_from_stdin(tmp_path, monkeypatch, capsys):
+    files = [save(tmp_path / f"{name} .npy") for name in "ab"]
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(map(str, files)) + "\n\n"))
+    assert run(Path("-")) == AnswerReport(2, 0)
+    assert len(capsys.readouterr().out.splitlines()) == 3
+
+
+def test_answer_writes_nothing_where_none_can_be_answered(tmp_path):
+    short = save(tmp_path / "b.npy", 100)
+    with pytest.raises(LfbtError, match=r"no recording could be answered; the first: .*b\.npy: short: 0\.2 s"):
+        run(short, out=tmp_path / "out.csv")
+    assert not (tmp_path / "out.csv").exists()
+    with pytest.raises(LfbtError, match="inputs: none given"):
+        run()
+
+
+def test_answer_refuses_an_output_before_it_computes(tmp_path):
+    model = MeanModel()
+    (tmp_path / "out.csv").touch()
+    with pytest.raises(LfbtError, match="exists; remove it"):
+        run(save(tmp_path / "a.npy"), out=tmp_path / "out.csv", model=model)
+    assert model.batches == []
+
+
+def test_write_predictions_needs_a_classifier():
+    with pytest.raises(LfbtError, match=r"^classifier: required, but not given"):
+        write_predictions(PredictSettings())

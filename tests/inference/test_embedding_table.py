@@ -1,0 +1,43 @@
+"""Embeddings of files: those of the prepared data set."""
+
+import numpy as np
+import pandas as pd
+from tests.factories import waves, write_checkpoint, write_packed
+
+from lfbt.inference.embedding import EmbedSettings, embed
+from lfbt.inference.embedding_table import embed_inputs
+from lfbt.inference.recordings import FileSettings
+
+
+def test_embed_inputs_gives_the_embeddings_of_the_data_set(tmp_path):
+    signals = waves([0, 1, 2, 0])
+    data = write_packed(tmp_path / "data", signals)
+    checkpoint = write_checkpoint(tmp_path / "checkpoint")
+    (tmp_path / "files").mkdir()
+    for row, signal in enumerate(signals):
+        np.save(tmp_path / "files" / f"{row}.npy", signal)
+    expected = embed(data, checkpoint, device="cpu")
+    files = FileSettings("II,V1", 6.4)
+    for place in (data, tmp_path / "files"):
+        out = tmp_path / f"{place.name}.csv"
+        report = embed_inputs(EmbedSettings((), checkpoint, out, (place,), files=files, device="cpu"))
+        assert (report.answered, report.failed) == (4, 0)
+        np.testing.assert_allclose(pd.read_csv(out).filter(regex=r"^e\d+$"), expected, atol=1e-6)
+
+
+def test_embed_inputs_takes_some_leads(tmp_path):
+    np.save(tmp_path / "a.npy", waves([1])[0][1:])
+    checkpoint = write_checkpoint(tmp_path / "checkpoint")
+    whole = embed(waves([1]), checkpoint, leads="II,V1", sampling_rate=6.4, device="cpu")
+    settings = EmbedSettings(
+        (),
+        checkpoint,
+        tmp_path / "a.csv",
+        (tmp_path / "a.npy",),
+        leads=("V1",),
+        files=FileSettings("V1", 6.4),
+        device="cpu",
+    )
+    # Of a single lead the z-score is another, unless it is of each lead; here only the form is looked at.
+    embed_inputs(settings)
+    assert pd.read_csv(tmp_path / "a.csv").filter(regex=r"^e\d+$").shape == (1, whole.shape[1] // 2)

@@ -1,0 +1,137 @@
+"""Files, folders and data sets as pieces that fit an encoder: the same as `lfbt prepare` makes of them."""
+
+import threading
+
+import numpy as np
+import pytest
+from tests.factories import waves, write_packed
+from tests.published_files import write
+
+from lfbt.data.dataset import Dataset
+from lfbt.data.layouts import open_dataset
+from lfbt.data.preparation import prepare
+from lfbt.errors import LfbtError
+from lfbt.inference.recordings import FileSettings, iterate_pieces, list_recordings, read_list
+from lfbt.models.config import EncoderConfig
+from lfbt.recording import Recording
+from lfbt.signal import normalise
+
+CONFIG = EncoderConfig(("II", "V1"), sampling_rate=6.4, n_samples=64)
+FILES = FileSettings("II,V1", 500.0)
+
+
+def ecg(n_samples=5000, seed=0):
+    return np.random.default_rng(seed).standard_normal((2, n_samples)).astype(np.float32)
+
+
+def save(folder, **arrays):
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, array in arrays.items():
+        np.save(folder / f"{name}.npy", array)
+    return folder
+
+
+def pieces_of(*inputs, settings=FILES, config=CONFIG):
+    return list(iterate_pieces(list_recordings(inputs, settings), config, settings))
+
+
+@pytest.mark.parametrize("normalisation", ["record", "lead", "none"])
+def test_iterate_pieces_makes_what_prepare_makes(tmp_path, normalisation):
+    folder = save(tmp_path / "from", a=ecg(12600), b=ecg(4000, 1), c=ecg(5000, 2), d=np.zeros((2, 5000)))
+    config = EncoderConfig(("V1", "II"), 6.4, 64, normalisation)
+    got = pieces_of(folder, config=config)
+    given = {"file_leads": "II,V1", "file_sampling_rate": 500, "leads": "V1,II", "n_samples": 64, "workers": 1}
+    prepare("folder", folder, tmp_path / "data", **given)
+    dataset = open_dataset(tmp_path / "data")
+    assert [(one.id, len(one.signals)) for one in got] == [("a", 3), ("b", 1), ("c", 1), ("d", 0)][: len(got)]
+    expected = normalise(np.asarray(dataset.signals[np.arange(len(dataset))]), normalisation)
+    np.testing.assert_array_equal(np.concatenate([one.signals for one in got]), expected)
+    assert [one.notes for one in got[:3]] == [
+        ("left out: short: 5.2 s (piece 3 of 3)",) if len(got[0].signals) == 2 else (),
+        ("padded from 8 s to 10 s",),
+        (),
+    ]
+    assert got[3].reason == "flat: V1,II" or got[3].reason.startswith("flat")
+
+
+def test_iterate_pieces_says_why_there_are_none(tmp_path):
+    folder = save(tmp_path / "from", short=ecg(1000), large=1000 * ecg(), whole=ecg())
+    write(folder / "other.csv", "II,V5\n" + "1,2\n2,1\n" * 2500)
+    write(folder / "broken.csv", "II,V1\n1,x\n")
+    arrays = pieces_of(*sorted(folder.glob("*.npy")), tmp_path / "absent.npy")
+    got = {one.id: one for one in [*arrays, *pieces_of(*folder.glob("*.csv"), settings=FileSettings("", 500.0))]}
+    reasons = {name: one.reason for name, one in got.items()}
+    assert reasons["whole"] == ""
+    assert reasons["short"] == "short: 2 s"
+    assert reasons["large"].startswith("the median lead spans 7") or reasons["large"].startswith("implausible")
+    assert reasons["other"].startswith("absent lead V1")
+    assert reasons["other"].endswith("the encoder takes II,V1")
+    assert "line 2, column 2 holds 'x'" in reasons["broken"]
+    assert reasons["absent"].endswith("absent.npy: does not exist")
+    assert all(len(got[name].signals) == 0 for name, reason in reasons.items() if reason)
+    allowed = FileSettings("II,V1", 500.0, allow_implausible=True)
+    assert [one.reason for one in pieces_of(folder / "large.npy", settings=allowed)] == [""]
+
+
+def test_list_recordings_reads_each_form_of_input(tmp_path):
+    folder = save(tmp_path / "from", a=ecg(), b=ecg(5000, 1))
+    np.save(tmp_path / "many.npy", np.stack([ecg(5000, 3), ecg(5000, 4)]))
+    data = write_packed(tmp_path / "data", waves([0, 1]))
+    write(folder / "readme.txt", "hello")
+    items = list_recordings([folder, folder / "b.npy", tmp_path / "many.npy", data], FILES)
+    assert sum(isinstance(item, Dataset) for item in items) == 1
+    got = list(iterate_pieces(items, CONFIG, FILES))
+    assert [one.id for one in got] == ["a", "b", "b", "many/0", "many/1", "r0", "r1"]
+    assert [one.reason for one in got] == [""] * 7
+    assert got[5].file == str(data)
+    assert got[5].patient == "p0"
+    np.testing.assert_array_equal(got[1].signals, got[2].signals)
+    np.testing.assert_array_equal(got[6].signals[0], normalise(waves([0, 1])[1], "record"))
+
+
+def test_list_recordings_refuses_a_folder_without_recordings(tmp_path):
+    write(tmp_path / "a" / "readme.txt", "hello")
+    with pytest.raises(LfbtError, match=r"holds 1 \.txt, but not any signal file"):
+        list_recordings([tmp_path / "a"], FILES)
+
+
+def test_iterate_pieces_refuses_a_data_set_that_does_not_fit(tmp_path):
+    data = write_packed(tmp_path / "data", waves([0, 1], n_samples=128))
+    with pytest.raises(
+        LfbtError, match=r"does not fit the encoder: .*128 samples against the encoder's 64.*n-samples 64"
+    ):
+        pieces_of(data)
+
+
+def test_iterate_pieces_names_the_options_of_files(tmp_path):
+    save(tmp_path, a=ecg())
+    (one,) = pieces_of(tmp_path / "a.npy", settings=FileSettings())
+    assert one.reason.startswith("file_sampling_rate: none given, but ")
+
+
+def test_iterate_pieces_takes_recordings_in_memory():
+    recording = Recording(ecg(), 500.0, ("II", "V1"), id="x", patient="p")
+    (one,) = iterate_pieces([recording], CONFIG, FileSettings())
+    assert (one.id, one.patient, one.file, one.signals.shape) == ("x", "p", "", (1, 2, 64))
+
+
+def test_iterate_pieces_can_be_left_early(tmp_path):
+    recordings = (Recording(ecg(), 500.0, ("II", "V1"), id=str(i)) for i in range(10**6))
+    before = threading.active_count()
+    pieces = iterate_pieces(recordings, CONFIG, FileSettings())
+    assert next(pieces).id == "0"
+    del pieces
+    assert threading.active_count() <= before
+
+
+def test_read_list_passes_over_blank_lines():
+    assert [str(path) for path in read_list(["a b.hea\n", "\n", "c.npy\r\n", "d"])] == ["a b.hea", "c.npy", "d"]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [FileSettings(file_unit="mmHg"), FileSettings(file_sampling_rate=0.0), FileSettings(file_leads="II,II")],
+)
+def test_file_settings_are_checked(settings):
+    with pytest.raises(LfbtError):
+        settings.check()
