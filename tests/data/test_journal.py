@@ -1,5 +1,6 @@
 """The journal of a preparation: what it keeps, and for which preparation."""
 
+import functools
 import os
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from lfbt.data.journal import JOURNAL, Journal, preparation_key, read_journal
 from lfbt.data.records import Piece, Prepared
+from lfbt.io import read_npy
 from lfbt.sources.listing import Dropped, Entry
 
 
@@ -106,3 +108,16 @@ def test_preparation_key_follows_the_signal_files_beside_a_header(tmp_path, entr
     assert preparation_key({}, entries) == key
     (tmp_path / "a.dat").write_bytes(b"123456")
     assert preparation_key({}, entries) != key
+
+
+def test_preparation_key_differs_with_what_a_reader_is_given_and_with_the_version(tmp_path, monkeypatch):
+    def entry(rate):
+        return Entry(
+            "a", "a", tmp_path / "a.npy", functools.partial(read_npy, leads=("II",), sampling_rate=rate, unit="mV")
+        )
+
+    key = preparation_key({}, [entry(500.0)])
+    assert preparation_key({}, [entry(500.0)]) == key
+    assert preparation_key({}, [entry(250.0)]) != key
+    monkeypatch.setattr("lfbt.__version__", "99.0.0")
+    assert preparation_key({}, [entry(500.0)]) != key

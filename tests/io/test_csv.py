@@ -340,3 +340,35 @@ def test_read_csv_takes_counts_by_their_gain(tmp_path):
         [0.5],
         [-1],
     ]
+
+
+@pytest.mark.parametrize("separator", [";", "\t", ","])
+def test_read_csv_refuses_points_that_may_be_of_thousands(tmp_path, separator):
+    """As spreadsheets of some countries write whole numbers; far below the first lines, too."""
+    rows = ["I,II", *["-345,12"] * 200, "1.050,999", "999,-2.160"]
+    path = write(tmp_path / "a.csv", "\n".join(rows).replace(",", separator) + "\n")
+    with pytest.raises(
+        UnreadableError, match=r"'1\.050' beside whole numbers may have a decimal point or one of thous"
+    ):
+        read_csv(path, None, 500.0, "uV")
+    assert read_csv(path, None, 500.0, "mV", decimal=".").signal[0, 200] == np.float32(1.05)
+
+
+@pytest.mark.parametrize(
+    "text", ["I,II\n1.050,2\n0.5,1\n", "I,II\n1.050,2.125\n1.999,1.000\n", "I,II\n1,1.050\n2,3.500\n"]
+)
+def test_read_csv_takes_points_for_decimal_where_only_that_fits(tmp_path, text):
+    assert read_csv(write(tmp_path / "a.csv", text), None, 500.0, "mV").signal.max() < 4
+
+
+@pytest.mark.parametrize("form", ["{}_uV", "{}/uV", "{} {{uV}}", "{} in uV", "{}(uV)", "ECG {} [µV]"])
+def test_read_csv_knows_units_in_names_without_brackets(tmp_path, form):
+    path = write(tmp_path / "a.csv", f"{form.format('I')},{form.format('II')}\n1000,2000\n")
+    recording = read_csv(path, None, 500.0, "mV")
+    assert (recording.leads, recording.signal.tolist()) == (("I", "II"), [[1], [2]])
+
+
+@pytest.mark.parametrize("unit", ["(counts)", "[adu]", "(200/mV)", "(ADC)"])
+def test_read_csv_refuses_counts_as_millivolts(tmp_path, unit):
+    with pytest.raises(UnreadableError, match="holds counts, not a voltage"):
+        read_csv(write(tmp_path / "a.csv", f"I {unit},II {unit}\n1000,2000\n"), None, 500.0, "mV")

@@ -165,3 +165,16 @@ def test_check_times_reads_units_of_time_below_any_name(tmp_path):
     recording = read_csv(write(tmp_path / "a.csv", "\n".join(rows)), None, None, "mV")
     assert (recording.leads, recording.sampling_rate) == (("I",), 500)
     assert recording.signal.max() == np.float32(0.006)
+
+
+@pytest.mark.parametrize("time", ["0", "2020-01-01T00:00:00", "0:01.000"])
+def test_stated_rate_of_times_that_stand_still_is_refused(tmp_path, time):
+    path = _with_times(tmp_path / "a.csv", "time (s)" if time == "0" else "time", [time] * 200)
+    with pytest.raises(UnreadableError, match="too few or too coarse to tell it"):
+        read_csv(path, None, None, "mV")
+
+
+@pytest.mark.parametrize("header", ["Zeit in ms", "t/ms", "Time_ms", "time {ms}"])
+def test_check_times_knows_units_without_brackets(tmp_path, header):
+    path = _with_times(tmp_path / "a.csv", header, range(0, 1000, 2))
+    assert read_csv(path, None, None, "mV").sampling_rate == 500

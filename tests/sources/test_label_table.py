@@ -152,3 +152,16 @@ def test_apply_table_drops_records_and_rows_without_the_other(tmp_path):
     listing = apply(tmp_path, "record\nr1\nr9\n", names=("r1", "r2"))
     assert [(item.id, item.reason) for item in listing.dropped] == [("r9", "file absent"), ("r2", "not in the table")]
     assert Path(listing.dropped[1].file) == Path("r2.hea")
+
+
+def test_apply_table_says_how_many_records_have_no_patient(tmp_path):
+    listing = apply(tmp_path, "record,patient\nr1,p\nr2,\nr3,p\n")
+    assert listing.assumption == "1 record without a patient in t.csv counts as one each"
+
+
+def test_apply_table_says_that_there_are_no_labels(tmp_path):
+    listing = apply(tmp_path, "record,patient,AF\nr1,p,1\nr2,q,0\n")
+    assert listing.label_rule == "no labels were read, as t.csv has no column label"
+    for column in ("Befund", "Rhythmus", "id_patient", "cv_fold"):
+        with pytest.raises(LfbtError, match=f"column '{column}' is likely"):
+            apply(tmp_path, f"record,{column}\nr1,x\n")

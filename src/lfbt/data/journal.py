@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+import lfbt
 from lfbt.data.records import Piece, Prepared
 from lfbt.sources.listing import Dropped, Entry
 
@@ -20,14 +21,17 @@ _NO_SIGNAL = np.empty((0, 0), dtype=np.float32)
 
 
 def preparation_key(settings: Mapping[str, Any], entries: Sequence[Entry]) -> str:
-    """Hash of all that a preparation follows from: settings, recordings, and sizes and times of the files beside them.
+    """Hash of all that a preparation follows from: version, settings, recordings, sizes and times of files beside them.
 
     The files of a recording are not known before it is read: a WFDB header names others.
     """
-    digest = hashlib.sha256(json.dumps(dict(settings), sort_keys=True, default=str).encode())
+    digest = hashlib.sha256(json.dumps([lfbt.__version__, dict(settings)], sort_keys=True, default=str).encode())
     folders: set[str] = set()
     for entry in entries:
-        digest.update(repr((entry.id, entry.patient, entry.labels, entry.split, str(entry.file))).encode())
+        # What a table states of a file is given to its reader.
+        options = getattr(entry.reader, "keywords", {})
+        of_entry = (entry.id, entry.patient, entry.labels, entry.split, str(entry.file), sorted(options.items()))
+        digest.update(repr(of_entry).encode())
         folders.add(os.path.dirname(entry.file))  # noqa: PTH120
     for folder in sorted(folders):
         digest.update(folder.encode(errors="surrogateescape") + _state(folder).encode(errors="surrogateescape"))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from lfbt.errors import UnreadableError
-from lfbt.io.csv_layout import Column, CsvLayout, check_rows, is_number, read_layout, time_unit
+from lfbt.io.csv_layout import COUNTS, Column, CsvLayout, check_rows, is_number, read_layout, time_unit
 from lfbt.io.csv_times import check_times, stated_rate
 from lfbt.io.recordings import READ_ERRORS, check_not_times, leads_first, make_recording
 from lfbt.recording import Recording, unit_in_mv
@@ -54,7 +54,7 @@ def read_csv(
         sampling rate or the unit.
     """
     layout = read_layout(path, separator, decimal)
-    check_rows(path, layout)
+    check_rows(path, layout, decimal is not None)
     table = _read_table(path, layout)
     columns = list(layout.columns or [Column("", "lead", "")] * (len(leads) if leads else table.shape[1]))
     # A separator may end the header, or each other line.
@@ -97,6 +97,11 @@ def read_csv(
             notes += turned
             units = [""] * len(names)
     check_not_times(path, signal, names)
+    if counts := next((column.name for column in columns if COUNTS.search(column.name)), None):
+        raise UnreadableError(
+            f"file {path}: column {counts} holds counts, not a voltage; name it by the lead only, and give the gain as "
+            "the unit, such as 200/mV"
+        )
     if any(units) and not all(units):
         unstated = names[units.index("")]
         raise UnreadableError(

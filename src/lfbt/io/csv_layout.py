@@ -23,7 +23,11 @@ _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")
 _TRUTH = re.compile(r"\b(true|false)\b", re.IGNORECASE)
 _QUOTED = re.compile(r"""^(["'])(.*)\1$""")
 # A name with its unit: I (mV), time [ms].
-_NAME_AND_UNIT = re.compile(r"(?P<name>.+?)\s*[\[(](?P<unit>\w+)[\])]")
+_NAME_AND_UNIT = re.compile(r"(?P<name>.+?)\s*[\[({](?P<unit>\w+)[\])}]")
+# The same without brackets: time in s, I/uV, I_uV. Other words after these are a part of the name.
+_NAME_THEN_UNIT = re.compile(r"(?P<name>.+?)(?:\s+in\s+|\s*[/_]\s*)(?P<unit>\w+)")
+# Counts of a converter have no unit that is known.
+COUNTS = re.compile(r"[\[({](counts?|adu|adc|lsb|raw|\d+/\w+)[\])}]", re.IGNORECASE)
 _TIME_UNITS = {"s": 1.0, "sec": 1.0, "secs": 1.0, "second": 1.0, "seconds": 1.0, "ms": 1e-3, "msec": 1e-3}
 _TIME_UNITS |= {"millisecond": 1e-3, "milliseconds": 1e-3, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ns": 1e-9}
 # Texts that PhysioNet puts in place of a unit, and ours for dates and clock times: all become seconds.
@@ -92,12 +96,13 @@ def read_layout(path: Path, separator: str | None = None, decimal: str | None = 
     return CsvLayout(separator, decimal, n_skipped, columns, encoding)
 
 
-def check_rows(path: Path, layout: CsvLayout) -> None:
+def check_rows(path: Path, layout: CsvLayout, decimal_is_known: bool = False) -> None:
     """Raise UnreadableError unless all rows have as many cells, without true or false.
 
     Blank lines between them are refused, too, but for one after each row, as wrong line ends make them.
     """
     n_cells = previous = step = n_rows = 0
+    grouped = _Grouping()
     try:
         with path.open(encoding=layout.encoding) as text:
             for number, line in enumerate(text, start=1):
@@ -112,6 +117,7 @@ def check_rows(path: Path, layout: CsvLayout) -> None:
                 previous = number
                 if truth := _TRUTH.search(line):
                     raise UnreadableError(f"file {path}: line {number} holds {truth[0]!r}, which is not a number")
+                grouped.look_at(line, layout.separator)
                 found = _n_cells(line, layout.separator)
                 n_cells = n_cells or found
                 if found != n_cells:
@@ -122,8 +128,40 @@ def check_rows(path: Path, layout: CsvLayout) -> None:
         raise unreadable(path, error) from error
     if not n_cells:
         raise UnreadableError(f"file {path}: it holds no samples")
+    if grouped.example and not decimal_is_known:
+        raise UnreadableError(
+            f"file {path}: {grouped.example!r} beside whole numbers may have a decimal point or one of thousands; "
+            "state it with --file-decimal, or write numbers without grouping"
+        )
     if step == 2 and n_rows < 3:
         raise _blank(path, previous - 1)
+
+
+class _Grouping:
+    """Whether numbers may be whole ones with a point of thousands: a column has 999 and 1.050, and none has 0.5."""
+
+    def __init__(self) -> None:
+        self._dotted: dict[int, str] = {}
+        self._whole: set[int] = set()
+        self._decided = False
+
+    def look_at(self, line: str, separator: str) -> None:
+        if self._decided:
+            return
+        for place, cell in enumerate(_cells(line, separator)):
+            if "." not in cell:
+                if cell.lstrip("+-").isdigit():
+                    self._whole.add(place)
+            elif re.fullmatch(r"[+-]?[1-9]\d{0,2}(\.\d{3})+", cell):
+                self._dotted.setdefault(place, cell)
+            else:
+                self._decided = True
+
+    @property
+    def example(self) -> str:
+        """A number that may be read in two ways; empty if there is none."""
+        places = [] if self._decided else sorted(set(self._dotted) & self._whole)
+        return self._dotted[places[0]] if places else ""
 
 
 def _blank(path: Path, line: int) -> UnreadableError:
@@ -248,6 +286,9 @@ def _column(cell: str) -> Column:
     """Recognise a column by the cell in its header."""
     match = _NAME_AND_UNIT.fullmatch(cell)
     name, unit = (match["name"], match["unit"]) if match else (cell, "")
+    after = _NAME_THEN_UNIT.fullmatch(cell)
+    if after and (is_voltage(after["unit"]) or after["unit"].lower() in _TIME_UNITS):
+        name, unit = after["name"] if is_voltage(after["unit"]) else cell, after["unit"]
     word = name.lower()
     time = _TIME.fullmatch(word)
     if not word:

@@ -32,7 +32,7 @@ def stated_rate(path: Path, column: Column, cells: Any, first_line: int) -> floa
     if unit is None:
         raise UnreadableError(f"{of} has no unit; give the rate in Hz, or the unit in the header, as time (s)")
     span, rounding = float(np.ptp(times)) if len(times) else 0.0, _rounding(times)
-    if len(times) >= _N_EXACT and np.allclose(np.diff(times), span / (len(times) - 1), rtol=1e-6, atol=0):
+    if len(times) >= _N_EXACT and span > 0 and np.allclose(np.diff(times), span / (len(times) - 1), rtol=1e-6, atol=0):
         # Were they rounded, some step would differ.
         return float(round((len(times) - 1) / (unit * span), 4))
     if len(times) >= 2 and span > rounding:

@@ -10,18 +10,21 @@ from pathlib import Path
 from lfbt.errors import LfbtError
 from lfbt.sources.finding import MISSING, clean_id, read_table
 from lfbt.sources.listing import SPLITS, Dropped, Entry, Listing
+from lfbt.utils.figures import format_count
 
 _COLUMNS = ("record", "patient", "label", "split")
 # Other names that people give these columns, in lower case and without what is no letter.
 _NOUNS = {
-    "patient": "patient pat subject subj person participant proband case mrn pid paciente paziente",
-    "label": "label class classe diagnosis diagnose diagnosi dx target rhythm finding category annotation",
-    "split": "split fold stratfold partition subset dataset set",
+    "patient": "patient pat subject subj person participant proband case mrn pid paciente paziente individual animal "
+    "pt fall pseudonym",
+    "label": "label class classe diagnosis diagnose diagnosi dx diag target rhythm rhythmus befund finding category "
+    "annotation outcome superclass",
+    "split": "split fold stratfold cvfold partition subset dataset set traintest",
     "record": "record recording file filename filepath path",
 }
 _ENDINGS = "id no nr num number nummer numero key code name identifier uid"
 _ALSO_CALLED = {
-    column: re.compile(rf"({nouns.replace(' ', '|')})(en|s)?({_ENDINGS.replace(' ', '|')})?s?")
+    column: re.compile(rf"(id)?({nouns.replace(' ', '|')})(en|s)?({_ENDINGS.replace(' ', '|')})?s?")
     for column, nouns in _NOUNS.items()
 }
 _ALSO_RECORD = re.compile("(ecg|exam|study)(id|name|no|nr|number|file)|id|name|filename(hr|lr)")
@@ -86,9 +89,14 @@ def apply_table(entries: Sequence[Entry], table: Path, folder: Path) -> Listing:
     if "label" in rows[0] and not classes:
         raise LfbtError(f"table {table}: its column label is empty for all records; fill it, or remove the column")
     assumptions = [] if "patient" in rows[0] else [f"{table.name} has no column patient, so each record is a patient"]
+    unknown = sum(not row_of[entry.id][0] for entry in kept)
+    if 0 < unknown < len(kept):
+        assumptions.append(f"{format_count(unknown, 'record')} without a patient in {table.name} counts as one each")
     if unused:
         assumptions.append(f"columns of {table.name} that are not used: {', '.join(unused)}")
     rule = f"the column label of {table.name}, several labels separated by a semicolon"
+    if "label" not in rows[0]:
+        rule = f"no labels were read, as {table.name} has no column label"
     return Listing(kept, classes, rule, dropped, "; ".join(assumptions))
 
 
