@@ -6,9 +6,11 @@ from collections.abc import Sequence
 
 from lfbt.cli.parsing import parse_settings
 from lfbt.inference.embedding import EmbedSettings, write_embeddings
+from lfbt.runs.encoder_folder import is_bundled
 from lfbt.utils.figures import format_count
 
 EXAMPLES = (
+    "lfbt embed --data-dir data/ptbxl --out embeddings",
     "lfbt embed --data-dir data/ptbxl --checkpoint runs/pretrain --out embeddings",
     "lfbt embed --data-dir data/a data/b --checkpoint runs/finetune --out probabilities",
     "lfbt embed --data-dir data/ptbxl --checkpoint runs/pretrain --out embeddings-II --leads II",
@@ -23,6 +25,8 @@ def parse(words: Sequence[str]) -> EmbedSettings:
 def run(words: Sequence[str]) -> None:
     """Write embeddings and print their size."""
     settings = parse(words)
+    if is_bundled(settings.checkpoint):
+        print(f"checkpoint: {settings.checkpoint}, the encoder that comes with lfbt")
     embedded = write_embeddings(settings)
     columns = len(embedded.leads) * embedded.n_features
     print(
