@@ -188,8 +188,8 @@ FLAGS: dict[str, dict[str, str]] = {
     | {"--learning-rate": "0.0001", "--from-scratch": "", "--precision": "fp32", "--batch-norm": "global"},
     "embed": {
         "--data-dir": REQUIRED,
-        "--checkpoint": REQUIRED,
         "--out": REQUIRED,
+        "--checkpoint": "lfbt-small",
         "--leads": "",
         "--allow-mismatch": "",
         "--allow-implausible": "",
