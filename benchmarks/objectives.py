@@ -40,12 +40,7 @@ _OVERLAP = "HR"
 
 def prepared(data: Path, out: Path, n_samples: int) -> None:
     """Prepare the unlabelled and the labelled records; the published weights take another number of samples."""
-    challenge = out / "challenge"
-    if not challenge.exists():
-        challenge.mkdir(parents=True)
-        for file in sorted((data / "challenge").iterdir()):
-            if not file.name.startswith(_OVERLAP):
-                (challenge / file.name).symlink_to(file.resolve())
+    challenge = link_challenge(data, out / "challenge")
     for source, kind, folder, target, samples in (
         (Folder(), "folder", data / "cinc2011" / "acceptable", "cinc2011", n_samples),
         (Challenge(), "challenge", challenge, "challenge", n_samples),
@@ -56,6 +51,16 @@ def prepared(data: Path, out: Path, n_samples: int) -> None:
             # All pieces and voltages: the published figures are of these.
             settings = PrepareSettings(n_samples=samples, shortest=0.0, allow_implausible=True)
             prepare_dataset(source, kind, folder, out / "data" / target, settings)
+
+
+def link_challenge(data: Path, folder: Path) -> Path:
+    """Fill `folder` with links to the Challenge's files without copies of PTB-XL records, unless it is there."""
+    if not folder.exists():
+        folder.mkdir(parents=True)
+        for file in sorted((data / "challenge").iterdir()):
+            if not file.name.startswith(_OVERLAP):
+                (folder / file.name).symlink_to(file.resolve())
+    return folder
 
 
 def pretrain_settings(out: Path, name: str, seed: int, epochs: int) -> PretrainSettings:

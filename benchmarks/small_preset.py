@@ -158,13 +158,8 @@ def score_in_folds(
 
     NaN for a class without records in these folds.
     """
-    classes, probabilities = targets.argmax(axis=1), np.zeros(targets.shape)
     folds = folds or range(fold_of.max() + 1)
-    for fold in folds:
-        tested = fold_of == fold
-        model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=1000))
-        model.fit(features[~tested], classes[~tested])
-        probabilities[np.ix_(tested, model.classes_)] = model.predict_proba(features[tested])
+    probabilities = predict_in_folds(features, targets, fold_of, folds)
     scored = np.isin(fold_of, folds)
     of_classes = zip(targets[scored].T, probabilities[scored].T, strict=True)
     figures = [
@@ -172,6 +167,19 @@ def score_in_folds(
         for pair in of_classes
     ]
     return np.array(figures).T
+
+
+def predict_in_folds(
+    features: NDArray[np.float32], targets: NDArray[np.bool_], fold_of: NDArray[np.int64], folds: Sequence[int]
+) -> NDArray[np.float64]:
+    """Probabilities ``[records, classes]`` of the records in `folds`, by models of all other records; 0 for others."""
+    classes, probabilities = targets.argmax(axis=1), np.zeros(targets.shape)
+    for fold in folds:
+        tested = fold_of == fold
+        model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=1000))
+        model.fit(features[~tested], classes[~tested])
+        probabilities[np.ix_(tested, model.classes_)] = model.predict_proba(features[tested])
+    return probabilities
 
 
 def final(checkpoint: Path, dataset: Dataset) -> list[str]:

@@ -57,15 +57,16 @@ def test_import_is_fast_and_free_of_torch():
     assert min(seconds) < 0.3
 
 
-def test_readme_example_runs(tmp_path, monkeypatch, capsys):
-    example = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[0]
-    lines = [line for line in example.splitlines() if line.strip() and not line.startswith("import")]
+def test_readme_examples_run(tmp_path, monkeypatch, capsys):
+    first, own = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[:2]
+    lines = [line for line in first.splitlines() if line.strip() and not line.startswith("import")]
     assert len(lines) <= 5
     monkeypatch.chdir(tmp_path)
-    # Small enough for a test: the same calls on fewer records and samples.
-    quick = example.replace("n_samples=1024", "n_samples=64, records=200, workers=1")
-    quick = quick.replace("epochs=5", 'epochs=5, projector="16-16", device="cpu"')
-    assert quick != example
+    # Small enough for a test: the same calls on fewer records, and for one epoch.
+    quick = first.replace("n_samples=1024", "n_samples=1024, records=100, workers=1")
+    own_quick = own.replace("epochs=5", 'epochs=1, projector="16-16", device="cpu"')
+    assert quick != first
+    assert own_quick != own
     names: dict[str, object] = {}
     exec(compile(quick, "README.md", "exec"), names)
     auroc, interval = re.findall(r"[\d.]+|\(.*\)", capsys.readouterr().out)
@@ -73,7 +74,9 @@ def test_readme_example_runs(tmp_path, monkeypatch, capsys):
     assert interval.startswith("(")
     embeddings = names["embeddings"]
     assert isinstance(embeddings, np.ndarray)
-    assert embeddings.shape == (len(lfbt.open_dataset("data/synthetic")), 8 * 64)
+    assert embeddings.shape == (len(lfbt.open_dataset("data/synthetic")), 12 * 64)
+    exec(compile(own_quick, "README.md", "exec"), names)
+    assert lfbt.load_encoder("runs/pretrain").config.leads == lfbt.load_encoder("lfbt-small").config.leads
 
 
 def test_prepare_in_processes_works_in_a_script_without_a_guard(tmp_path):

@@ -189,8 +189,8 @@ FLAGS: dict[str, dict[str, str]] = {
     | {"--learning-rate": "0.0001", "--from-scratch": "", "--precision": "fp32", "--batch-norm": "global"},
     "embed": {
         "--data-dir": "",
-        "--checkpoint": "lfbt-small",
         "--out": "",
+        "--checkpoint": "lfbt-small",
         "--per-piece": "",
         "--leads": "",
         "--allow-mismatch": "",

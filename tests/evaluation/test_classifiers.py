@@ -76,7 +76,7 @@ def test_probe_of_several_labels_writes_what_was_scored(run, multi):
     for split in ROWS:
         assert results.data.counts[split] == dict(zip(CLASSES, known[split].sum(axis=0).tolist(), strict=True))
     # Scored as several labels are, at thresholds that validation sets.
-    write_embeddings(EmbedSettings((multi,), folder, folder.with_name("embed"), device="cpu", workers=0))
+    write_embeddings(EmbedSettings((multi,), folder.with_name("embed"), folder, device="cpu", workers=0))
     p = table_of(folder.with_name("embed"), "probabilities.csv")[COLUMNS].to_numpy()
     np.testing.assert_allclose(p[36:], predicted(folder), rtol=0, atol=1e-5)
     thresholds = choose_thresholds(p[24:36], known["val"])
@@ -130,7 +130,7 @@ def test_fit_logistic_equals_scikit_learns_pipeline(run, data, checkpoint, tmp_p
         line["val_loss"] == results.val_loss == pytest.approx(literal, rel=1e-3 if len(known) == len(classes) else 0.2)
     )
     # The head that is written predicts the same.
-    write_embeddings(EmbedSettings((other,), folder, tmp_path / "embed", device="cpu", workers=0))
+    write_embeddings(EmbedSettings((other,), tmp_path / "embed", folder, device="cpu", workers=0))
     embedded = table_of(tmp_path / "embed", "probabilities.csv")[[f"p_{name}" for name in classes]].to_numpy()
     np.testing.assert_allclose(embedded[36:], found, rtol=0, atol=1e-5)
 

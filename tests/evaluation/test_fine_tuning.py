@@ -192,7 +192,7 @@ def test_finetune_predicts_with_the_kept_epoch(run, data, tmp_path):
     for mine, theirs in zip(learned(folder), learned(shorter), strict=True):
         assert_same_tensors(mine, theirs)
 
-    write_embeddings(EmbedSettings((other,), folder, tmp_path / "embedded", device="cpu", workers=0))
+    write_embeddings(EmbedSettings((other,), tmp_path / "embedded", folder, device="cpu", workers=0))
     embedded = pd.read_csv(tmp_path / "embedded" / "probabilities.csv")
     predictions = pd.read_csv(folder / "predictions.csv")
     columns = [f"p_{name}" for name in CLASSES]

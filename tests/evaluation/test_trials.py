@@ -466,7 +466,7 @@ def test_list_runs_shows_trials_and_not_their_folder(place):
 def test_trial_serves_as_a_checkpoint(run, data, tmp_path):
     series = run("series", tune=True, **SERIES)
     place = series / NAMES[0]
-    write_embeddings(EmbedSettings((data,), place, tmp_path / "embed", device="cpu", workers=0))
+    write_embeddings(EmbedSettings((data,), tmp_path / "embed", place, device="cpu", workers=0))
     p = table_of(tmp_path / "embed", "probabilities.csv")[COLUMNS].to_numpy()
     np.testing.assert_allclose(p[36:], predicted(place), rtol=0, atol=1e-5)
     probed = run("probed", checkpoint=place)

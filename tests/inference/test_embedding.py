@@ -103,7 +103,7 @@ def test_embed_writes_three_files(run, data):
 
 
 def test_embed_returns_what_embed_json_has(data, checkpoint, tmp_path):
-    summary = write_embeddings(EmbedSettings((data,), checkpoint, tmp_path / "out", device="cpu"))
+    summary = write_embeddings(EmbedSettings((data,), tmp_path / "out", checkpoint, device="cpu"))
     assert EmbedSummary.load(tmp_path / "out") == summary
     (tmp_path / "out" / "embed.json").write_text('{"lfbt_version": 1}')
     with pytest.raises(LfbtError, match=r"embed\.json: field lfbt_version: Expected `str`, got `int`"):
@@ -323,7 +323,7 @@ def test_embed_arrays_equals_the_command(encoder, ecg, tmp_path):
         tmp_path / "data", prepared(ecg, STANDARD_LEADS, encoder), leads=encoder.config.leads, sampling_rate=51.2
     )
     save_encoder(tmp_path / "encoder", encoder, {})
-    write_embeddings(EmbedSettings((folder,), tmp_path / "encoder", tmp_path / "out", device="cpu"))
+    write_embeddings(EmbedSettings((folder,), tmp_path / "out", tmp_path / "encoder", device="cpu"))
     embeddings = embed_arrays(ecg, encoder, leads=STANDARD_LEADS, sampling_rate=500, device="cpu")
     assert np.array_equal(embeddings, embeddings_of(tmp_path / "out"))
 
@@ -449,13 +449,13 @@ def test_embed_refuses_a_classifier_with_its_leads_in_another_order(tmp_path):
     d, c = write_labelled(tmp_path / "d"), write_checkpoint(tmp_path / "c")
     run_probe(ProbeSettings.create(d, tmp_path / "p", checkpoint=c, epochs=2, batch_size=8, device="cpu"))
     with pytest.raises(LfbtError, match="leads"):
-        write_embeddings(EmbedSettings((d,), tmp_path / "p", tmp_path / "e", leads=("V1", "II"), device="cpu"))
+        write_embeddings(EmbedSettings((d,), tmp_path / "e", tmp_path / "p", leads=("V1", "II"), device="cpu"))
 
 
 def test_embed_refuses_records_of_too_few_samples_even_if_allowed(tmp_path):
     s, c = write_labelled(tmp_path / "s", signals=waves(KINDS, 2, 20)), write_checkpoint(tmp_path / "c")
     with pytest.raises(LfbtError, match="samples"):
-        write_embeddings(EmbedSettings((s,), c, tmp_path / "e", allow_mismatch=True, device="cpu"))
+        write_embeddings(EmbedSettings((s,), tmp_path / "e", c, allow_mismatch=True, device="cpu"))
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ def test_embed_inputs_gives_the_embeddings_of_the_data_set(tmp_path):
     files = FileSettings("II,V1", 6.4)
     for place in (data, tmp_path / "files"):
         out = tmp_path / f"{place.name}.csv"
-        report = embed_inputs(EmbedSettings((), checkpoint, out, (place,), files=files, device="cpu"))
+        report = embed_inputs(EmbedSettings((), out, checkpoint, (place,), files=files, device="cpu"))
         assert (report.answered, report.failed) == (4, 0)
         np.testing.assert_allclose(pd.read_csv(out).filter(regex=r"^e\d+$"), expected, atol=1e-6)
 
@@ -31,8 +31,8 @@ def test_embed_inputs_takes_some_leads(tmp_path):
     whole = embed(waves([1]), checkpoint, leads="II,V1", sampling_rate=6.4, device="cpu")
     settings = EmbedSettings(
         (),
-        checkpoint,
         tmp_path / "a.csv",
+        checkpoint,
         (tmp_path / "a.npy",),
         leads=("V1",),
         files=FileSettings("V1", 6.4),

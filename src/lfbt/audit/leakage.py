@@ -22,7 +22,7 @@ from lfbt.audit.fingerprints import (
 )
 from lfbt.data.dataset import Dataset
 from lfbt.errors import LfbtError
-from lfbt.runs.run_folder import ENCODER_FOLDER
+from lfbt.runs.encoder_folder import encoder_folder
 from lfbt.utils.figures import format_names
 
 # Records that a message lists.
@@ -84,7 +84,7 @@ def check_leakage(checkpoint: Path, dataset: Dataset, rows: NDArray[np.int64], a
     LfbtError
         Where the encoder has learned from some of them; it names them.
     """
-    file = _encoder_folder(checkpoint) / FINGERPRINTS
+    file = encoder_folder(checkpoint) / FINGERPRINTS
     if allowed or not file.is_file():
         return
     leaked = np.unique(find_matches(load_fingerprints(file), compute_fingerprints(dataset, rows)).second)
@@ -117,14 +117,10 @@ def write_fingerprints(
         The data set, and the rows of it that the encoder was trained on; None for none.
     """
     parts = [] if learned is None else [compute_fingerprints(dataset, learned)]
-    if checkpoint is not None and (_encoder_folder(checkpoint) / FINGERPRINTS).is_file():
-        parts.append(load_fingerprints(_encoder_folder(checkpoint) / FINGERPRINTS))
+    if checkpoint is not None and (file := encoder_folder(checkpoint) / FINGERPRINTS).is_file():
+        parts.append(load_fingerprints(file))
     if parts:
         save_fingerprints(folder, concatenate(parts))
-
-
-def _encoder_folder(checkpoint: Path) -> Path:
-    return checkpoint / ENCODER_FOLDER if (checkpoint / ENCODER_FOLDER).is_dir() else checkpoint
 
 
 def exclude_records(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 from lfbt.cli.answers import end_with
@@ -9,9 +10,11 @@ from lfbt.cli.parsing import parse_settings
 from lfbt.errors import LfbtError
 from lfbt.inference.embedding import EmbedSettings, write_embeddings
 from lfbt.inference.embedding_table import embed_inputs
+from lfbt.runs.encoder_folder import is_bundled
+from lfbt.utils.figures import format_count
 
 EXAMPLES = (
-    "lfbt embed ecg.dcm --checkpoint runs/pretrain --out embedding.csv",
+    "lfbt embed ecg.dcm --out embedding.csv",
     "lfbt embed recordings/ --checkpoint runs/pretrain --out embeddings.parquet",
     "lfbt embed --data-dir data/a data/b --checkpoint runs/finetune --out embeddings",
     "lfbt embed --data-dir data/ptbxl --checkpoint runs/pretrain --out embeddings-II --leads II",
@@ -26,6 +29,9 @@ def parse(words: Sequence[str]) -> EmbedSettings:
 def run(words: Sequence[str]) -> None:
     """Write embeddings and say how many. Raises SystemExit with 1 where some recordings have none."""
     settings = parse(words)
+    if is_bundled(settings.checkpoint):
+        # A table may go to stdout.
+        print(f"checkpoint: {settings.checkpoint}, the encoder that comes with lfbt", file=sys.stderr)
     if settings.inputs and settings.data_dir:
         raise LfbtError("data_dir: inputs are given as well; name data sets by one of the two")
     if settings.inputs:
@@ -33,4 +39,6 @@ def run(words: Sequence[str]) -> None:
         return
     embedded = write_embeddings(settings)
     columns = len(embedded.leads) * embedded.n_features
-    print(f"{settings.out}: embeddings of {embedded.records} records, {columns} columns")
+    print(
+        f"{settings.out}: embeddings of {format_count(embedded.records, 'record')}, {format_count(columns, 'column')}"
+    )

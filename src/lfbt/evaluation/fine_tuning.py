@@ -51,8 +51,8 @@ def finetune(
         New folder for the results, the fine-tuned encoder and its classifier; with several fractions or seeds each
         trial has a folder in it.
     encoder
-        Encoder to start from: run folder of `lfbt.pretrain`, encoder folder, or a ``.pth`` file of the authors. Without
-        one give ``from_scratch=True``, the baseline.
+        Encoder to start from: run folder of `lfbt.pretrain`, encoder folder, a ``.pth`` file of the authors, or
+        ``lfbt-small``. Without one give ``from_scratch=True``, the baseline.
     **settings
         Any option of ``lfbt finetune`` by its name, with ``_`` for ``-``: ``epochs=20``, ``fraction=0.1``,
         ``seeds=[0, 1]``.

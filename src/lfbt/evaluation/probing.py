@@ -49,8 +49,8 @@ def probe(
     run_dir
         New folder for the results; with several fractions, seeds or lead subsets each trial has a folder in it.
     encoder
-        Run folder of `lfbt.pretrain`, encoder folder, or a ``.pth`` file of the authors. Without one give
-        ``random_encoder=True``, the baseline.
+        Run folder of `lfbt.pretrain`, encoder folder, a ``.pth`` file of the authors, or ``lfbt-small``. Without one
+        give ``random_encoder=True``, the baseline.
     **settings
         Any option of ``lfbt probe`` by its name, with ``_`` for ``-``: ``classifier="logistic"``,
         ``fraction=[0.1, 1]``, ``seeds=[0, 1, 2]``, ``folds=10``.

@@ -22,7 +22,8 @@ class TaskSettings:
     data_dir: Annotated[Path, Affects.LOCATION]
     """Labelled data set: a packed one, or class folders of .npy files."""
     checkpoint: Annotated[Path | None, Affects.LOCATION] = None
-    """Encoder to start from: a run folder, an encoder folder, or a .pth file of the authors."""
+    """Encoder to start from: a run folder, an encoder folder, a .pth file of the authors, or lfbt-small, which comes
+    with lfbt."""
     leads: LeadNames = ()
     """Use the encoders of these leads only, by name, comma-separated."""
     allow_mismatch: bool = False

@@ -25,6 +25,7 @@ from lfbt.models.features import compute_embeddings
 from lfbt.models.heads import HEAD, load_head
 from lfbt.models.pretrained import load_encoder, load_with_history, match
 from lfbt.recording import Recording, as_real_array, parse_leads, unit_in_mv
+from lfbt.runs.encoder_folder import BUNDLED
 from lfbt.runs.results import EncoderOrigin
 from lfbt.signal import Signal, choose_leads, fit_samples
 from lfbt.utils.device import resolve_device
@@ -43,12 +44,12 @@ class EmbedSettings:
 
     data_dir: Annotated[tuple[Path, ...], Affects.LOCATION] = ()
     """In place of inputs, data sets for a folder of embeddings: packed ones, or folders of .npy files."""
-    checkpoint: Annotated[Path, Affects.LOCATION] = Path("lfbt-small")
-    """Encoder: a run folder, an encoder folder, or a .pth file of the authors."""
     out: Annotated[Path | None, Affects.LOCATION] = None
     """Of inputs: new file .csv, .jsonl (a line of JSON a recording) or .parquet; without it the table is printed. Of
     data sets: new folder for embeddings.npy, records.csv and, where the run folder has a classifier,
     probabilities.csv."""
+    checkpoint: Annotated[Path, Affects.LOCATION] = Path(BUNDLED)
+    """Encoder: a run folder, an encoder folder, a .pth file of the authors, or lfbt-small, which comes with lfbt."""
     inputs: Annotated[tuple[Path, ...], Affects.LOCATION] = ()
     """Files, folders or prepared data sets; - for a list of paths on stdin, one a line."""
     per_piece: bool = False
@@ -117,7 +118,8 @@ def embed(
         Signals ``[records, leads, samples]`` or ``[leads, samples]``, of NumPy, PyTorch or lists; a `Recording` or
         several; a `Dataset`; or the path of a prepared data set or of one recording's file, as `lfbt.read` takes it.
     encoder
-        From `lfbt.load_encoder`, or the path of a run folder, an encoder folder or the authors' ``.pth``.
+        From `lfbt.load_encoder`, or what it takes: the path of a run folder, an encoder folder or the authors'
+        ``.pth``, or ``lfbt-small``.
     leads, sampling_rate, unit
         Names of the rows of a record, rate in Hz, and unit (mV by default) of arrays, and of files that do not state
         them.

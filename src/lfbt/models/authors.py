@@ -15,11 +15,12 @@ from torch import Tensor, nn
 from lfbt.errors import LfbtError
 from lfbt.models.encoder import EncoderConfig, LeadEncoders, random_encoder
 from lfbt.recording import PAPER_LEADS
+from lfbt.runs.encoder_folder import BUNDLED
 
 #: The kinds of checkpoint that `lfbt.models.pretrained.load_encoder` loads.
 CHECKPOINT_KINDS = (
     "a run folder of `lfbt pretrain` or `lfbt finetune`, an encoder folder (config.json, model.safetensors), "
-    "or a .pth file of the authors"
+    f"a .pth file of the authors, or {BUNDLED}, which comes with lfbt"
 )
 
 # The errors that torch raises on files that are cut short, corrupt, or something else.

@@ -12,6 +12,7 @@ from lfbt.errors import LfbtError
 from lfbt.models.authors import CHECKPOINT_KINDS, load_authors_checkpoint
 from lfbt.models.config import CONFIG, MIN_SAMPLES, EncoderCard, list_differences
 from lfbt.models.encoder import LeadEncoders, random_encoder
+from lfbt.runs.encoder_folder import encoder_folder
 from lfbt.runs.run_folder import ENCODER_FOLDER
 from lfbt.utils.settings import as_path, check_range
 from lfbt.utils.tensors import load_state, load_tensors, save_tensors
@@ -62,7 +63,7 @@ def load_encoder(path: str | Path) -> LeadEncoders:
     Parameters
     ----------
     path : str or Path
-        A run folder, an encoder folder, or a ``.pth`` file of the LFBT authors.
+        A run folder, an encoder folder, a ``.pth`` file of the LFBT authors, or ``lfbt-small``, which comes with lfbt.
 
     Returns
     -------
@@ -72,7 +73,8 @@ def load_encoder(path: str | Path) -> LeadEncoders:
     Raises
     ------
     LfbtError
-        For anything else, and for files that are incomplete, corrupt or do not fit each other.
+        For anything else, for files that are incomplete, corrupt or do not fit each other, and for ``lfbt-small``
+        where there is a path of that name.
 
     Examples
     --------
@@ -90,9 +92,9 @@ def load_encoder(path: str | Path) -> LeadEncoders:
 def load_with_history(path: str | Path) -> tuple[LeadEncoders, dict[str, Any]]:
     """Load an encoder as `load_encoder` does, and how it was trained as `load_history` does."""
     path = as_path("checkpoint", path, f"a path; give {CHECKPOINT_KINDS}")
-    if path.is_file():
+    folder = encoder_folder(path)
+    if folder.is_file():
         return load_authors_checkpoint(path).eval(), {"file": path.name}
-    folder = _encoder_folder(path)
     if not (folder / CONFIG).is_file():
         inside = next((file.parent.parent for file in sorted(path.glob(f"*/{ENCODER_FOLDER}/{CONFIG}"))), None)
         why = "" if path.exists() else ": it does not exist"
@@ -106,13 +108,8 @@ def load_with_history(path: str | Path) -> tuple[LeadEncoders, dict[str, Any]]:
 
 def load_history(path: str | Path) -> dict[str, Any]:
     """Load how the encoder at `path` was trained, as given to `save_encoder`; of an authors' file its name."""
-    path = Path(path)
-    return {"file": path.name} if path.is_file() else EncoderCard.load(_encoder_folder(path)).history
-
-
-def _encoder_folder(path: Path) -> Path:
-    """The encoder of a run folder, or `path` itself."""
-    return path / ENCODER_FOLDER if (path / ENCODER_FOLDER).is_dir() else path
+    folder = encoder_folder(Path(path))
+    return {"file": folder.name} if folder.is_file() else EncoderCard.load(folder).history
 
 
 def match(

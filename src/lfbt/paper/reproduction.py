@@ -23,6 +23,7 @@ from lfbt.paper.protocol import DOWNLOADS, GAMMAS, LABELLED
 from lfbt.paper.settings import ReproduceSettings, affected_stages, quick_defaults
 from lfbt.paper.stages import Stage, create_source, data_folder, list_stages, load_manifest
 from lfbt.paper.tables import sizes_table, write_tables
+from lfbt.runs.encoder_folder import is_bundled
 from lfbt.utils.files import PARTIAL, read_json, write_json
 from lfbt.utils.interrupts import StoppedError
 from lfbt.utils.settings import validate
@@ -151,7 +152,7 @@ def _restore_settings(settings: ReproduceSettings) -> ReproduceSettings:
     Raises LfbtError where a setting differs from that of a stage that has begun.
     """
     downloads = {name: path and path.absolute() for name in DOWNLOADS for path in [getattr(settings, name)]}
-    encoders = tuple(path.absolute() for path in settings.encoders)
+    encoders = tuple(path if is_bundled(path) else path.absolute() for path in settings.encoders)
     exclude = settings.exclude and settings.exclude.absolute()
     settings = dataclasses.replace(settings, **downloads, encoders=encoders, exclude=exclude)
     if not (settings.out / SETTINGS).is_file():

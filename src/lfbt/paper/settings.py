@@ -35,7 +35,8 @@ class ReproduceSettings:
     chapman: Annotated[Path | None, Stages("data/chapman")] = None
     """Download of Chapman-Shaoxing from figshare."""
     encoders: Annotated[tuple[Path, ...], Stages("pretrain", "probe", "finetune")] = ()
-    """Instead of pretraining, the encoders of gamma 0.8 and 0.6: run folders, encoder folders or the authors' .pth."""
+    """Instead of pretraining, the encoders of gamma 0.8 and 0.6: run folders, encoder folders, the authors' .pth, or
+    lfbt-small, which comes with lfbt."""
     seeds: tuple[Seed, ...] = (0,)
     """Seeds of probes and fine-tunings, each a trial of its own; pretraining has seed 0."""
     quick: Annotated[bool, Stages("data", "pretrain", "probe", "finetune", "scratch")] = False
