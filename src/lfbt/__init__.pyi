@@ -5,9 +5,12 @@ from .errors import UnreadableError as UnreadableError
 from .evaluation.fine_tuning import finetune as finetune
 from .evaluation.probing import probe as probe
 from .inference.embedding import embed as embed
+from .inference.encoder import Encoder as Encoder
+from .inference.encoder import load_encoder as load_encoder
+from .inference.estimators import ECGClassifier as ECGClassifier
+from .inference.estimators import ECGEmbedder as ECGEmbedder
 from .io import read as read
 from .losses.lfbt import LFBTLoss as LFBTLoss
-from .models.pretrained import load_encoder as load_encoder
 from .recording import Recording as Recording
 from .reports.comparison import compare as compare
 from .runs.loading import load_run as load_run
@@ -18,6 +21,9 @@ from .utils.interrupts import StoppedError as StoppedError
 __version__: str
 
 __all__ = [
+    "ECGClassifier",
+    "ECGEmbedder",
+    "Encoder",
     "LFBTLoss",
     "LfbtError",
     "Recording",

@@ -1,3 +1,3 @@
-"""Encoders applied to recordings: embeddings."""
+"""Encoders applied to recordings: embeddings, for scikit-learn too, and encoders to share."""
 
-__all__ = ["embedding"]
+__all__ = ["embedding", "encoder", "estimators"]
