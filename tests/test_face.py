@@ -19,9 +19,9 @@ from lfbt.runs.loading import ClassifierRun
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMES = (
-    "Classifier", "LFBTLoss", "LfbtError", "Recording", "StoppedError", "UnreadableError", "compare", "embed",
-    "finetune", "load_classifier", "load_encoder", "load_run", "open_dataset", "predict", "prepare", "pretrain",
-    "probe", "random_views", "read",
+    "Classifier", "ECGClassifier", "ECGEmbedder", "Encoder", "LFBTLoss", "LfbtError", "Recording", "StoppedError",
+    "UnreadableError", "compare", "embed", "finetune", "load_classifier", "load_encoder", "load_run", "open_dataset",
+    "predict", "prepare", "pretrain", "probe", "random_views", "read",
 )  # fmt: skip
 
 
@@ -218,8 +218,9 @@ def test_read_refuses_values_of_another_type(ecg, tmp_path, changes):
         ({"x": None}, "signals: object is not a type of real numbers"),
         ({"x": np.ma.masked_array(np.zeros((2, 5000)))}, "signals: a masked array, whose mask would be ignored"),
         ({"x": [[np.ma.masked_array(np.zeros(5000))] * 2]}, "signals: a masked array, whose mask would be ignored"),
-        ({"x": ["a.npy", Path("b.npy")]}, "embed: a list of paths is not taken; give a list of recordings"),
-        ({"x": (one for one in (1, 2))}, "embed: an iterator is not taken; give a list of recordings"),
+        ({"x": ["a.npy", 3]}, "file a.npy: does not exist"),
+        ({"x": [3, "a.npy"]}, "embed: 3 is not a path, as others in the list are; give paths only, or none"),
+        ({"x": (one for one in (1, 2))}, "embed: an iterator is not taken; give a list of recordings or of paths"),
         ({"encoder": None}, "encoder: None is not a path, or what lfbt.load_encoder returns"),
         ({"encoder": torch.nn.Linear(2, 2)}, r"encoder: Linear\(.*\) is not a path, or what lfbt.load_encoder returns"),
     ],

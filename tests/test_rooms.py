@@ -64,7 +64,13 @@ def _crossings(path: Path) -> Iterator[tuple[str, str]]:
 
 
 #: The files that may use a room by its door only, and the tests of the command line, which may look inside as well.
-USERS = [*FILES.values(), *SRC.rglob("*.pyi"), *ROOT.glob("*.py"), *ROOT.glob("benchmarks/*.py")]
+USERS = [
+    *FILES.values(),
+    *SRC.rglob("*.pyi"),
+    *ROOT.glob("*.py"),
+    *ROOT.glob("benchmarks/*.py"),
+    *ROOT.glob("examples/*.py"),
+]
 CLI_TESTS = [*ROOT.glob("tests/cli/*.py")]
 CROSSINGS = {path: set(_crossings(path)) for path in [*USERS, *CLI_TESTS]}
 CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]

@@ -8,9 +8,12 @@ from .inference.classifier import Classifier as Classifier
 from .inference.classifier import load_classifier as load_classifier
 from .inference.classifier import predict as predict
 from .inference.embedding import embed as embed
+from .inference.encoder import Encoder as Encoder
+from .inference.encoder import load_encoder as load_encoder
+from .inference.estimators import ECGClassifier as ECGClassifier
+from .inference.estimators import ECGEmbedder as ECGEmbedder
 from .io import read as read
 from .losses.lfbt import LFBTLoss as LFBTLoss
-from .models.pretrained import load_encoder as load_encoder
 from .recording import Recording as Recording
 from .reports.comparison import compare as compare
 from .runs.loading import load_run as load_run
@@ -22,6 +25,9 @@ __version__: str
 
 __all__ = [
     "Classifier",
+    "ECGClassifier",
+    "ECGEmbedder",
+    "Encoder",
     "LFBTLoss",
     "LfbtError",
     "Recording",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,6 +24,7 @@ from lfbt.io import read
 from lfbt.models.encoder import EncoderConfig, LeadEncoders
 from lfbt.models.features import compute_embeddings
 from lfbt.models.heads import HEAD, load_head
+from lfbt.models.hub import locate_encoder
 from lfbt.models.pretrained import load_encoder, load_with_history, match
 from lfbt.recording import Recording, as_real_array, parse_leads, unit_in_mv
 from lfbt.runs.encoder_folder import BUNDLED
@@ -45,9 +47,8 @@ class EmbedSettings:
     data_dir: Annotated[tuple[Path, ...], Affects.LOCATION] = ()
     """In place of inputs, data sets for a folder of embeddings: packed ones, or folders of .npy files."""
     out: Annotated[Path | None, Affects.LOCATION] = None
-    """Of inputs: new file .csv, .jsonl (a line of JSON a recording) or .parquet; without it the table is printed. Of
-    data sets: new folder for embeddings.npy, records.csv and, where the run folder has a classifier,
-    probabilities.csv."""
+    """Of inputs: new file .csv, .jsonl or .parquet; without it the table is printed. Of data sets: new folder for
+    embeddings.npy, records.csv and, where the run folder has a classifier, probabilities.csv."""
     checkpoint: Annotated[Path, Affects.LOCATION] = Path(BUNDLED)
     """Encoder: a run folder, an encoder folder, a .pth file of the authors, or lfbt-small, which comes with lfbt."""
     inputs: Annotated[tuple[Path, ...], Affects.LOCATION] = ()
@@ -98,7 +99,7 @@ class EmbedSummary:
 
 
 def embed(
-    x: ArrayLike | Dataset | Recording | Sequence[Recording] | str | os.PathLike[str],
+    x: ArrayLike | Dataset | Recording | Sequence[Recording] | str | os.PathLike[str] | Sequence[str | Path],
     encoder: LeadEncoders | str | os.PathLike[str],
     *,
     leads: Sequence[str] | str | None = None,
@@ -116,10 +117,10 @@ def embed(
     ----------
     x
         Signals ``[records, leads, samples]`` or ``[leads, samples]``, of NumPy, PyTorch or lists; a `Recording` or
-        several; a `Dataset`; or the path of a prepared data set or of one recording's file, as `lfbt.read` takes it.
+        several; a `Dataset`; the path of a prepared data set or of a recording's file, as `lfbt.read` takes it; or a
+        list of such files, of which one at a time is in memory.
     encoder
-        From `lfbt.load_encoder`, or what it takes: the path of a run folder, an encoder folder or the authors'
-        ``.pth``, or ``lfbt-small``.
+        From `lfbt.load_encoder`, or a path or name that it takes.
     leads, sampling_rate, unit
         Names of the rows of a record, rate in Hz, and unit (mV by default) of arrays, and of files that do not state
         them.
@@ -149,8 +150,14 @@ def embed(
     """
     model = encoder
     if not isinstance(model, LeadEncoders):
-        model = load_encoder(as_path("encoder", encoder, "a path, or what lfbt.load_encoder returns"))
-    _refuse_paths_and_iterators(x)
+        as_path("encoder", model, "a path, or what lfbt.load_encoder returns")
+        model = load_encoder(locate_encoder(model))
+    if isinstance(x, Iterator):
+        raise LfbtError("embed: an iterator is not taken; give a list of recordings or of paths")
+    if isinstance(x, (list, tuple)) and any(isinstance(item, (str, os.PathLike)) for item in x):
+        read_one = functools.partial(read, leads=leads, sampling_rate=sampling_rate, unit=unit or "mV")
+        embed_one = functools.partial(embed, encoder=model, allow_implausible=allow_implausible, device=device)
+        return np.concatenate([_embed_file(path, read_one, embed_one) for path in x])
     if isinstance(x, (str, os.PathLike)):
         path = as_path("embed", x)
         if path.is_dir():
@@ -195,11 +202,13 @@ def embed(
     )
 
 
-def _refuse_paths_and_iterators(x: Any) -> None:
-    items = x if isinstance(x, (list, tuple)) else ()
-    if isinstance(x, Iterator) or any(isinstance(item, (str, os.PathLike)) for item in items):
-        what = "an iterator" if isinstance(x, Iterator) else "a list of paths"
-        raise LfbtError(f"embed: {what} is not taken; give a list of recordings: [lfbt.read(path) for path in paths]")
+def _embed_file(path: Any, read_one: Callable[..., Recording], embed_one: Callable[..., Any]) -> NDArray[np.float32]:
+    """The embedding ``[1, leads × 64]`` of a file of a list; what is wrong with its signal is said with its name."""
+    recording = read_one(as_path("embed", path, "a path, as others in the list are; give paths only, or none"))
+    try:
+        return np.asarray(embed_one(recording), dtype=np.float32)
+    except LfbtError as error:
+        raise LfbtError(f"file {path}: {error}") from error
 
 
 def write_embeddings(settings: EmbedSettings) -> EmbedSummary:

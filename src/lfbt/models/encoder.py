@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -105,7 +105,9 @@ class LeadEncoders(nn.Module):
     def __repr__(self) -> str:
         config = self.config
         form = f"leads {','.join(config.leads)}, {config.sampling_rate:g} Hz, {config.n_samples} samples"
-        return f"LeadEncoders({form}, normalisation {config.normalisation}, {config.n_features} features a lead)"
+        return (
+            f"{type(self).__name__}({form}, normalisation {config.normalisation}, {config.n_features} features a lead)"
+        )
 
     def forward(self, signals: Tensor) -> Tensor:
         """Compute the features of signals.
@@ -139,7 +141,7 @@ class LeadEncoders(nn.Module):
         features = compute(views)
         return features if signals.ndim == 4 else features[0]
 
-    def select_leads(self, leads: Sequence[str] | str) -> LeadEncoders:
+    def select_leads(self, leads: Sequence[str] | str) -> Self:
         """Select the encoders of some leads by name.
 
         Parameters
@@ -149,7 +151,7 @@ class LeadEncoders(nn.Module):
 
         Returns
         -------
-        LeadEncoders
+        Self
             With the same options and mode; it shares the weights.
 
         Raises
@@ -166,7 +168,7 @@ class LeadEncoders(nn.Module):
         config = dataclasses.replace(self.config, leads=tuple(leads))
         return self._sharing_weights(config, self.low_memory, self.sync_batch_norm)
 
-    def with_options(self, *, low_memory: bool | None = None, sync_batch_norm: bool | None = None) -> LeadEncoders:
+    def with_options(self, *, low_memory: bool | None = None, sync_batch_norm: bool | None = None) -> Self:
         """Change the options of an encoder, such as a loaded one that is to be fine-tuned in several processes.
 
         Parameters
@@ -176,7 +178,7 @@ class LeadEncoders(nn.Module):
 
         Returns
         -------
-        LeadEncoders
+        Self
             With the same leads and mode; it shares the weights.
         """
         return self._sharing_weights(
@@ -185,9 +187,9 @@ class LeadEncoders(nn.Module):
             self.sync_batch_norm if sync_batch_norm is None else sync_batch_norm,
         )
 
-    def _sharing_weights(self, config: EncoderConfig, low_memory: bool, sync_batch_norm: bool) -> LeadEncoders:
+    def _sharing_weights(self, config: EncoderConfig, low_memory: bool, sync_batch_norm: bool) -> Self:
         with torch.device("meta"):  # no memory, no random draws: the weights are replaced
-            other = LeadEncoders(config, low_memory=low_memory, sync_batch_norm=sync_batch_norm)
+            other = type(self)(config, low_memory=low_memory, sync_batch_norm=sync_batch_norm)
         for lead in config.leads:
             other.encoders[lead] = self.encoders[lead]
         return other.train(self.training)

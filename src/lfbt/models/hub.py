@@ -1,0 +1,141 @@
+"""Encoder folders on the Hugging Face Hub: found by name, downloaded, uploaded; never anything but safetensors."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import lfbt
+from lfbt.errors import LfbtError
+from lfbt.utils.settings import as_path
+
+#: What is downloaded and uploaded.
+HUB_FILES = ("*.safetensors", "*.json", "README.md")
+_SCHEME = "hf://"
+_REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+
+def locate_encoder(name: str | os.PathLike[str], *, revision: str | None = None) -> Path:
+    """Find the files of an encoder, on this machine or on the hub.
+
+    A file or folder of that name goes first. A text such as ``owner/name`` is a repository of the hub, unless there is
+    a folder ``owner`` here; ``hf://owner/name`` always is one. Without network the hub's cache is used.
+
+    Parameters
+    ----------
+    name : str or Path
+        A path, or the name of a repository.
+    revision : str, optional
+        Branch, tag or commit of the repository.
+
+    Returns
+    -------
+    Path
+        `name` itself, or the folder that the repository was downloaded to.
+
+    Raises
+    ------
+    LfbtError
+        For a repository that cannot be downloaded, for a name that may be a path as well, and for a revision of a path.
+
+    Examples
+    --------
+    >>> locate_encoder("lfbt-small")
+    PosixPath('lfbt-small')
+    """
+    path = as_path("checkpoint", name, "a path, or the name of a repository of the hub: owner/name")
+    repository = str(name).removeprefix(_SCHEME)
+    on_hub = isinstance(name, str) and name.startswith(_SCHEME)
+    if on_hub and not _REPOSITORY.fullmatch(repository):
+        raise LfbtError(f"checkpoint: {name} does not name a repository of the hub; write hf://owner/name")
+    if not on_hub and isinstance(name, str) and _REPOSITORY.fullmatch(name) and not path.exists():
+        if path.parent.exists():
+            raise LfbtError(
+                f"checkpoint: {name} does not exist, though {path.parent} does; correct the path, or write hf://{name} "
+                "for the hub"
+            )
+        on_hub = True
+    if on_hub:
+        return _download(repository, revision)
+    if revision is not None:
+        raise LfbtError(f"revision: {revision} has no effect on {path}, which is not on the hub; leave it out")
+    return path
+
+
+def _download(repository: str, revision: str | None) -> Path:
+    hub = _import_hub(f"checkpoint: {repository} does not exist here, and there is no package to look on the hub")
+    try:
+        folder = hub.snapshot_download(
+            repository,
+            revision=revision,
+            allow_patterns=list(HUB_FILES),
+            library_name="lfbt",
+            library_version=lfbt.__version__,
+        )
+    except _hub_errors() as error:
+        raise LfbtError(
+            f"checkpoint: {repository} does not exist here, and cannot be had from the hub ({_first_line(error)})"
+        ) from error
+    return Path(folder)
+
+
+def upload_encoder(folder: Path, repository: str, *, private: bool | None, commit_message: str) -> str:
+    """Upload an encoder folder; the repository is created where it does not exist.
+
+    Parameters
+    ----------
+    folder : Path
+        With ``config.json``, ``model.safetensors`` and ``README.md``.
+    repository : str
+        ``owner/name``, or ``name`` of the account's own.
+    private : bool, optional
+        Whether a new repository is private; None leaves that to the account's settings.
+    commit_message : str
+        Of the one commit.
+
+    Returns
+    -------
+    str
+        The URL of the commit.
+
+    Raises
+    ------
+    LfbtError
+        Without the package or a token, and for what the hub refuses.
+    """
+    hub = _import_hub(f"repo_id: there is no package to upload {repository}")
+    api = hub.HfApi(library_name="lfbt", library_version=lfbt.__version__)
+    try:
+        name = api.create_repo(repository, private=private, exist_ok=True).repo_id
+        commit = api.upload_folder(
+            repo_id=name, folder_path=folder, allow_patterns=list(HUB_FILES), commit_message=commit_message
+        )
+    except _hub_errors() as error:
+        raise LfbtError(
+            f"repo_id: {repository} cannot be uploaded ({_first_line(error)}); log in with `hf auth login`, or correct "
+            "the name"
+        ) from error
+    return str(commit.commit_url)
+
+
+def _import_hub(what: str) -> Any:
+    try:
+        import huggingface_hub
+    except ImportError as error:
+        raise LfbtError(f"{what} ({error}); pip install 'lfbt[hub]'") from error
+    return huggingface_hub
+
+
+def _hub_errors() -> tuple[type[Exception], ...]:
+    from huggingface_hub.errors import HfHubHTTPError
+
+    # With the errors of the client beneath, such as that of a proxy.
+    return (OSError, ValueError, *(kind for kind in HfHubHTTPError.__mro__[1:] if kind.__name__ == "HTTPError"))
+
+
+def _first_line(error: Exception) -> str:
+    """The error's kind, and the first line of its message."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0].rstrip('.')}" if lines else type(error).__name__
