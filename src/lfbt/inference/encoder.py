@@ -196,8 +196,9 @@ def load_encoder(name: str | Path, *, revision: str | None = None) -> Encoder:
     Parameters
     ----------
     name : str or Path
-        A run folder, an encoder folder, a ``.pth`` file of the LFBT authors, or a repository of the Hugging Face Hub:
-        ``owner/name`` where there is no such folder here, or ``hf://owner/name``.
+        ``lfbt-small``, which comes with lfbt; a run folder, an encoder folder or a ``.pth`` file of the LFBT authors;
+        or a repository of the Hugging Face Hub: ``owner/name`` where there is no such folder here, or
+        ``hf://owner/name``.
     revision : str, optional
         Branch, tag or commit of the repository.
 

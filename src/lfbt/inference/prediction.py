@@ -13,9 +13,6 @@ from lfbt.inference.recordings import Pieces
 from lfbt.models.config import EncoderConfig
 from lfbt.signal import Signal
 
-#: Pieces of a batch.
-BATCH_SIZE = 64
-
 
 class Model(Protocol):
     """An encoder, perhaps with a classifier, of whatever library computes it."""
@@ -56,14 +53,8 @@ class Answer:
     embeddings: NDArray[np.float32]
     logits: NDArray[np.float32]
 
-    @property
-    def embedding(self) -> NDArray[np.float32]:
-        """The mean over pieces, ``[leads × features]``."""
-        mean: NDArray[np.float32] = self.embeddings.mean(axis=0)
-        return mean
 
-
-def iterate_answers(recordings: Iterable[Pieces], model: Model, batch_size: int = BATCH_SIZE) -> Iterator[Answer]:
+def iterate_answers(recordings: Iterable[Pieces], model: Model, batch_size: int = 64) -> Iterator[Answer]:
     """Compute the answers to recordings, in order and in batches of pieces.
 
     Parameters

@@ -101,67 +101,74 @@ def check_rows(path: Path, layout: CsvLayout, decimal_is_known: bool = False) ->
 
     Blank lines between them are refused, too, but for one after each row, as wrong line ends make them.
     """
-    n_cells = previous = step = n_rows = 0
-    grouped = _Grouping()
     try:
-        with path.open(encoding=layout.encoding) as text:
-            for number, line in enumerate(text, start=1):
-                if number <= layout.n_skipped:
-                    continue
-                if not line.strip() and (layout.separator == " " or layout.separator not in line):
-                    continue
-                n_rows += 1
-                step = step or (previous and number - previous)
-                if step > 2 or (previous and number - previous != step):
-                    raise _blank(path, previous + 1 if number - previous > 1 else layout.n_skipped + 2)
-                previous = number
-                if truth := _TRUTH.search(line):
-                    raise UnreadableError(f"file {path}: line {number} holds {truth[0]!r}, which is not a number")
-                grouped.look_at(line, layout.separator)
-                found = _n_cells(line, layout.separator)
-                n_cells = n_cells or found
-                if found != n_cells:
-                    raise UnreadableError(
-                        f"file {path}: line {number} has {found} cells, not {n_cells} as the rows before it"
-                    )
+        text = path.read_text(encoding=layout.encoding)
     except (OSError, UnicodeDecodeError) as error:
         raise unreadable(path, error) from error
-    if not n_cells:
-        raise UnreadableError(f"file {path}: it holds no samples")
-    if grouped.example and not decimal_is_known:
+    lines = text.split("\n")[layout.n_skipped :]
+    lower = text.lower()
+    # Nothing needs a closer look in most files: the search of a text takes much less time than that of a pattern.
+    is_plain = not any(sign in lower for sign in ('"', "true", "false"))
+    rows = (_alike(lines, layout.separator) if is_plain else ()) or _check_lines(path, lines, layout)
+    if not decimal_is_known and (example := _grouped_number(rows, layout.separator)):
         raise UnreadableError(
-            f"file {path}: {grouped.example!r} beside whole numbers may have a decimal point or one of thousands; "
+            f"file {path}: {example!r} beside whole numbers may have a decimal point or one of thousands; "
             "state it with --file-decimal, or write numbers without grouping"
         )
-    if step == 2 and n_rows < 3:
+
+
+def _alike(lines: Sequence[str], separator: str) -> Sequence[str]:
+    """The rows, if all have as many separators, and some; none otherwise."""
+    rows = lines[:-1] if lines and not lines[-1] else lines
+    n_separators = {row.count(separator) for row in rows}
+    return rows if separator != " " and len(n_separators) == 1 and 0 not in n_separators else ()
+
+
+def _check_lines(path: Path, lines: Sequence[str], layout: CsvLayout) -> Sequence[str]:
+    """Check the lines one by one, and return those that are not blank. Raises UnreadableError that names a line."""
+    n_cells = previous = step = 0
+    rows = []
+    for number, line in enumerate(lines, start=layout.n_skipped + 1):
+        if not line.strip() and (layout.separator == " " or layout.separator not in line):
+            continue
+        rows.append(line)
+        step = step or (previous and number - previous)
+        if step > 2 or (previous and number - previous != step):
+            raise _blank(path, previous + 1 if number - previous > 1 else layout.n_skipped + 2)
+        previous = number
+        if truth := _TRUTH.search(line):
+            raise UnreadableError(f"file {path}: line {number} holds {truth[0]!r}, which is not a number")
+        found = _n_cells(line, layout.separator)
+        n_cells = n_cells or found
+        if found != n_cells:
+            raise UnreadableError(f"file {path}: line {number} has {found} cells, not {n_cells} as the rows before it")
+    if not n_cells:
+        raise UnreadableError(f"file {path}: it holds no samples")
+    if step == 2 and len(rows) < 3:
         raise _blank(path, previous - 1)
+    return rows
 
 
-class _Grouping:
-    """Whether numbers may be whole ones with a point of thousands: a column has 999 and 1.050, and none has 0.5."""
+def _grouped_number(rows: Sequence[str], separator: str) -> str:
+    """A number that may be a whole one with a point of thousands: 1.050 in a column with 999, where no cell is 0.5.
 
-    def __init__(self) -> None:
-        self._dotted: dict[int, str] = {}
-        self._whole: set[int] = set()
-        self._decided = False
-
-    def look_at(self, line: str, separator: str) -> None:
-        if self._decided:
-            return
-        for place, cell in enumerate(_cells(line, separator)):
+    Empty if there is none.
+    """
+    dotted: dict[int, str] = {}
+    whole: set[int] = set()
+    for row in rows:
+        if "." not in row and whole and not dotted:
+            # Most rows of a file of whole numbers: nothing new.
+            continue
+        for place, cell in enumerate(_cells(row, separator)):
             if "." not in cell:
                 if cell.lstrip("+-").isdigit():
-                    self._whole.add(place)
+                    whole.add(place)
             elif re.fullmatch(r"[+-]?[1-9]\d{0,2}(\.\d{3})+", cell):
-                self._dotted.setdefault(place, cell)
+                dotted.setdefault(place, cell)
             else:
-                self._decided = True
-
-    @property
-    def example(self) -> str:
-        """A number that may be read in two ways; empty if there is none."""
-        places = [] if self._decided else sorted(set(self._dotted) & self._whole)
-        return self._dotted[places[0]] if places else ""
+                return ""
+    return next((dotted[place] for place in sorted(whole & set(dotted))), "")
 
 
 def _blank(path: Path, line: int) -> UnreadableError:
@@ -229,7 +236,8 @@ def _separator(lines: Sequence[str], decimal: str | None) -> str:
 
 def _cells(line: str, separator: str) -> list[str]:
     cells = line.split() if separator == " " else line.split(separator)
-    return [_QUOTED.sub(r"\2", cell.strip()).strip() for cell in cells]
+    cells = [cell.strip() for cell in cells]
+    return [_QUOTED.sub(r"\2", cell).strip() if cell[:1] in "\"'" else cell for cell in cells]
 
 
 def _decimal(path: Path, rows: Sequence[Sequence[str]], separator: str) -> str:
