@@ -82,7 +82,8 @@ def pretrain(
 
     Notes
     -----
-    The same settings give the same weights on the same machine and number of processes, whether resumed or not.
+    The same settings give the same weights on the same machine and number of processes, whether resumed or not, and
+    whether all `epochs` were asked for at first or, with a constant learning rate, more with ``resume``.
 
     Examples
     --------
@@ -270,8 +271,8 @@ class Pretrainer:
         self._saved_at = time.monotonic()
         if self.world.is_main and progress.epoch == n_epochs:
             self.display.write(
-                f"{self.folder} is finished: all {format_count(n_epochs, 'epoch')} were done before; for more begin a "
-                "new run"
+                f"{self.folder} is finished: all {format_count(n_epochs, 'epoch')} were done before; for more "
+                + ("give more --epochs" if self.settings.optimizer.schedule == "constant" else "begin a new run")
             )
             self._save_encoder_if_older()
         while progress.epoch < n_epochs:

@@ -157,7 +157,8 @@ class CheckpointSettings:
     keep: Annotated[int, Range("[1, inf)"), Affects.RUNTIME] = 2
     """Checkpoints that are kept, the last ones."""
     resume: Annotated[bool, Affects.RUNTIME] = False
-    """Resume the run in the run folder from its last checkpoint, or begin where there is none."""
+    """Resume the run in the run folder from its last checkpoint, or begin where there is none. With a constant rate it
+    may get more --epochs."""
 
 
 @dataclasses.dataclass(frozen=True)
