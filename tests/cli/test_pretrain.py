@@ -167,6 +167,16 @@ def test_resume_names_all_settings_that_differ(chain, tmp_path):
     )
 
 
+def test_pretrain_ends_with_the_best_encoder(chain, tmp_path):
+    words = ("pretrain", "--data-dir", chain / "data", "--run-dir", tmp_path / "run", *PRETRAIN_SHORT)
+    last = output_of(*words, "--quality-data", chain / "data").splitlines()[-1]
+    auroc = json.loads((tmp_path / "run" / "history.jsonl").read_text().splitlines()[-1])["val_auroc"]
+    best = tmp_path / "run" / "encoder-best"
+    assert last == (
+        f"{best}: the best encoder, of epoch 2, validation AUROC {auroc:.4f}; use it with --checkpoint {best}"
+    )
+
+
 def test_pretrain_lengthens_a_finished_run(chain, tmp_path):
     shutil.copytree(chain / "pretrain", tmp_path / "run")
     words = ("pretrain", "--data-dir", chain / "data", "--run-dir", tmp_path / "run", *PRETRAIN_SHORT)

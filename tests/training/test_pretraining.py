@@ -521,14 +521,14 @@ def test_pretrainer_lengthened_equals_a_run_of_as_many_epochs_from_the_start(
     settings = [json.loads((folder / "settings.json").read_text()) for folder in (whole, lengthened)]
     assert [content["epochs"] for content in settings] == [5, 5]
     assert load_history(lengthened)["epochs_done"] == 5
-    with pytest.raises(LfbtError, match="epochs is 3 but was 5 in .*; a run cannot be shortened, so"):
+    with pytest.raises(LfbtError, match=r"epochs is 3 but was 5 in .*; a run cannot be shortened, so"):
         run("lengthened", epochs=3, resume=True, **steady)
 
 
 def test_pretrainer_refuses_to_lengthen_a_run_whose_rate_depends_on_its_end(longer, run, tmp_path):
     shutil.copytree(longer, tmp_path / "run")
     before = contents(tmp_path / "run")
-    with pytest.raises(LfbtError, match="epochs is 6 but was 5 in .*; a rate of schedule cosine depends on the last"):
+    with pytest.raises(LfbtError, match=r"epochs is 6 but was 5 in .*; a rate of schedule cosine depends on the last"):
         run(resume=True, **(LONGER | {"epochs": 6}))
     assert contents(tmp_path / "run") == before
 

@@ -9,8 +9,11 @@ import tyro
 
 from lfbt.cli.errors import is_main
 from lfbt.cli.parsing import parse_settings, value_of
+from lfbt.models.config import EncoderCard
+from lfbt.runs.run_folder import BEST_ENCODER_FOLDER, ENCODER_FOLDER
 from lfbt.training.pretraining import Pretrainer
 from lfbt.training.settings import DataSettings, PretrainSettings, apply_preset, shorten_warmup
+from lfbt.utils.figures import format_figure
 
 EXAMPLES = (
     "lfbt pretrain --data-dir data/ningbo --run-dir runs/pretrain",
@@ -33,4 +36,11 @@ def run(words: Sequence[str]) -> None:
     """Pretrain an encoder and print where it is."""
     run_dir = Pretrainer(parse(words)).run()
     if is_main():
-        print(f"{run_dir}: the encoder is in {run_dir / 'encoder'}; use it with --checkpoint {run_dir}")
+        print(f"{run_dir}: the encoder is in {run_dir / ENCODER_FOLDER}; use it with --checkpoint {run_dir}")
+        best = run_dir / BEST_ENCODER_FOLDER
+        if best.is_dir():
+            history = EncoderCard.load(best).history
+            print(
+                f"{best}: the best encoder, of epoch {history['epochs_done']}, validation AUROC "
+                f"{format_figure(history['val_auroc'])}; use it with --checkpoint {best}"
+            )

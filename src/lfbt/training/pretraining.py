@@ -145,6 +145,7 @@ class Pretrainer:
             n_steps = settings.optimizer.epochs * self.records.steps_per_epoch
             bar = stack.enter_context(progress_bar(n_steps, "pretrain", self.world.is_main))
             self.display = Display(bar, settings, self.records, device)
+            self.display.introduce(self.world.size)
             self.world.run_on_all(lambda: self._restore_checkpoint(resuming))
             self._parallelise()
             self.train()
@@ -270,10 +271,7 @@ class Pretrainer:
         self.display.begin(self.steps_done)
         self._saved_at = time.monotonic()
         if self.world.is_main and progress.epoch == n_epochs:
-            self.display.write(
-                f"{self.folder} is finished: all {format_count(n_epochs, 'epoch')} were done before; for more "
-                + ("give more --epochs" if self.settings.optimizer.schedule == "constant" else "begin a new run")
-            )
+            self.display.finished()
             self._save_encoder_if_older()
         while progress.epoch < n_epochs:
             self.train_epoch()
