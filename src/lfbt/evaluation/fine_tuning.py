@@ -18,10 +18,10 @@ from lfbt.evaluation.classifiers import Fitted
 from lfbt.evaluation.settings import FinetuneSettings
 from lfbt.evaluation.trials import (
     Trial,
-    is_finished,
     list_trials,
     load_results,
     series_folder,
+    unfinished,
     write_results,
     write_series,
 )
@@ -114,11 +114,10 @@ def run_finetune(settings: FinetuneSettings) -> list[Results]:
         )
         series = series_folder(settings, task, trials)
         world.run_on_all(lambda: held.enter_context(series) if world.is_main else None)
-        done = world.broadcast_object([is_finished(trial) for trial in trials])
-        write_line(describe_task(settings, task), shown=world.is_main and not all(done))
-        for trial, is_done in zip(trials, done, strict=True):
-            if not is_done:
-                _run(settings, task, trial, world)
+        left = world.broadcast_object(unfinished(settings.trials, trials))
+        write_line(describe_task(settings, task), shown=world.is_main and bool(left))
+        for trial in left:
+            _run(settings, task, trial, world)
         if world.is_main:
             write_series(settings.trials.run_dir, trials)
     return load_results(trials) if world.is_main else []

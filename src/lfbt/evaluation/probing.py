@@ -19,10 +19,10 @@ from lfbt.evaluation.settings import ProbeSettings
 from lfbt.evaluation.trials import (
     Subset,
     Trial,
-    is_finished,
     list_trials,
     load_results,
     series_folder,
+    unfinished,
     write_results,
     write_series,
 )
@@ -114,11 +114,11 @@ def run_probe(settings: ProbeSettings) -> list[Results]:
     cache = functools.lru_cache(maxsize=max(1, settings.trials.folds))
     frozen = cache(functools.partial(_frozen, task, settings.compute.workers))
     with series_folder(settings, task, trials):
-        write_line(describe_task(settings, task), shown=not all(map(is_finished, trials)))
+        left = unfinished(settings.trials, trials)
+        write_line(describe_task(settings, task), shown=bool(left))
         # Trials that share a random encoder follow each other.
-        for trial in sorted(trials, key=lambda trial: trial.seed):
-            if not is_finished(trial):
-                _run(task, settings, trial, frozen, with_features=len(trials) == 1)
+        for trial in sorted(left, key=lambda trial: trial.seed):
+            _run(task, settings, trial, frozen, with_features=len(trials) == 1)
         write_series(settings.trials.run_dir, trials)
     return load_results(trials)
 
