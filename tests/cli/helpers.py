@@ -30,7 +30,7 @@ def refused(*words, begun=False):
     assert status == 2
     if begun:
         *before, last = err.splitlines(keepends=True)
-        assert all(" record" in line or "hold the cores" in line for line in before)
+        assert all("record" in line or "hold the cores" in line for line in before)
         err = last
     assert err.startswith("lfbt: error: ")
     assert err.endswith("\n")

@@ -260,7 +260,7 @@ def test_help_lists_every_flag_with_its_default(help_of, command):
     assert text.startswith(f"usage: lfbt {' '.join(word for word in command.split() if word in (*COMMANDS, *SOURCES))}")
     entries = entries_of(text)
     positional = POSITIONAL.get(command, ())
-    assert set(entries) == {*FLAGS[command], *positional}
+    assert set(entries) == {*FLAGS[command], *positional, "--json", "--quiet"}
     for name in positional:
         assert len(entries[name]) > 20
     for flag, default in FLAGS[command].items():
@@ -336,6 +336,9 @@ Do something.
 Options:
   --data-dir DIR ...      Data sets. (required)
   --out DIR               New folder.
+  --json                  Print the result as one JSON object on stdout, and
+                          nothing else there.
+  --quiet                 Print errors only; with --json the result, too.
   -h, --help              Show this help and exit.
 
 Weights:

@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from lfbt.utils.progress import progress_bar, track, write_line
+from lfbt.utils.progress import progress_bar, quiet, track, write_line
 
 
 def test_track_yields_items_lazily(capsys):
@@ -81,3 +81,14 @@ def test_bar_advance_says_how_long_it_takes_once(monkeypatch, capsys):
         for _ in range(9):
             bar.advance()
     assert capsys.readouterr().err.splitlines() == ["about 5 min to the end"]
+
+
+def test_quiet_silences_bars_and_lines_while_the_block_runs(capsys):
+    with quiet():
+        write_line("unheard")
+        with progress_bar(2, "train") as bar:
+            bar.write("unheard, too")
+    with quiet(False):
+        write_line("heard")
+    write_line("again")
+    assert capsys.readouterr() == ("", "heard\nagain\n")

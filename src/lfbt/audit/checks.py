@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Annotated, get_args
 
 from lfbt.audit.overlap import assess_copies, find_copies, find_test_patients_elsewhere, find_uncomparable
-from lfbt.audit.report import OUTPUTS, AuditReport, Finding, RecordIndex, Severity, report_text, write_report
+from lfbt.audit.report import OUTPUTS, AuditReport, Finding, RecordIndex, Severity, report_text, summarise, write_report
 from lfbt.audit.scan import check_class_counts, find_patients_in_two_splits, scan_dataset
 from lfbt.errors import LfbtError
 from lfbt.utils.files import check_distinct, check_target
 from lfbt.utils.settings import Affects, Seed, validate
 
-__all__ = ["AuditReport", "CheckSettings", "check", "report_text"]
+__all__ = ["AuditReport", "CheckSettings", "check", "report_text", "summarise"]
 
 
 @dataclasses.dataclass(frozen=True)

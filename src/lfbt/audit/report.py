@@ -127,12 +127,13 @@ def write_report(report: AuditReport, out: Path, overwrite: bool = False) -> Non
         "exclude": _record_columns(report, report.exclude),
     }
     with atomic_folder(out, replaces=OUTPUTS if overwrite else None) as folder:
-        write_json(folder / "check.json", _summary(report))
+        write_json(folder / "check.json", summarise(report))
         for name, table in tables.items():
             pd.DataFrame(table).to_csv(folder / f"{name}.csv", index=False)
 
 
-def _summary(report: AuditReport) -> dict[str, Any]:
+def summarise(report: AuditReport) -> dict[str, Any]:
+    """Summarise a report as plain values: the data sets, and the number of findings of each kind."""
     counts = collections.Counter((finding.severity, finding.kind, finding.data) for finding in report.findings)
     return {
         "lfbt_version": lfbt.__version__,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from lfbt.cli.output import Output
 from lfbt.cli.parsing import parse_settings
 from lfbt.inference.embedding import EmbedSettings, write_embeddings
 from lfbt.utils.figures import format_count
@@ -20,11 +21,12 @@ def parse(words: Sequence[str]) -> EmbedSettings:
     return parse_settings(EmbedSettings, "embed", words, EXAMPLES)
 
 
-def run(words: Sequence[str]) -> None:
-    """Write embeddings and print their size."""
+def run(words: Sequence[str]) -> Output:
+    """Write embeddings."""
     settings = parse(words)
     embedded = write_embeddings(settings)
     columns = len(embedded.leads) * embedded.n_features
-    print(
+    text = (
         f"{settings.out}: embeddings of {format_count(embedded.records, 'record')}, {format_count(columns, 'column')}"
     )
+    return Output(text, {"out": settings.out, **vars(embedded)})

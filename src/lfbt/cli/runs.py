@@ -8,6 +8,7 @@ from pathlib import Path
 
 import tyro
 
+from lfbt.cli.output import Output
 from lfbt.cli.parsing import parse_settings
 from lfbt.reports.run_list import list_runs, runs_table
 
@@ -30,7 +31,8 @@ def parse(words: Sequence[str]) -> ListSettings:
     return parse_settings(ListSettings, "runs", words, EXAMPLES, positional={"folder": "DIR"})
 
 
-def run(words: Sequence[str]) -> None:
-    """Print the list of run folders."""
+def run(words: Sequence[str]) -> Output:
+    """List run folders."""
     folder = parse(words).folder
-    print(runs_table(list_runs(folder), folder))
+    runs = list_runs(folder)
+    return Output(runs_table(runs, folder), {"runs": runs})

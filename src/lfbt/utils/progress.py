@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 from collections.abc import Iterable, Iterator
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -15,6 +17,19 @@ ItemT = TypeVar("ItemT")
 
 # Where no bar shows the time that is left, a line says it once: after so long, and if that much is left.
 _SECONDS_BEFORE_ESTIMATE, _LEAST_SECONDS = 30.0, 60.0
+
+
+_is_quiet = ContextVar("is_quiet", default=False)
+
+
+@contextlib.contextmanager
+def quiet(asked: bool = True) -> Iterator[None]:
+    """Let no bar and no line be printed while the block runs, where that is `asked`."""
+    token = _is_quiet.set(asked)
+    try:
+        yield
+    finally:
+        _is_quiet.reset(token)
 
 
 class Bar:
@@ -65,8 +80,8 @@ def format_duration(seconds: float) -> str:
 
 def write_line(line: str, shown: bool = True) -> None:
     """Print a line on stderr, as a bar's `write` does where there is no bar; nothing unless it is `shown`."""
-    with progress_bar(1, "", shown) as bar:
-        bar.write(line)
+    if shown and not _is_quiet.get():
+        print(line, file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager
@@ -80,7 +95,7 @@ def progress_bar(total: int, what: str, shown: bool = True) -> Iterator[Bar]:
     what
         Label in front of the bar.
     shown
-        Without it, nothing is printed at all.
+        Without it, as within `quiet`, nothing is printed at all.
 
     Yields
     ------
@@ -97,6 +112,7 @@ def progress_bar(total: int, what: str, shown: bool = True) -> Iterator[Bar]:
         TimeRemainingColumn,
     )
 
+    shown = shown and not _is_quiet.get()
     console = Console(stderr=True, quiet=not shown)
     columns = (
         TextColumn("{task.description}"),
