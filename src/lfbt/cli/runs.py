@@ -11,6 +11,7 @@ import tyro
 from lfbt.cli.output import Output
 from lfbt.cli.parsing import parse_settings
 from lfbt.reports.run_list import list_runs, runs_table
+from lfbt.utils.tables import terminal_width
 
 EXAMPLES = (
     "lfbt runs",
@@ -35,4 +36,4 @@ def run(words: Sequence[str]) -> Output:
     """List run folders."""
     folder = parse(words).folder
     runs = list_runs(folder)
-    return Output(runs_table(runs, folder), {"runs": runs})
+    return Output(runs_table(runs, folder, terminal_width()), {"runs": runs})

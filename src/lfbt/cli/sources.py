@@ -11,7 +11,7 @@ from lfbt.cli.output import Output
 from lfbt.cli.parsing import parse_settings
 from lfbt.errors import LfbtError
 from lfbt.sources import SOURCES, Published, published_as
-from lfbt.utils.tables import as_text
+from lfbt.utils.tables import as_text, terminal_width
 
 EXAMPLES = (
     "lfbt sources",
@@ -35,7 +35,7 @@ def parse(words: Sequence[str]) -> SourcesSettings:
 def run(words: Sequence[str]) -> Output:
     """List sources, and the commands to download and prepare each."""
     name = parse(words).name
-    text = "\n".join([as_text(list_sources(name)), "", *list_commands(name)])
+    text = "\n".join([as_text(list_sources(name), terminal_width()), "", *list_commands(name)])
     known = {source: vars(found) | {"commands": found.commands(source)} for source, found in _published(name).items()}
     return Output(text, {"sources": known})
 

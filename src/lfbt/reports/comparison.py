@@ -17,7 +17,7 @@ from lfbt.reports.comparison_table import as_csv, table_cells, table_note
 from lfbt.reports.scored_trials import open_trials
 from lfbt.utils.files import Outputs, atomic_folder, check_distinct, check_target, write_json
 from lfbt.utils.settings import Affects, Range, create, validate
-from lfbt.utils.tables import as_latex, as_markdown, as_text, markdown
+from lfbt.utils.tables import as_latex, as_markdown, as_text, markdown, terminal_width
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -112,7 +112,7 @@ def run_comparison(settings: CompareSettings) -> tuple[str, list[Row]]:
     Returns
     -------
     str
-        The table as text.
+        The table as text, as wide as the terminal if there is one.
     list of Row
         Its rows.
 
@@ -130,7 +130,6 @@ def run_comparison(settings: CompareSettings) -> tuple[str, list[Row]]:
     rows = table_rows(trials, settings.metrics, settings.draws, settings.seed, baseline)
     note = table_note(rows, settings.draws, settings.seed)
     cells = table_cells(rows)
-    text = f"{as_text(cells)}\n\n{note}"
     if settings.out is not None:
         content = {
             "lfbt_version": lfbt.__version__,
@@ -142,12 +141,15 @@ def run_comparison(settings: CompareSettings) -> tuple[str, list[Row]]:
             "rows": [dataclasses.asdict(row) for row in rows],
         }
         with atomic_folder(settings.out, replaces=_OUTPUTS if settings.overwrite else None) as folder:
-            for suffix, form in (("txt", text), ("md", f"{as_markdown(cells)}\n\n{markdown(note)}")):
+            for suffix, form in (
+                ("txt", f"{as_text(cells)}\n\n{note}"),
+                ("md", f"{as_markdown(cells)}\n\n{markdown(note)}"),
+            ):
                 (folder / f"compare.{suffix}").write_text(form + "\n", encoding="utf-8")
             (folder / "compare.tex").write_text(f"% {note}\n{as_latex(cells)}\n", encoding="utf-8")
             (folder / "compare.csv").write_text(as_csv(rows), encoding="utf-8")
             write_json(folder / "compare.json", content)
-    return text, rows
+    return f"{as_text(cells, terminal_width())}\n\n{note}", rows
 
 
 def _name_runs(runs: Sequence[Path]) -> dict[Path, str]:
