@@ -43,6 +43,10 @@ def main(argv: Sequence[str] | None = None) -> None:
             print(overview("lfbt COMMAND", COMMANDS))
         elif words[0] == "--version":
             print(f"lfbt {lfbt.__version__}")
+        elif words[0] == "--print-completion":
+            from lfbt.cli.completion import completion_script
+
+            print(completion_script("".join(words[1:2])))
         else:
             _check_command(words[0])
             keep_freed_memory()
