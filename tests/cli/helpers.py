@@ -21,10 +21,17 @@ def run(*words):
     return status, out.getvalue(), err.getvalue()
 
 
-def refused(*words):
-    """The message of a command that must end with status 2 and one line on stderr."""
+def refused(*words, begun=False):
+    """The message of a command that must end with status 2 and one line on stderr.
+
+    begun: whether it may have begun to work, and said so in a line before.
+    """
     status, _, err = run(*words)
     assert status == 2
+    if begun:
+        *before, last = err.splitlines(keepends=True)
+        assert all("record" in line or "hold the cores" in line for line in before)
+        err = last
     assert err.startswith("lfbt: error: ")
     assert err.endswith("\n")
     assert err.count("\n") == 1

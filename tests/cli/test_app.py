@@ -20,7 +20,7 @@ from tests.cli.helpers import (
     refused,
     run,
 )
-from tests.outputs import read_table
+from tests.outputs import contents, read_table
 
 import lfbt
 from lfbt.cli.app import COMMANDS, main
@@ -197,7 +197,7 @@ def test_commands_refuse_records_that_are_not_finite_by_name(place, tmp_path, ba
         classify_words("finetune", place, tmp_path / "to"),
     ):
         batch = () if words[0] == "embed" else ("--batch-size", 4)
-        message = refused(*words, *batch, "--data-dir", data)
+        message = refused(*words, *batch, "--data-dir", data, begun=words[0] != "embed")
         assert f"{data}: record " in message
         assert "holds NaN or infinity" in message
         assert everything(tmp_path) == before
@@ -228,5 +228,45 @@ def test_commands_refuse_a_folder_that_cannot_be_written_to(place, tmp_path, com
     words = {"pretrain": pretrain_words(place, target), "embed": embed_words(place, target)}
     given = words.get(command) or classify_words(command, place, target)
     batch = ("--batch-size", 16) if command == "pretrain" else ()
-    assert str(tmp_path / "file") in refused(*given, *batch)
+    assert str(tmp_path / "file") in refused(*given, *batch, begun=command == "probe")
     assert everything(tmp_path) == ["file"]
+
+
+def overwriting(chain, to):
+    """Commands that write a folder, by name: the words, without --overwrite, and the file that says what it is."""
+    data = ("--data-dir", chain / "data")
+    short = ("--run-dir", to, *CLASSIFY_SHORT)
+    options = ("--records", 70, "--n-samples", 128, "--workers", 1)
+    return {
+        "prepare": (("prepare", "synthetic", chain / "download", to, *options), "dataset.json"),
+        "check": (("check", chain / "data", "--out", to), "check.json"),
+        "probe": (("probe", *data, "--random-encoder", *short), "results.json"),
+        "finetune": (("finetune", *data, "--from-scratch", *short), "results.json"),
+        "compare": (("compare", chain / "probe", chain / "random", "--draws", 10, "--out", to), "compare.json"),
+        "report": (("report", chain / "probe", "--out", to), "report.json"),
+    }
+
+
+@pytest.mark.parametrize("name", ["prepare", "check", "probe", "finetune", "compare", "report"])
+def test_overwrite_replaces_what_the_command_has_written_and_nothing_else(chain, tmp_path, name):
+    to = tmp_path / "place" / "to"
+    words, manifest = overwriting(chain, to)[name]
+    assert run(*words)[0] == 0
+    first = contents(to)
+    assert "holds other results already" in refused(*words)
+    (to / manifest).write_text((to / manifest).read_text() + "\n\n")
+    assert run(*words, "--overwrite")[0] == 0
+    assert contents(to).keys() == first.keys()
+    assert (to / manifest).read_bytes() == first[manifest] or name in ("probe", "finetune")
+    assert not (to / manifest).read_text().endswith("\n\n")
+    assert [path.name for path in to.parent.iterdir()] == ["to"]
+    (to / "thesis.tex").write_text("mine")
+    assert "--overwrite: " in refused(*words, "--overwrite")
+    assert contents(to) == contents(to) | {"thesis.tex": b"mine"}
+
+
+def test_overwrite_replaces_a_single_trial_only(chain, tmp_path):
+    words = ("probe", "--data-dir", chain / "data", "--random-encoder", "--run-dir", tmp_path / "run", *CLASSIFY_SHORT)
+    message = refused(*words, "--seeds", 0, 1, "--overwrite")
+    assert message == "--overwrite: has no effect on 2 trials together; name a new folder for these"
+    assert "has no results.json of lfbt" in refused(*words[:5], chain / "pretrain", *CLASSIFY_SHORT, "--overwrite")

@@ -26,6 +26,7 @@ RECORDS = {
     "--pieces": "all",
     "--shortest": "",
     "--allow-implausible": "",
+    "--overwrite": "",
     "--keep-multi-label": "",
     "--test-fraction": "0.2",
     "--val-fraction": "0.1",
@@ -102,6 +103,7 @@ CLASSIFY = {
     "--device": "auto",
     "--workers": "2",
     "--resume": "",
+    "--overwrite": "",
 }
 FILES = {"--file-leads": "", "--file-sampling-rate": "", "--file-unit": "mV", "--allow-implausible": ""}
 REPRODUCE = {
@@ -171,7 +173,7 @@ FLAGS: dict[str, dict[str, str]] = {
     | RECORDS,
     "prepare synthetic": {"--records": "600", "--seed": "0", "--labels": "superclass"} | RECORDS,
     "sources": {},
-    "check": {"--out": "", "--split-seed": "0", "--allow-implausible": ""},
+    "check": {"--out": "", "--overwrite": "", "--split-seed": "0", "--allow-implausible": ""},
     "pretrain": PRETRAIN,
     "pretrain --preset small": PRETRAIN | SMALL,
     "pretrain --preset=small": PRETRAIN | SMALL,
@@ -207,8 +209,15 @@ FLAGS: dict[str, dict[str, str]] = {
         **FILES,
         "--device": "auto",
     },
-    "compare": {"--out": "", "--draws": "1000", "--seed": "0", "--metrics": "auroc auprc", "--baseline": ""},
-    "report": {"--out": "report"},
+    "compare": {
+        "--out": "",
+        "--overwrite": "",
+        "--draws": "1000",
+        "--seed": "0",
+        "--metrics": "auroc auprc",
+        "--baseline": "",
+    },
+    "report": {"--out": "report", "--overwrite": ""},
     "runs": {},
     "reproduce": REPRODUCE,
     "reproduce --quick": REPRODUCE | QUICK,
@@ -263,7 +272,7 @@ def test_help_lists_every_flag_with_its_default(help_of, command):
     assert text.startswith(f"usage: lfbt {' '.join(word for word in command.split() if word in (*COMMANDS, *SOURCES))}")
     entries = entries_of(text)
     positional = POSITIONAL.get(command, ())
-    assert set(entries) == {*FLAGS[command], *positional}
+    assert set(entries) == {*FLAGS[command], *positional, "--json", "--quiet"}
     for name in positional:
         assert len(entries[name]) > 20
     for flag, default in FLAGS[command].items():
@@ -339,6 +348,9 @@ Do something.
 Options:
   --data-dir DIR ...      Data sets. (required)
   --out DIR               New folder.
+  --json                  Print the result as one JSON object on stdout, and
+                          nothing else there.
+  --quiet                 Print errors only; with --json the result, too.
   -h, --help              Show this help and exit.
 
 Weights:

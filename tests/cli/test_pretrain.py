@@ -160,8 +160,27 @@ def test_pretrain_resumes_a_run_that_was_begun_with_an_option_without_effect(cha
 def test_resume_names_all_settings_that_differ(chain, tmp_path):
     shutil.copytree(chain / "pretrain", tmp_path / "run")
     words = ("pretrain", "--data-dir", chain / "data", "--run-dir", tmp_path / "run", *PRETRAIN_SHORT)
-    message = refused(*words, "--epochs", 9, "--seed", 4, "--resume")
+    message = refused(*words, "--epochs", 1, "--seed", 4, "--resume")
     assert message == (
-        f"--resume: epochs is 9 but was 2, seed is 4 but was 0 in {tmp_path / 'run'}; give the run's own settings; a "
-        "run cannot be extended, so for others begin a new one in a new folder"
+        f"--resume: epochs is 1 but was 2, seed is 4 but was 0 in {tmp_path / 'run'}; give the run's own settings; a "
+        "run cannot be shortened, so for others begin a new one in a new folder"
     )
+
+
+def test_pretrain_ends_with_the_best_encoder(chain, tmp_path):
+    words = ("pretrain", "--data-dir", chain / "data", "--run-dir", tmp_path / "run", *PRETRAIN_SHORT)
+    last = output_of(*words, "--quality-data", chain / "data").splitlines()[-1]
+    auroc = json.loads((tmp_path / "run" / "history.jsonl").read_text().splitlines()[-1])["val_auroc"]
+    best = tmp_path / "run" / "encoder-best"
+    assert last == (
+        f"{best}: the best encoder, of epoch 2, validation AUROC {auroc:.4f}; use it with --checkpoint {best}"
+    )
+
+
+def test_pretrain_lengthens_a_finished_run(chain, tmp_path):
+    shutil.copytree(chain / "pretrain", tmp_path / "run")
+    words = ("pretrain", "--data-dir", chain / "data", "--run-dir", tmp_path / "run", *PRETRAIN_SHORT)
+    assert "all 2 epochs were done before; for more give more --epochs\n" in run(*words, "--resume")[2]
+    output_of(*words, "--epochs", 3, "--resume")
+    assert len((tmp_path / "run" / "history.jsonl").read_text().splitlines()) == 3
+    assert read_json(tmp_path / "run" / "settings.json")["epochs"] == 3

@@ -211,3 +211,26 @@ def test_commands_refuse_an_occupied_folder(command, tmp_path):
     with pytest.raises(LfbtError, match="run: holds other results already"):
         command()
     assert contents(tmp_path / "run") == {"results.json": b"{}"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said", "differing"),
+    [
+        (
+            {"classifier": "logistic", "c": (0.1, 1.0)},
+            "logistic regression on 128 frozen features a record",
+            "classifier logistic, c 0.1,1",
+        ),
+        ({"tune": True}, "encoder and linear layer, 1 epoch", "epochs 1, batch size 12, learning rate 0.001"),
+    ],
+)
+def test_describe_task_says_what_is_fitted_on_which_records(run, capfd, changes, said, differing):
+    run(**changes)
+    (line,) = [line for line in capfd.readouterr().err.splitlines() if line.startswith("records: ")]
+    assert line.startswith(f"records: 24 train, 12 val, 12 test; 2 leads, 3 classes; {said}; cpu, ")
+    assert line.endswith(f"; unlike the defaults {differing}")
+
+
+def test_describe_task_counts_folds(run, capfd):
+    run(classifier="knn", folds=4, neighbours=3)
+    assert "records: 48 in 4 folds; 2 leads" in capfd.readouterr().err

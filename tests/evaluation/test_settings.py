@@ -110,7 +110,7 @@ def test_settings_know_what_they_affect(kind):
     assert names_affecting(kind, Affects.LOCATION) == {"data_dir", "run_dir", "checkpoint"}
     assert names_affecting(kind, Affects.TRIAL) == trial
     assert names_affecting(kind, Affects.PROCESS) == {"device", "workers"}
-    assert names_affecting(kind, Affects.RUNTIME) == {"resume", "allow_test_records"}
+    assert names_affecting(kind, Affects.RUNTIME) == {"resume", "overwrite", "allow_test_records"}
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """Tables of answers by the suffix of their file: the same rows, complete or not at all."""
 
-import io
 import json
 from typing import Any
 
@@ -8,7 +7,7 @@ import pandas as pd
 import pytest
 
 from lfbt.errors import LfbtError
-from lfbt.inference.answer_table import check_table, format_rows, writing_table
+from lfbt.inference.answer_table import check_table, format_csv, format_rows, writing_table
 
 COLUMNS = ["file", "p_A", "notes", "error"]
 ROWS: list[dict[str, Any]] = [
@@ -52,18 +51,13 @@ def test_writing_table_leaves_nothing_half_written(tmp_path, suffix):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_writing_table_prints_csv_to_a_pipe_and_text_to_a_terminal(capsys, monkeypatch):
-    write_all(None)
-    assert capsys.readouterr().out.splitlines()[0] == "file,p_A,notes,error"
+def test_format_csv_is_what_a_file_has(tmp_path):
+    write_all(tmp_path / "a.csv")
+    assert format_csv(ROWS, COLUMNS) + "\n" == (tmp_path / "a.csv").read_text(encoding="utf-8")
 
-    class Terminal(io.StringIO):
-        def isatty(self):
-            return True
 
-    terminal = Terminal()
-    monkeypatch.setattr("sys.stdout", terminal)
-    write_all(None)
-    assert terminal.getvalue().splitlines() == [
+def test_format_rows_aligns_them():
+    assert format_rows(ROWS, COLUMNS).splitlines() == [
         "file      p_A     error",
         "a, b.hea  0.1235",
         "ä.npy             flat",

@@ -48,7 +48,8 @@ def changed(runs, tmp_path, name, file, **changes):
 def test_report_shows_what_the_runs_hold(runs, tmp_path):
     folders = tuple(runs / name for name in ("pretrain", "probe", "random"))
     page, table = report(ReportSettings(folders, tmp_path / "report"))
-    assert sorted(path.name for path in page.parent.iterdir()) == ["overview.png", "report.html", "results.csv"]
+    names = sorted(path.name for path in page.parent.iterdir())
+    assert names == ["overview.png", "report.html", "report.json", "results.csv"]
     written = pd.read_csv(page.parent / "results.csv")
     pd.testing.assert_frame_equal(written, table, rtol=1e-12)
     assert written["run"].tolist() == ["probe", "random"]

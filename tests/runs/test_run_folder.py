@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lfbt.errors import LfbtError
-from lfbt.runs.run_folder import RunSettings, acquire_run_folder, is_running
+from lfbt.runs.run_folder import RunSettings, acquire_run_folder, is_lengthened, is_running
 
 FREE = frozenset({"workers", "data_dir"})
 
@@ -85,6 +85,26 @@ def test_acquire_run_folder_refuses_other_settings(run, settings, message):
     with pytest.raises(LfbtError, match=message), acquire_run_folder(run, settings, FREE, resume=True):
         pass
     assert RunSettings.load(run) == STARTED
+
+
+def test_is_lengthened_only_with_more_epochs_of_a_constant_rate():
+    def run(epochs, schedule, kind="pretrain"):
+        return RunSettings("0.1.0", {"epochs": epochs, "schedule": schedule}, kind)
+
+    assert is_lengthened(run(5, "constant"), run(4, "constant"))
+    assert not is_lengthened(run(4, "constant"), run(4, "constant"))
+    assert not is_lengthened(run(3, "constant"), run(4, "constant"))
+    assert not is_lengthened(run(5, "cosine"), run(4, "cosine"))
+    assert not is_lengthened(run(5, "constant", "finetune"), run(4, "constant", "finetune"))
+    assert not is_lengthened(RunSettings("0.1.0", {}), RunSettings("0.1.0", {}))
+
+
+def test_acquire_run_folder_writes_the_epochs_of_a_lengthened_run(tmp_path):
+    short, long = (RunSettings("0.1.0", {"epochs": n, "schedule": "constant", "workers": n}) for n in (4, 5))
+    with acquire_run_folder(tmp_path, short, FREE, resume=False):
+        (tmp_path / "history.jsonl").write_text("")
+    with acquire_run_folder(tmp_path, dataclasses.replace(long, lfbt_version="9"), FREE, resume=True):
+        assert RunSettings.load(tmp_path) == RunSettings("0.1.0", {"epochs": 5, "schedule": "constant", "workers": 4})
 
 
 def test_acquire_run_folder_resumes_a_run_of_the_last_version(tmp_path):

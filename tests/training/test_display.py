@@ -1,5 +1,6 @@
 """What pretraining prints: hints before it, losses of steps and epochs, a warning of a collapse."""
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -60,6 +61,22 @@ def test_display_begin_says_what_to_know_of_a_preset(printed, monkeypatch):
     assert samples.endswith("prepare it with --n-samples 8")
 
 
+def test_display_introduce_says_what_is_learned_from_and_with(printed, monkeypatch):
+    monkeypatch.setattr("lfbt.training.display.load_hint", lambda: None)
+    monkeypatch.setattr("lfbt.training.display.describe_device", str)
+    records = "9 records of {}, 64 samples at 6.4 Hz; {}cpu; preset {} but epochs 2, batch size 3"
+    line, *more = printed(lambda display: display.introduce(1))
+    assert (line, more) == (records.format("2 leads", "", "paper"), [])
+    changes: dict[str, Any] = {"leads": "II", "workers": 7, "warmup_epochs": 0.5}
+    (line,) = printed(lambda display: display.introduce(2), preset="small", **changes)
+    assert line == (
+        "9 records of 1 lead, 64 samples at 6.4 Hz; 2 processes of cpu; preset small but leads II, epochs 2, "
+        "batch size 3, warmup epochs 0.5"
+    )
+    monkeypatch.setattr("lfbt.training.display.load_hint", lambda: "others compute")
+    assert printed(lambda display: display.introduce(1))[1:] == ["others compute"]
+
+
 @pytest.mark.parametrize("there", [True, False])
 def test_display_begin_without_numba_says_what_would_make_a_cpu_faster(printed, monkeypatch, there):
     monkeypatch.setattr("lfbt.training.display.has_numba", lambda: there)
@@ -85,7 +102,9 @@ def test_display_begin_does_not_ask_for_numba_on_a_gpu(printed, monkeypatch):
 def test_display_begin_hints_at_a_run_too_short_for_quality(printed, changes, hint):
     """Epochs have three steps: 17 of them have more than 50."""
     lines = printed(lambda display: display.begin(0), **changes)
-    assert lines == ["quality is looked at after 50 steps, which this run does not have"] * hint
+    assert [
+        line.startswith("quality is evaluated at the end only, and is preliminary: this run") for line in lines
+    ] == ([True] * hint)
 
 
 def test_display_step_prints_losses_as_often_as_asked(printed):
@@ -119,7 +138,11 @@ def test_display_epoch_prints_quality(printed):
 
 
 def test_display_epoch_warns_of_a_collapse(printed):
-    lines = printed(lambda display: display.epoch(LINE, Quality(20.0, {"II": 0.4, "V1": 0.001})))
+    flat = Quality(20.0, {"II": 0.4, "V1": 0.001})
+    # Epochs have three steps: before the 50th the statistics of the norms have not settled.
+    early, late = (dataclasses.replace(LINE, epoch=epoch) for epoch in (16, 17))
+    assert len(printed(lambda display: display.epoch(early, flat))) == 1
+    lines = printed(lambda display: display.epoch(late, flat))
     assert lines[-1] == (
         "warning: the features of V1 hardly differ between records: the encoder has collapsed; try a lower "
         "--learning-rate, a larger --batch-size, or --warmup-epochs"

@@ -109,6 +109,17 @@ def settings(tmp_path):
     )
 
 
+def test_pretrainer_evaluates_the_shortest_run_at_its_end_with_labelled_data(settings, labelled):
+    short = replace(settings, epochs=2, quality_every=1)
+    Pretrainer(replace(short, quality_data=labelled)).run()
+    lines = read_lines(short.run_dir / "history.jsonl")
+    assert [line["epoch"] for line in lines if "rank" in line] == [2]
+    assert load_history(short.run_dir / "encoder-best")["val_auroc"] == lines[1]["val_auroc"]
+    unlabelled = replace(short, run_dir=short.run_dir.with_name("unlabelled"))
+    Pretrainer(unlabelled).run()
+    assert not any("rank" in line for line in read_lines(unlabelled.run_dir / "history.jsonl"))
+
+
 def test_pretrainer_prints_and_records_quality_from_step_50_on(settings, labelled, capfd):
     settings = replace(settings, quality_data=labelled)
     Pretrainer(settings).run()
@@ -208,7 +219,7 @@ def test_open_quality_data_selects_the_encoders_leads(settings, tmp_path):
 
 def test_pretrainer_prints_that_a_run_is_too_short_for_quality(settings, labelled, capfd):
     Pretrainer(replace(settings, quality_data=labelled, epochs=2)).run()
-    assert "quality is looked at after 50 steps, which this run does not have" in capfd.readouterr().err
+    assert "quality is evaluated at the end only, and is preliminary: this run has less than" in capfd.readouterr().err
 
 
 def test_pretraining_epoch_figures_have_plain_names():

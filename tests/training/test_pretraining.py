@@ -1,5 +1,6 @@
 """Pretraining: a hand-written loop gives the same weights, a resumed run too, and no setting is ignored."""
 
+import contextlib
 import json
 import math
 import shutil
@@ -479,7 +480,7 @@ def test_pretrainer_resumes_with_other_settings_without_effect_on_the_result(lon
     [
         {"gamma": 0.5},
         {"lambd": 0.1},
-        {"epochs": 3},
+        {"epochs": 1},
         {"batch_size": 4},
         {"learning_rate": 1e-2},
         {"schedule": "cosine"},
@@ -500,6 +501,35 @@ def test_pretrainer_refuses_to_resume_with_other_settings(base, run, tmp_path, c
     before = contents(tmp_path / "run")
     with pytest.raises(LfbtError, match=f"resume: {next(iter(change))} is .* but was .*; give the run's own settings"):
         run(resume=True, **change)
+    assert contents(tmp_path / "run") == before
+
+
+@pytest.mark.parametrize("finished", [True, False])
+@pytest.mark.parametrize("warmup_epochs", [0.0, 1.5])
+def test_pretrainer_lengthened_equals_a_run_of_as_many_epochs_from_the_start(
+    run, tmp_path, monkeypatch, finished, warmup_epochs
+):
+    """Lengthened at its end, or where it was killed; and once more."""
+    steady: dict[str, Any] = {"schedule": "constant", "warmup_epochs": warmup_epochs, "weight_decay": 0.1}
+    with monkeypatch.context() as patch, contextlib.suppress(StopError):
+        if not finished:
+            stop_at_step(patch, 3)
+        run("lengthened", epochs=2, save_steps=1, **steady)
+    run("lengthened", epochs=3, resume=True, **steady)
+    whole, lengthened = run("whole", epochs=5, **steady), run("lengthened", epochs=5, resume=True, **steady)
+    assert_same_run(whole, lengthened)
+    settings = [json.loads((folder / "settings.json").read_text()) for folder in (whole, lengthened)]
+    assert [content["epochs"] for content in settings] == [5, 5]
+    assert load_history(lengthened)["epochs_done"] == 5
+    with pytest.raises(LfbtError, match=r"epochs is 3 but was 5 in .*; a run cannot be shortened, so"):
+        run("lengthened", epochs=3, resume=True, **steady)
+
+
+def test_pretrainer_refuses_to_lengthen_a_run_whose_rate_depends_on_its_end(longer, run, tmp_path):
+    shutil.copytree(longer, tmp_path / "run")
+    before = contents(tmp_path / "run")
+    with pytest.raises(LfbtError, match=r"epochs is 6 but was 5 in .*; a rate of schedule cosine depends on the last"):
+        run(resume=True, **(LONGER | {"epochs": 6}))
     assert contents(tmp_path / "run") == before
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lfbt.errors import LfbtError
-from lfbt.utils.device import peak_memory_gb, resolve_device
+from lfbt.utils.device import describe_device, load_hint, peak_memory_gb, resolve_device
 
 
 def test_resolve_device_auto_is_the_gpu_if_there_is_one():
@@ -32,3 +32,21 @@ def test_resolve_device_takes_a_device_and_refuses_other_types():
     for value in (None, 3, b"cpu", ["cpu"]):
         with pytest.raises(LfbtError, match=r"^device: .* cannot be used \(lfbt does not run on it\); allowed: auto"):
             resolve_device(value)  # type: ignore[arg-type]
+
+
+def test_describe_device_counts_threads_of_a_cpu():
+    assert describe_device(torch.device("cpu")) in (f"cpu, {torch.get_num_threads()} threads", "cpu, 1 thread")
+
+
+@pytest.mark.parametrize(("load", "hint"), [(0.2, False), (2.9, False), (3.0, True), (9.0, True)])
+def test_load_hint_tells_of_cpus_that_others_use(monkeypatch, load, hint):
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    monkeypatch.setattr("os.getloadavg", lambda: (load, 0.0, 0.0))
+    found = load_hint()
+    assert (found is not None) == hint
+    assert found is None or f"(load {load:.1f} of 4 in the last minute)" in found
+
+
+def test_load_hint_is_silent_where_there_is_no_load_to_read(monkeypatch):
+    monkeypatch.delattr("os.getloadavg")
+    assert load_hint() is None

@@ -1,15 +1,18 @@
 """Files: written whole or not at all, never over other results; JSON read and written as objects."""
 
 import json
+import pathlib
 
 import pytest
 
 from lfbt.errors import LfbtError
 from lfbt.utils.files import (
     PARTIAL,
+    Outputs,
     atomic_file,
     atomic_folder,
     check_distinct,
+    check_replaceable,
     check_unoccupied,
     read_json,
     write_json,
@@ -209,3 +212,106 @@ def test_check_distinct_refuses_one_place_by_two_paths(tmp_path):
     for other in (tmp_path / "a", tmp_path / "b" / ".." / "a", tmp_path / "link"):
         with pytest.raises(LfbtError, match=f"^runs: {other} is named twice; name each once$"):
             check_distinct("runs", [tmp_path / "a", other])
+
+
+OUTPUTS = Outputs("made.json", ("signals.npy", "X_*.npy", "encoder/config.json"))
+
+
+@pytest.fixture
+def made(tmp_path):
+    """A folder of lfbt's, in a folder of its own."""
+    folder = tmp_path / "place" / "made"
+    (folder / "encoder").mkdir(parents=True)
+    for name in ("signals.npy", "X_train.npy", "encoder/config.json"):
+        (folder / name).write_text("old")
+    (folder / "made.json").write_text('{"lfbt_version": "0.1.0"}')
+    return folder
+
+
+def test_atomic_folder_replaces_what_lfbt_wrote_when_the_block_succeeds(made):
+    with atomic_folder(made, replaces=OUTPUTS) as partial:
+        (partial / "made.json").write_text("new")
+        assert (made / "signals.npy").read_text() == "old"
+    assert names(made.parent) == ["made", "made.json"]
+    assert (made / "made.json").read_text() == "new"
+
+
+@pytest.mark.parametrize("error", [Stop, KeyboardInterrupt, TerminatedError(15)])
+def test_atomic_folder_keeps_what_it_would_replace_when_the_block_fails(made, error):
+    before = names(made.parent)
+    with pytest.raises(type(error) if isinstance(error, BaseException) else error):  # noqa: PT012, SIM117
+        with atomic_folder(made, replaces=OUTPUTS) as partial:
+            (partial / "made.json").write_text("new")
+            raise error
+    assert names(made.parent) == before
+
+
+def test_atomic_folder_puts_back_what_it_would_replace_when_the_new_cannot_be_moved(made, monkeypatch):
+    before, rename = names(made.parent), pathlib.Path.rename
+
+    def failing(path, to):
+        if path.name.endswith("partial-folder"):
+            raise OSError("no")
+        return rename(path, to)
+
+    monkeypatch.setattr(pathlib.Path, "rename", failing)
+    with pytest.raises(OSError, match="no"), atomic_folder(made, replaces=OUTPUTS) as partial:
+        (partial / "made.json").write_text("new")
+    assert names(made.parent) == before
+
+
+def test_atomic_folder_keeps_what_was_put_into_the_folder_meanwhile(made):
+    with pytest.raises(LfbtError, match=r"also holds thesis\.tex"), atomic_folder(made, replaces=OUTPUTS):
+        (made / "thesis.tex").write_text("mine")
+    assert (made / "thesis.tex").read_text() == "mine"
+    assert (made / "signals.npy").read_text() == "old"
+
+
+@pytest.mark.parametrize(
+    "foreign", ["thesis.tex", "encoder/notes.txt", "signals.npy/x", "deep/X_train.npy", ".hidden", "empty/"]
+)
+def test_check_replaceable_refuses_a_folder_with_anything_else(made, foreign):
+    path = made / foreign
+    if foreign == "signals.npy/x":
+        (made / "signals.npy").unlink()
+    if foreign.endswith("/"):
+        path.mkdir()
+    else:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("mine")
+    with pytest.raises(LfbtError, match=r"^overwrite: .*made also holds .*, which is none of the files"):
+        check_replaceable(made, OUTPUTS)
+
+
+def test_check_replaceable_refuses_a_folder_without_a_manifest_of_lfbt(made, tmp_path):
+    check_replaceable(made, OUTPUTS)
+    check_replaceable(tmp_path / "absent", OUTPUTS)
+    (made / "made.json").write_text('{"leads": ["II"]}')
+    with pytest.raises(LfbtError, match=r"^overwrite: .*made has no made\.json of lfbt, so it holds other results"):
+        check_replaceable(made, OUTPUTS)
+    (made / "made.json").unlink()
+    with pytest.raises(LfbtError, match=r"^overwrite: .*made has no made\.json of lfbt"):
+        check_replaceable(made, OUTPUTS)
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(LfbtError, match="is a file, not a folder"):
+        check_replaceable(tmp_path / "file", OUTPUTS)
+
+
+def test_check_replaceable_refuses_links_and_the_folders_one_is_in(made, tmp_path, monkeypatch):
+    (tmp_path / "link").symlink_to(made)
+    with pytest.raises(LfbtError, match=r"^overwrite: .*link is a link"):
+        check_replaceable(tmp_path / "link", OUTPUTS)
+    (made / "X_val.npy").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(LfbtError, match=r"also holds X_val\.npy"):
+        check_replaceable(made, OUTPUTS)
+    (made / "X_val.npy").unlink()
+    with monkeypatch.context() as patch:
+        patch.chdir(made / "encoder")
+        with pytest.raises(LfbtError, match=r"is, or holds, the home folder or the current one"):
+            check_replaceable(made, OUTPUTS)
+    monkeypatch.setenv("HOME", str(made))
+    with pytest.raises(LfbtError, match=r"is, or holds, the home folder or the current one"):
+        check_replaceable(made, OUTPUTS)
+    for folder in ("/", ".."):
+        with pytest.raises(LfbtError, match=r"^overwrite: "):
+            check_replaceable(pathlib.Path(folder), OUTPUTS)

@@ -24,6 +24,7 @@ from lfbt.utils.settings import (
     check_range,
     convert,
     create,
+    describe_changes,
     list_fields,
     names_affecting,
     replace,
@@ -480,3 +481,11 @@ def test_check_range_refuses_what_is_no_number(value):
     with pytest.raises(LfbtError) as caught:
         check_range("name", value, "[0, 1]")
     assert str(caught.value) == f"name: {value!r} is not a number"
+
+
+def test_describe_changes_names_what_affects_a_result_only():
+    usual = Kitchen(Path("here"))
+    assert describe_changes(usual, usual) == ""
+    changed = Kitchen(Path("there"), Oven(heat=230.5), (Path("shelf"),), n_cooks=2)
+    assert describe_changes(changed, usual) == "heat 230.5"
+    assert describe_changes(replace(usual, fan=True, heat=1.0), usual) == "heat 1, fan True"

@@ -1,6 +1,6 @@
 """Tables as text, Markdown and LaTeX."""
 
-from lfbt.utils.tables import as_latex, as_markdown, as_text
+from lfbt.utils.tables import as_latex, as_markdown, as_text, terminal_width
 
 NASTY = "a_b & 50% of $x$ #1 {y} ~z^2 \\w | <i> *s* `c` [l](u)"
 
@@ -32,3 +32,33 @@ def test_as_text_aligns_columns():
         "a long one  0.1",
         "b",
     ]
+
+
+def test_as_text_stacks_the_cells_of_rows_that_are_too_wide():
+    cells = [["run", "quality", "settings"], ["one", "0.91", "epochs=3 seed=1 leads=II,V1"], ["two", "", "epochs=9"]]
+    line = "one  0.91     epochs=3 seed=1 leads=II,V1"
+    for width in (None, len(line)):
+        assert as_text(cells, width).splitlines()[1] == line
+    assert as_text(cells, 28).splitlines() == [
+        "run       one",
+        "quality   0.91",
+        "settings  epochs=3 seed=1",
+        "          leads=II,V1",
+        "",
+        "run       two",
+        "settings  epochs=9",
+    ]
+    assert as_text([["a header", "alone"]], 5) == "a header  alone"
+    # An address is not broken.
+    assert as_text([["where"], ["https://physionet.org/content/x"]], 12).split() == [
+        "where",
+        "https://physionet.org/content/x",
+    ]
+
+
+def test_terminal_width_is_none_in_a_pipe(monkeypatch):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: False)
+    assert terminal_width() is None
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "42")
+    assert terminal_width() == 42

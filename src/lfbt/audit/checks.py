@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Annotated, get_args
 
 from lfbt.audit.overlap import assess_copies, find_copies, find_test_patients_elsewhere, find_uncomparable
-from lfbt.audit.report import AuditReport, Finding, RecordIndex, Severity, report_text, write_report
+from lfbt.audit.report import OUTPUTS, AuditReport, Finding, RecordIndex, Severity, report_text, summarise, write_report
 from lfbt.audit.scan import check_class_counts, find_patients_in_two_splits, scan_dataset
 from lfbt.errors import LfbtError
-from lfbt.utils.files import check_distinct, check_unoccupied
+from lfbt.utils.files import check_distinct, check_target
 from lfbt.utils.settings import Affects, Seed, validate
 
-__all__ = ["AuditReport", "CheckSettings", "check", "report_text"]
+__all__ = ["AuditReport", "CheckSettings", "check", "report_text", "summarise"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +25,8 @@ class CheckSettings:
     """Data sets: packed ones, or the authors' folders. Several are also checked against each other."""
     out: Annotated[Path | None, Affects.LOCATION] = None
     """New folder for check.json, findings.csv, duplicates.csv and exclude.csv."""
+    overwrite: Annotated[bool, Affects.RUNTIME] = False
+    """Replace what the same command has written into that folder before, once all is complete; never other files."""
     split_seed: Seed = 0
     """Seed of the split of class folders without split folders."""
     allow_implausible: bool = False
@@ -57,7 +59,7 @@ def check(settings: CheckSettings) -> AuditReport:
     """
     validate(settings)
     if settings.out is not None:
-        check_unoccupied(settings.out)
+        check_target(settings.out, OUTPUTS, settings.overwrite)
     names = _name_datasets(settings.data)
     scans = [
         scan_dataset(name, folder, settings.split_seed, settings.allow_implausible)
@@ -84,7 +86,7 @@ def check(settings: CheckSettings) -> AuditReport:
         exclude=tuple(sorted(exclude)),
     )
     if settings.out is not None:
-        write_report(report, settings.out)
+        write_report(report, settings.out, settings.overwrite)
     return report
 
 

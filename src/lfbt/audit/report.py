@@ -12,7 +12,7 @@ import lfbt
 from lfbt.data.dataset import Dataset
 from lfbt.sources.listing import SPLITS
 from lfbt.utils.figures import format_count
-from lfbt.utils.files import atomic_folder, write_json
+from lfbt.utils.files import Outputs, atomic_folder, write_json
 
 #: Worst first. error: a test would be unfair, or training refuses the data; warning: to look at; note: to know.
 Severity = Literal["error", "warning", "note"]
@@ -81,6 +81,10 @@ class AuditReport:
         return sum(finding.severity == severity for finding in self.findings)
 
 
+#: The files of a written report.
+OUTPUTS = Outputs("check.json", ("findings.csv", "duplicates.csv", "exclude.csv"))
+
+
 def report_text(report: AuditReport) -> str:
     """Format a report for the terminal: the data sets, and each kind of finding with its number and examples.
 
@@ -113,8 +117,8 @@ def report_text(report: AuditReport) -> str:
     return "\n".join(lines)
 
 
-def write_report(report: AuditReport, out: Path) -> None:
-    """Write check.json, findings.csv, duplicates.csv and exclude.csv into the new folder `out`."""
+def write_report(report: AuditReport, out: Path, overwrite: bool = False) -> None:
+    """Write check.json, findings.csv, duplicates.csv and exclude.csv into the folder `out`, new or to `overwrite`."""
     import pandas as pd
 
     tables = {
@@ -122,13 +126,14 @@ def write_report(report: AuditReport, out: Path) -> None:
         "findings": _findings_table(report.findings),
         "exclude": _record_columns(report, report.exclude),
     }
-    with atomic_folder(out) as folder:
-        write_json(folder / "check.json", _summary(report))
+    with atomic_folder(out, replaces=OUTPUTS if overwrite else None) as folder:
+        write_json(folder / "check.json", summarise(report))
         for name, table in tables.items():
             pd.DataFrame(table).to_csv(folder / f"{name}.csv", index=False)
 
 
-def _summary(report: AuditReport) -> dict[str, Any]:
+def summarise(report: AuditReport) -> dict[str, Any]:
+    """Summarise a report as plain values: the data sets, and the number of findings of each kind."""
     counts = collections.Counter((finding.severity, finding.kind, finding.data) for finding in report.findings)
     return {
         "lfbt_version": lfbt.__version__,

@@ -1,9 +1,13 @@
-"""How a command ends that answered recordings."""
+"""The result of a command that answers recordings."""
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
+from typing import Any
 
+from lfbt.cli.output import Output
+from lfbt.inference.answer_table import format_csv, format_rows
 from lfbt.inference.answering import AnswerReport
 from lfbt.utils.figures import format_count
 
@@ -11,11 +15,24 @@ from lfbt.utils.figures import format_count
 _PARTLY_STATUS = 1
 
 
-def end_with(report: AnswerReport, out: str) -> None:
-    """Say on stderr how many recordings were answered, and end with 1 where some were not."""
-    lost = f"; {report.failed} could not be, the first: {report.first_failure}" if report.failed else ""
-    if out or lost:
-        answered = format_count(report.answered, "recording")
-        print(f"{out}: {answered} answered{lost}".removeprefix(": "), file=sys.stderr)
+def output_of(report: AnswerReport, out: Path | None) -> Output:
+    """Return what was answered: how many where it is in a file, else the table, which on a terminal is aligned text.
+
+    How many could not be answered is printed on stderr.
+    """
     if report.failed:
-        raise SystemExit(_PARTLY_STATUS)
+        lost = f"{format_count(report.failed, 'recording')} could not be answered, the first: {report.first_failure}"
+        print(lost, file=sys.stderr)
+    values: dict[str, Any] = {
+        "out": out,
+        "answered": report.answered,
+        "failed": report.failed,
+        "first_failure": report.first_failure,
+    }
+    if out is None:
+        values["rows"] = report.rows
+        to_text = format_rows if sys.stdout.isatty() else format_csv
+        text = to_text(report.rows, report.columns)
+    else:
+        text = f"{out}: {format_count(report.answered, 'recording')} answered"
+    return Output(text, values, _PARTLY_STATUS if report.failed else 0)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import io
+import itertools
 import os
 import sys
 from collections.abc import Sequence
 
 import lfbt
 from lfbt.cli.errors import reporting_errors
+from lfbt.cli.output import SWITCHES, Output
 from lfbt.cli.overview import COMMANDS, overview, suggest
 from lfbt.errors import LfbtError
 from lfbt.utils.memory import keep_freed_memory
+from lfbt.utils.progress import quiet
 
 __all__ = ["COMMANDS", "main"]
 
@@ -38,11 +43,39 @@ def main(argv: Sequence[str] | None = None) -> None:
             print(overview("lfbt COMMAND", COMMANDS))
         elif words[0] == "--version":
             print(f"lfbt {lfbt.__version__}")
+        elif words[0] == "--print-completion":
+            from lfbt.cli.completion import completion_script
+
+            print(completion_script("".join(words[1:2])))
         else:
             _check_command(words[0])
             keep_freed_memory()
-            # Imported when it is run: PyTorch takes seconds, which the list of commands need not wait for.
-            importlib.import_module(f"lfbt.cli.{words[0]}").run(words[1:])
+            _run(words[0], words[1:])
+
+
+def _run(command: str, words: Sequence[str]) -> None:
+    """Run a command and print its result, unless this is a process of several that has none."""
+    own = list(itertools.takewhile(lambda word: word != "--", words))
+    given = SWITCHES.keys() & set(own)
+    words = [word for word in own if word not in SWITCHES] + list(words[len(own) :])
+    is_quiet, has_help = "--quiet" in given, bool({"-h", "--help"} & set(own))
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(quiet(is_quiet))
+        # What else is printed must not come between.
+        if is_quiet and not has_help:
+            stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
+        elif given and not has_help:
+            stack.enter_context(contextlib.redirect_stdout(sys.stderr))
+        # Imported when it is run: PyTorch takes seconds, which the list of commands need not wait for.
+        output: Output | None = importlib.import_module(f"lfbt.cli.{command}").run(words)
+    if output is None:
+        return
+    if "--json" in given:
+        print(output.to_json())
+    elif not is_quiet:
+        print(output.text)
+    if output.status:
+        raise SystemExit(output.status)
 
 
 def _check_command(command: str) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lfbt.audit.checks import CheckSettings, check, report_text
+from lfbt.audit.checks import CheckSettings, check, report_text, summarise
+from lfbt.cli.output import Output
 from lfbt.cli.parsing import parse_settings
 
 EXAMPLES = (
@@ -19,12 +20,10 @@ def parse(words: Sequence[str]) -> CheckSettings:
     return parse_settings(CheckSettings, "check", words, EXAMPLES, positional={"data": "DIR"})
 
 
-def run(words: Sequence[str]) -> None:
-    """Check data sets and print the findings; exit with status 1 where one is an error."""
+def run(words: Sequence[str]) -> Output:
+    """Check data sets; status 1 where a finding is an error."""
     settings = parse(words)
     report = check(settings)
-    print(report_text(report))
-    if settings.out is not None:
-        print(settings.out)
-    if report.n_errors:
-        raise SystemExit(_FAULTY_STATUS)
+    text = report_text(report) + ("" if settings.out is None else f"\n{settings.out}")
+    values = summarise(report) | {"messages": [finding.message for finding in report.findings], "out": settings.out}
+    return Output(text, values, _FAULTY_STATUS if report.n_errors else 0)

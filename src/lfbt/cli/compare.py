@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from lfbt.cli.output import Output
 from lfbt.cli.parsing import parse_settings
 from lfbt.reports.comparison import CompareSettings, run_comparison
 
@@ -19,9 +20,9 @@ def parse(words: Sequence[str]) -> CompareSettings:
     return parse_settings(CompareSettings, "compare", words, EXAMPLES, positional={"runs": "RUN"})
 
 
-def run(words: Sequence[str]) -> None:
-    """Compare runs and print the table."""
+def run(words: Sequence[str]) -> Output:
+    """Compare runs."""
     settings = parse(words)
-    print(run_comparison(settings)[0])
-    if settings.out is not None:
-        print(settings.out)
+    table, rows = run_comparison(settings)
+    text = table + ("" if settings.out is None else f"\n{settings.out}")
+    return Output(text, {"rows": rows, "n_draws": settings.draws, "seed": settings.seed, "out": settings.out})

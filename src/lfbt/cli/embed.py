@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
-from lfbt.cli.answers import end_with
+from lfbt.cli.answers import output_of
+from lfbt.cli.output import Output
 from lfbt.cli.parsing import parse_settings
 from lfbt.errors import LfbtError
 from lfbt.inference.embedding import EmbedSettings, write_embeddings
 from lfbt.inference.embedding_table import embed_inputs
 from lfbt.runs.encoder_folder import is_bundled
 from lfbt.utils.figures import format_count
+from lfbt.utils.progress import write_line
 
 EXAMPLES = (
     "lfbt embed ecg.dcm --out embedding.csv",
@@ -26,19 +27,18 @@ def parse(words: Sequence[str]) -> EmbedSettings:
     return parse_settings(EmbedSettings, "embed", words, EXAMPLES, inputs="inputs")
 
 
-def run(words: Sequence[str]) -> None:
-    """Write embeddings and say how many. Raises SystemExit with 1 where some recordings have none."""
+def run(words: Sequence[str]) -> Output:
+    """Write embeddings; the status is 1 where some recordings have none."""
     settings = parse(words)
     if is_bundled(settings.checkpoint):
-        # A table may go to stdout.
-        print(f"checkpoint: {settings.checkpoint}, the encoder that comes with lfbt", file=sys.stderr)
+        write_line(f"checkpoint: {settings.checkpoint}, the encoder that comes with lfbt")
     if settings.inputs and settings.data_dir:
         raise LfbtError("data_dir: inputs are given as well; name data sets by one of the two")
     if settings.inputs:
-        end_with(embed_inputs(settings), str(settings.out or ""))
-        return
+        return output_of(embed_inputs(settings), settings.out)
     embedded = write_embeddings(settings)
     columns = len(embedded.leads) * embedded.n_features
-    print(
+    text = (
         f"{settings.out}: embeddings of {format_count(embedded.records, 'record')}, {format_count(columns, 'column')}"
     )
+    return Output(text, {"out": settings.out, **vars(embedded)})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lfbt.cli.errors import is_main
+from lfbt.cli.output import Output
 from lfbt.cli.parsing import parse_settings
 from lfbt.cli.trials import summary
 from lfbt.evaluation.fine_tuning import run_finetune
@@ -23,9 +24,10 @@ def parse(words: Sequence[str]) -> FinetuneSettings:
     return parse_settings(FinetuneSettings, "finetune", words, EXAMPLES)
 
 
-def run(words: Sequence[str]) -> None:
-    """Train a classifier and print its scores."""
+def run(words: Sequence[str]) -> Output | None:
+    """Train a classifier."""
     settings = parse(words)
     trials = run_finetune(settings)
-    if is_main():
-        print(summary(trials, settings.trials.run_dir))
+    if not is_main():
+        return None
+    return Output(summary(trials, settings.trials.run_dir), {"run_dir": settings.trials.run_dir, "trials": trials})

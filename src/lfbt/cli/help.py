@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Sequence
 
 from lfbt.cli.options import Option, split_choices
+from lfbt.cli.output import SWITCHES
 from lfbt.utils.settings import as_choice
 
 _COLUMN = 26
@@ -23,7 +24,8 @@ def format_help(command: str, description: str, options: Sequence[Option], examp
     for option in options:
         title = "Arguments" if option.positional else option.group.replace("_", " ").capitalize() or "Options"
         groups.setdefault(title, []).append(_format_option(option, width))
-    groups.setdefault("Options", []).append(_join_columns("  -h, --help", "Show this help and exit.", width))
+    entries = SWITCHES | {"-h, --help": "Show this help and exit."}
+    groups.setdefault("Options", []).extend(_join_columns(f"  {flag}", text, width) for flag, text in entries.items())
     blocks += ["\n".join([f"{title}:", *entries]) for title, entries in groups.items()]
     blocks.append("\n".join(["Examples:", *(textwrap.indent(example, "  ") for example in examples)]))
     return "\n\n".join(blocks)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lfbt.cli.answers import end_with
+from lfbt.cli.answers import output_of
+from lfbt.cli.output import Output
 from lfbt.cli.parsing import parse_settings
 from lfbt.inference.answering import PredictSettings, write_predictions
 
@@ -21,7 +22,7 @@ def parse(words: Sequence[str]) -> PredictSettings:
     return parse_settings(PredictSettings, "predict", words, EXAMPLES, inputs="inputs")
 
 
-def run(words: Sequence[str]) -> None:
-    """Write or print the predictions. Raises SystemExit with 1 where some recordings have none."""
+def run(words: Sequence[str]) -> Output:
+    """Write or print predictions; the status is 1 where some recordings have none."""
     settings = parse(words)
-    end_with(write_predictions(settings), str(settings.answers.out or ""))
+    return output_of(write_predictions(settings), settings.answers.out)

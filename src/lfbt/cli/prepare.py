@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lfbt.cli.output import Output
 from lfbt.cli.overview import overview, suggest
 from lfbt.cli.parsing import parse_settings
-from lfbt.data.preparation import prepare_dataset
+from lfbt.data.preparation import PrepareReport, prepare_dataset
 from lfbt.data.records import PrepareSettings
 from lfbt.errors import LfbtError
 from lfbt.sources import SOURCES
@@ -62,12 +63,11 @@ def parse(words: Sequence[str]) -> Any:
     )
 
 
-def run(words: Sequence[str]) -> None:
-    """Prepare a data set and print what it holds; without a source, list the sources."""
+def run(words: Sequence[str]) -> Output:
+    """Prepare a data set; without a source, list the sources."""
     if not words or words[0] in ("-h", "--help"):
         summaries = {name: " ".join((kind.__doc__ or "").split("\n\n")[0].split()) for name, kind in SOURCES.items()}
-        print(overview("lfbt prepare SOURCE FROM TO", summaries))
-        return
+        return Output(overview("lfbt prepare SOURCE FROM TO", summaries), {"sources": summaries})
     name = words[0]
     if name not in SOURCES:
         near = suggest(name, SOURCES)
@@ -76,21 +76,25 @@ def run(words: Sequence[str]) -> None:
     given = parse(words)
     announce = functools.partial(print, flush=True)
     report = prepare_dataset(given.source, name, given.source_folder, given.target, given.records, announce)
+    return Output("\n".join(_describe(given.target, report)), {"folder": given.target, **vars(report)})
 
+
+def _describe(target: Path, report: PrepareReport) -> Iterator[str]:
+    """What a data set holds, line by line."""
     has_labels = any(label for counts in report.counts.values() for label in counts)
     held = f"{format_count(report.records, 'record')} of {format_count(report.patients, 'patient')}"
     rule = f"Labels: {report.label_rule}" if has_labels else report.label_rule[:1].upper() + report.label_rule[1:]
-    print(f"{given.target}: {held}, from {format_count(report.recordings, 'recording')}. {rule}.")
+    yield f"{target}: {held}, from {format_count(report.recordings, 'recording')}. {rule}."
     # Without labels or official splits all is train.
     for split, counts in report.counts.items() if has_labels or report.sizes["train"] < report.records else ():
         by_class = ", ".join(f"{label} {count}" for label, count in counts.items() if label)
-        print(f"  {split:<6}{report.sizes[split]}{'  (' + by_class + ')' if by_class else ''}")
+        yield f"  {split:<6}{report.sizes[split]}{'  (' + by_class + ')' if by_class else ''}"
     for reason, count in report.dropped.items():
-        print(f"  dropped {count}: {reason}")
+        yield f"  dropped {count}: {reason}"
     for note, count in report.notes.items():
-        print(f"  noted {count}: {note}")
+        yield f"  noted {count}: {note}"
     if report.assumption:
-        print(f"  assumed: {report.assumption}")
+        yield f"  assumed: {report.assumption}"
 
 
 def _common_examples(source: str) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from lfbt.cli.output import Output
 from lfbt.cli.parsing import parse_settings
 from lfbt.cli.trials import summary
 from lfbt.evaluation.probing import run_probe
@@ -24,8 +25,8 @@ def parse(words: Sequence[str]) -> ProbeSettings:
     return parse_settings(ProbeSettings, "probe", words, EXAMPLES)
 
 
-def run(words: Sequence[str]) -> None:
-    """Probe an encoder and print the scores."""
+def run(words: Sequence[str]) -> Output:
+    """Probe an encoder."""
     settings = parse(words)
     trials = run_probe(settings)
-    print(summary(trials, settings.trials.run_dir))
+    return Output(summary(trials, settings.trials.run_dir), {"run_dir": settings.trials.run_dir, "trials": trials})

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from lfbt.cli.output import Output
 from lfbt.cli.parsing import parse_settings
 from lfbt.reports.page import ReportSettings, report
 from lfbt.utils.figures import format_figure
+from lfbt.utils.tables import terminal_width
 
 EXAMPLES = (
     "lfbt report runs/probe runs/random runs/finetune",
@@ -19,9 +21,10 @@ def parse(words: Sequence[str]) -> ReportSettings:
     return parse_settings(ReportSettings, "report", words, EXAMPLES, positional={"runs": "RUN"})
 
 
-def run(words: Sequence[str]) -> None:
-    """Write a report and print its table and where it is."""
+def run(words: Sequence[str]) -> Output:
+    """Write a report."""
     page, table = report(parse(words))
-    if len(table):
-        print(table.to_string(index=False, float_format=format_figure))
-    print(page)
+    lines = (
+        [table.to_string(index=False, float_format=format_figure, line_width=terminal_width())] if len(table) else []
+    )
+    return Output("\n".join([*lines, str(page)]), {"page": page, "table": table.to_dict("records")})

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
 import tyro
 
+from lfbt.cli.output import Output
 from lfbt.cli.parsing import parse_settings
 from lfbt.paper.reproduction import ReproduceSettings, quick_defaults, reproduce
+from lfbt.utils.progress import write_line
 
 EXAMPLES = (
     "lfbt reproduce --out reproduction --ningbo downloads/ningbo --ptbxl downloads/ptb-xl \\\n"
@@ -28,6 +29,8 @@ def parse(words: Sequence[str]) -> ReproduceSettings:
     return parse_settings(ReproduceSettings, "reproduce", words, EXAMPLES, default=default)
 
 
-def run(words: Sequence[str]) -> None:
-    """Run the stages, their progress on stderr, and print the tables."""
-    print(reproduce(parse(words), log=lambda line: print(line, file=sys.stderr, flush=True)))
+def run(words: Sequence[str]) -> Output:
+    """Run the stages, their progress on stderr."""
+    settings = parse(words)
+    tables = reproduce(settings, log=write_line)
+    return Output(tables, {"out": settings.out, "tables": tables})

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import tyro
 
+from lfbt.cli.output import Output
 from lfbt.cli.parsing import parse_settings
 from lfbt.reports.run_list import list_runs, runs_table
+from lfbt.utils.tables import terminal_width
 
 EXAMPLES = (
     "lfbt runs",
@@ -30,7 +32,8 @@ def parse(words: Sequence[str]) -> ListSettings:
     return parse_settings(ListSettings, "runs", words, EXAMPLES, positional={"folder": "DIR"})
 
 
-def run(words: Sequence[str]) -> None:
-    """Print the list of run folders."""
+def run(words: Sequence[str]) -> Output:
+    """List run folders."""
     folder = parse(words).folder
-    print(runs_table(list_runs(folder), folder))
+    runs = list_runs(folder)
+    return Output(runs_table(runs, folder, terminal_width()), {"runs": runs})

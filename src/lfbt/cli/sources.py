@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 import tyro
 
+from lfbt.cli.output import Output
 from lfbt.cli.parsing import parse_settings
 from lfbt.errors import LfbtError
 from lfbt.sources import SOURCES, Published, published_as
-from lfbt.utils.tables import as_text
+from lfbt.utils.tables import as_text, terminal_width
 
 EXAMPLES = (
     "lfbt sources",
@@ -31,10 +32,12 @@ def parse(words: Sequence[str]) -> SourcesSettings:
     return parse_settings(SourcesSettings, "sources", words, EXAMPLES, positional={"name": "SOURCE"})
 
 
-def run(words: Sequence[str]) -> None:
-    """Print the list of sources, and the commands to download and prepare each."""
+def run(words: Sequence[str]) -> Output:
+    """List sources, and the commands to download and prepare each."""
     name = parse(words).name
-    print(as_text(list_sources(name)), "", *list_commands(name), sep="\n")
+    text = "\n".join([as_text(list_sources(name), terminal_width()), "", *list_commands(name)])
+    known = {source: vars(found) | {"commands": found.commands(source)} for source, found in _published(name).items()}
+    return Output(text, {"sources": known})
 
 
 def list_sources(name: str = "") -> list[list[str]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from lfbt.evaluation.trials import series_table
 from lfbt.runs.results import Interval, Results, Scores
 from lfbt.utils.figures import ABSENT, format_count, format_figure, format_interval, format_names
+from lfbt.utils.tables import terminal_width
 
 # As wide as a figure, so that columns of figures stay aligned.
 _ABSENT = "   -  "
@@ -18,7 +19,7 @@ def summary(trials: Sequence[Results], run_dir: Path) -> str:
     first = trials[0]
     if len(trials) > 1:
         table = series_table(trials)
-        text = table.to_string(index=False, float_format=format_figure, na_rep=ABSENT)
+        text = table.to_string(index=False, float_format=format_figure, na_rep=ABSENT, line_width=terminal_width())
         records = format_count(first.test.records, "test record")
         head = f"{run_dir}: {first.kind}, {len(trials)} trials, {_data(first)}, {records}"
         return f"{head}\n{text}"

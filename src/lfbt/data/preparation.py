@@ -19,7 +19,7 @@ from lfbt.data.disk_space import check_disk_space, describe_size, size_of
 from lfbt.data.executors import check_processes, prepare_entries
 from lfbt.data.journal import JOURNAL, Journal, preparation_key, read_journal
 from lfbt.data.layouts import DROPPED, RECORDS, SIGNALS
-from lfbt.data.manifest import DatasetManifest, SourceInfo
+from lfbt.data.manifest import MANIFEST, DatasetManifest, SourceInfo
 from lfbt.data.records import Prepared, PrepareSettings
 from lfbt.data.splits import assign_splits
 from lfbt.data.writers import NpyWriter, PackedWriter
@@ -30,12 +30,16 @@ from lfbt.sources import SOURCES, Source
 from lfbt.sources.listing import SPLITS, Dropped, Entry, Listing
 from lfbt.sources.synthesis import MARKER
 from lfbt.utils.figures import format_count
-from lfbt.utils.files import atomic_folder, check_unoccupied
+from lfbt.utils.files import Outputs, atomic_folder, check_target
 from lfbt.utils.progress import progress_bar
 from lfbt.utils.settings import Affects, Form, as_path, convert, create, names_affecting, to_dict, validate
 
 # Tells rows of `DROPPED` that are notes from those of what was dropped.
 _NOTED = "noted: "
+
+
+# Not of layout npy, where the user's own files look the same.
+_OUTPUTS = Outputs(MANIFEST, (SIGNALS, RECORDS, DROPPED))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -185,7 +189,7 @@ def prepare_dataset(
     settings = settings or PrepareSettings()
     validate(settings)
     _check_lead_names(settings.leads, name)
-    check_unoccupied(target)
+    check_target(target, _OUTPUTS, settings.overwrite)
     if settings.dask_scheduler is None:
         check_processes(settings.workers)
     # Connected before the listing, which may take long.
@@ -199,7 +203,8 @@ def prepare_dataset(
             _check_class_folders(listing.classes)
         options = json.loads(json.dumps(vars(source), default=str))  # plain JSON values, as they are read back
         key = preparation_key(_settings_of_result(settings) | {"source": name, "options": options}, entries)
-        with atomic_folder(target, lambda left: _can_go_on(left, key, entries, settings)) as folder:
+        replaces = _OUTPUTS if settings.overwrite else None
+        with atomic_folder(target, lambda left: _can_go_on(left, key, entries, settings), replaces=replaces) as folder:
             with (
                 contextlib.closing(Journal(folder, key, entries)) as journal,
                 contextlib.closing(_create_writer(folder, settings, journal.n_records)) as writer,

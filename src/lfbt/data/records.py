@@ -60,6 +60,8 @@ class PrepareSettings:
     """Numbers of the packed array. float16 takes half the disk, and rounds voltages to one part in 2,000 or finer."""
     skip_unreadable: bool = False
     """Drop files that cannot be read, with the reason, instead of stopping at the first."""
+    overwrite: Annotated[bool, Affects.RUNTIME] = False
+    """Replace what the same command has written into TO before, with layout packed, once all is complete."""
     workers: Annotated[int, Range("[1, inf)"), Affects.PROCESS] = dataclasses.field(
         default_factory=lambda: os.cpu_count() or 1
     )

@@ -15,12 +15,18 @@ from lfbt.data.dataset import Dataset
 from lfbt.data.layouts import open_dataset
 from lfbt.data.splits import patient_folds, stratified_fraction
 from lfbt.errors import LfbtError
-from lfbt.evaluation.settings import ClassifySettings
+from lfbt.evaluation.settings import Classifier, ClassifySettings, ProbeSettings
 from lfbt.models.encoder import EncoderConfig, LeadEncoders, random_encoder
 from lfbt.models.pretrained import load_with_history, match
 from lfbt.runs.results import EncoderOrigin
 from lfbt.sources.listing import SPLITS
-from lfbt.utils.figures import format_names
+from lfbt.utils.device import describe_device
+from lfbt.utils.figures import format_count, format_names
+from lfbt.utils.settings import describe_changes
+
+_CLASSIFIERS: dict[Classifier, str] = {
+    "adam": "a linear layer by Adam", "logistic": "logistic regression", "knn": "nearest neighbours",
+}  # fmt: skip
 
 #: The rows of a data set that are train, val and test. Validation may be empty where nothing is chosen on it.
 Rows = dict[str, NDArray[np.int64]]
@@ -118,6 +124,30 @@ def open_task(settings: ClassifySettings, device: torch.device) -> Task:
     else:
         folds = (_own_splits(dataset),)
     return Task(dataset, targets, config, loaded, origin, folds, device)
+
+
+def describe_task(settings: ClassifySettings, task: Task) -> str:
+    """Describe in a line what is trained on which records, where, and which settings are not the defaults.
+
+    Records are those of the first trial. Raises LfbtError as `Task.rows` does.
+    """
+    dataset = task.dataset
+    rows = task.rows(0, settings.trials.fraction[0], settings.trials.seeds[0])
+    records = ", ".join(f"{len(rows[split])} {split}" for split in SPLITS)
+    if len(task.folds) > 1:
+        records = f"{len(dataset)} in {len(task.folds)} folds"
+    n_inputs = len(task.config.leads) * task.config.n_features
+    if isinstance(settings, ProbeSettings):
+        fitted = f"{_CLASSIFIERS[settings.fitting.classifier]} on {n_inputs} frozen features a record"
+    else:
+        fitted = f"encoder and linear layer, {format_count(settings.training.epochs, 'epoch')}"
+    defaults = type(settings).create(settings.task.data_dir, settings.trials.run_dir)
+    changes = describe_changes(settings, defaults)
+    return (
+        f"records: {records}; {format_count(len(task.config.leads), 'lead')}, "
+        f"{format_count(len(dataset.classes), 'class', 'classes')}; {fitted}; {describe_device(task.device)}"
+        f"{f'; unlike the defaults {changes}' if changes else ''}"
+    )
 
 
 def _own_splits(dataset: Dataset) -> Rows:

@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lfbt.data.loader import epoch_batches, prefetch_batches, sequential_batches
-from lfbt.evaluation.classification import Rows, Task, open_task
+from lfbt.evaluation.classification import Rows, Task, describe_task, open_task
 from lfbt.evaluation.classifiers import Fitted
 from lfbt.evaluation.settings import FinetuneSettings
 from lfbt.evaluation.trials import (
     Trial,
-    is_finished,
     list_trials,
     load_results,
     series_folder,
+    unfinished,
     write_results,
     write_series,
 )
@@ -31,7 +31,7 @@ from lfbt.runs.history import FittingStep
 from lfbt.runs.results import Results
 from lfbt.training.distributed import MixedPrecision, World, check_shard_sizes, init_distributed, select_device
 from lfbt.utils.collectives import all_gather_rows, all_reduce_sum, broadcast_buffers
-from lfbt.utils.progress import progress_bar
+from lfbt.utils.progress import progress_bar, write_line
 from lfbt.utils.settings import Affects, add_named, names_affecting, to_dict, validate
 
 
@@ -114,10 +114,10 @@ def run_finetune(settings: FinetuneSettings) -> list[Results]:
         )
         series = series_folder(settings, task, trials)
         world.run_on_all(lambda: held.enter_context(series) if world.is_main else None)
-        done = world.broadcast_object([is_finished(trial) for trial in trials])
-        for trial, is_done in zip(trials, done, strict=True):
-            if not is_done:
-                _run(settings, task, trial, world)
+        left = world.broadcast_object(unfinished(settings.trials, trials))
+        write_line(describe_task(settings, task), shown=world.is_main and bool(left))
+        for trial in left:
+            _run(settings, task, trial, world)
         if world.is_main:
             write_series(settings.trials.run_dir, trials)
     return load_results(trials) if world.is_main else []

@@ -13,16 +13,16 @@ from torch import Tensor
 
 from lfbt.data.loader import INFERENCE_BATCH, epoch_batches, prefetch_batches
 from lfbt.errors import LfbtError
-from lfbt.evaluation.classification import Task, open_task
+from lfbt.evaluation.classification import Task, describe_task, open_task
 from lfbt.evaluation.classifiers import Fold, fit
 from lfbt.evaluation.settings import ProbeSettings
 from lfbt.evaluation.trials import (
     Subset,
     Trial,
-    is_finished,
     list_trials,
     load_results,
     series_folder,
+    unfinished,
     write_results,
     write_series,
 )
@@ -31,6 +31,7 @@ from lfbt.models.features import compute_embeddings
 from lfbt.runs.results import Results
 from lfbt.utils.device import resolve_device
 from lfbt.utils.figures import format_count
+from lfbt.utils.progress import write_line
 from lfbt.utils.settings import add_named, validate
 
 
@@ -113,10 +114,11 @@ def run_probe(settings: ProbeSettings) -> list[Results]:
     cache = functools.lru_cache(maxsize=max(1, settings.trials.folds))
     frozen = cache(functools.partial(_frozen, task, settings.compute.workers))
     with series_folder(settings, task, trials):
+        left = unfinished(settings.trials, trials)
+        write_line(describe_task(settings, task), shown=bool(left))
         # Trials that share a random encoder follow each other.
-        for trial in sorted(trials, key=lambda trial: trial.seed):
-            if not is_finished(trial):
-                _run(task, settings, trial, frozen, with_features=len(trials) == 1)
+        for trial in sorted(left, key=lambda trial: trial.seed):
+            _run(task, settings, trial, frozen, with_features=len(trials) == 1)
         write_series(settings.trials.run_dir, trials)
     return load_results(trials)
 

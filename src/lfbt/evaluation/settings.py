@@ -50,6 +50,8 @@ class TrialSettings:
     """Cross-validate all records in so many patient-disjoint folds instead of the data set's splits; 0 does not."""
     resume: Annotated[bool, Affects.RUNTIME] = False
     """Go on with several trials in the run folder: those that are there already stay as they are."""
+    overwrite: Annotated[bool, Affects.RUNTIME] = False
+    """Of a single trial: replace the one in the run folder once the new one is complete; never other files."""
 
     def check(self) -> None:
         """Raise LfbtError for trials that are the same, and for none."""

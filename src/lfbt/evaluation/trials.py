@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import lfbt
+from lfbt.audit.fingerprints import FINGERPRINTS
 from lfbt.audit.leakage import write_fingerprints
 from lfbt.errors import LfbtError
 from lfbt.evaluation.aggregation import MeanOverSeeds, group_by_seed, mean_over_seeds
@@ -25,13 +26,13 @@ from lfbt.models.encoder import LeadEncoders
 from lfbt.models.heads import HEAD, save_head
 from lfbt.models.pretrained import save_encoder, weights_hash
 from lfbt.recording import STANDARD_LEADS
-from lfbt.runs.history import FittingStep, write_history
-from lfbt.runs.predictions import Predictions
+from lfbt.runs.history import HISTORY, FittingStep, write_history
+from lfbt.runs.predictions import PREDICTIONS, Predictions
 from lfbt.runs.results import RESULTS, SERIES_TABLE, EncoderOrigin, LabelledData, Results, Scores
 from lfbt.runs.run_folder import ENCODER_FOLDER, RunSettings, acquire_run_folder
 from lfbt.sources.listing import SPLITS
 from lfbt.utils.figures import format_count
-from lfbt.utils.files import PARTIAL, atomic_file, atomic_folder, check_unoccupied
+from lfbt.utils.files import PARTIAL, Outputs, atomic_file, atomic_folder, check_target
 from lfbt.utils.progress import progress_bar
 from lfbt.utils.settings import Affects, names_affecting, to_dict
 
@@ -42,6 +43,16 @@ if TYPE_CHECKING:
 
 #: Names for several leads; a subset has those of them that the encoder has. There are "all" and "each", too.
 NAMED_SUBSETS = {"limb": STANDARD_LEADS[:6], "chest": STANDARD_LEADS[6:]}
+
+# The files of a trial.
+_OUTPUTS = Outputs(
+    RESULTS,
+    (
+        *(PREDICTIONS, HISTORY, "splits.csv", "X_*.npy", "y_*.npy"),
+        *(f"{ENCODER_FOLDER}/{name}" for name in ("config.json", "model.safetensors", FINGERPRINTS)),
+        *(f"{HEAD}/{name}" for name in ("config.json", "model.safetensors")),
+    ),
+)
 
 #: The plot of a series, besides its table.
 CURVE = "curve.png"
@@ -117,11 +128,13 @@ def series_folder(settings: ClassifySettings, task: Task, trials: Sequence[Trial
     Raises LfbtError for a folder that holds other results, and as `acquire_run_folder` does.
     """
     if len(trials) == 1:
-        check_unoccupied(trials[0].folder)
+        check_target(trials[0].folder, _OUTPUTS, settings.trials.overwrite)
         yield
         return
+    if settings.trials.overwrite:
+        raise LfbtError(f"overwrite: has no effect on {len(trials)} trials together; name a new folder for these")
     values = to_dict(settings)
-    del values["resume"]
+    del values["resume"], values["overwrite"]
     run_settings = RunSettings(
         lfbt_version=lfbt.__version__,
         settings=values,
@@ -152,6 +165,11 @@ def series_folder(settings: ClassifySettings, task: Task, trials: Sequence[Trial
 def is_finished(trial: Trial) -> bool:
     """Whether the trial's folder is there: it is written completely or not at all."""
     return (trial.folder / RESULTS).is_file()
+
+
+def unfinished(settings: TrialSettings, trials: Sequence[Trial]) -> list[Trial]:
+    """Those of `trials` that are left to do: one that is to be overwritten is, too."""
+    return [trial for trial in trials if settings.overwrite or not is_finished(trial)]
 
 
 def load_results(trials: Sequence[Trial]) -> list[Results]:
@@ -244,7 +262,8 @@ def write_results(
     `arrays` as ``.npy``; and the encoder and the head where there is one of each: not of folds or of lead subsets.
     """
     results = _results(settings, task, trial, folds)
-    with atomic_folder(trial.folder) as folder:
+    replaces = _OUTPUTS if settings.trials.overwrite else None
+    with atomic_folder(trial.folder, replaces=replaces) as folder:
         for name, array in (arrays or {}).items():
             np.save(folder / f"{name}.npy", array)
         _predictions(task, folds).save(folder)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import csv
 import importlib.util
+import io
 import json
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
@@ -34,27 +34,17 @@ def check_table(out: Path) -> None:
 
 
 @contextlib.contextmanager
-def writing_table(out: Path | None, columns: Sequence[str]) -> Iterator[Callable[[Row], None]]:
-    """Write rows as they come, complete or not at all: to `out`, or for None to stdout.
-
-    On a terminal stdout is aligned text, without columns that are empty; elsewhere CSV.
+def writing_table(out: Path, columns: Sequence[str]) -> Iterator[Callable[[Row], None]]:
+    """Write rows to `out` as they come, complete or not at all.
 
     Yields
     ------
     callable
         Writes one row.
     """
-    if out is None:
-        if sys.stdout.isatty():
-            rows: list[Row] = []
-            yield rows.append
-            print(format_rows(rows, columns))
-        else:
-            yield _csv_writer(sys.stdout, columns)
-        return
     with atomic_file(out) as partial:
         if out.suffix == ".parquet":
-            rows = []
+            rows: list[Row] = []
             yield rows.append
             _write_parquet(partial, rows, columns)
             return
@@ -85,6 +75,19 @@ def _write_parquet(file: Path, rows: Sequence[Row], columns: Sequence[str]) -> N
     import pandas as pd
 
     pd.DataFrame(list(rows), columns=list(columns)).to_parquet(file, index=False)
+
+
+def format_csv(rows: Sequence[Row], columns: Sequence[str]) -> str:
+    r"""Format rows as CSV.
+
+    >>> format_csv([{"file": "a.csv", "p_AF": 0.5}], ["file", "p_AF", "notes"])
+    'file,p_AF,notes\na.csv,0.5,'
+    """
+    file = io.StringIO()
+    write = _csv_writer(file, columns)
+    for row in rows:
+        write(row)
+    return file.getvalue().removesuffix("\n")
 
 
 def format_rows(rows: Sequence[Row], columns: Sequence[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import sys
@@ -32,7 +33,7 @@ class AnswerSettings:
     inputs: Annotated[tuple[Path, ...], Affects.LOCATION] = ()
     """Files, folders or prepared data sets; - for a list of paths on stdin, one a line."""
     out: Annotated[Path | None, Affects.LOCATION] = None
-    """New file .csv, .jsonl (a line of JSON a recording) or .parquet; without it the table is printed."""
+    """New file .csv, .jsonl (a line of JSON a recording) or .parquet; without it the table is printed, at the end."""
     per_piece: bool = False
     """Also a row for each piece of a recording that is longer than the encoder's duration."""
     batch_size: Annotated[int, Range("[1, inf)"), Affects.RUNTIME] = 64
@@ -53,11 +54,13 @@ class PredictSettings:
 
 @dataclasses.dataclass(frozen=True)
 class AnswerReport:
-    """How many recordings were answered, and of the others the first with its reason."""
+    """How many recordings were answered, of the others the first with its reason, and the rows that no file has."""
 
     answered: int
     failed: int
     first_failure: str = ""
+    columns: list[str] = dataclasses.field(default_factory=list)
+    rows: list[dict[str, Any]] = dataclasses.field(default_factory=list)
 
 
 def write_predictions(settings: PredictSettings) -> AnswerReport:
@@ -107,7 +110,8 @@ def answer(
     items = list_recordings(inputs, files)
     answered = failed = 0
     first = ""
-    with writing_table(settings.out, columns) as write:
+    kept: list[dict[str, Any]] = []
+    with contextlib.nullcontext(kept.append) if settings.out is None else writing_table(settings.out, columns) as write:
         for one in iterate_answers(iterate_pieces(items, model.config, files), model, settings.batch_size):
             if one.pieces.reason:
                 failed += 1
@@ -118,7 +122,7 @@ def answer(
                 write(row)
         if not answered:
             raise LfbtError(f"no recording could be answered; the first: {first}" if first else "no recording found")
-    return AnswerReport(answered, failed, first)
+    return AnswerReport(answered, failed, first, columns, kept)
 
 
 def _inputs(inputs: tuple[Path, ...]) -> Iterator[Path]:

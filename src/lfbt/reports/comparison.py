@@ -15,12 +15,15 @@ from lfbt.evaluation.bootstrap import METRICS, Metric
 from lfbt.reports.comparison_rows import LEVEL, Row, table_rows
 from lfbt.reports.comparison_table import as_csv, table_cells, table_note
 from lfbt.reports.scored_trials import open_trials
-from lfbt.utils.files import atomic_folder, check_distinct, check_unoccupied, write_json
-from lfbt.utils.settings import Range, create, validate
-from lfbt.utils.tables import as_latex, as_markdown, as_text, markdown
+from lfbt.utils.files import Outputs, atomic_folder, check_distinct, check_target, write_json
+from lfbt.utils.settings import Affects, Range, create, validate
+from lfbt.utils.tables import as_latex, as_markdown, as_text, markdown, terminal_width
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+_OUTPUTS = Outputs("compare.json", ("compare.csv", "compare.md", "compare.tex", "compare.txt"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +34,8 @@ class CompareSettings:
     """Run folders of probe and finetune: of one trial, or of several (seeds, fractions, lead subsets)."""
     out: Path | None = None
     """New folder for compare.csv, .md, .tex, .txt and .json."""
+    overwrite: Annotated[bool, Affects.RUNTIME] = False
+    """Replace what the same command has written into that folder before, once all is complete; never other files."""
     draws: Annotated[int, Range("[1, 100000]")] = 1000
     """Draws of test patients that intervals and p-values come from."""
     seed: Annotated[int, Range("[0, inf)")] = 0
@@ -107,7 +112,7 @@ def run_comparison(settings: CompareSettings) -> tuple[str, list[Row]]:
     Returns
     -------
     str
-        The table as text.
+        The table as text, as wide as the terminal if there is one.
     list of Row
         Its rows.
 
@@ -118,14 +123,13 @@ def run_comparison(settings: CompareSettings) -> tuple[str, list[Row]]:
     """
     validate(settings)
     if settings.out is not None:
-        check_unoccupied(settings.out)
+        check_target(settings.out, _OUTPUTS, settings.overwrite)
     names = _name_runs(settings.runs)
     baseline = None if settings.baseline is None else names[settings.baseline.resolve()]
     trials = [trial for folder, name in names.items() for trial in open_trials(folder, name)]
     rows = table_rows(trials, settings.metrics, settings.draws, settings.seed, baseline)
     note = table_note(rows, settings.draws, settings.seed)
     cells = table_cells(rows)
-    text = f"{as_text(cells)}\n\n{note}"
     if settings.out is not None:
         content = {
             "lfbt_version": lfbt.__version__,
@@ -136,13 +140,16 @@ def run_comparison(settings: CompareSettings) -> tuple[str, list[Row]]:
             "trials": [f"{trial.run}: {trial.folder.resolve().name}" for trial in trials],
             "rows": [dataclasses.asdict(row) for row in rows],
         }
-        with atomic_folder(settings.out) as folder:
-            for suffix, form in (("txt", text), ("md", f"{as_markdown(cells)}\n\n{markdown(note)}")):
+        with atomic_folder(settings.out, replaces=_OUTPUTS if settings.overwrite else None) as folder:
+            for suffix, form in (
+                ("txt", f"{as_text(cells)}\n\n{note}"),
+                ("md", f"{as_markdown(cells)}\n\n{markdown(note)}"),
+            ):
                 (folder / f"compare.{suffix}").write_text(form + "\n", encoding="utf-8")
             (folder / "compare.tex").write_text(f"% {note}\n{as_latex(cells)}\n", encoding="utf-8")
             (folder / "compare.csv").write_text(as_csv(rows), encoding="utf-8")
             write_json(folder / "compare.json", content)
-    return text, rows
+    return f"{as_text(cells, terminal_width())}\n\n{note}", rows
 
 
 def _name_runs(runs: Sequence[Path]) -> dict[Path, str]:

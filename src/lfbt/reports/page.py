@@ -8,7 +8,7 @@ import html
 import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import numpy as np
 
@@ -17,8 +17,8 @@ from lfbt.errors import LfbtError
 from lfbt.runs.loading import ClassifierRun, PretrainingRun, load_runs
 from lfbt.runs.results import Interval, Results
 from lfbt.utils.figures import ABSENT, format_count, format_figure, format_interval
-from lfbt.utils.files import atomic_folder, check_distinct, check_unoccupied
-from lfbt.utils.settings import validate
+from lfbt.utils.files import Outputs, atomic_folder, check_distinct, check_target, write_json
+from lfbt.utils.settings import Affects, validate
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,6 +30,8 @@ RunT = TypeVar("RunT", bound=PretrainingRun | ClassifierRun)
 REPORT = "report.html"
 TABLE = "results.csv"
 PICTURE = "overview.png"
+MANIFEST = "report.json"
+OUTPUTS = Outputs(MANIFEST, (REPORT, TABLE, PICTURE))
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1b1f24; }
@@ -46,7 +48,9 @@ class ReportSettings:
     runs: tuple[Path, ...]
     """Run folders of pretrain, probe and finetune."""
     out: Path = Path("report")
-    """New folder for report.html, results.csv and overview.png."""
+    """New folder for report.html, results.csv, overview.png and report.json."""
+    overwrite: Annotated[bool, Affects.RUNTIME] = False
+    """Replace what the same command has written into that folder before, once all is complete; never other files."""
 
     def check(self) -> None:
         """Raise LfbtError unless there are runs, each once."""
@@ -72,7 +76,7 @@ def report(settings: ReportSettings) -> tuple[Path, pd.DataFrame]:
         classifiers that were not tested on the same records.
     """
     validate(settings)
-    check_unoccupied(settings.out)
+    check_target(settings.out, OUTPUTS, settings.overwrite)
     runs = [run for folder in settings.runs for run in load_runs(folder)]
     classifiers = [run for run in runs if isinstance(run, ClassifierRun)]
     pretrainings = [run for run in runs if isinstance(run, PretrainingRun)]
@@ -89,7 +93,8 @@ def report(settings: ReportSettings) -> tuple[Path, pd.DataFrame]:
         sections += [_run_heading(pretraining), _describe_pretraining(pretraining)]
     body = "\n".join(sections)
     page = f"<!doctype html><meta charset='utf-8'><title>lfbt report</title><style>{_STYLE}</style>\n{body}\n"
-    with atomic_folder(settings.out) as folder:
+    with atomic_folder(settings.out, replaces=OUTPUTS if settings.overwrite else None) as folder:
+        write_json(folder / MANIFEST, {"lfbt_version": lfbt.__version__, "runs": [run.name for run in runs]})
         (folder / REPORT).write_text(page, encoding="utf-8")
         table.to_csv(folder / TABLE, index=False)
         overview.savefig(folder / PICTURE, dpi=110)

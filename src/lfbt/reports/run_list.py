@@ -190,10 +190,10 @@ def _shorten(name: str, value: Any) -> str:
     return text if len(text) <= 24 else text[:21] + "..."
 
 
-def runs_table(runs: Sequence[RunSummary], below: Path) -> str:
-    """Format `runs` as lines of aligned columns, their folders relative to `below`."""
+def runs_table(runs: Sequence[RunSummary], below: Path, width: int | None = None) -> str:
+    """Format `runs` as a table of at most `width`, their folders relative to `below`."""
     rows = [("run", "kind", "state", "epoch", "loss", "quality", "settings that differ")]
     for run in runs:
         name = run.folder.relative_to(below).as_posix() if run.folder != below else run.folder.resolve().name
         rows.append((name, run.kind, run.state, run.epoch, format_figure(run.loss, ".4g"), run.quality, run.differs))
-    return as_text(rows)
+    return as_text(rows, width)

@@ -125,7 +125,8 @@ def acquire_run_folder(folder: Path, settings: RunSettings, free: frozenset[str]
     free
         Names of the settings that may differ from those that the run was started with.
     resume
-        Whether to continue the run in `folder`, if there is one.
+        Whether to continue the run in `folder`, if there is one. It may get more epochs, which are then written to its
+        settings, where `is_lengthened` says so.
 
     Yields
     ------
@@ -150,7 +151,11 @@ def acquire_run_folder(folder: Path, settings: RunSettings, free: frozenset[str]
         _remove_partial_files(folder)
         resuming = (folder / SETTINGS).is_file()
         if resuming:
-            _check_same(settings, RunSettings.load(folder), free, folder)
+            started_with = RunSettings.load(folder)
+            _check_same(settings, started_with, free, folder)
+            if is_lengthened(settings, started_with):
+                more = {"epochs": settings.settings["epochs"]}
+                dataclasses.replace(started_with, settings=started_with.settings | more).save(folder)
         else:
             settings.save(folder)
         try:
@@ -193,6 +198,7 @@ def _remove_if_empty(folder: Path) -> None:
 
 def _check_same(settings: RunSettings, started_with: RunSettings, free: frozenset[str], folder: Path) -> None:
     now, was = settings.compared(), started_with.compared()
+    free |= {"epochs"} if is_lengthened(settings, started_with) else set()
     names = [name for name in now if name not in free and (name not in was or was[name] != now[name])]
     # A run of another kind has other settings, too.
     names = ["kind"] if "kind" in names else names
@@ -205,8 +211,29 @@ def _check_same(settings: RunSettings, started_with: RunSettings, free: frozense
         differing = ", ".join(f"{name} is {now[name]} but was {was.get(name)}" for name in names)
         more = ""
         if {"epochs", "seeds", "fraction"} & set(names):
-            more = "; a run cannot be extended, so for others begin a new one in a new folder"
+            why = "a run cannot be extended"
+            if "epochs" in names and settings.kind == "pretrain":
+                is_constant = was.get("schedule") == "constant"
+                why = (
+                    "a run cannot be shortened"
+                    if is_constant
+                    else "a rate of schedule cosine depends on the last epoch"
+                )
+            more = f"; {why}, so for others begin a new one in a new folder"
         raise LfbtError(f"resume: {differing} in {folder}; give the run's own settings{more}")
+
+
+def is_lengthened(settings: RunSettings, started_with: RunSettings) -> bool:
+    """Whether a pretraining is given more epochs than it was started with, and its learning rate permits that.
+
+    A constant rate, after a warm-up or not, is the same in each epoch whichever is the last; one that falls is not.
+    """
+    now, was = settings.settings, started_with.settings
+    return (
+        settings.kind == started_with.kind == "pretrain"
+        and now.get("schedule") == was.get("schedule") == "constant"
+        and now["epochs"] > was["epochs"]
+    )
 
 
 def is_running(folder: Path) -> bool:

@@ -10,9 +10,10 @@ from lfbt.models.cpu.layer_ops import has_numba
 from lfbt.runs.history import PretrainingEpoch
 from lfbt.training.monitor import STEPS_BEFORE_QUALITY, Quality
 from lfbt.training.records import TrainingRecords
-from lfbt.training.settings import PretrainSettings, preset_hints
+from lfbt.training.settings import PretrainSettings, changes_to_preset, preset_hints
 from lfbt.training.train_state import Progress
-from lfbt.utils.device import peak_memory_gb
+from lfbt.utils.device import describe_device, load_hint, peak_memory_gb
+from lfbt.utils.figures import format_count
 from lfbt.utils.progress import Bar
 
 
@@ -21,6 +22,7 @@ class Display:
 
     def __init__(self, bar: Bar, settings: PretrainSettings, records: TrainingRecords, device: torch.device) -> None:
         self._bar, self._device = bar, device
+        self._settings, self._records = settings, records
         self._n_epochs, self._n_steps = settings.optimizer.epochs, records.steps_per_epoch
         self._print_every = settings.monitor.print_freq
         self._has_quality_data = settings.monitor.quality_data is not None and settings.monitor.quality_every > 0
@@ -31,6 +33,28 @@ class Display:
         """Print a line."""
         self._bar.write(line)
 
+    def introduce(self, n_processes: int) -> None:
+        """Print what is learned from, where, and with which settings; and who else computes there."""
+        settings, dataset = self._settings, self._records.dataset
+        processes = f"{n_processes} processes of " if n_processes > 1 else ""
+        changes = changes_to_preset(settings)
+        self.write(
+            f"{format_count(len(self._records), 'record')} of {format_count(len(dataset.leads), 'lead')}, "
+            f"{dataset.n_samples} samples at {dataset.sampling_rate:g} Hz; {processes}{describe_device(self._device)}; "
+            f"preset {settings.preset}{f' but {changes}' if changes else ''}"
+        )
+        hint = load_hint() if self._device.type == "cpu" else None
+        if hint is not None:
+            self.write(hint)
+
+    def finished(self) -> None:
+        """Say that there is nothing left to do."""
+        more = "give more --epochs" if self._settings.optimizer.schedule == "constant" else "begin a new run"
+        self.write(
+            f"{self._settings.run_dir} is finished: all {format_count(self._n_epochs, 'epoch')} were done before; for "
+            f"more {more}"
+        )
+
     def begin(self, steps_done: int) -> None:
         """Show the steps that were done before, and print hints."""
         self._bar.begin_at(steps_done)
@@ -39,7 +63,10 @@ class Display:
         for hint in self._preset_hints:
             self.write(hint)
         if self._has_quality_data and self._n_steps * self._n_epochs < STEPS_BEFORE_QUALITY:
-            self.write(f"quality is looked at after {STEPS_BEFORE_QUALITY} steps, which this run does not have")
+            self.write(
+                "quality is evaluated at the end only, and is preliminary: this run has less than the "
+                f"{STEPS_BEFORE_QUALITY} steps after which the statistics of the norms have settled"
+            )
 
     def step(self, progress: Progress, terms: Sequence[float], records_per_second: float) -> None:
         """Show a step's loss and speed; print it now and then."""
@@ -55,7 +82,8 @@ class Display:
         self.write(f"epoch {line.epoch}/{self._n_epochs}  {loss}  {line.records_per_second:.0f} records/s{shown}")
         if line.epoch == 1 and self._is_lfbt:
             self.write("losses in the hundreds or thousands are normal: they are sums over the projector's dimensions")
-        if quality is not None and quality.collapse():
+        is_settled = line.epoch * self._n_steps >= STEPS_BEFORE_QUALITY
+        if quality is not None and is_settled and quality.collapse():
             self.write(
                 f"warning: {quality.collapse()}: the encoder has collapsed; try a lower --learning-rate, a larger "
                 "--batch-size, or --warmup-epochs"

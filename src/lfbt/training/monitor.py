@@ -72,7 +72,12 @@ class QualityMonitor:
     workers: int
 
     def should_evaluate(self, epoch: int, n_epochs: int, steps_done: int) -> bool:
-        """Whether to evaluate after `epoch`: the first, the last and every so many, from step 50 on."""
+        """Whether to evaluate after `epoch`: the first, the last and every so many, from step 50 on.
+
+        With labelled data the last in any case: a run without a figure would have no best encoder.
+        """
+        if epoch == n_epochs and self.labelled is not None:
+            return True
         return steps_done >= STEPS_BEFORE_QUALITY and (epoch in (1, n_epochs) or epoch % self.every == 0)
 
     def evaluate(self, encoder: LeadEncoders, should_stop: Callable[[], bool] = lambda: False) -> Quality | None:

@@ -82,7 +82,8 @@ def pretrain(
 
     Notes
     -----
-    The same settings give the same weights on the same machine and number of processes, whether resumed or not.
+    The same settings give the same weights on the same machine and number of processes, whether resumed or not, and
+    whether all `epochs` were asked for at first or, with a constant learning rate, more with ``resume``.
 
     Examples
     --------
@@ -144,6 +145,7 @@ class Pretrainer:
             n_steps = settings.optimizer.epochs * self.records.steps_per_epoch
             bar = stack.enter_context(progress_bar(n_steps, "pretrain", self.world.is_main))
             self.display = Display(bar, settings, self.records, device)
+            self.display.introduce(self.world.size)
             self.world.run_on_all(lambda: self._restore_checkpoint(resuming))
             self._parallelise()
             self.train()
@@ -269,10 +271,7 @@ class Pretrainer:
         self.display.begin(self.steps_done)
         self._saved_at = time.monotonic()
         if self.world.is_main and progress.epoch == n_epochs:
-            self.display.write(
-                f"{self.folder} is finished: all {format_count(n_epochs, 'epoch')} were done before; for more begin a "
-                "new run"
-            )
+            self.display.finished()
             self._save_encoder_if_older()
         while progress.epoch < n_epochs:
             self.train_epoch()

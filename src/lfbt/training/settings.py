@@ -157,7 +157,8 @@ class CheckpointSettings:
     keep: Annotated[int, Range("[1, inf)"), Affects.RUNTIME] = 2
     """Checkpoints that are kept, the last ones."""
     resume: Annotated[bool, Affects.RUNTIME] = False
-    """Resume the run in the run folder from its last checkpoint, or begin where there is none."""
+    """Resume the run in the run folder from its last checkpoint, or begin where there is none. With a constant rate it
+    may get more --epochs."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,9 +168,11 @@ class MonitorSettings:
     print_freq: Annotated[int, Range("[0, inf)"), Affects.RUNTIME] = 0
     """Steps between printed losses; 0 prints those of epochs only."""
     quality_data: Annotated[Path | None, Affects.LOCATION] = None
-    """Labelled data set; the encoder is probed in closed form on its training and validation records, never on test."""
+    """Labelled data set; the encoder is probed in closed form on its training and validation records, never on test,
+    and the best one is kept, too."""
     quality_every: Annotated[int, Range("[0, inf)"), Affects.RUNTIME] = 5
-    """Epochs between evaluations of the encoder, besides the first and the last, from step 50 on; 0 for none."""
+    """Epochs between evaluations of the encoder, besides the first and the last, from step 50 on (with --quality-data
+    the last in any case); 0 for none."""
     trackers: Annotated[tuple[TrackerName, ...], Affects.RUNTIME] = ()
     """Also report the run to these; each is an extra: pip install 'lfbt[tensorboard]'."""
 
@@ -234,6 +237,12 @@ def shorten_warmup(settings: PretrainSettings) -> PretrainSettings:
     """Shorten a warm-up that would not end before the run to a quarter of the epochs; for one that no user gave."""
     epochs = settings.optimizer.epochs
     return settings if settings.optimizer.warmup_epochs < epochs else fields.replace(settings, warmup_epochs=epochs / 4)
+
+
+def changes_to_preset(settings: PretrainSettings) -> str:
+    """Name the settings that affect what is learned and are not as the preset has them, in words; empty for none."""
+    defaults = PretrainSettings(DataSettings(settings.data.data_dir), settings.run_dir)
+    return fields.describe_changes(settings, apply_preset(defaults, settings.preset))
 
 
 def preset_hints(settings: PretrainSettings, n_samples: int) -> list[str]:

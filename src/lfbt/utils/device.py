@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import sys
 
 import torch
 
 from lfbt.errors import LfbtError
+
+# The part of the CPUs whose use by others is worth a hint.
+_BUSY = 0.75
 
 
 def resolve_device(name: str | torch.device) -> torch.device:
@@ -52,6 +56,29 @@ def resolve_device(name: str | torch.device) -> torch.device:
         allowed = "auto, cpu, cuda" if has_gpu else "auto, cpu"
         raise LfbtError(f"device: {name!r} cannot be used ({reason}); allowed: {allowed}")
     return device
+
+
+def describe_device(device: torch.device) -> str:
+    """Describe what computes: the GPU by its name, or the CPU's threads of this process."""
+    if device.type == "cuda":
+        return f"{device} ({torch.cuda.get_device_name(device)})"
+    n_threads = torch.get_num_threads()
+    return f"{device}, {n_threads} thread{'s' if n_threads > 1 else ''}"
+
+
+def load_hint() -> str | None:
+    """Say that other processes hold the CPUs, where their load of the last minute shows it; for the start of work."""
+    n_cpus = os.cpu_count() or 1
+    # Windows has none, and some containers forbid it.
+    try:
+        load = os.getloadavg()[0]
+    except (AttributeError, OSError):
+        return None
+    if load < _BUSY * n_cpus:
+        return None
+    return (
+        f"other processes seem to hold the cores (load {load:.1f} of {n_cpus} in the last minute); it takes longer then"
+    )
 
 
 def peak_memory_gb(device: torch.device) -> float:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, TypeVar
 
 import msgspec
@@ -36,6 +37,56 @@ def check_unoccupied(folder: Path) -> None:
         raise LfbtError(f"{folder}: holds other results already; name a new or empty folder")
 
 
+@dataclasses.dataclass(frozen=True)
+class Outputs:
+    """What a command writes into a folder: a manifest in JSON with ``lfbt_version``, and patterns of all files."""
+
+    manifest: str
+    files: tuple[str, ...]
+
+
+def check_replaceable(folder: Path, outputs: Outputs) -> None:
+    """Raise LfbtError unless `folder` is absent or empty, or holds `outputs` of lfbt and nothing else.
+
+    Never for a link, the home folder, the current one, or one that these are in.
+    """
+    if folder.is_symlink():
+        raise LfbtError(f"overwrite: {folder} is a link; name the folder that it leads to")
+    if not (folder.is_dir() and any(folder.iterdir())):
+        check_unoccupied(folder)
+        return
+    if any(place.resolve().is_relative_to(folder.resolve()) for place in (Path.home(), Path.cwd())):
+        raise LfbtError(f"overwrite: {folder} is, or holds, the home folder or the current one; name another folder")
+    manifest = folder / outputs.manifest
+    if not manifest.is_file() or "lfbt_version" not in read_json(manifest):
+        raise LfbtError(
+            f"overwrite: {folder} has no {outputs.manifest} of lfbt, so it holds other results; name a new folder"
+        )
+    allowed = (*outputs.files, outputs.manifest)
+    places = {str(PurePath(name).parent) for name in allowed}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder)
+        is_folder = path.is_dir() and str(name) in places
+        if path.is_symlink() or not (is_folder or (path.is_file() and any(_matches(name, form) for form in allowed))):
+            raise LfbtError(
+                f"overwrite: {folder} also holds {name}, which is none of the files that are replaced; move it away, "
+                "or name a new folder"
+            )
+
+
+def _matches(name: PurePath, form: str) -> bool:
+    """Whether a relative path has the form, in which ``*`` stands for a part of a name."""
+    return len(name.parts) == len(PurePath(form).parts) and name.match(form)
+
+
+def check_target(folder: Path, outputs: Outputs, overwrite: bool) -> None:
+    """Raise LfbtError as `check_replaceable` does in order to `overwrite`, and as `check_unoccupied` does otherwise."""
+    if overwrite:
+        check_replaceable(folder, outputs)
+    else:
+        check_unoccupied(folder)
+
+
 def check_distinct(name: str, paths: Iterable[Path]) -> None:
     """Raise LfbtError where two of `paths` are the same place; `name` is the setting that has them."""
     seen: set[Path] = set()
@@ -46,7 +97,9 @@ def check_distinct(name: str, paths: Iterable[Path]) -> None:
 
 
 @contextlib.contextmanager
-def atomic_folder(folder: Path, can_go_on: Callable[[Path], bool] = lambda _: False) -> Iterator[Path]:
+def atomic_folder(
+    folder: Path, can_go_on: Callable[[Path], bool] = lambda _: False, *, replaces: Outputs | None = None
+) -> Iterator[Path]:
     """Yield a temporary folder that is renamed to `folder` when the block succeeds, and removed otherwise.
 
     The temporary folder is locked. What a killed process has left in it is removed, unless the block goes on with it;
@@ -58,6 +111,8 @@ def atomic_folder(folder: Path, can_go_on: Callable[[Path], bool] = lambda _: Fa
         Absent, or an empty folder.
     can_go_on
         Whether the block can go on with what a killed process has left in the temporary folder.
+    replaces
+        What `folder` may hold, to be replaced when the block succeeds; until then it stays as it is.
 
     Yields
     ------
@@ -67,9 +122,10 @@ def atomic_folder(folder: Path, can_go_on: Callable[[Path], bool] = lambda _: Fa
     Raises
     ------
     LfbtError
-        When `folder` exists and is not empty, and when another process is writing it.
+        When `folder` exists and is not empty or not to be replaced, and when another process is writing it.
     """
-    check_unoccupied(folder)
+    check = check_unoccupied if replaces is None else functools.partial(check_replaceable, outputs=replaces)
+    check(folder)
     folder = folder.absolute()
     partial = folder.with_name(f".{folder.name}.partial-folder")
     partial.mkdir(parents=True, exist_ok=True)
@@ -89,10 +145,11 @@ def atomic_folder(folder: Path, can_go_on: Callable[[Path], bool] = lambda _: Fa
                 elif path.name != _LOCK:
                     path.unlink()
         yield partial
-        if folder.exists():
-            folder.rmdir()
+        # Something may have been put there meanwhile.
+        if replaces is not None:
+            check(folder)
         (partial / _LOCK).unlink()
-        partial.rename(folder)
+        _move_into_place(partial, folder, replaces is not None)
     except TerminatedError as stop:
         is_kept = can_go_on(partial)
         if is_kept:
@@ -102,6 +159,23 @@ def atomic_folder(folder: Path, can_go_on: Callable[[Path], bool] = lambda _: Fa
         if not is_kept:
             shutil.rmtree(partial, ignore_errors=True)
         lock.release()
+
+
+def _move_into_place(partial: Path, folder: Path, overwrite: bool) -> None:
+    """Rename `partial` to `folder`; what is there is removed afterwards, or put back where that fails."""
+    if not (overwrite and folder.is_dir()):
+        if folder.exists():
+            folder.rmdir()
+        partial.rename(folder)
+        return
+    old = folder.with_name(f".{folder.name}.partial-replaced")
+    folder.rename(old)
+    try:
+        partial.rename(folder)
+    except BaseException:
+        old.rename(folder)
+        raise
+    shutil.rmtree(old)
 
 
 @contextlib.contextmanager

@@ -172,6 +172,21 @@ def _items(settings: Any) -> Iterator[tuple[str, Any]]:
             yield field.name, value
 
 
+def describe_changes(settings: Any, defaults: Any) -> str:
+    """Name the settings that affect a result and are not as in `defaults`, in plain words; empty for none."""
+    names = names_affecting(type(settings), Affects.RESULT, Affects.TRIAL)
+    usual = to_dict(defaults)
+    changed = {name: value for name, value in _items(settings) if name in names and value != usual[name]}
+    return ", ".join(f"{name.replace('_', ' ')} {_in_words(value)}" for name, value in changed.items())
+
+
+def _in_words(value: Any) -> str:
+    if isinstance(value, tuple):
+        several = any(isinstance(item, tuple) for item in value)
+        return (" " if several else ",").join(map(_in_words, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
 def replace(settings: S, **changes: Any) -> S:
     """Replace settings by name, wherever they are nested. Raises LfbtError for a name that is none of them."""
     own: dict[str, Any] = {}

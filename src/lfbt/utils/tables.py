@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import re
+import shutil
+import sys
+import textwrap
 from collections.abc import Sequence
 
 
-def as_text(cells: Sequence[Sequence[str]]) -> str:
-    """Format lines of aligned columns.
+def terminal_width() -> int | None:
+    """Return the width of the terminal that stdout is; None where it is a pipe or a file."""
+    return shutil.get_terminal_size().columns if sys.stdout is not None and sys.stdout.isatty() else None
+
+
+def as_text(cells: Sequence[Sequence[str]], width: int | None = None) -> str:
+    """Format lines of aligned columns; where these are wider than `width`, each row as a block of named cells.
 
     >>> print(as_text([["run", "AUROC"], ["probe", "0.91"]]))
     run    AUROC
@@ -15,7 +23,21 @@ def as_text(cells: Sequence[Sequence[str]]) -> str:
     """
     cells = [[_one_line(cell) for cell in line] for line in cells]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in cells)
+    lines = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in cells]
+    if width is not None and len(cells) > 1 and max(map(len, lines)) > width:
+        return "\n\n".join(_as_block(cells[0], line, width) for line in cells[1:])
+    return "\n".join(lines)
+
+
+def _as_block(header: Sequence[str], line: Sequence[str], width: int) -> str:
+    """One row, a line a cell that is not empty."""
+    margin = max(map(len, header)) + 2
+    # An address or a path stays whole, to be copied.
+    wrap = textwrap.TextWrapper(
+        max(width, margin + 10), subsequent_indent=" " * margin, break_long_words=False, break_on_hyphens=False
+    )
+    pairs = [(name, cell) for name, cell in zip(header, line, strict=True) if cell]
+    return "\n".join(wrap.fill(f"{name:<{margin}}{cell}") for name, cell in pairs)
 
 
 def as_markdown(cells: Sequence[Sequence[str]]) -> str:
