@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 from lfbt.errors import LfbtError
 from lfbt.inference.answer_table import check_table, writing_table
+from lfbt.inference.loading import load_model
 from lfbt.inference.prediction import (
     Answer,
     Model,
@@ -82,13 +83,10 @@ def write_predictions(settings: PredictSettings) -> AnswerReport:
         For a classifier that is none, an output that is there already, a data set that does not fit, and where no
         recording can be answered.
     """
-    # Imported when it is needed: PyTorch takes seconds.
-    from lfbt.inference.classifier import load_classifier
-
     validate(settings)
     if settings.classifier is None:
         raise LfbtError("classifier: required, but not given; give the run folder of lfbt probe or finetune")
-    model = load_classifier(settings.classifier, settings.device).model
+    model = load_model(settings.classifier, settings.device)
     rows = functools.partial(prediction_rows, model=model, per_piece=settings.answers.per_piece)
     columns = prediction_columns(model.classes, settings.answers.per_piece)
     return answer(settings.answers, settings.files, model, rows, columns)
