@@ -1,11 +1,12 @@
 """What `lfbt predict` and `lfbt embed FILE` print, and their status."""
 
 from pathlib import Path
+from typing import Any
 
 from lfbt.cli.answers import output_of
 from lfbt.inference.answering import AnswerReport
 
-ROWS = [{"file": "a.npy", "p_A": 0.25, "error": ""}, {"file": "b.npy", "error": "flat"}]
+ROWS: list[dict[str, Any]] = [{"file": "a.npy", "p_A": 0.25, "error": ""}, {"file": "b.npy", "error": "flat"}]
 COLUMNS = ["file", "p_A", "error"]
 
 
