@@ -38,7 +38,7 @@ def completed(scripts, *words):
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
 def test_bash_completes_commands_sources_flags_and_files(scripts):
-    assert completed(scripts, "lfbt", "pr") == ["predict", "prepare", "pretrain", "probe"]
+    assert completed(scripts, "lfbt", "pr") == ["prepare", "pretrain", "probe", "predict"]
     assert completed(scripts, "lfbt", "") == list(COMMANDS)
     assert completed(scripts, "lfbt", "prepare", "ptb") == ["ptbxl", "ptb"]
     assert completed(scripts, "lfbt", "pretrain", "--data-dir", "data", "--warm") == ["--warmup-epochs"]
