@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import queue
 import re
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -136,13 +137,14 @@ class Answerer:
         began = time.monotonic()
         if began > question.until:
             raise BusyError
-        validate(question.files)
-        recording, name = self._read(question)
-        pieces = list(iterate_pieces([recording], self.model.config, question.files))
-        with self._computing:
-            (answer,) = iterate_answers(pieces, self.model)
-        if answer.pieces.reason:
-            raise LfbtError(_in_words_of_the_form(answer.pieces.reason))
+        with _in_words_of_the_form():
+            validate(question.files)
+            recording, name = self._read(question)
+            pieces = list(iterate_pieces([recording], self.model.config, question.files))
+            with self._computing:
+                (answer,) = iterate_answers(pieces, self.model)
+            if answer.pieces.reason:
+                raise LfbtError(answer.pieces.reason)
         known: dict[str, Any] = {
             "file": name,
             "record": answer.pieces.id,
@@ -171,13 +173,18 @@ class Answerer:
             try:
                 return reader.read(path, question.files), name
             except LfbtError as error:
-                raise type(error)(_in_words_of_the_form(str(error).replace(f"{place}/", ""))) from error
+                raise type(error)(str(error).replace(f"{place}/", "")) from error
             finally:
                 self._readers.put(reader)
 
 
-def _in_words_of_the_form(message: str) -> str:
-    return re.sub(rf"\bfile_({'|'.join(_FIELDS)})\b", r"\1", message)
+@contextlib.contextmanager
+def _in_words_of_the_form() -> Iterator[None]:
+    """Have errors call fields by the names that the form has for them."""
+    try:
+        yield
+    except LfbtError as error:
+        raise type(error)(re.sub(rf"\bfile_({'|'.join(_FIELDS)})\b", r"\1", str(error))) from error
 
 
 def fields_named(message: str) -> list[str]:
