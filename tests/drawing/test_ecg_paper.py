@@ -159,7 +159,7 @@ def test_gaps_stay_gaps():
     ((first, second, third),) = paths(parsed(Recording(signal, 100.0, ("II",))), "II")
     assert (first[-1, 0], second[0, 0]) == (LEFT + 25 * 499, LEFT + 25 * 600)
     assert (second[-1, 0], third[0, 0]) == (LEFT + 25 * 699, LEFT + 25 * 701)
-    assert paths(parsed(Recording(np.full((1, 100), np.nan), 100.0, ("II",))), "II") == [[]]
+    assert paths(parsed(Recording(np.full((1, 100), np.nan, np.float32), 100.0, ("II",))), "II") == [[]]
 
 
 def test_what_leaves_its_row_is_cut_off_and_said():
@@ -180,7 +180,7 @@ def test_rows_have_room_for_their_traces():
 def test_fast_recordings_are_drawn_by_their_extremes():
     """At 8000 Hz 64 samples are 0.2 mm: of these the lowest and the highest are drawn."""
     rng = np.random.default_rng(0)
-    signal = rng.standard_normal((1, 80_000)).astype(np.float32) / 3
+    signal = rng.standard_normal((1, 80_000), np.float32) / np.float32(3)
     ((line,),) = paths(parsed(Recording(signal, 8000.0, ("II",))), "II")
     assert len(line) <= 2 * 1250 + 2
     centred = signal[0] - np.median(signal)
@@ -189,8 +189,7 @@ def test_fast_recordings_are_drawn_by_their_extremes():
 
 @pytest.mark.parametrize("name", ['</text><script>alert("1")</script>', "a&b", "\x00\x07\ud800"])
 def test_names_are_text(name):
-    signal = np.zeros((1, 100), np.float32)
-    root = parsed(Recording(signal, 100.0, (f"X{name}",), id=name))
+    root = parsed(Recording(np.zeros((1, 100), np.float32), 100.0, (f"X{name}",), id=name))
     assert not list(root.iter(f"{SVG}script"))
     shown = "".join(c if c.isprintable() else "\ufffd" for c in name)
     assert shown in texts(root)
@@ -198,4 +197,4 @@ def test_names_are_text(name):
 
 def test_z_scores_have_no_scale():
     with pytest.raises(LfbtError, match="is not in mV"):
-        draw_ecg(Recording(np.zeros((1, 100)), 100.0, ("II",), in_mv=False))
+        draw_ecg(Recording(np.zeros((1, 100), np.float32), 100.0, ("II",), in_mv=False))

@@ -46,6 +46,8 @@ def test_predict_answers_as_the_command_does(tmp_path):
     with contextlib.closing(Answerer(model, ONE, kept_by_run(run, model))) as answerer:
         found = answerer.predict(question(npy(signal(160)), per_piece=True))
     assert len(pieces) == 3
+    assert found.of_pieces is not None
+    assert found.neighbours is not None
     for one, expected in [(found, row), *zip(found.of_pieces, pieces, strict=True)]:
         assert {f"p_{name}": p for name, p in one.probabilities.items()} == {
             name: value for name, value in expected.items() if name.startswith("p_")
@@ -62,6 +64,7 @@ def test_predict_answers_as_the_command_does(tmp_path):
 
 def test_embed_gives_the_mean_and_each_piece(answerer):
     found = answerer.embed(question(npy(signal(128)), per_piece=True))
+    assert found.of_pieces is not None
     assert found.encoder_leads == ["II", "V1"]
     assert (len(found.embedding), len(found.of_pieces), found.neighbours) == (128, 2, None)
     np.testing.assert_allclose(found.embedding, np.mean([one.embedding for one in found.of_pieces], axis=0), atol=1e-6)

@@ -75,7 +75,7 @@ def test_embed_answers(client):
 
 def test_an_encoder_alone_does_not_predict():
     model = MeanModel()
-    model.classes = model.thresholds = ()
+    model.classes, model.thresholds = (), ()  # type: ignore[assignment]
     with serving(model) as client:
         assert post(client, ECG, **STATED).status_code == 404
         assert "/predict" not in client.get("/openapi.json").json()["paths"]
@@ -93,7 +93,7 @@ def test_neighbours_are_there_where_they_are_known():
     ("files", "fields", "message", "named"),
     [
         (ECG, {}, "sampling_rate: none given, but ecg.npy does not state its own", ["sampling_rate"]),
-        (ECG, STATED | {"leads": "II"}, "is not [1 lead", []),
+        (ECG, STATED | {"leads": "II"}, "file ecg.npy: an array of shape [2, 64], not [1 leads, samples]", []),
         (ECG, STATED | {"sampling_rate": "fast"}, "sampling_rate: Input should be a valid number", ["sampling_rate"]),
         (ECG, STATED | {"sampling_rate": "nan"}, "sampling_rate: nan Hz is not above 0", ["sampling_rate"]),
         (ECG, STATED | {"unit": "inch"}, "unit: 'inch' is not a voltage", ["unit"]),
@@ -111,8 +111,7 @@ def test_neighbours_are_there_where_they_are_known():
 def test_predict_refuses_what_cannot_be_answered(client, files, fields, message, named):
     response = post(client, files, **fields)
     said = detail(response, 422)
-    if "is not [1 lead" not in message:
-        assert message in said
+    assert message in said
     assert response.json()["fields"] == named
     assert "lfbt-serve-" not in said
 
@@ -250,18 +249,20 @@ def test_page_has_a_policy_that_allows_nothing_from_elsewhere(client):
 @pytest.fixture(scope="module")
 def api():
     with contextlib.closing(Answerer(MeanModel(), ONE)) as answerer:
-        schema = schemathesis.openapi.from_asgi(
-            "/openapi.json", create_application(answerer, "small", ONE), base_url="http://localhost"
+        # Schemathesis gives the application a host name of its own.
+        app = create_application(answerer, "small", ONE, only_local=False)
+        yield schemathesis.openapi.from_asgi("/openapi.json", app)
+
+
+@pytest.mark.parametrize("operation", ["POST /predict", "POST /embed", "GET /health", "GET /metrics"])
+def test_whatever_the_openapi_allows_is_answered_as_it_says(api, operation):
+    method, path = operation.split()
+
+    @hypothesis.settings(max_examples=40, suppress_health_check=list(hypothesis.HealthCheck))
+    @hypothesis.given(case=api[path][method].as_strategy())
+    def check(case):
+        case.call_and_validate(
+            checks=[not_a_server_error, response_schema_conformance, status_code_conformance, content_type_conformance]
         )
-        yield schema
 
-
-schema = schemathesis.pytest.from_fixture("api")
-
-
-@schema.parametrize()
-@hypothesis.settings(max_examples=25, suppress_health_check=list(hypothesis.HealthCheck))
-def test_whatever_the_openapi_allows_is_answered_as_it_says(case):
-    case.call_and_validate(
-        checks=[not_a_server_error, response_schema_conformance, status_code_conformance, content_type_conformance]
-    )
+    check()

@@ -32,6 +32,7 @@ def test_kept_by_run_are_the_training_records_of_the_data_set(tmp_path, write):
     dataset = open_dataset(write(tmp_path / "data"))
     model = load_model(write_run(tmp_path / "run", tmp_path / "data"), "cpu")
     kept = kept_by_run(tmp_path / "run", model)
+    assert kept is not None
     assert kept.ids == tuple(dataset.ids[row] for row in ROWS["train"])
     # Of several labels the order is that of the classes.
     assert [set(labels) for labels in kept.labels] == [set(dataset.labels[row]) for row in ROWS["train"]]

@@ -23,6 +23,11 @@ def file(tmp_path):
     return tmp_path / "ecg.npy"
 
 
+def _pid(reader):
+    """The number of the process that reads."""
+    return reader._process.pid
+
+
 def test_reader_returns_the_recording_that_read_returns(file):
     with contextlib.closing(Reader(ONE)) as reader:
         found = reader.read(file, FILES)
@@ -35,7 +40,7 @@ def test_reader_returns_the_recording_that_read_returns(file):
 
 def test_reader_ends_a_process_that_takes_too_long(file):
     with contextlib.closing(Reader(dataclasses.replace(ONE, read_seconds=1e-9))) as reader:
-        first = reader._process.pid
+        first = _pid(reader)
         with pytest.raises(LfbtError, match="took longer than 1e-09 s"):
             reader.read(file, FILES)
         with pytest.raises(ProcessLookupError):
@@ -47,7 +52,7 @@ def test_reader_ends_a_process_that_takes_too_long(file):
 
 def test_reader_replaces_a_process_that_was_killed(file):
     with contextlib.closing(Reader(ONE)) as reader:
-        os.kill(reader._process.pid, signals.SIGKILL)
+        os.kill(_pid(reader), signals.SIGKILL)
         assert reader.read(file, FILES).leads == ("II", "V1")
         assert reader.restarts == 1
 

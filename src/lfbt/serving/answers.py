@@ -10,6 +10,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,8 @@ class Question:
 class Answerer:
     """A model with the processes that read for it. It is closed at the end, which ends these.
 
+    `predict` and `embed` are called in its `threads`, of which there are as many as processes.
+
     Parameters
     ----------
     model : Model
@@ -76,6 +79,7 @@ class Answerer:
         self._readers: queue.SimpleQueue[Reader] = queue.SimpleQueue()
         for reader in self._all:
             self._readers.put(reader)
+        self.threads = ThreadPoolExecutor(limits.workers, "lfbt-answer")
         self._computing = threading.Lock()
         # Libraries compile and allocate at the first call, which no client should wait for.
         model.compute(np.zeros((1, len(model.config.leads), model.config.n_samples), np.float32))
@@ -86,7 +90,8 @@ class Answerer:
         return sum(reader.restarts for reader in self._all)
 
     def close(self) -> None:
-        """End the processes."""
+        """End the threads, once they have answered what they have begun, and the processes."""
+        self.threads.shutdown(cancel_futures=True)
         for reader in self._all:
             reader.close()
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
-from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
 from fastapi import FastAPI, Form, Request
@@ -75,18 +73,10 @@ def create_application(answerer: Answerer, name: str, limits: LimitSettings, *, 
         An ASGI application.
     """
     model, metrics = answerer.model, answerer.metrics
-    pool = ThreadPoolExecutor(limits.workers, "lfbt-answer")
-
-    @contextlib.asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        yield
-        pool.shutdown(cancel_futures=True)
-
     app = FastAPI(
         title="lfbt",
         version=lfbt.__version__,
         description=f"ECG recordings in, class probabilities and embeddings out. {NO_MEDICAL_DEVICE}",
-        lifespan=lifespan,
         openapi_url=_OPENAPI,
         # Their pages load scripts from elsewhere.
         docs_url=None,
@@ -116,7 +106,7 @@ def create_application(answerer: Answerer, name: str, limits: LimitSettings, *, 
             until=time.monotonic() + limits.wait_seconds,
         )
         try:
-            return await asyncio.get_running_loop().run_in_executor(pool, how, question)
+            return await asyncio.get_running_loop().run_in_executor(answerer.threads, how, question)
         except BusyError:
             raise _the(gate).busy() from None
 

@@ -26,7 +26,7 @@ class Problem(BaseModel):
     """Why there is no answer, in one line."""
 
     detail: str
-    fields: list[str] = Field([], description="The fields of the form that would have to be given or changed.")
+    fields: list[str] = Field(default=[], description="The fields of the form that would have to be given or changed.")
 
 
 class NeighbourOut(BaseModel):

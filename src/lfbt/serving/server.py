@@ -65,7 +65,6 @@ def serve(settings: ServeSettings) -> None:
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
-                lifespan="on",
                 timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
             )
             host, port = listener.getsockname()[:2]
