@@ -1,5 +1,6 @@
 """``lfbt serve``: the real command, asked over HTTP, and how it ends."""
 
+import asyncio
 import contextlib
 import json
 import re
@@ -10,9 +11,11 @@ import sys
 import httpx
 import numpy as np
 import pytest
+from benchmarks.serving import load
 from tests.cli.helpers import output_of, refused
 from tests.factories import write_labelled
 from tests.inference.test_classifier import write_run
+from tests.serving.helpers import wfdb
 
 from lfbt.data.layouts import open_dataset
 
@@ -88,6 +91,16 @@ def test_serve_of_an_encoder_embeds_and_says_who_can_reach_it(place):
         assert len(found.json()["embedding"]) == 128
         assert found.json()["neighbours"][0]["distance"] == pytest.approx(0, abs=1e-4)
         assert answer(url, place).status_code == 404
+
+
+def test_no_upload_is_lost_under_load(place, tmp_path):
+    """One place, and ten clients that come again when they are told to."""
+    wfdb(tmp_path)
+    with served("--classifier", place / "run", "--queue", 0) as (_, url, _):
+        counts = asyncio.run(load(url, [tmp_path / "ecg.hea", tmp_path / "ecg.dat"], clients=10, seconds=0.5))
+    assert counts.failed == 0
+    assert set(counts.statuses) == {"200", "422", "503"}
+    assert len(counts.seconds) == counts.statuses["200"] + counts.statuses["422"] >= 10
 
 
 def test_serve_refuses_in_one_line(place):

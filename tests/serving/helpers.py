@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import threading
 
 import numpy as np
 from fastapi.testclient import TestClient
@@ -42,6 +43,21 @@ STATED = {"leads": "II,V1", "sampling_rate": "6.4"}
 def post(client, files, path="/predict", **fields):
     """Send files, pairs of a name and bytes."""
     return client.post(path, files=[("files", file) for file in files], data=fields)
+
+
+class SlowModel(MeanModel):
+    """Waits until it may go on; the first call is that of the start."""
+
+    def __init__(self):
+        super().__init__()
+        self.may_go = threading.Event()
+        self.began = threading.Event()
+
+    def compute(self, signals):
+        if self.batches:
+            self.began.set()
+            assert self.may_go.wait(60)
+        return super().compute(signals)
 
 
 @contextlib.contextmanager

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import hypothesis
@@ -16,7 +15,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 from tests.inference.test_prediction import MeanModel
-from tests.serving.helpers import ONE, STATED, npy, post, serving, signal, wfdb
+from tests.serving.helpers import ONE, STATED, SlowModel, npy, post, serving, signal, wfdb
 
 import lfbt
 from lfbt.inference.prediction import probabilities_of
@@ -154,21 +153,6 @@ def test_limits_of_uploads():
             post(client, [("ecg.npy", npy(signal(64, 8)))], leads="a,b,c,d,e,f,g,h", sampling_rate="6.4"), 413
         )
         assert "8 leads, 64 samples" in said
-
-
-class SlowModel(MeanModel):
-    """Waits until it may go on; the first call is that of the start."""
-
-    def __init__(self):
-        super().__init__()
-        self.may_go = threading.Event()
-        self.began = threading.Event()
-
-    def compute(self, signals):
-        if self.batches:
-            self.began.set()
-            assert self.may_go.wait(60)
-        return super().compute(signals)
 
 
 def test_uploads_beyond_the_queue_are_asked_to_come_again_and_the_others_answered():

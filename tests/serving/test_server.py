@@ -1,11 +1,18 @@
 """The server: addresses that cannot be used, packages that are absent, a model loaded and served."""
 
+import contextlib
 import importlib.util
 import socket
+from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import pytest
+import uvicorn
+from tests.serving.helpers import ONE, STATED, SlowModel, npy
 
 from lfbt.errors import LfbtError
+from lfbt.serving.answers import Answerer
+from lfbt.serving.application import create_application
 from lfbt.serving.server import bind, serve
 from lfbt.serving.settings import ServeSettings
 
@@ -38,3 +45,19 @@ def test_serve_says_what_to_install(monkeypatch, tmp_path):
     with pytest.raises(LfbtError) as caught:
         serve(ServeSettings(classifier=tmp_path))
     assert str(caught.value) == "serve needs fastapi, which is not installed; pip install 'lfbt[serve]'"
+
+
+def test_uploads_that_have_begun_are_answered_before_the_end():
+    model = SlowModel()
+    with contextlib.closing(Answerer(model, ONE)) as answerer, bind("127.0.0.1", 0) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        server = uvicorn.Server(uvicorn.Config(create_application(answerer, "slow", ONE), log_config=None))
+        with ThreadPoolExecutor(2) as pool:
+            ended = pool.submit(server.run, sockets=[listener])
+            files = {"files": ("ecg.npy", npy())}
+            upload = pool.submit(httpx.post, f"{url}/predict", files=files, data=STATED, timeout=60)
+            assert model.began.wait(60)
+            server.should_exit = True
+            model.may_go.set()
+            assert upload.result().status_code == 200
+            ended.result(timeout=60)

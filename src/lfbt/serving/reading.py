@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import signal
+import tempfile
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -108,11 +109,14 @@ def _read_files(connection: Connection, limits: LimitSettings) -> None:
         while True:
             connection.send(_READY)
             path, files = connection.recv()
+            # What a reader writes there is removed with the upload, even if this process is killed.
+            tempfile.tempdir = str(path.parent)
             try:
                 connection.send(read_recording(path, files, limits))
-            except (LfbtError, OSError, MemoryError) as error:
-                message = " ".join(str(error).split()) or type(error).__name__
-                connection.send((type(error).__name__, message))
+            except MemoryError:
+                connection.send(("MemoryError", f"file {path}: needs more memory than the server gives"))
+            except (LfbtError, OSError) as error:
+                connection.send((type(error).__name__, " ".join(str(error).split())))
 
 
 def read_recording(path: Path, files: FileSettings, limits: LimitSettings) -> Recording:

@@ -20,6 +20,8 @@ _PACKAGES = ("fastapi", "uvicorn", "python_multipart")
 _BACKLOG = 1024
 # Uploads that are being answered have so long to end after a signal.
 _SHUTDOWN_SECONDS = 30
+# Longer than any client is asked to wait: it comes again on the same connection, which must not be closed just then.
+_KEEP_ALIVE_SECONDS = 75
 
 
 def serve(settings: ServeSettings) -> None:
@@ -65,6 +67,7 @@ def serve(settings: ServeSettings) -> None:
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
+                timeout_keep_alive=_KEEP_ALIVE_SECONDS,
                 timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
             )
             host, port = listener.getsockname()[:2]
