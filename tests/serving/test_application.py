@@ -162,7 +162,7 @@ def test_uploads_beyond_the_queue_are_asked_to_come_again_and_the_others_answere
         assert model.began.wait(60)
         second = pool.submit(post, client, ECG, **STATED)
         while client.get("/health").json()["admitted"] < 2:
-            pass
+            assert not second.done()
         refused = post(client, ECG, **STATED)
         assert "busy: 2 uploads are waiting" in detail(refused, 503)
         assert 1 <= int(refused.headers["retry-after"]) <= 30
