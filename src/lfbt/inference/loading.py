@@ -31,3 +31,30 @@ def load_model(classifier: Path, device: str = "auto") -> Model:
     from lfbt.inference.classifier import load_classifier
 
     return load_classifier(classifier, device).model
+
+
+def load_encoder_model(checkpoint: Path, device: str = "auto") -> Model:
+    """Load an encoder alone, which computes embeddings.
+
+    Parameters
+    ----------
+    checkpoint
+        ``lfbt-small``, a run folder, an encoder folder or a ``.pth`` file of the LFBT authors.
+    device
+        ``auto``, ``cpu`` or ``cuda``.
+
+    Returns
+    -------
+    Model
+        Without classes.
+
+    Raises
+    ------
+    LfbtError
+        For anything else.
+    """
+    from lfbt.inference.classifier import TorchModel
+    from lfbt.models.pretrained import load_encoder
+    from lfbt.utils.device import resolve_device
+
+    return TorchModel(load_encoder(checkpoint).to(resolve_device(device)))
