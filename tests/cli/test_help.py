@@ -209,6 +209,7 @@ FLAGS: dict[str, dict[str, str]] = {
         **FILES,
         "--device": "auto",
     },
+    "export": {"--out": REQUIRED, "--variant": "float32", "--overwrite": ""},
     "compare": {
         "--out": "",
         "--overwrite": "",
@@ -228,6 +229,7 @@ POSITIONAL = {
     "check": ("DIR ...",),
     "compare": ("RUN ...",),
     "embed": ("INPUT ...",),
+    "export": ("INPUT",),
     "predict": ("INPUT ...",),
     "report": ("RUN ...",),
     "runs": ("DIR",),
