@@ -331,5 +331,5 @@ CASES: dict[str, Callable[[Sizes], Sequence[Row]]] = {
     "probe": linear_probe,
     "prepare": preparation,
     "start": start,
-    "answers": lambda sizes: answers(sizes.answer_files, sizes.answer_rounds),
+    "answers": lambda sizes: answers(sizes.answer_files),
 }

@@ -41,7 +41,6 @@ class Sizes:
     probe_epochs: int = 100
     prepare_records: int = 4_000
     answer_files: int = 10_000
-    answer_rounds: int = 2
     growth_batch: tuple[int, ...] = (32, 64, 128, 256, 512)
     growth_n_leads: tuple[int, ...] = (1, 2, 4, 8, 12)
     growth_n_samples: tuple[int, ...] = (512, 1024, 2048, 5000)
@@ -62,7 +61,6 @@ QUICK = Sizes(
     probe_epochs=5,
     prepare_records=24,
     answer_files=60,
-    answer_rounds=1,
     growth_batch=(8,),
     growth_n_leads=(2,),
     growth_n_samples=(256,),

@@ -98,6 +98,8 @@ def load_onnx(path: Path, name: str, device: str = "auto") -> OnnxModel:
     options.intra_op_num_threads = _n_threads()
     options.inter_op_num_threads = 1
     options.enable_profiling = False
+    # Waiting threads would keep the cores from those that read the next files.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:
