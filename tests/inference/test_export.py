@@ -178,3 +178,9 @@ def test_export_says_which_packages_it_needs(place, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(LfbtError, match=r"pip install 'lfbt\[export\]'"):
         export(place / "single", tmp_path / "a.onnx")
+
+
+def test_a_data_set_of_z_scores_is_refused_since_the_graph_takes_millivolts(place, tmp_path):
+    data = write_labelled(tmp_path / "scored", unit="z-score (data set)")
+    with pytest.raises(LfbtError, match=r"does not fit the encoder: z-scores, .* against the encoder's millivolts"):
+        load_classifier(place / "single.onnx").predict(data)
