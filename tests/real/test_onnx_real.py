@@ -20,7 +20,8 @@ from lfbt.sources import PtbXl
 @pytest.mark.parametrize("encoder", [BUNDLED, "published"])
 def test_onnx_calls_the_classes_of_pytorch_on_held_records(shared_data, tmp_path, encoder):
     """The bundled encoder takes mV; the published weights take a z-score over the record, which is in the graph."""
-    leads, n_samples, checkpoint = STANDARD_LEADS, 1024, encoder
+    leads: tuple[str, ...] = STANDARD_LEADS
+    n_samples, checkpoint = 1024, encoder
     if encoder == "published":
         leads, n_samples, checkpoint = PAPER_LEADS, 2048, tmp_path / "encoder"
         published = load_authors_checkpoint(min((shared_data / "weights").glob("*.pth"))).eval()
