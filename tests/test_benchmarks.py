@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from benchmarks import many_records, objectives, ours, reading, reference, scaling, small_preset
+from benchmarks import many_records, objectives, onnx_variants, ours, reading, reference, scaling, small_preset
 from benchmarks.cases import CASES
 from benchmarks.measure import Timings, fitted_exponent
 from benchmarks.render import BEGIN, END, render, with_section
@@ -195,3 +195,9 @@ def test_many_records_opens_what_it_writes():
     assert n == 50
     assert seconds > 0
     assert 0 <= gigabytes < 1
+
+
+def test_macro_auroc_leaves_out_classes_without_records():
+    targets = np.array([[1, 0, 0], [0, 1, 0], [0, 1, 0]], dtype=bool)
+    probabilities = np.array([[0.9, 0.4, 0.1], [0.1, 0.6, 0.2], [0.2, 0.3, 0.3]], dtype=np.float32)
+    assert onnx_variants.macro_auroc(targets, probabilities) == pytest.approx((1.0 + 0.5) / 2)

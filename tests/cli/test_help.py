@@ -226,6 +226,7 @@ FLAGS: dict[str, dict[str, str]] = {
         "--queue": "32",
         "--workers": "2",
     },
+    "export": {"--out": REQUIRED, "--variant": "float32", "--overwrite": ""},
     "compare": {
         "--out": "",
         "--overwrite": "",
@@ -245,6 +246,7 @@ POSITIONAL = {
     "check": ("DIR ...",),
     "compare": ("RUN ...",),
     "embed": ("INPUT ...",),
+    "export": ("INPUT",),
     "predict": ("INPUT ...",),
     "report": ("RUN ...",),
     "runs": ("DIR",),

@@ -8,7 +8,7 @@ from lfbt.cli.answers import output_of
 from lfbt.cli.output import Output
 from lfbt.cli.parsing import parse_settings
 from lfbt.errors import LfbtError
-from lfbt.inference.embedding import EmbedSettings, write_embeddings
+from lfbt.inference.embed_settings import EmbedSettings
 from lfbt.inference.embedding_table import embed_inputs
 from lfbt.runs.encoder_folder import is_bundled
 from lfbt.utils.figures import format_count
@@ -36,6 +36,9 @@ def run(words: Sequence[str]) -> Output:
         raise LfbtError("data_dir: inputs are given as well; name data sets by one of the two")
     if settings.inputs:
         return output_of(embed_inputs(settings), settings.out)
+    # PyTorch takes seconds, which an .onnx file need not wait for.
+    from lfbt.inference.embedding import write_embeddings
+
     embedded = write_embeddings(settings)
     columns = len(embedded.leads) * embedded.n_features
     text = (

@@ -47,7 +47,7 @@ class PredictSettings:
 
     answers: AnswerSettings = AnswerSettings()
     classifier: Annotated[Path | None, Affects.LOCATION] = None
-    """The run folder of a probe or a fine-tuning. Required."""
+    """The run folder of a probe or a fine-tuning, or a classifier exported as an .onnx file. Required."""
     files: FileSettings = dataclasses.field(default_factory=FileSettings)
     device: Annotated[str, Affects.RUNTIME] = "auto"
     """auto, cpu or cuda."""
@@ -85,7 +85,9 @@ def write_predictions(settings: PredictSettings) -> AnswerReport:
     """
     validate(settings)
     if settings.classifier is None:
-        raise LfbtError("classifier: required, but not given; give the run folder of lfbt probe or finetune")
+        raise LfbtError(
+            "classifier: required, but not given; give the run folder of lfbt probe or finetune, or an .onnx file"
+        )
     model = load_model(settings.classifier, settings.device)
     rows = functools.partial(prediction_rows, model=model, per_piece=settings.answers.per_piece)
     columns = prediction_columns(model.classes, settings.answers.per_piece)

@@ -14,7 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from lfbt.data.dataset import Dataset
 from lfbt.errors import LfbtError
-from lfbt.inference.prediction import iterate_answers, prediction_columns, prediction_rows
+from lfbt.inference.onnx_file import is_onnx
+from lfbt.inference.onnx_model import load_classes
+from lfbt.inference.prediction import Model, iterate_answers, prediction_columns, prediction_rows
 from lfbt.inference.recordings import FileSettings, iterate_pieces, list_recordings
 from lfbt.models.config import EncoderConfig
 from lfbt.models.encoder import LeadEncoders
@@ -74,7 +76,7 @@ class Classifier:
         Which it takes.
     """
 
-    model: TorchModel
+    model: Model
     name: str
 
     @property
@@ -166,12 +168,12 @@ class Classifier:
 
 
 def load_classifier(run: str | os.PathLike[str], device: str | torch.device = "auto") -> Classifier:
-    """Load the classifier of a run of ``lfbt probe`` or ``lfbt finetune``.
+    """Load the classifier of a run of ``lfbt probe`` or ``lfbt finetune``, or one that was exported.
 
     Parameters
     ----------
     run
-        The folder of a run, or of one trial of a series.
+        The folder of a run, or of one trial of a series; or an ``.onnx`` file.
     device
         ``auto``, ``cpu`` or ``cuda``, or PyTorch's.
 
@@ -197,7 +199,13 @@ def load_classifier(run: str | os.PathLike[str], device: str | torch.device = "a
     Classifier('probe', classes NORM,MI,STTC,CD,HYP, leads II,III,V1,V2,V3,V4,V5,V6, 10 s)
     """
     folder = as_path("classifier", run)
-    place = resolve_device(device)
+    if is_onnx(folder):
+        return Classifier(load_classes(folder, str(device)), folder.stem)
+    return Classifier(load_trained(folder, resolve_device(device)), folder.resolve().name)
+
+
+def load_trained(folder: Path, place: torch.device) -> TorchModel:
+    """Load the classifier in the folder of a run. Raises LfbtError as `load_classifier` does."""
     if not (folder / HEAD).is_dir():
         raise LfbtError(f"classifier: {folder} {_why_none(folder)}")
     encoder = load_encoder(folder)
@@ -211,8 +219,7 @@ def load_classifier(run: str | os.PathLike[str], device: str | torch.device = "a
     if set(scores) != set(classes):
         raise LfbtError(f"classifier: {folder / RESULTS} is of other classes than {folder / HEAD}; restore the files")
     thresholds = tuple(scores[name].threshold for name in classes)
-    model = TorchModel(encoder.to(place), head.to(place), classes, thresholds)
-    return Classifier(model, folder.resolve().name)
+    return TorchModel(encoder.to(place), head.to(place), classes, thresholds)
 
 
 def _why_none(folder: Path) -> str:

@@ -19,7 +19,8 @@ from lfbt.data.dataset import Dataset, from_arrays
 from lfbt.data.layouts import open_dataset, open_datasets
 from lfbt.errors import AbsentLeadError, LfbtError
 from lfbt.inference.answer_table import SUFFIXES
-from lfbt.inference.recordings import FileSettings
+from lfbt.inference.embed_settings import EmbedSettings as EmbedSettings
+from lfbt.inference.onnx_file import is_onnx
 from lfbt.io import read
 from lfbt.models.encoder import EncoderConfig, LeadEncoders
 from lfbt.models.features import compute_embeddings
@@ -27,45 +28,16 @@ from lfbt.models.heads import HEAD, load_head
 from lfbt.models.hub import locate_encoder
 from lfbt.models.pretrained import load_encoder, load_with_history, match
 from lfbt.recording import Recording, as_real_array, parse_leads, unit_in_mv
-from lfbt.runs.encoder_folder import BUNDLED
 from lfbt.runs.results import EncoderOrigin
 from lfbt.signal import Signal, choose_leads, fit_samples
 from lfbt.utils.device import resolve_device
 from lfbt.utils.figures import format_count
 from lfbt.utils.files import atomic_folder, check_unoccupied, load_json, save_json
-from lfbt.utils.settings import Affects, Range, Seed, as_path, check_range, convert, validate
+from lfbt.utils.settings import Range, as_path, check_range, convert, validate
 
 EMBEDDINGS = "embeddings.npy"
 PROBABILITIES = "probabilities.csv"
 SUMMARY = "embed.json"
-
-
-@dataclasses.dataclass(frozen=True)
-class EmbedSettings:
-    """Which records are embedded, by which encoder."""
-
-    data_dir: Annotated[tuple[Path, ...], Affects.LOCATION] = ()
-    """In place of inputs, data sets for a folder of embeddings: packed ones, or folders of .npy files."""
-    out: Annotated[Path | None, Affects.LOCATION] = None
-    """Of inputs: new file .csv, .jsonl or .parquet; without it the table is printed. Of data sets: new folder for
-    embeddings.npy, records.csv and, where the run folder has a classifier, probabilities.csv."""
-    checkpoint: Annotated[Path, Affects.LOCATION] = Path(BUNDLED)
-    """Encoder: a run folder, an encoder folder, a .pth file of the authors, or lfbt-small, which comes with lfbt."""
-    inputs: Annotated[tuple[Path, ...], Affects.LOCATION] = ()
-    """Files, folders or prepared data sets; - for a list of paths on stdin, one a line."""
-    per_piece: bool = False
-    """Of inputs: also a row for each piece of a recording that is longer than the encoder's duration."""
-    leads: tuple[str, ...] = ()
-    """Use the encoders of these leads only, by name, comma-separated."""
-    allow_mismatch: bool = False
-    """Use a data set although its leads, sampling rate or samples are not the encoder's."""
-    files: FileSettings = dataclasses.field(default_factory=FileSettings)
-    split_seed: Seed = 0
-    """Seed of the split of class folders without split folders."""
-    device: Annotated[str, Affects.RUNTIME] = "auto"
-    """auto, cpu or cuda."""
-    workers: Annotated[int, Range("[0, inf)"), Affects.RUNTIME] = 2
-    """Threads that read batches ahead."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -238,6 +210,11 @@ def write_embeddings(settings: EmbedSettings) -> EmbedSummary:
     validate(settings)
     if settings.out is None or settings.out.suffix in SUFFIXES:
         raise LfbtError(f"out: {settings.out}, but the embeddings of data sets go into a folder; name a new one")
+    if is_onnx(settings.checkpoint):
+        raise LfbtError(
+            f"checkpoint: {settings.checkpoint} embeds inputs, not data_dir; name the data sets without a flag, and a "
+            ".csv, .jsonl or .parquet file as out"
+        )
     check_unoccupied(settings.out)
     device = resolve_device(settings.device)
     dataset = open_datasets(settings.data_dir, settings.split_seed)

@@ -5,11 +5,9 @@ from __future__ import annotations
 import functools
 
 from lfbt.inference.answering import AnswerReport, AnswerSettings, answer
-from lfbt.inference.classifier import TorchModel
-from lfbt.inference.embedding import EmbedSettings
+from lfbt.inference.embed_settings import EmbedSettings
+from lfbt.inference.loading import load_encoder_model
 from lfbt.inference.prediction import embedding_columns, embedding_rows
-from lfbt.models.pretrained import load_encoder
-from lfbt.utils.device import resolve_device
 from lfbt.utils.settings import validate
 
 
@@ -32,10 +30,7 @@ def embed_inputs(settings: EmbedSettings) -> AnswerReport:
         As `lfbt.inference.answering.write_predictions`.
     """
     validate(settings)
-    encoder = load_encoder(settings.checkpoint)
-    if settings.leads:
-        encoder = encoder.select_leads(settings.leads)
-    model = TorchModel(encoder.to(resolve_device(settings.device)))
+    model = load_encoder_model(settings.checkpoint, settings.device, settings.leads)
     columns = embedding_columns(len(model.config.leads) * model.config.n_features, settings.per_piece)
     answers = AnswerSettings(settings.inputs, settings.out, settings.per_piece)
     return answer(
