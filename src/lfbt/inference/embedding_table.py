@@ -8,9 +8,12 @@ from lfbt.inference.answering import AnswerReport, AnswerSettings, answer
 from lfbt.inference.classifier import TorchModel
 from lfbt.inference.embedding import EmbedSettings
 from lfbt.inference.prediction import embedding_columns, embedding_rows
+from lfbt.inference.recordings import ServedLeads
 from lfbt.models.pretrained import load_encoder
 from lfbt.utils.device import resolve_device
 from lfbt.utils.settings import validate
+
+_REMEDY = "name leads that there are with --leads, or leave the columns of the others empty with --missing-leads nan"
 
 
 def embed_inputs(settings: EmbedSettings) -> AnswerReport:
@@ -36,8 +39,10 @@ def embed_inputs(settings: EmbedSettings) -> AnswerReport:
     if settings.leads:
         encoder = encoder.select_leads(settings.leads)
     model = TorchModel(encoder.to(resolve_device(settings.device)))
-    columns = embedding_columns(len(model.config.leads) * model.config.n_features, settings.per_piece)
+    some = settings.missing_leads == "nan"
+    columns = embedding_columns(len(model.config.leads) * model.config.n_features, settings.per_piece, some)
     answers = AnswerSettings(settings.inputs, settings.out, settings.per_piece)
+    rows = functools.partial(embedding_rows, per_piece=settings.per_piece, with_leads=some)
     return answer(
-        answers, settings.files, model, functools.partial(embedding_rows, per_piece=settings.per_piece), columns
+        answers, settings.files, model, rows, columns, ServedLeads(None) if some else ServedLeads((), _REMEDY)
     )
