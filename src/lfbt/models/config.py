@@ -194,6 +194,9 @@ class HeadCard:
             )
         if not card.classes or len(set(card.classes)) < len(card.classes):
             raise LfbtError(f"{path}: field classes: none, or a name twice; {_remedy('a classifier')}")
+        dropout = card.lead_dropout
+        if dropout is not None and not (dropout.subsets and all(dropout.subsets.values())):
+            raise LfbtError(f"{path}: field lead_dropout: no subsets, or one without leads; {_remedy('a classifier')}")
         return card
 
 
