@@ -134,6 +134,7 @@ def test_lead_dropout_is_refused_in_one_line(chain, tmp_path):
     assert refused("probe", *words, "--lead-subsets", "II", "--leads-dropout", 2).startswith("--leads-dropout: ")
     message = refused("probe", *words, "--lead-subsets", "II", "--leads-dropout", 0.5, "--classifier", "knn")
     assert message.startswith("--leads-dropout: has no effect with")
-    message = refused("embed", "--data-dir", chain / "data", "--missing-leads", "nan", "--out", tmp_path / "out")
+    checkpoint = ("--checkpoint", chain / "pretrain", "--out", tmp_path / "out")
+    message = refused("embed", "--data-dir", chain / "data", *checkpoint, "--missing-leads", "nan")
     assert message.startswith("--missing-leads: nan has an effect on inputs only")
     assert not any(tmp_path.iterdir())

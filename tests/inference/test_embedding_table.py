@@ -78,7 +78,7 @@ def test_embed_inputs_leaves_columns_of_absent_leads_empty_where_asked(tmp_path)
         assert table["leads"].tolist()[:2] == ["I,II,V1", "II,V1"]
         assert table["notes"][1] == "absent lead I: answered from II,V1"
         columns = table[[f"e{i}" for i in range(192)]].to_numpy(float)
-        np.testing.assert_allclose(columns[0], whole, atol=1e-6)
-        np.testing.assert_allclose(columns[1, 64:], part, atol=1e-6)
+        np.testing.assert_allclose(columns[0], whole, atol=1e-5)
+        np.testing.assert_allclose(columns[1, 64:], part, atol=1e-5)
         assert np.isnan(columns[1, :64]).all()
         assert np.isnan(columns[2]).all()

@@ -30,7 +30,5 @@ def test_fit_records_derives_leads_in_mv():
     records = np.array([[[1000.0] * 1000, [3000.0] * 1000]])
     fitted = fit_records(records, ("I", "II"), 1e-3, CONFIG)
     np.testing.assert_allclose(fitted[0], [[3.0] * 1000, [2.0] * 1000], atol=1e-6)
-    with pytest.raises(
-        AbsentLeadError, match=r"absent lead III .* have the columns of the others NaN by missing_leads"
-    ):
+    with pytest.raises(AbsentLeadError, match=r"absent lead III .* NaN by missing_leads"):
         fit_records(records[:, 1:], ("II",), 1e-3, CONFIG)
