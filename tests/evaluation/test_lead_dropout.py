@@ -301,3 +301,12 @@ def test_probe_refuses_dropout_with_other_classifiers(data, checkpoint, tmp_path
     given = {"data_dir": data, "checkpoint": checkpoint, "run_dir": tmp_path / "run", "classifier": "logistic"}
     with pytest.raises(LfbtError, match="leads_dropout: has no effect with classifier logistic, only with adam"):
         ProbeSettings.create(**given, **DROPOUT)
+
+
+@pytest.mark.parametrize("tune", [False, True], ids=["probe", "finetune"])
+def test_series_is_not_resumed_with_other_lead_dropout(command, tune):
+    off: dict[str, Any] = {"leads_dropout": 0.0, "lead_subsets": ()}
+    for name, begun, resumed in (("on", {}, off), ("off", off, {}), ("more", {}, {"leads_dropout": 0.7})):
+        command(name, tune, seeds=(0, 1), epochs=1, **begun)
+        with pytest.raises(LfbtError, match=r"^resume: .*leads_dropout|^resume: .*lead_subsets"):
+            command(name, tune, seeds=(0, 1), epochs=1, resume=True, **resumed)

@@ -30,10 +30,10 @@ from lfbt.recording import STANDARD_LEADS
 from lfbt.runs.history import HISTORY, FittingStep, write_history
 from lfbt.runs.predictions import PREDICTIONS, Predictions
 from lfbt.runs.results import RESULTS, SERIES_TABLE, EncoderOrigin, LabelledData, Results, Scores, SubsetScores
-from lfbt.runs.run_folder import ENCODER_FOLDER, RunSettings, acquire_run_folder
+from lfbt.runs.run_folder import ENCODER_FOLDER, SETTINGS, RunSettings, acquire_run_folder
 from lfbt.sources.listing import SPLITS
 from lfbt.utils.figures import format_count
-from lfbt.utils.files import PARTIAL, Outputs, atomic_file, atomic_folder, check_target
+from lfbt.utils.files import PARTIAL, Outputs, atomic_file, atomic_folder, check_target, read_json
 from lfbt.utils.progress import progress_bar
 from lfbt.utils.settings import Affects, names_affecting, to_dict
 
@@ -156,6 +156,12 @@ def series_folder(settings: ClassifySettings, task: Task, trials: Sequence[Trial
         raise LfbtError(f"overwrite: has no effect on {len(trials)} trials together; name a new folder for these")
     values = to_dict(settings)
     del values["resume"], values["overwrite"]
+    begun = settings.trials.run_dir / SETTINGS
+    # A series of a version without lead dropout, which is as one of today without it, goes on.
+    if not settings.leads_dropout and not (begun.is_file() and "leads_dropout" in read_json(begun)):
+        del values["leads_dropout"]
+        if not isinstance(settings, ProbeSettings):
+            del values["lead_subsets"]
     run_settings = RunSettings(
         lfbt_version=lfbt.__version__,
         settings=values,
