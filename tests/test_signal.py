@@ -9,9 +9,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from lfbt.errors import LfbtError
+from lfbt.errors import AbsentLeadError, LfbtError
 from lfbt.recording import PAPER_LEADS, STANDARD_LEADS
-from lfbt.signal import choose_leads, cut_pieces, fit_samples, implausible_span, measure_spans, normalise, quality_fault
+from lfbt.signal import (
+    available_leads,
+    choose_leads,
+    cut_pieces,
+    fit_samples,
+    implausible_span,
+    measure_spans,
+    normalise,
+    quality_fault,
+)
 from lfbt.sources.synthesis import make_record
 
 LIMB = STANDARD_LEADS[:6]
@@ -354,3 +363,17 @@ def test_implausible_span_names_the_likely_unit(span, likely):
 
 def test_measure_spans_is_from_lowest_to_highest():
     np.testing.assert_array_equal(measure_spans(np.array([[[1.0, -2.0, 0.5], [3.0, 3.0, 3.0]]])), [[3.0, 0.0]])
+
+
+@given(st.sets(st.sampled_from(STANDARD_LEADS), min_size=1), st.lists(st.sampled_from(STANDARD_LEADS), unique=True))
+def test_available_leads_are_those_that_choose_leads_gives(leads, wanted):
+    """Each of them by itself, too; of the others none."""
+    names = sorted(leads)
+    signal = np.ones((len(names), 3), np.float32)
+    present = available_leads(names, wanted)
+    assert choose_leads(signal, names, present).shape == (len(present), 3)
+    assert list(present) == [lead for lead in wanted if lead in present]
+    for lead in wanted:
+        if lead not in present:
+            with pytest.raises(AbsentLeadError, match=lead):
+                choose_leads(signal, names, [lead])

@@ -31,6 +31,16 @@ def limb_leads_used(leads: Sequence[str], wanted: Sequence[str]) -> list[str]:
     return known if derived and len(known) == 2 else []
 
 
+def available_leads(leads: Sequence[str], wanted: Sequence[str]) -> tuple[str, ...]:
+    """Return those of `wanted`, in order, that are in `leads` or that `choose_leads` derives from them.
+
+    >>> available_leads(("I", "II"), ("II", "III", "V1"))
+    ('II', 'III')
+    """
+    derives = bool(limb_leads_used(leads, wanted))
+    return tuple(lead for lead in wanted if lead in leads or (derives and lead in _FROM_I_AND_II))
+
+
 def choose_leads(signal: Signal, leads: Sequence[str], wanted: Sequence[str]) -> Signal:
     """Choose leads by name, deriving limb leads that are missing.
 
@@ -68,8 +78,8 @@ def choose_leads(signal: Signal, leads: Sequence[str], wanted: Sequence[str]) ->
     if len(rows) < len(leads):
         raise LfbtError(f"leads {','.join(leads)}: a name is a duplicate")
     used = limb_leads_used(leads, wanted)
-    absent = [lead for lead in wanted if lead not in rows and not (used and lead in _FROM_I_AND_II)]
-    if absent:
+    available = available_leads(leads, wanted)
+    if absent := [lead for lead in wanted if lead not in available]:
         raise AbsentLeadError(f"absent lead {','.join(absent)} (the recording has {','.join(leads)})")
     if used:
         from_used = np.linalg.inv(np.array([_FROM_I_AND_II[lead] for lead in used]))

@@ -185,10 +185,18 @@ FLAGS: dict[str, dict[str, str]] = {
         "--neighbours": "5 10 20 50",
         "--standardise": "",
         "--lead-subsets": "",
+        "--leads-dropout": "0.0",
         "--random-encoder": "",
     },
     "finetune": CLASSIFY
-    | {"--learning-rate": "0.0001", "--from-scratch": "", "--precision": "fp32", "--batch-norm": "global"},
+    | {
+        "--learning-rate": "0.0001",
+        "--from-scratch": "",
+        "--precision": "fp32",
+        "--batch-norm": "global",
+        "--lead-subsets": "",
+        "--leads-dropout": "0.0",
+    },
     "embed": {
         "--data-dir": "",
         "--out": "",
@@ -196,6 +204,7 @@ FLAGS: dict[str, dict[str, str]] = {
         "--per-piece": "",
         "--leads": "",
         "--allow-mismatch": "",
+        "--missing-leads": "refuse",
         **FILES,
         "--split-seed": "0",
         "--device": "auto",

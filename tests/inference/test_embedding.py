@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.factories import CLASSES, KINDS, LABELS, ROWS, SPLIT, waves, write_checkpoint, write_labelled, write_packed
 from tests.literal import literal_embeddings, z_score
 from tests.outputs import contents
@@ -491,3 +493,46 @@ def test_embed_takes_z_scores_of_the_authors_folders(tmp_path):
     np.save(tmp_path / "samples" / "a.npy", np.random.default_rng(0).standard_normal((8, 64)).astype(np.float32) * 50)
     encoder = random_encoder(EncoderConfig(PAPER_LEADS, 6.4, 64), seed=0)
     assert embed(tmp_path, encoder, device="cpu").shape == (1, 512)
+
+
+@given(st.sets(st.sampled_from(("II", "III", "V1", "V2")), min_size=1), st.booleans())
+def test_embed_with_missing_leads_nan_equals_the_encoders_of_the_leads_that_there_are(leads, backwards):
+    encoder = random_encoder(EncoderConfig(("II", "III", "V1", "V2"), 6.4, 64), 0).eval()
+    names = sorted(leads, reverse=backwards)
+    signals = np.random.default_rng(0).standard_normal((2, len(names), 64)).astype(np.float32)
+    options: dict[str, Any] = {"leads": names, "sampling_rate": 6.4, "device": "cpu"}
+    whole = embed(signals, encoder, missing_leads="nan", **options).reshape(2, 4, 64)
+    present = [lead for lead in encoder.config.leads if lead in leads]
+    part = embed(signals, encoder.select_leads(present), **options).reshape(2, len(present), 64)
+    for i, lead in enumerate(encoder.config.leads):
+        if lead in leads:
+            np.testing.assert_array_equal(whole[:, i], part[:, present.index(lead)])
+        else:
+            assert np.isnan(whole[:, i]).all()
+
+
+def test_embed_with_missing_leads_nan_takes_recordings_of_different_leads_and_data_sets(tmp_path):
+    encoder = random_encoder(EncoderConfig(("II", "III", "V1"), 6.4, 64), 0).eval()
+    signal = np.random.default_rng(0).standard_normal((3, 64)).astype(np.float32)
+    recordings = [Recording(signal[:2], 6.4, ("I", "II")), Recording(signal, 6.4, ("II", "III", "V1"))]
+    found = embed(recordings, encoder, missing_leads="nan", device="cpu").reshape(2, 3, 64)
+    assert np.isnan(found).all(axis=2).tolist() == [[False, False, True], [False, False, False]]
+    dataset = from_arrays(signal[None, :2], ("V1", "II"), 6.4)
+    found = embed(dataset, encoder, missing_leads="nan", device="cpu").reshape(1, 3, 64)
+    assert np.isnan(found).all(axis=2).tolist() == [[False, True, False]]
+    assert not np.isnan(found[:, [0, 2]]).any()
+
+
+def test_embed_refuses_missing_leads_unless_asked_and_where_there_are_none(tmp_path):
+    encoder = random_encoder(EncoderConfig(("II", "V1"), 6.4, 64), 0).eval()
+    signal = np.random.default_rng(0).standard_normal((1, 64)).astype(np.float32)
+    with pytest.raises(LfbtError, match=r"absent lead V1 .*missing_leads='nan'"):
+        embed(Recording(signal, 6.4, ("II",)), encoder)
+    with pytest.raises(LfbtError, match="absent lead II,V1"):
+        embed(Recording(signal, 6.4, ("V2",)), encoder, missing_leads="nan")
+    wrong: Any = "zero"
+    with pytest.raises(LfbtError, match="missing_leads: 'zero' is not one of refuse, nan"):
+        embed(Recording(signal, 6.4, ("II",)), encoder, missing_leads=wrong)
+    settings = EmbedSettings((tmp_path,), tmp_path / "out", missing_leads="nan")
+    with pytest.raises(LfbtError, match="missing_leads: nan has an effect on inputs only"):
+        write_embeddings(settings)

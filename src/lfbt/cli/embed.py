@@ -16,7 +16,7 @@ from lfbt.utils.progress import write_line
 
 EXAMPLES = (
     "lfbt embed ecg.dcm --out embedding.csv",
-    "lfbt embed recordings/ --checkpoint runs/pretrain --out embeddings.parquet",
+    "lfbt embed recordings/ --checkpoint runs/pretrain --missing-leads nan --out embeddings.parquet",
     "lfbt embed --data-dir data/a data/b --checkpoint runs/finetune --out embeddings",
     "lfbt embed --data-dir data/ptbxl --checkpoint runs/pretrain --out embeddings-II --leads II",
 )

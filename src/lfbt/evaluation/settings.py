@@ -137,7 +137,10 @@ class ProbeSettings:
     compute: ComputeSettings = ComputeSettings()
     lead_subsets: Annotated[tuple[LeadNames, ...], Affects.TRIAL] = ()
     """Probe subsets of the encoder's leads, each a trial, from the same features: II,V1 or each (every lead alone),
-    limb, chest, all. The z-score stays that of all leads."""
+    limb, chest, all. The z-score stays that of all leads. With --leads-dropout: what one classifier serves."""
+    leads_dropout: Annotated[float, Range("[0, 1]"), _ADAM] = 0.0
+    """For adam: train one classifier that serves --lead-subsets, too: how probable it is that a record of a step has
+    the leads of one of them only."""
     random_encoder: bool = False
     """Probe a random encoder, its batch-norm statistics estimated on the training records: the baseline."""
 
@@ -160,6 +163,9 @@ class ProbeSettings:
         """Raise LfbtError unless there is one encoder to start from, and for too few folds."""
         _check_start(self.task, self.random_encoder)
         _check_folds(self.trials, self.needs_val)
+        _check_dropout(self.leads_dropout, self.lead_subsets)
+        if self.leads_dropout and self.fitting.classifier != "adam":
+            raise LfbtError(f"leads_dropout: has no effect with classifier {self.fitting.classifier}, only with adam")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -178,6 +184,11 @@ class FinetuneSettings:
     compute: ComputeSettings = ComputeSettings()
     from_scratch: bool = False
     """Start from random weights instead of a checkpoint: the paper's baseline."""
+    lead_subsets: tuple[LeadNames, ...] = ()
+    """With --leads-dropout: subsets of the encoder's leads that the classifier serves, too: II,V1 or each (every lead
+    alone), limb, chest. Each is tested."""
+    leads_dropout: Annotated[float, Range("[0, 1]")] = 0.0
+    """How probable it is that a record of a training step has the leads of one of --lead-subsets only."""
 
     @classmethod
     def create(cls, data_dir: Any, run_dir: Any, checkpoint: Any = None, **settings: Any) -> FinetuneSettings:
@@ -198,6 +209,12 @@ class FinetuneSettings:
         """Raise LfbtError unless there is one encoder to start from, and for too few folds."""
         _check_start(self.task, self.from_scratch)
         _check_folds(self.trials, self.needs_val)
+        _check_dropout(self.leads_dropout, self.lead_subsets)
+        if self.lead_subsets and not self.leads_dropout:
+            raise LfbtError(
+                "lead_subsets: has no effect without leads_dropout, such as 0.5; to fine-tune on some leads only, name "
+                "them with leads"
+            )
 
 
 ClassifySettings = ProbeSettings | FinetuneSettings
@@ -207,6 +224,13 @@ def _check_start(task: TaskSettings, random_start: bool) -> None:
     if random_start == (task.checkpoint is not None):
         raise LfbtError(
             "checkpoint: give either --checkpoint, or --random-encoder (probe) or --from-scratch (finetune)"
+        )
+
+
+def _check_dropout(leads_dropout: float, lead_subsets: tuple[LeadNames, ...]) -> None:
+    if leads_dropout and not lead_subsets:
+        raise LfbtError(
+            f"leads_dropout: {leads_dropout:g}, but no lead_subsets to train for; name them, such as limb chest II,V1"
         )
 
 

@@ -19,8 +19,9 @@ from lfbt.inference.prediction import (
     iterate_answers,
     prediction_columns,
     prediction_rows,
+    served_leads,
 )
-from lfbt.inference.recordings import FileSettings, iterate_pieces, list_recordings, read_list
+from lfbt.inference.recordings import FileSettings, ServedLeads, iterate_pieces, list_recordings, read_list
 from lfbt.utils.settings import Affects, Range, validate
 
 # The input that stands for a list of paths on stdin.
@@ -90,8 +91,8 @@ def write_predictions(settings: PredictSettings) -> AnswerReport:
         )
     model = load_model(settings.classifier, settings.device)
     rows = functools.partial(prediction_rows, model=model, per_piece=settings.answers.per_piece)
-    columns = prediction_columns(model.classes, settings.answers.per_piece)
-    return answer(settings.answers, settings.files, model, rows, columns)
+    columns = prediction_columns(model.classes, settings.answers.per_piece, bool(model.subsets))
+    return answer(settings.answers, settings.files, model, rows, columns, served_leads(model))
 
 
 def answer(
@@ -100,6 +101,7 @@ def answer(
     model: Model,
     rows: Callable[[Answer], Iterator[dict[str, Any]]],
     columns: list[str],
+    served: ServedLeads | None = None,
 ) -> AnswerReport:
     """Answer all recordings and write the rows of each; nothing where none can be answered. Raises LfbtError."""
     if settings.out is not None:
@@ -107,12 +109,12 @@ def answer(
     inputs = list(_inputs(settings.inputs))
     if not inputs:
         raise LfbtError("inputs: none given; name files, folders or data sets, or - for a list on stdin")
-    items = list_recordings(inputs, files)
+    pieces = iterate_pieces(list_recordings(inputs, files), model.config, files, served or ServedLeads())
     answered = failed = 0
     first = ""
     kept: list[dict[str, Any]] = []
     with contextlib.nullcontext(kept.append) if settings.out is None else writing_table(settings.out, columns) as write:
-        for one in iterate_answers(iterate_pieces(items, model.config, files), model, settings.batch_size):
+        for one in iterate_answers(pieces, model, settings.batch_size):
             if one.pieces.reason:
                 failed += 1
                 first = first or f"{one.pieces.file or one.pieces.id}: {one.pieces.reason}"

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from lfbt.inference.recordings import FileSettings
 from lfbt.runs.encoder_folder import BUNDLED
 from lfbt.utils.settings import Affects, Range, Seed
+
+#: What becomes of recordings that lack leads of the encoder: no embedding, or one with NaN in these leads' columns.
+MissingLeads = Literal["refuse", "nan"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +34,9 @@ class EmbedSettings:
     """Use the encoders of these leads only, by name, comma-separated."""
     allow_mismatch: bool = False
     """Use a data set although its leads, sampling rate or samples are not the encoder's."""
+    missing_leads: MissingLeads = "refuse"
+    """Of inputs that lack leads of the encoder which do not follow from others. refuse: no embedding. nan: columns of
+    these leads are empty, and the column leads names those that there are."""
     files: FileSettings = dataclasses.field(default_factory=FileSettings)
     split_seed: Seed = 0
     """Seed of the split of class folders without split folders."""

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lfbt.data.dataset import Dataset
 from lfbt.errors import LfbtError
+from lfbt.inference.embed_settings import MissingLeads
 from lfbt.inference.embedding import embed
 from lfbt.inference.model_card import model_card
 from lfbt.models.config import EncoderCard, EncoderConfig
@@ -85,6 +86,7 @@ class Encoder(LeadEncoders):
         sampling_rate: float | None = None,
         unit: str | None = None,
         allow_implausible: bool = False,
+        missing_leads: MissingLeads = "refuse",
         device: str | torch.device = "auto",
     ) -> NDArray[Any]:
         """Compute embeddings ``[records, leads × 64]`` of ECGs; parameters and errors are those of `lfbt.embed`."""
@@ -95,6 +97,7 @@ class Encoder(LeadEncoders):
             sampling_rate=sampling_rate,
             unit=unit,
             allow_implausible=allow_implausible,
+            missing_leads=missing_leads,
             device=device,
         )
 

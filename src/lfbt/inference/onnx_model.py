@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from lfbt.errors import LfbtError
 from lfbt.inference.onnx_file import EMBEDDINGS, INPUT, LOGITS, PROBABILITIES, OnnxCard, read_onnx_file
+from lfbt.inference.prediction import ServedSubset
 from lfbt.models.config import EncoderConfig
 from lfbt.signal import Signal
 
@@ -50,6 +51,11 @@ class OnnxModel:
     def thresholds(self) -> tuple[float | None, ...]:
         """From which probability on a class is predicted, kept from validation; None where there is none."""
         return self.card.thresholds
+
+    @property
+    def subsets(self) -> tuple[ServedSubset, ...]:
+        """None: the graph takes all leads."""
+        return ()
 
     def compute(self, signals: Signal) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Compute embeddings ``[pieces, leads × features]`` and logits ``[pieces, classes]`` of signals in mV."""
