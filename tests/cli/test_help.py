@@ -105,6 +105,7 @@ CLASSIFY = {
     "--resume": "",
     "--overwrite": "",
 }
+WATCH = {"--watch": "", "--poll-seconds": "2.0"}
 FILES = {"--file-leads": "", "--file-sampling-rate": "", "--file-unit": "mV", "--allow-implausible": ""}
 REPRODUCE = {
     "--out": REQUIRED,
@@ -200,11 +201,13 @@ FLAGS: dict[str, dict[str, str]] = {
         "--split-seed": "0",
         "--device": "auto",
         "--workers": "2",
+        **WATCH,
     },
     "predict": {
         "--out": "",
         "--per-piece": "",
         "--batch-size": "64",
+        **WATCH,
         "--classifier": "",
         **FILES,
         "--device": "auto",

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 from tests.factories import waves, write_checkpoint, write_packed
 
-from lfbt.inference.embedding import EmbedSettings, embed
+from lfbt.inference.embedding import embed
+from lfbt.inference.embedding_folder import EmbedSettings
 from lfbt.inference.embedding_table import embed_inputs
 from lfbt.inference.recordings import FileSettings
 from lfbt.models.pretrained import load_encoder

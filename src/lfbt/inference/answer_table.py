@@ -49,15 +49,39 @@ def writing_table(out: Path, columns: Sequence[str]) -> Iterator[Callable[[Row],
             _write_parquet(partial, rows, columns)
             return
         with partial.open("w", encoding="utf-8", newline="") as file:
-            yield _csv_writer(file, columns) if out.suffix == ".csv" else json_writer(file)
+            yield csv_writer(file, columns) if out.suffix == ".csv" else json_writer(file)
 
 
-def _csv_writer(file: TextIO, columns: Sequence[str]) -> Callable[[Row], None]:
+def csv_writer(file: TextIO, columns: Sequence[str], header: bool = True) -> Callable[[Row], None]:
+    """Return what writes a row as a line of CSV, below a header."""
     table = csv.DictWriter(file, columns, lineterminator="\n")
-    table.writeheader()
+    # Python quotes a carriage return, without which it cannot be read, from 3.13 on only.
+    quoted = csv.DictWriter(file, columns, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    if header:
+        table.writeheader()
 
     def write(row: Row) -> None:
-        table.writerow(row)
+        has_return = any(isinstance(value, str) and "\r" in value for value in row.values())
+        (quoted if has_return else table).writerow(row)
+
+    return write
+
+
+def stream_writer(stream: TextIO, columns: Sequence[str]) -> Callable[[Row], None]:
+    """Return what writes rows as CSV as they come, from the first without an error on."""
+    held: list[Row] = []
+    begun: Callable[[Row], None] | None = None
+
+    def write(row: Row) -> None:
+        nonlocal begun
+        held.append(row)
+        if begun is None and row.get("error"):
+            return
+        begun = begun or csv_writer(stream, columns)
+        for one in held:
+            begun(one)
+        held.clear()
+        stream.flush()
 
     return write
 
@@ -84,7 +108,7 @@ def format_csv(rows: Sequence[Row], columns: Sequence[str]) -> str:
     'file,p_AF,notes\na.csv,0.5,'
     """
     file = io.StringIO()
-    write = _csv_writer(file, columns)
+    write = csv_writer(file, columns)
     for row in rows:
         write(row)
     return file.getvalue().removesuffix("\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import functools
+import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -109,11 +110,12 @@ def list_recordings(inputs: Iterable[Path], settings: FileSettings) -> list[Entr
             found += listing.entries
             found += [dataclasses.replace(item, file=str(path / item.file)) for item in listing.dropped]
         else:
-            found += _list_file(path, settings)
+            found += list_file(path, settings)
     return found
 
 
-def _list_file(path: Path, settings: FileSettings) -> list[Entry | Dataset | Dropped]:
+def list_file(path: Path, settings: FileSettings) -> list[Entry | Dropped]:
+    """List what is in a file: a recording, or each of an array ``[records, leads, samples]``."""
     options: dict[str, Any] = {
         "leads": settings.file_leads or None,
         "sampling_rate": settings.file_sampling_rate,
@@ -187,7 +189,7 @@ def iterate_pieces(
             elif isinstance(item, Dropped):
                 # A file that is no signal file among others is not one that is to be answered.
                 if not item.reason.startswith("passed over"):
-                    yield _without_pieces(item.file, item.id, item.reason, config)
+                    yield _without_pieces(shown_name(item.file), item.id, item.reason, config)
             else:
                 yield _cut(item, config, preparation)
 
@@ -195,7 +197,7 @@ def iterate_pieces(
 
 
 def _cut(item: Entry | Recording, config: EncoderConfig, settings: PrepareSettings) -> Pieces:
-    file = str(item.file) if isinstance(item, Entry) else ""
+    file = shown_name(str(item.file)) if isinstance(item, Entry) else ""
     try:
         recording = item.reader(item.file) if isinstance(item, Entry) else item
         entry = item if isinstance(item, Entry) else Entry(item.id, item.patient, Path(item.id), lambda _: recording)
@@ -219,11 +221,21 @@ def _cut(item: Entry | Recording, config: EncoderConfig, settings: PrepareSettin
         notes.append(f"left out: {lost}")
     signals = normalise(np.stack([piece.signal for piece in prepared.pieces]), config.normalisation)
     numbers = tuple(piece.number for piece in prepared.pieces)
-    return Pieces(file, entry.id, recording.patient or item.patient, signals, numbers, tuple(notes))
+    return Pieces(file, shown_name(entry.id), recording.patient or item.patient, signals, numbers, tuple(notes))
 
 
 def _without_pieces(file: str, id: str, reason: str, config: EncoderConfig) -> Pieces:
-    return Pieces(file, id, "", np.empty((0, len(config.leads), config.n_samples), np.float32), (), (), reason)
+    no_signals = np.empty((0, len(config.leads), config.n_samples), np.float32)
+    return Pieces(file, shown_name(id), "", no_signals, (), (), shown_name(reason))
+
+
+def shown_name(name: str) -> str:
+    r"""Return the name of a file as it can be written: bytes that are no UTF-8 become escapes.
+
+    >>> shown_name("ecg-\udcff.npy")
+    'ecg-\\xff.npy'
+    """
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _records_of(dataset: Dataset, config: EncoderConfig, settings: FileSettings) -> Iterator[Pieces]:
