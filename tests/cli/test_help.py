@@ -75,6 +75,7 @@ PRETRAIN = {
     "--quality-every": "5",
     "--trackers": "",
     "--resume": "",
+    "--overwrite": "",
 }
 SMALL = {
     "--preset": "small",
@@ -195,6 +196,7 @@ FLAGS: dict[str, dict[str, str]] = {
         "--out": "",
         "--checkpoint": "lfbt-small",
         "--per-piece": "",
+        "--overwrite": "",
         "--leads": "",
         "--allow-mismatch": "",
         **FILES,
@@ -205,6 +207,7 @@ FLAGS: dict[str, dict[str, str]] = {
     },
     "predict": {
         "--out": "",
+        "--overwrite": "",
         "--per-piece": "",
         "--batch-size": "64",
         **WATCH,

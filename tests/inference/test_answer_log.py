@@ -7,14 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lfbt.errors import LfbtError
-from lfbt.inference.answer_log import Version, is_held, open_log
+from lfbt.inference.answer_log import Version, open_log
+from lfbt.inference.answer_table import check_table, is_held
 
-COLUMNS = ["file", "record", "p_A", "notes"]
+COLUMNS = ["file", "record", "patient", "pieces", "p_A", "notes", "error"]
 SUFFIXES = pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
 
 
 def rows_of(name, n=1, notes=""):
-    return [{"file": name, "record": f"{name}/{row}", "p_A": 0.25, "notes": notes} for row in range(n)]
+    return [{"file": name, "record": f"{name}/{row}", "pieces": 1, "p_A": 0.25, "notes": notes} for row in range(n)]
 
 
 def write(out, *files, made_by="m"):
@@ -30,13 +31,14 @@ def answered(out, made_by="m"):
 
 
 def test_append_writes_rows_with_what_identifies_the_file(tmp_path):
-    assert (
-        write(tmp_path / "a.csv", ("x", 1))
-        == b"file,record,p_A,notes,size,mtime_ns,rows,made_by\nx,x/0,0.25,,10,7,1,m\n"
+    assert write(tmp_path / "a.csv", ("x", 1)) == (
+        b"file,record,patient,pieces,p_A,notes,error,size,mtime_ns,rows,made_by\nx,x/0,,1,0.25,,,10,7,1,m\n"
     )
     write(tmp_path / "a.jsonl", ("x", 1))
     own = {"size": 10, "mtime_ns": 7, "rows": 1, "made_by": "m"}
-    assert json.loads((tmp_path / "a.jsonl").read_text()) == {"file": "x", "record": "x/0", "p_A": 0.25} | own
+    assert (
+        json.loads((tmp_path / "a.jsonl").read_text()) == {"file": "x", "record": "x/0", "pieces": 1, "p_A": 0.25} | own
+    )
 
 
 @SUFFIXES
@@ -79,7 +81,7 @@ def test_open_log_reads_what_it_wrote(tmp_path_factory, suffix, data):
     ("name", "content"),
     [
         ("a.csv", b"hello"),
-        ("a.csv", b"file,record,p_B,notes,size,mtime_ns,rows,made_by\n"),
+        ("a.csv", b"file,record,patient,pieces,p_B,notes,error,size,mtime_ns,rows,made_by\n"),
         ("a.jsonl", b"hello"),
         ("a.jsonl", b'{"record": "x"}\n'),
     ],
@@ -119,6 +121,8 @@ def test_open_log_refuses_a_second_process(tmp_path):
         assert is_held(out)
         with pytest.raises(LfbtError, match=r"^out: another process is adding to .*a\.csv now; end it, or name"):
             answered(out)
+        with pytest.raises(LfbtError, match=r"^overwrite: another process is adding to .*a\.csv now"):
+            check_table(out, overwrite=True)
     assert not is_held(out)
 
 

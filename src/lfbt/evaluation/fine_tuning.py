@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lfbt.data.loader import epoch_batches, prefetch_batches, sequential_batches
-from lfbt.evaluation.classification import Rows, Task, describe_task, open_task
+from lfbt.evaluation.classification import Rows, Task, describe_task, open_task, with_checkpoint
 from lfbt.evaluation.classifiers import Fitted
 from lfbt.evaluation.settings import FinetuneSettings
 from lfbt.evaluation.trials import (
@@ -107,6 +107,7 @@ def run_finetune(settings: FinetuneSettings) -> list[Results]:
     """
     with init_distributed(select_device(settings.compute.device)) as world, contextlib.ExitStack() as held:
         world.run_on_all(lambda: validate(settings))
+        settings = world.run_on_all(lambda: with_checkpoint(settings, world.is_main))
         trials = world.run_on_all(lambda: list_trials(settings.trials))
         task = world.run_on_all(lambda: _open(settings, world))
         world.check_same(

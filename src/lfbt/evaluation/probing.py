@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lfbt.data.loader import INFERENCE_BATCH, epoch_batches, prefetch_batches
 from lfbt.errors import LfbtError
-from lfbt.evaluation.classification import Task, describe_task, open_task
+from lfbt.evaluation.classification import Task, describe_task, open_task, with_checkpoint
 from lfbt.evaluation.classifiers import Fold, fit
 from lfbt.evaluation.settings import ProbeSettings
 from lfbt.evaluation.trials import (
@@ -107,6 +107,7 @@ def run_probe(settings: ProbeSettings) -> list[Results]:
         For settings out of range, as `open_task` does, and for a loss that is not finite.
     """
     validate(settings)
+    settings = with_checkpoint(settings)
     task = open_task(settings, resolve_device(settings.compute.device))
     trials = list_trials(settings.trials, settings.lead_subsets, task.config.leads)
     _check_neighbours(task, settings, trials)

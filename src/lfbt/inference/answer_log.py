@@ -159,16 +159,6 @@ def open_log(out: Path, columns: Sequence[str], made_by: str) -> Iterator[tuple[
         yield log, log.recover()
 
 
-def is_held(out: Path) -> bool:
-    """Whether a process holds the log `out` open."""
-    with out.open("rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
-
-
 def _version(row: dict[str, Any]) -> Version:
     return Version(str(row["file"]), int(row["size"]), int(row["mtime_ns"]))
 

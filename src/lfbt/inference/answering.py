@@ -34,6 +34,8 @@ class AnswerSettings:
     """Files, folders or prepared data sets; - for a list of paths on stdin, one a line."""
     out: Annotated[Path | None, Affects.LOCATION] = None
     """New file .csv, .jsonl (a line of JSON a recording) or .parquet; without it the table is printed, at the end."""
+    overwrite: Annotated[bool, Affects.RUNTIME] = False
+    """Replace the file if it has answers of lfbt, once the new ones are complete; never another file."""
     per_piece: bool = False
     """Also a row for each piece of a recording that is longer than the encoder's duration."""
     batch_size: Annotated[int, Range("[1, inf)"), Affects.RUNTIME] = 64
@@ -100,12 +102,16 @@ def answer(settings: AnswerSettings, answering: Answering, stream: TextIO | None
     stream: where the rows go as CSV, from the first answer on, where no file is named; without it they are returned.
     """
     if settings.watching.watch is not None:
+        if settings.overwrite:
+            raise LfbtError("overwrite: has no effect with --watch, which adds to what is there; leave it out")
         if settings.inputs:
             raise LfbtError("watch: inputs are given as well; give one of the two")
         watch_folder(settings.watching, settings.out, answering, settings.batch_size)
     model, files, columns = answering.model, answering.files, answering.columns
     if settings.out is not None:
-        check_table(settings.out)
+        check_table(settings.out, settings.overwrite)
+    elif settings.overwrite:
+        raise LfbtError("overwrite: has no effect without --out; leave it out")
     inputs = list(_inputs(settings.inputs))
     if not inputs:
         raise LfbtError("inputs: none given; name files, folders or data sets, or - for a list on stdin")

@@ -17,16 +17,19 @@ from lfbt.inference.recordings import FileSettings
 from lfbt.inference.watching import WatchSettings
 from lfbt.models.features import compute_embeddings
 from lfbt.models.heads import HEAD, load_head
+from lfbt.models.hub import checkpoint_name, take_checkpoint
 from lfbt.models.pretrained import load_with_history, match
 from lfbt.runs.encoder_folder import BUNDLED
 from lfbt.runs.results import EncoderOrigin
 from lfbt.utils.device import resolve_device
-from lfbt.utils.files import atomic_folder, check_unoccupied, load_json, save_json
+from lfbt.utils.files import Outputs, atomic_folder, check_target, load_json, save_json
 from lfbt.utils.settings import Affects, Range, Seed, validate
 
 EMBEDDINGS = "embeddings.npy"
+_RECORDS = "records.csv"
 PROBABILITIES = "probabilities.csv"
 SUMMARY = "embed.json"
+_OUTPUTS = Outputs(SUMMARY, (EMBEDDINGS, _RECORDS, PROBABILITIES))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +42,8 @@ class EmbedSettings:
     """Of inputs: new file .csv, .jsonl or .parquet; without it the table is printed. Of data sets: new folder for
     embeddings.npy, records.csv and, where the run folder has a classifier, probabilities.csv."""
     checkpoint: Annotated[Path, Affects.LOCATION] = Path(BUNDLED)
-    """Encoder: a run folder, an encoder folder, a .pth file of the authors, or lfbt-small, which comes with lfbt."""
+    """Encoder: a run folder, an encoder folder, a .pth file of the authors, lfbt-small, which comes with lfbt, or
+    owner/name of the Hugging Face Hub."""
     inputs: Annotated[tuple[Path, ...], Affects.LOCATION] = ()
     """Files, folders or prepared data sets; - for a list of paths on stdin, one a line."""
     per_piece: bool = False
@@ -55,6 +59,8 @@ class EmbedSettings:
     """auto, cpu or cuda."""
     workers: Annotated[int, Range("[0, inf)"), Affects.RUNTIME] = 2
     """Threads that read batches ahead."""
+    overwrite: Annotated[bool, Affects.RUNTIME] = False
+    """Replace what lfbt has written there before, once all is complete; never other files."""
     watching: WatchSettings = dataclasses.field(default_factory=WatchSettings)
 
 
@@ -115,17 +121,18 @@ def write_embeddings(settings: EmbedSettings) -> EmbedSummary:
     validate(settings)
     if settings.out is None or settings.out.suffix in SUFFIXES:
         raise LfbtError(f"out: {settings.out}, but the embeddings of data sets go into a folder; name a new one")
-    check_unoccupied(settings.out)
+    check_target(settings.out, _OUTPUTS, settings.overwrite)
     device = resolve_device(settings.device)
+    checkpoint = take_checkpoint(settings.checkpoint)
     dataset = open_datasets(settings.data_dir, settings.split_seed)
-    complete, history = load_with_history(settings.checkpoint)
+    complete, history = load_with_history(checkpoint)
     encoder, dataset = match(complete, dataset, settings.leads, settings.allow_mismatch)
-    has_head = (settings.checkpoint / HEAD).is_dir()
+    has_head = (checkpoint / HEAD).is_dir()
     if has_head:
-        head, classes = load_head(settings.checkpoint / HEAD)
+        head, classes = load_head(checkpoint / HEAD)
         if encoder.config.leads != complete.config.leads:
             raise LfbtError(
-                f"leads: the classifier of {settings.checkpoint} takes {','.join(complete.config.leads)} in this "
+                f"leads: the classifier of {checkpoint} takes {','.join(complete.config.leads)} in this "
                 f"order, not {','.join(encoder.config.leads)}; leave --leads out, or name its encoder folder"
             )
     if not settings.files.allow_implausible:
@@ -139,13 +146,13 @@ def write_embeddings(settings: EmbedSettings) -> EmbedSummary:
         leads=list(encoder.config.leads),
         n_features=encoder.config.n_features,
         data=EmbeddedData([folder.name for folder in settings.data_dir], dataset.hash),
-        encoder=EncoderOrigin(settings.checkpoint.resolve().name, history),
+        encoder=EncoderOrigin(checkpoint_name(checkpoint), history),
     )
     records = {"id": dataset.ids, "patient": dataset.patients, "split": dataset.split}
     table = pd.DataFrame(records | {"labels": [";".join(labels) for labels in dataset.labels]})
-    with atomic_folder(settings.out) as folder:
+    with atomic_folder(settings.out, replaces=_OUTPUTS if settings.overwrite else None) as folder:
         np.save(folder / EMBEDDINGS, embeddings.cpu().numpy())
-        table.to_csv(folder / "records.csv", index=False)
+        table.to_csv(folder / _RECORDS, index=False)
         if has_head:
             with torch.no_grad():
                 probabilities = head.probabilities(head.to(device)(embeddings))

@@ -10,6 +10,7 @@ from lfbt.inference.classifier import TorchModel
 from lfbt.inference.embedding_folder import EmbedSettings
 from lfbt.inference.prediction import embedding_columns, embedding_rows
 from lfbt.inference.watching import Answering
+from lfbt.models.hub import take_checkpoint
 from lfbt.models.pretrained import load_encoder
 from lfbt.runs.encoder_folder import encoder_folder
 from lfbt.utils.device import resolve_device
@@ -37,11 +38,14 @@ def embed_inputs(settings: EmbedSettings, stream: TextIO | None = None) -> Answe
         As `lfbt.inference.answering.write_predictions`.
     """
     validate(settings)
-    encoder = load_encoder(settings.checkpoint)
+    checkpoint = take_checkpoint(settings.checkpoint)
+    encoder = load_encoder(checkpoint)
     if settings.leads:
         encoder = encoder.select_leads(settings.leads)
     model = TorchModel(encoder.to(resolve_device(settings.device)))
     columns = embedding_columns(len(model.config.leads) * model.config.n_features, settings.per_piece)
-    answers = AnswerSettings(settings.inputs, settings.out, settings.per_piece, watching=settings.watching)
+    answers = AnswerSettings(
+        settings.inputs, settings.out, settings.overwrite, settings.per_piece, watching=settings.watching
+    )
     rows = functools.partial(embedding_rows, per_piece=settings.per_piece)
-    return answer(answers, Answering(model, settings.files, rows, columns, encoder_folder(settings.checkpoint)), stream)
+    return answer(answers, Answering(model, settings.files, rows, columns, encoder_folder(checkpoint)), stream)

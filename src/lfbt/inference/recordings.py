@@ -214,9 +214,11 @@ def _cut(item: Entry | Recording, config: EncoderConfig, settings: PrepareSettin
         return _without_pieces(file, entry.id, reason if unlike_ecg else lost, config)
     notes = list(recording.notes)
     n_raw = round(settings.duration * recording.sampling_rate)
-    n_samples = recording.signal.shape[1]
-    if n_samples < n_raw - 1:
-        notes.append(f"padded from {n_samples / recording.sampling_rate:.3g} s to {settings.duration:g} s")
+    # Of the last piece, which alone may be shorter.
+    n_samples = recording.signal.shape[1] - (prepared.n_pieces - 1) * n_raw
+    if n_samples < n_raw - 1 and prepared.pieces[-1].number == prepared.n_pieces - 1:
+        which = "" if prepared.n_pieces == 1 else f"piece {prepared.n_pieces} of {prepared.n_pieces} "
+        notes.append(f"{which}padded from {n_samples / recording.sampling_rate:.3g} s to {settings.duration:g} s")
     if lost:
         notes.append(f"left out: {lost}")
     signals = normalise(np.stack([piece.signal for piece in prepared.pieces]), config.normalisation)

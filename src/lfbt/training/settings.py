@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from lfbt.errors import LfbtError
 from lfbt.losses.objectives import Objective
+from lfbt.runs.run_folder import check_resume
 from lfbt.runs.trackers import TrackerName
 from lfbt.signal import Normalisation
 from lfbt.utils import settings as fields
@@ -159,6 +160,12 @@ class CheckpointSettings:
     resume: Annotated[bool, Affects.RUNTIME] = False
     """Resume the run in the run folder from its last checkpoint, or begin where there is none. With a constant rate it
     may get more --epochs."""
+    overwrite: Annotated[bool, Affects.RUNTIME] = False
+    """Remove the run in the run folder once the data is open, and begin anew; never other files."""
+
+    def check(self) -> None:
+        """Raise LfbtError for a run that is both to go on and to be removed."""
+        check_resume(self.resume, self.overwrite)
 
 
 @dataclasses.dataclass(frozen=True)
