@@ -73,7 +73,7 @@ def test_check_table_refuses_what_would_fail_at_the_end(tmp_path):
     (tmp_path / "there.csv").touch()
     for name, message in {
         "a.txt": "ends in none of .csv, .jsonl, .parquet",
-        "there.csv": "exists; remove it",
+        "there.csv": "exists; give another name, or replace it with --overwrite",
         "absent/a.csv": "the folder of .* does not exist",
     }.items():
         with pytest.raises(LfbtError, match=f"^out: .*{message}"):

@@ -57,7 +57,7 @@ def test_answer_writes_nothing_where_none_can_be_answered(tmp_path):
 def test_answer_refuses_an_output_before_it_computes(tmp_path):
     model = MeanModel()
     (tmp_path / "out.csv").touch()
-    with pytest.raises(LfbtError, match="exists; remove it"):
+    with pytest.raises(LfbtError, match="exists; give another name, or replace it with --overwrite"):
         run(save(tmp_path / "a.npy"), out=tmp_path / "out.csv", model=model)
     assert model.batches == []
 
