@@ -32,7 +32,7 @@ from lfbt.evaluation.probing import run_probe
 from lfbt.evaluation.settings import ProbeSettings
 from lfbt.inference.answering import AnswerSettings, PredictSettings, write_predictions
 from lfbt.inference.embed_settings import EmbedSettings
-from lfbt.inference.embedding import write_embeddings
+from lfbt.inference.embedding_folder import write_embeddings
 from lfbt.inference.embedding_table import embed_inputs
 from lfbt.inference.export import export
 from lfbt.recording import STANDARD_LEADS

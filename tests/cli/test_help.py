@@ -75,6 +75,7 @@ PRETRAIN = {
     "--quality-every": "5",
     "--trackers": "",
     "--resume": "",
+    "--overwrite": "",
 }
 SMALL = {
     "--preset": "small",
@@ -105,6 +106,7 @@ CLASSIFY = {
     "--resume": "",
     "--overwrite": "",
 }
+WATCH = {"--watch": "", "--poll-seconds": "2.0"}
 FILES = {"--file-leads": "", "--file-sampling-rate": "", "--file-unit": "mV", "--allow-implausible": ""}
 REPRODUCE = {
     "--out": REQUIRED,
@@ -202,6 +204,7 @@ FLAGS: dict[str, dict[str, str]] = {
         "--out": "",
         "--checkpoint": "lfbt-small",
         "--per-piece": "",
+        "--overwrite": "",
         "--leads": "",
         "--allow-mismatch": "",
         "--missing-leads": "refuse",
@@ -209,11 +212,14 @@ FLAGS: dict[str, dict[str, str]] = {
         "--split-seed": "0",
         "--device": "auto",
         "--workers": "2",
+        **WATCH,
     },
     "predict": {
         "--out": "",
+        "--overwrite": "",
         "--per-piece": "",
         "--batch-size": "64",
+        **WATCH,
         "--classifier": "",
         **FILES,
         "--device": "auto",

@@ -2,8 +2,11 @@
 
 import csv
 import json
+import shutil
+import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -138,3 +141,39 @@ def test_lead_dropout_is_refused_in_one_line(chain, tmp_path):
     message = refused("embed", "--data-dir", chain / "data", *checkpoint, "--missing-leads", "nan")
     assert message.startswith("--missing-leads: nan has an effect on inputs only")
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("command", ["predict", "embed"])
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
+def test_watch_answers_files_as_they_arrive_and_ends_with_a_line(place, tmp_path, command, sent):
+    model = ("--classifier" if command == "predict" else "--checkpoint", place / "run")
+    (tmp_path / "in").mkdir()
+    out = tmp_path / "a.jsonl"
+    words = (command, *model, "--watch", tmp_path / "in", "--poll-seconds", 0.05, "--out", out, *FILES)
+    with subprocess.Popen([sys.executable, "-m", "lfbt", *map(str, words)], stderr=subprocess.PIPE, text=True) as watch:
+        assert watch.stderr is not None
+        assert watch.stderr.readline() == f"watching {tmp_path}/in every 0.05 s; Ctrl-C ends it\n"
+        for name in ("0.npy", "2.npy"):
+            shutil.copy(place / "files" / name, tmp_path / "in")
+        deadline = time.monotonic() + 60
+        while out.read_bytes().count(b"\n") < 2 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert refused(*words) == f"--out: another process is adding to {out} now; end it, or name another file"
+        watch.send_signal(sent)
+        _, err = watch.communicate()
+    counts = f"1 file answered, 1 could not be in {out}, and the same command goes on"
+    assert (watch.returncode, err) == (75, f"lfbt: stopped by {sent.name}: {counts}\n")
+    assert [json.loads(line)["record"] for line in out.read_text().splitlines()] == ["0", "2"]
+
+
+def test_watch_refuses_in_one_line(place, tmp_path):
+    words = ("predict", "--classifier", place / "run", *FILES, "--device", "cpu")
+    watch = (*words, "--watch", tmp_path)
+    assert refused(*watch, "--json").startswith("--out: required with --watch and --json or --quiet")
+    assert "a.parquet cannot be added to" in refused(*watch, "--out", tmp_path / "a.parquet")
+    assert refused(*watch, place / "files").startswith("--watch: inputs are given as well")
+    assert refused(*words, "--watch", tmp_path / "absent").startswith(f"--watch: {tmp_path}/absent does not exist")
+    assert refused(*words, place / "files", "--poll-seconds", 3).startswith("--poll-seconds: has no effect without")
+    other = ("embed", "--checkpoint", place / "run", "--data-dir", place / "data", "--watch", tmp_path)
+    assert refused(*other).startswith("--data-dir: watch is given as well")
+    assert list(tmp_path.iterdir()) == []

@@ -16,7 +16,7 @@ from lfbt.data.layouts import open_dataset
 from lfbt.errors import LfbtError
 from lfbt.evaluation.probing import run_probe
 from lfbt.evaluation.settings import ProbeSettings
-from lfbt.inference.classifier import load_classifier, predict
+from lfbt.inference.classifier import TorchModel, load_classifier, predict
 from lfbt.recording import Recording
 from lfbt.runs.results import Results
 from lfbt.signal import normalise
@@ -215,6 +215,7 @@ def test_predict_answers_from_the_largest_subset_that_a_recording_has(serving):
 
 def test_predict_of_a_subset_equals_the_head_on_the_features_written_out(serving):
     classifier = load_classifier(serving, "cpu")
+    assert isinstance(classifier.model, TorchModel)
     encoder, head = classifier.model.encoder, classifier.model.head
     assert head is not None
     signal = torch.from_numpy(normalise(of_leads("V1", "V2").signal, "record"))[None]

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 from tests.factories import waves, write_checkpoint, write_packed
 
-from lfbt.inference.embedding import EmbedSettings, embed
+from lfbt.inference.embed_settings import EmbedSettings
+from lfbt.inference.embedding import embed
 from lfbt.inference.embedding_table import embed_inputs
 from lfbt.inference.recordings import FileSettings
 from lfbt.models.pretrained import load_encoder

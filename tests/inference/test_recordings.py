@@ -48,7 +48,12 @@ def test_iterate_pieces_makes_what_prepare_makes(tmp_path, normalisation):
     assert [(one.id, len(one.signals)) for one in got] == [("a", 3), ("b", 1), ("c", 1), ("d", 0)]
     expected = normalise(np.asarray(dataset.signals[np.arange(len(dataset))]), normalisation)
     np.testing.assert_array_equal(np.concatenate([one.signals for one in got]), expected)
-    assert [one.notes for one in got] == [(), ("padded from 8 s to 10 s",), (), ()]
+    assert [one.notes for one in got] == [
+        ("piece 3 of 3 padded from 5.2 s to 10 s",),
+        ("padded from 8 s to 10 s",),
+        (),
+        (),
+    ]
     assert [one.reason for one in got] == ["", "", "", "flat: V1,II"]
 
 

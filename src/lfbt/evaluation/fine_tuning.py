@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lfbt.data.loader import epoch_batches, prefetch_batches, sequential_batches
-from lfbt.evaluation.classification import Rows, Task, describe_task, open_task
+from lfbt.evaluation.classification import Rows, Task, describe_task, open_task, with_checkpoint
 from lfbt.evaluation.classifiers import Fitted
 from lfbt.evaluation.lead_dropout import draw_subsets, normalise_by
 from lfbt.evaluation.settings import FinetuneSettings
@@ -114,6 +114,7 @@ def run_finetune(settings: FinetuneSettings) -> list[Results]:
     """
     with init_distributed(select_device(settings.compute.device)) as world, contextlib.ExitStack() as held:
         world.run_on_all(lambda: validate(settings))
+        settings = world.run_on_all(lambda: with_checkpoint(settings, world.is_main))
         trials = world.run_on_all(lambda: list_trials(settings.trials))
         task = world.run_on_all(lambda: _open(settings, world))
         dropout = world.run_on_all(lambda: plan_dropout(settings, task.config.leads))

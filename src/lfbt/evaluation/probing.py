@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lfbt.data.loader import INFERENCE_BATCH, epoch_batches, prefetch_batches
 from lfbt.errors import LfbtError
-from lfbt.evaluation.classification import Rows, Task, describe_task, open_task
+from lfbt.evaluation.classification import Rows, Task, describe_task, open_task, with_checkpoint
 from lfbt.evaluation.classifiers import Fold, fit
 from lfbt.evaluation.lead_dropout import SubsetInputs
 from lfbt.evaluation.settings import ProbeSettings
@@ -115,6 +115,7 @@ def run_probe(settings: ProbeSettings) -> list[Results]:
         For settings out of range, as `open_task` does, and for a loss that is not finite.
     """
     validate(settings)
+    settings = with_checkpoint(settings)
     task = open_task(settings, resolve_device(settings.compute.device))
     dropout = plan_dropout(settings, task.config.leads)
     trials = list_trials(settings.trials, () if dropout else settings.lead_subsets, task.config.leads)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from lfbt.errors import LfbtError
+from lfbt.runs.run_folder import check_resume
 from lfbt.training.settings import BatchNorm, Precision
 from lfbt.utils import settings as fields
 from lfbt.utils.settings import Affects, LeadNames, Range, Seed, With, check_range
@@ -22,8 +23,8 @@ class TaskSettings:
     data_dir: Annotated[Path, Affects.LOCATION]
     """Labelled data set: a packed one, or class folders of .npy files."""
     checkpoint: Annotated[Path | None, Affects.LOCATION] = None
-    """Encoder to start from: a run folder, an encoder folder, a .pth file of the authors, or lfbt-small, which comes
-    with lfbt."""
+    """Encoder to start from: a run folder, an encoder folder, a .pth file of the authors, lfbt-small, which comes with
+    lfbt, or owner/name of the Hugging Face Hub."""
     leads: LeadNames = ()
     """Use the encoders of these leads only, by name, comma-separated."""
     allow_mismatch: bool = False
@@ -51,10 +52,12 @@ class TrialSettings:
     resume: Annotated[bool, Affects.RUNTIME] = False
     """Go on with several trials in the run folder: those that are there already stay as they are."""
     overwrite: Annotated[bool, Affects.RUNTIME] = False
-    """Of a single trial: replace the one in the run folder once the new one is complete; never other files."""
+    """Replace the trials in the run folder: a single one once the new one is complete, several when the data is open;
+    never other files."""
 
     def check(self) -> None:
-        """Raise LfbtError for trials that are the same, and for none."""
+        """Raise LfbtError for trials that are the same, for none, and for those that are to go on and to be removed."""
+        check_resume(self.resume, self.overwrite)
         for name, values in (("fraction", self.fraction), ("seeds", self.seeds)):
             if not values or len(set(values)) < len(values):
                 raise LfbtError(f"{name}: {' '.join(map(str, values)) or 'none given'}; give one or more, each once")

@@ -58,6 +58,11 @@ _OUTPUTS = Outputs(
 #: The plot of a series, besides its table.
 CURVE = "curve.png"
 
+# The files of several trials together.
+_SERIES_OUTPUTS = Outputs(
+    SETTINGS, (SERIES_TABLE, CURVE, *(f"*fraction-*-seed-*/{name}" for name in (*_OUTPUTS.files, _OUTPUTS.manifest)))
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class Subset:
@@ -152,8 +157,10 @@ def series_folder(settings: ClassifySettings, task: Task, trials: Sequence[Trial
         check_target(trials[0].folder, _OUTPUTS, settings.trials.overwrite)
         yield
         return
-    if settings.trials.overwrite:
-        raise LfbtError(f"overwrite: has no effect on {len(trials)} trials together; name a new folder for these")
+    checkpoint = settings.task.checkpoint
+    is_inside = checkpoint is not None and checkpoint.resolve().is_relative_to(settings.trials.run_dir.resolve())
+    if settings.trials.overwrite and is_inside:
+        raise LfbtError(f"overwrite: {settings.trials.run_dir} holds the checkpoint {checkpoint}; name a new folder")
     values = to_dict(settings)
     del values["resume"], values["overwrite"]
     begun = settings.trials.run_dir / SETTINGS
@@ -173,7 +180,8 @@ def series_folder(settings: ClassifySettings, task: Task, trials: Sequence[Trial
     )
     free = names_affecting(type(settings), Affects.RUNTIME, Affects.PROCESS, Affects.LOCATION)
     run_dir = settings.trials.run_dir
-    with acquire_run_folder(run_dir, run_settings, free, settings.trials.resume):
+    replaces = _SERIES_OUTPUTS if settings.trials.overwrite else None
+    with acquire_run_folder(run_dir, run_settings, free, settings.trials.resume, replaces):
         # Trials that were being written when the run was killed.
         for partial in run_dir.glob(PARTIAL):
             shutil.rmtree(partial)

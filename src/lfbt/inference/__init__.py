@@ -6,6 +6,7 @@ __all__ = [
     "classifier",
     "embed_settings",
     "embedding",
+    "embedding_folder",
     "embedding_table",
     "encoder",
     "estimators",
@@ -13,4 +14,5 @@ __all__ = [
     "loading",
     "prediction",
     "recordings",
+    "watching",
 ]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from lfbt.inference.recordings import FileSettings
+from lfbt.inference.watching import WatchSettings
 from lfbt.runs.encoder_folder import BUNDLED
 from lfbt.utils.settings import Affects, Range, Seed
 
@@ -24,8 +25,8 @@ class EmbedSettings:
     """Of inputs: new file .csv, .jsonl or .parquet; without it the table is printed. Of data sets: new folder for
     embeddings.npy, records.csv and, where the run folder has a classifier, probabilities.csv."""
     checkpoint: Annotated[Path, Affects.LOCATION] = Path(BUNDLED)
-    """Encoder: a run folder, an encoder folder, a .pth file of the authors, lfbt-small, which comes with lfbt, or, for
-    inputs, an .onnx file."""
+    """Encoder: a run folder, an encoder folder, a .pth file of the authors, lfbt-small, which comes with lfbt,
+    owner/name of the Hugging Face Hub, or, for inputs, an .onnx file."""
     inputs: Annotated[tuple[Path, ...], Affects.LOCATION] = ()
     """Files, folders or prepared data sets; - for a list of paths on stdin, one a line."""
     per_piece: bool = False
@@ -44,3 +45,6 @@ class EmbedSettings:
     """auto, cpu or cuda."""
     workers: Annotated[int, Range("[0, inf)"), Affects.RUNTIME] = 2
     """Threads that read batches ahead."""
+    overwrite: Annotated[bool, Affects.RUNTIME] = False
+    """Replace what lfbt has written there before, once all is complete; never other files."""
+    watching: WatchSettings = dataclasses.field(default_factory=WatchSettings)

@@ -1,9 +1,8 @@
-"""Embeddings of data sets and arrays, and class probabilities where the checkpoint has a classifier."""
+"""Embeddings of data sets, arrays and files in memory."""
 
 from __future__ import annotations
 
 import copy
-import dataclasses
 import functools
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -14,61 +13,20 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-import lfbt
 from lfbt.data.dataset import Dataset, from_arrays
-from lfbt.data.layouts import open_dataset, open_datasets
+from lfbt.data.layouts import open_dataset
 from lfbt.errors import LfbtError
-from lfbt.inference.answer_table import SUFFIXES
-from lfbt.inference.embed_settings import EmbedSettings as EmbedSettings
 from lfbt.inference.embed_settings import MissingLeads
 from lfbt.inference.fitting import as_records, check_duration, fit_records
-from lfbt.inference.onnx_file import is_onnx
 from lfbt.io import read
 from lfbt.models.encoder import EncoderConfig, LeadEncoders
 from lfbt.models.features import compute_embeddings
-from lfbt.models.heads import HEAD, load_head
 from lfbt.models.hub import locate_encoder
-from lfbt.models.pretrained import load_encoder, load_with_history, match
+from lfbt.models.pretrained import load_encoder, match
 from lfbt.recording import Recording, as_real_array, parse_leads, unit_in_mv
-from lfbt.runs.results import EncoderOrigin
 from lfbt.signal import available_leads
 from lfbt.utils.device import resolve_device
-from lfbt.utils.files import atomic_folder, check_unoccupied, load_json, save_json
-from lfbt.utils.settings import as_path, check_range, validate
-
-EMBEDDINGS = "embeddings.npy"
-PROBABILITIES = "probabilities.csv"
-SUMMARY = "embed.json"
-
-
-@dataclasses.dataclass(frozen=True)
-class EmbeddedData:
-    """The data sets that were embedded: names of their folders, and the hash of all."""
-
-    folders: list[str]
-    hash: str
-
-
-@dataclasses.dataclass(frozen=True)
-class EmbedSummary:
-    """What a folder of embeddings holds: ``embed.json``. n_features: per lead, so columns are leads × n_features."""
-
-    lfbt_version: str
-    synthetic: bool
-    records: int
-    leads: list[str]
-    n_features: int
-    data: EmbeddedData
-    encoder: EncoderOrigin
-
-    def save(self, folder: Path) -> None:
-        """Write ``embed.json`` in `folder`."""
-        save_json(folder / SUMMARY, self)
-
-    @classmethod
-    def load(cls, folder: Path) -> EmbedSummary:
-        """Read ``embed.json`` in `folder`. Raises LfbtError that names the file and the field."""
-        return load_json(folder / SUMMARY, cls, "it was edited, or is another program's")
+from lfbt.utils.settings import as_path, check_range
 
 
 def embed(
@@ -177,84 +135,6 @@ def _embed_file(path: Any, read_one: Callable[..., Recording], embed_one: Callab
         return np.asarray(embed_one(recording), dtype=np.float32)
     except LfbtError as error:
         raise LfbtError(f"file {path}: {error}") from error
-
-
-def write_embeddings(settings: EmbedSettings) -> EmbedSummary:
-    """Write the embeddings ``[records, leads × 64]`` of all records of one data set or several into a new folder.
-
-    ``records.csv`` names the record of each row; ``probabilities.csv`` has the class probabilities where the checkpoint
-    is a run folder with a classifier.
-
-    Parameters
-    ----------
-    settings
-        Data sets, encoder and folder.
-
-    Returns
-    -------
-    EmbedSummary
-        As ``embed.json`` has it.
-
-    Raises
-    ------
-    LfbtError
-        For something that is not a data set or a checkpoint, for data that does not fit the encoder, and for a folder
-        that holds other files.
-    """
-    import pandas as pd
-
-    validate(settings)
-    if settings.missing_leads != "refuse":
-        raise LfbtError(
-            f"missing_leads: {settings.missing_leads} has an effect on inputs only; of data sets in data_dir choose "
-            "leads that these have with leads"
-        )
-    if settings.out is None or settings.out.suffix in SUFFIXES:
-        raise LfbtError(f"out: {settings.out}, but the embeddings of data sets go into a folder; name a new one")
-    if is_onnx(settings.checkpoint):
-        raise LfbtError(
-            f"checkpoint: {settings.checkpoint} embeds inputs, not data_dir; name the data sets without a flag, and a "
-            ".csv, .jsonl or .parquet file as out"
-        )
-    check_unoccupied(settings.out)
-    device = resolve_device(settings.device)
-    dataset = open_datasets(settings.data_dir, settings.split_seed)
-    complete, history = load_with_history(settings.checkpoint)
-    encoder, dataset = match(complete, dataset, settings.leads, settings.allow_mismatch)
-    has_head = (settings.checkpoint / HEAD).is_dir()
-    if has_head:
-        head, classes = load_head(settings.checkpoint / HEAD)
-        if encoder.config.leads != complete.config.leads:
-            raise LfbtError(
-                f"leads: the classifier of {settings.checkpoint} takes {','.join(complete.config.leads)} in this "
-                f"order, not {','.join(encoder.config.leads)}; leave --leads out, or name its encoder folder"
-            )
-    if not settings.files.allow_implausible:
-        dataset.check_voltages()
-    rows = np.arange(len(dataset))
-    embeddings = compute_embeddings(encoder.to(device), dataset, rows, device, settings.workers, "embed")
-    summary = EmbedSummary(
-        lfbt_version=lfbt.__version__,
-        synthetic=dataset.synthetic,
-        records=len(dataset),
-        leads=list(encoder.config.leads),
-        n_features=encoder.config.n_features,
-        data=EmbeddedData([folder.name for folder in settings.data_dir], dataset.hash),
-        encoder=EncoderOrigin(settings.checkpoint.resolve().name, history),
-    )
-    records = {"id": dataset.ids, "patient": dataset.patients, "split": dataset.split}
-    table = pd.DataFrame(records | {"labels": [";".join(labels) for labels in dataset.labels]})
-    with atomic_folder(settings.out) as folder:
-        np.save(folder / EMBEDDINGS, embeddings.cpu().numpy())
-        table.to_csv(folder / "records.csv", index=False)
-        if has_head:
-            with torch.no_grad():
-                probabilities = head.probabilities(head.to(device)(embeddings))
-            columns = [f"p_{name}" for name in classes]
-            named = pd.concat([table[["id", "patient"]], pd.DataFrame(probabilities, columns=columns)], axis=1)
-            named.to_csv(folder / PROBABILITIES, index=False)
-        summary.save(folder)
-    return summary
 
 
 def embed_dataset(

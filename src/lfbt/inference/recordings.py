@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import functools
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -142,11 +143,12 @@ def list_recordings(inputs: Iterable[Path], settings: FileSettings) -> list[Entr
             found += listing.entries
             found += [dataclasses.replace(item, file=str(path / item.file)) for item in listing.dropped]
         else:
-            found += _list_file(path, settings)
+            found += list_file(path, settings)
     return found
 
 
-def _list_file(path: Path, settings: FileSettings) -> list[Entry | Dataset | Dropped]:
+def list_file(path: Path, settings: FileSettings) -> list[Entry | Dropped]:
+    """List what is in a file: a recording, or each of an array ``[records, leads, samples]``."""
     options: dict[str, Any] = {
         "leads": settings.file_leads or None,
         "sampling_rate": settings.file_sampling_rate,
@@ -225,7 +227,7 @@ def iterate_pieces(
             elif isinstance(item, Dropped):
                 # A file that is no signal file among others is not one that is to be answered.
                 if not item.reason.startswith("passed over"):
-                    yield _without_pieces(item.file, item.id, item.reason, config)
+                    yield _without_pieces(shown_name(item.file), item.id, item.reason, config)
             else:
                 yield _cut(item, config, preparation, served)
 
@@ -233,7 +235,7 @@ def iterate_pieces(
 
 
 def _cut(item: Entry | Recording, config: EncoderConfig, settings: PrepareSettings, served: ServedLeads) -> Pieces:
-    file = str(item.file) if isinstance(item, Entry) else ""
+    file = shown_name(str(item.file)) if isinstance(item, Entry) else ""
     try:
         recording = item.reader(item.file) if isinstance(item, Entry) else item
         present = available_leads(recording.leads, config.leads)
@@ -252,9 +254,11 @@ def _cut(item: Entry | Recording, config: EncoderConfig, settings: PrepareSettin
         return _without_pieces(file, entry.id, reason if unlike_ecg else lost, config)
     notes = list(recording.notes)
     n_raw = round(settings.duration * recording.sampling_rate)
-    n_samples = recording.signal.shape[1]
-    if n_samples < n_raw - 1:
-        notes.append(f"padded from {n_samples / recording.sampling_rate:.3g} s to {settings.duration:g} s")
+    # Of the last piece, which alone may be shorter.
+    n_samples = recording.signal.shape[1] - (prepared.n_pieces - 1) * n_raw
+    if n_samples < n_raw - 1 and prepared.pieces[-1].number == prepared.n_pieces - 1:
+        which = "" if prepared.n_pieces == 1 else f"piece {prepared.n_pieces} of {prepared.n_pieces} "
+        notes.append(f"{which}padded from {n_samples / recording.sampling_rate:.3g} s to {settings.duration:g} s")
     if lost:
         notes.append(f"left out: {lost}")
     notes += _absence(leads, present, config)
@@ -262,7 +266,13 @@ def _cut(item: Entry | Recording, config: EncoderConfig, settings: PrepareSettin
     numbers = tuple(piece.number for piece in prepared.pieces)
     patient = recording.patient or item.patient
     return Pieces(
-        file, entry.id, patient, _as_all_leads(signals, leads, config), numbers, tuple(notes), leads_used=leads
+        file,
+        shown_name(entry.id),
+        patient,
+        _as_all_leads(signals, leads, config),
+        numbers,
+        tuple(notes),
+        leads_used=leads,
     )
 
 
@@ -295,7 +305,17 @@ def _as_all_leads(signals: Signal, leads: Sequence[str], config: EncoderConfig) 
 
 
 def _without_pieces(file: str, id: str, reason: str, config: EncoderConfig) -> Pieces:
-    return Pieces(file, id, "", np.empty((0, len(config.leads), config.n_samples), np.float32), (), (), reason)
+    no_signals = np.empty((0, len(config.leads), config.n_samples), np.float32)
+    return Pieces(file, shown_name(id), "", no_signals, (), (), shown_name(reason))
+
+
+def shown_name(name: str) -> str:
+    r"""Return the name of a file as it can be written: bytes that are no UTF-8 become escapes.
+
+    >>> shown_name("ecg-\udcff.npy")
+    'ecg-\\xff.npy'
+    """
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _records_of(

@@ -10,7 +10,7 @@ from lfbt.io.csv import csv_header, csv_states_rate, read_csv
 from lfbt.io.hdf5 import open_hdf5, read_hdf5, read_hdf5_ids, read_hdf5_row
 from lfbt.io.matlab import read_cpsc_mat
 from lfbt.io.reader import read
-from lfbt.io.wfdb import read_wfdb
+from lfbt.io.wfdb import read_wfdb, wfdb_signal_files
 
 __all__ = [
     "CLINICAL_FORMATS",
@@ -28,4 +28,5 @@ __all__ = [
     "read_npy",
     "read_npy_row",
     "read_wfdb",
+    "wfdb_signal_files",
 ]

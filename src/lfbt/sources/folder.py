@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -81,12 +81,9 @@ class Folder:
         own = {table.resolve() for table in (self.table, self.file_table) if table}
         broken = [file for file in files if file.is_symlink() and not file.exists()]
         files = [file for file in files if file.resolve() not in own and file not in broken]
-        tables = {file: what for file in files if file.suffix.lower() == ".csv" and (what := _table_column(file))}
-        plain = [file for file in files if file.suffix.lower() in _PLAIN_SUFFIXES and file not in tables]
-        named = {file.with_suffix(""): file for file in plain}
-        clinical = [file for file in files if file.suffix.lower() in CLINICAL_FORMATS]
-        clinical = [file for file in clinical if file.with_suffix("") not in named]
-        signals = sorted([*plain, *clinical], key=lambda file: file.parts)
+        tables = {file: what for file in files if file.suffix.lower() == ".csv" and (what := table_column(file))}
+        signals = signal_files(file for file in files if file not in tables)
+        named = {file.with_suffix(""): file for file in signals if file.suffix.lower() in _PLAIN_SUFFIXES}
         if not signals:
             suffixes = ", ".join((*_PLAIN_SUFFIXES, *CLINICAL_FORMATS))
             raise not_found(folder, files, "folder", f"any signal file ({suffixes})")
@@ -150,6 +147,19 @@ class Folder:
                 )
 
 
+def signal_files(files: Iterable[Path]) -> list[Path]:
+    """Choose those of files that are read, sorted by path: clinical ones only without a plain one of the same name.
+
+    >>> [file.name for file in signal_files(map(Path, ("a.hea", "a.dat", "a.ecg", "b.dcm", "b.txt")))]
+    ['a.hea', 'b.dcm']
+    """
+    files = list(files)
+    plain = [file for file in files if file.suffix.lower() in _PLAIN_SUFFIXES]
+    named = {file.with_suffix("") for file in plain}
+    clinical = [file for file in files if file.suffix.lower() in CLINICAL_FORMATS and file.with_suffix("") not in named]
+    return sorted([*plain, *clinical], key=lambda file: file.parts)
+
+
 def _check_complete(options: Mapping[Path, Mapping[str, Any]], layout: Mapping[str, Any]) -> None:
     """Raise LfbtError that names all that is neither given nor stated by a file."""
     missing = []
@@ -176,8 +186,8 @@ def _states(what: Callable[..., Any], file: Path, layout: Mapping[str, Any]) -> 
         return True
 
 
-def _table_column(file: Path) -> str:
-    """The column by which a CSV file is a table about records, such as patient; empty for samples."""
+def table_column(file: Path) -> str:
+    """Return the column by which a CSV file is a table about records, such as patient; empty for samples."""
     try:
         names = csv_header(file) or []
     except UnreadableError:

@@ -43,7 +43,7 @@ class Display:
             f"{dataset.n_samples} samples at {dataset.sampling_rate:g} Hz; {processes}{describe_device(self._device)}; "
             f"preset {settings.preset}{f' but {changes}' if changes else ''}"
         )
-        hint = load_hint() if self._device.type == "cpu" else None
+        hint = load_hint(self._device)
         if hint is not None:
             self.write(hint)
 
