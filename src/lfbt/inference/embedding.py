@@ -26,10 +26,10 @@ from lfbt.models.features import compute_embeddings
 from lfbt.models.heads import HEAD, load_head
 from lfbt.models.hub import locate_encoder
 from lfbt.models.pretrained import load_encoder, load_with_history, match
-from lfbt.recording import Recording, as_real_array, parse_leads, unit_in_mv
+from lfbt.recording import Recording, as_real_array, parse_leads, to_mv
 from lfbt.runs.encoder_folder import BUNDLED
 from lfbt.runs.results import EncoderOrigin
-from lfbt.signal import Signal, choose_leads, fit_samples
+from lfbt.signal import Signal, choose_leads, find_offset, fit_samples
 from lfbt.utils.device import resolve_device
 from lfbt.utils.figures import format_count
 from lfbt.utils.files import atomic_folder, check_unoccupied, load_json, save_json
@@ -196,7 +196,7 @@ def embed(
         model,
         leads=leads,
         sampling_rate=sampling_rate,
-        unit="mV" if unit is None else unit,
+        unit=unit or "mV",
         allow_implausible=allow_implausible,
         device=device,
     )
@@ -395,7 +395,7 @@ def embed_arrays(
     names = parse_leads(leads)
     records = _as_records(signals, names)
     _check_duration(records.shape[2], sampling_rate, encoder.config)
-    fitted = _fit_records(records, names, unit_in_mv(unit), encoder.config)
+    fitted = _fit_records(records, names, unit, encoder.config)
     dataset = from_arrays(fitted, encoder.config.leads, encoder.config.sampling_rate)
     return embed_dataset(dataset, encoder, allow_implausible=allow_implausible, device=device)
 
@@ -429,12 +429,14 @@ def _check_duration(n_samples: int, sampling_rate: float, config: EncoderConfig)
         )
 
 
-def _fit_records(records: NDArray[Any], leads: Sequence[str], in_mv: float, config: EncoderConfig) -> Signal:
+def _fit_records(records: NDArray[Any], leads: Sequence[str], unit: str, config: EncoderConfig) -> Signal:
     """Convert `records` to mV, choose or derive the encoder's leads, and resample to its samples."""
     fitted = np.empty((len(records), len(config.leads), config.n_samples), dtype=np.float32)
     for i, record in enumerate(records):
+        if fault := find_offset(record, unit, leads):
+            raise LfbtError(f"signals: record {i}: {fault}")
         with np.errstate(all="ignore"):
-            signal = (record.astype(np.float64) * in_mv).astype(np.float32)
+            signal: Any = to_mv(record.astype(np.float64), unit).astype(np.float32)
         finite = np.isfinite(signal).all(axis=1)
         if not finite.all():
             bad = ",".join(lead for lead, is_finite in zip(leads, finite, strict=True) if not is_finite)
