@@ -11,7 +11,16 @@ from hypothesis.extra import numpy as hnp
 
 from lfbt.errors import LfbtError
 from lfbt.recording import PAPER_LEADS, STANDARD_LEADS
-from lfbt.signal import choose_leads, cut_pieces, fit_samples, implausible_span, measure_spans, normalise, quality_fault
+from lfbt.signal import (
+    choose_leads,
+    cut_pieces,
+    find_offset,
+    fit_samples,
+    implausible_span,
+    measure_spans,
+    normalise,
+    quality_fault,
+)
 from lfbt.sources.synthesis import make_record
 
 LIMB = STANDARD_LEADS[:6]
@@ -354,3 +363,25 @@ def test_implausible_span_names_the_likely_unit(span, likely):
 
 def test_measure_spans_is_from_lowest_to_highest():
     np.testing.assert_array_equal(measure_spans(np.array([[[1.0, -2.0, 0.5], [3.0, 3.0, 3.0]]])), [[3.0, 0.0]])
+
+
+@pytest.mark.parametrize(
+    ("values", "unit", "offset"),
+    [
+        (2048 + np.arange(200) % 90, "200/mV", 2048),
+        (32768 + np.arange(200) % 90, "uV", 32768),
+        (1024 + np.arange(200) % 90, "500/mV", 1024),
+        (-8000 + np.arange(200) % 90, "1000/mV", -7955),
+        (np.arange(200) % 90 - 45, "200/mV", None),
+        (2048.5 + np.arange(200) % 90, "200/mV", None),
+        (np.full(200, 2048), "200/mV", None),
+        (3000 + np.arange(200) % 90, "uV", None),
+        (2048 + np.arange(99) % 90, "200/mV", None),
+        (2048 + np.arange(200) % 90, "200(0)/mV", None),
+        (np.where(np.arange(200) % 9, 2048.0 + np.arange(200) % 90, np.nan), "200/mV", 2048),
+        (np.full(200, np.nan), "200/mV", None),
+    ],
+)
+def test_find_offset_names_the_likely_one(values, unit, offset):
+    fault = find_offset(values[None], unit, ("II",))
+    assert fault is None if offset is None else f"({offset})/mV" in str(fault)

@@ -310,6 +310,12 @@ def find_offset(values: NDArray[Any], unit: str, leads: Sequence[str]) -> str | 
     )
 
 
+def check_offset(what: str, values: NDArray[Any], unit: str, leads: Sequence[str]) -> None:
+    """Raise LfbtError, which calls them `what`, where `find_offset` says something of `values`."""
+    if fault := find_offset(values, unit, leads):
+        raise LfbtError(f"{what}: {fault}")
+
+
 def normalise(signals: Signal, how: Normalisation) -> Signal:
     """Standardise signals by the z-score ``(x − mean) / (std + 1e-5)``.
 

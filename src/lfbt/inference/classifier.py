@@ -22,7 +22,7 @@ from lfbt.models.heads import HEAD, Head, load_head
 from lfbt.models.pretrained import load_encoder
 from lfbt.recording import Recording, as_real_array, parse_leads, to_mv, unit_in_mv
 from lfbt.runs.results import RESULTS, Results
-from lfbt.signal import Signal, find_offset
+from lfbt.signal import Signal, check_offset
 from lfbt.utils.device import resolve_device
 from lfbt.utils.settings import as_path, convert, validate
 
@@ -296,7 +296,6 @@ def _as_items(
     unit = "mV" if unit is None else unit
     unit_in_mv(unit)
     for row, signal in enumerate(signals):
-        if fault := find_offset(signal, unit, names):
-            raise LfbtError(f"signals: record {row}: {fault}")
+        check_offset(f"signals: record {row}", signal, unit, names)
     rate = convert("sampling_rate", sampling_rate, float)
     return (Recording(to_mv(signal, unit), rate, names, id=str(row)) for row, signal in enumerate(signals))

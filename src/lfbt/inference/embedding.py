@@ -29,7 +29,7 @@ from lfbt.models.pretrained import load_encoder, load_with_history, match
 from lfbt.recording import Recording, as_real_array, parse_leads, to_mv
 from lfbt.runs.encoder_folder import BUNDLED
 from lfbt.runs.results import EncoderOrigin
-from lfbt.signal import Signal, choose_leads, find_offset, fit_samples
+from lfbt.signal import Signal, check_offset, choose_leads, fit_samples
 from lfbt.utils.device import resolve_device
 from lfbt.utils.figures import format_count
 from lfbt.utils.files import atomic_folder, check_unoccupied, load_json, save_json
@@ -196,7 +196,7 @@ def embed(
         model,
         leads=leads,
         sampling_rate=sampling_rate,
-        unit=unit or "mV",
+        unit="mV" if unit is None else unit,
         allow_implausible=allow_implausible,
         device=device,
     )
@@ -433,8 +433,7 @@ def _fit_records(records: NDArray[Any], leads: Sequence[str], unit: str, config:
     """Convert `records` to mV, choose or derive the encoder's leads, and resample to its samples."""
     fitted = np.empty((len(records), len(config.leads), config.n_samples), dtype=np.float32)
     for i, record in enumerate(records):
-        if fault := find_offset(record, unit, leads):
-            raise LfbtError(f"signals: record {i}: {fault}")
+        check_offset(f"signals: record {i}", record, unit, leads)
         with np.errstate(all="ignore"):
             signal: Any = to_mv(record.astype(np.float64), unit).astype(np.float32)
         finite = np.isfinite(signal).all(axis=1)
@@ -442,11 +441,10 @@ def _fit_records(records: NDArray[Any], leads: Sequence[str], unit: str, config:
             bad = ",".join(lead for lead, is_finite in zip(leads, finite, strict=True) if not is_finite)
             raise LfbtError(f"signals: record {i} holds NaN or infinity in lead {bad}; leave it out or repair it")
         try:
-            chosen = choose_leads(signal, leads, config.leads)
+            fitted[i] = fit_samples(choose_leads(signal, leads, config.leads), records.shape[2], config.n_samples)
         except AbsentLeadError as error:
             raise AbsentLeadError(
                 f"leads: the signals have {','.join(leads)}, the encoder takes {','.join(config.leads)}: {error}; "
                 "record these leads too, or take encoder.select_leads of those that there are"
             ) from error
-        fitted[i] = fit_samples(chosen, records.shape[2], config.n_samples)
     return fitted

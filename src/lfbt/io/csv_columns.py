@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -53,6 +54,7 @@ class Column(NamedTuple):
     unit: str
 
 
+@functools.lru_cache(maxsize=1024)
 def recognise(cell: str) -> Column:
     """Recognise a column by the cell in its header."""
     match = _NAME_AND_UNIT.fullmatch(cell)
