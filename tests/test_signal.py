@@ -12,6 +12,7 @@ from hypothesis.extra import numpy as hnp
 from lfbt.errors import LfbtError
 from lfbt.recording import PAPER_LEADS, STANDARD_LEADS
 from lfbt.signal import (
+    check_offset,
     choose_leads,
     cut_pieces,
     find_offset,
@@ -371,7 +372,7 @@ def test_measure_spans_is_from_lowest_to_highest():
         (2048 + np.arange(200) % 90, "200/mV", 2048),
         (32768 + np.arange(200) % 90, "uV", 32768),
         (1024 + np.arange(200) % 90, "500/mV", 1024),
-        (-8000 + np.arange(200) % 90, "1000/mV", -7955),
+        (-8000 + np.arange(200) % 90, "1000/mV", -7960),
         (np.arange(200) % 90 - 45, "200/mV", None),
         (2048.5 + np.arange(200) % 90, "200/mV", None),
         (np.full(200, 2048), "200/mV", None),
@@ -385,3 +386,8 @@ def test_measure_spans_is_from_lowest_to_highest():
 def test_find_offset_names_the_likely_one(values, unit, offset):
     fault = find_offset(values[None], unit, ("II",))
     assert fault is None if offset is None else f"({offset})/mV" in str(fault)
+
+
+def test_check_offset_names_the_array():
+    with pytest.raises(LfbtError, match=r"^signals: record 3: lead II lies at 20\d\d"):
+        check_offset("signals: record 3", 2048 + np.arange(200)[None] % 40, "200/mV", ("II",))

@@ -491,3 +491,14 @@ def test_embed_takes_z_scores_of_the_authors_folders(tmp_path):
     np.save(tmp_path / "samples" / "a.npy", np.random.default_rng(0).standard_normal((8, 64)).astype(np.float32) * 50)
     encoder = random_encoder(EncoderConfig(PAPER_LEADS, 6.4, 64), seed=0)
     assert embed(tmp_path, encoder, device="cpu").shape == (1, 512)
+
+
+def test_embed_arrays_reads_counts_with_an_offset_only_where_it_is_stated():
+    encoder = random_encoder(EncoderConfig(("II", "V1"), sampling_rate=100, n_samples=1000), seed=0)
+    steps = np.random.default_rng(0).integers(-200, 200, size=(1, 2, 1000))
+    options: dict[str, Any] = {"leads": "II,V1", "sampling_rate": 100, "device": "cpu"}
+    expected = embed_arrays(steps, encoder, unit="200/mV", **options)
+    counts = (steps + 2048).astype(np.uint16)
+    np.testing.assert_array_equal(embed_arrays(counts, encoder, unit="200(2048)/mV", **options), expected)
+    with pytest.raises(LfbtError, match=r"signals: record 0: lead .* give the unit 200\(2048\)/mV"):
+        embed_arrays(counts, encoder, unit="200/mV", **options)
