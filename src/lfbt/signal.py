@@ -279,9 +279,9 @@ def find_offset(values: NDArray[Any], unit: str, leads: Sequence[str]) -> str | 
 
     Examples
     --------
-    >>> counts = 2048 + np.arange(200).reshape(1, 200) % 100
+    >>> counts = 2048 + np.arange(200).reshape(1, 200) % 60
     >>> find_offset(counts, "200/mV", ("II",))
-    'lead II lies at 2098, which is 10.5 mV, as of counts with an offset; give the unit 200(2048)/mV, or 200(0)/mV'
+    'lead II lies at 2074, which is 10.4 mV, as of counts with an offset; give the unit 200(2048)/mV, or 200(0)/mV'
     >>> find_offset(counts, "200(2048)/mV", ("II",))
     """
     if zero_count(unit) is not None or values.ndim != 2 or values.shape[1] < _N_FOR_OFFSET or not len(values):
