@@ -13,8 +13,10 @@ from lfbt.errors import AbsentLeadError, LfbtError
 from lfbt.recording import PAPER_LEADS, STANDARD_LEADS
 from lfbt.signal import (
     available_leads,
+    check_offset,
     choose_leads,
     cut_pieces,
+    find_offset,
     fit_samples,
     implausible_span,
     measure_spans,
@@ -377,3 +379,30 @@ def test_available_leads_are_those_that_choose_leads_gives(leads, wanted):
         if lead not in present:
             with pytest.raises(AbsentLeadError, match=lead):
                 choose_leads(signal, names, [lead])
+
+
+@pytest.mark.parametrize(
+    ("values", "unit", "offset"),
+    [
+        (2048 + np.arange(200) % 90, "200/mV", 2048),
+        (32768 + np.arange(200) % 90, "uV", 32768),
+        (1024 + np.arange(200) % 90, "500/mV", 1024),
+        (-8000 + np.arange(200) % 90, "1000/mV", -7960),
+        (np.arange(200) % 90 - 45, "200/mV", None),
+        (2048.5 + np.arange(200) % 90, "200/mV", None),
+        (np.full(200, 2048), "200/mV", None),
+        (3000 + np.arange(200) % 90, "uV", None),
+        (2048 + np.arange(99) % 90, "200/mV", None),
+        (2048 + np.arange(200) % 90, "200(0)/mV", None),
+        (np.where(np.arange(200) % 9, 2048.0 + np.arange(200) % 90, np.nan), "200/mV", 2048),
+        (np.full(200, np.nan), "200/mV", None),
+    ],
+)
+def test_find_offset_names_the_likely_one(values, unit, offset):
+    fault = find_offset(values[None], unit, ("II",))
+    assert fault is None if offset is None else f"({offset})/mV" in str(fault)
+
+
+def test_check_offset_names_the_array():
+    with pytest.raises(LfbtError, match=r"^signals: record 3: lead II lies at 20\d\d"):
+        check_offset("signals: record 3", 2048 + np.arange(200)[None] % 40, "200/mV", ("II",))

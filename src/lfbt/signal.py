@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfbt.errors import AbsentLeadError, LfbtError
+from lfbt.recording import unit_in_mv, zero_count
 
 Signal = NDArray[np.float32]
 Normalisation = Literal["record", "lead", "none"]
@@ -259,6 +260,70 @@ def implausible_span(spans: Sequence[float] | Signal) -> str | None:
     else:
         likely = f"in {units[0]}, or raw counts" if units else "raw counts, or z-scores"
     return f"the median lead spans {span:.2g} mV, which is outside [{low:g}, {high:g}]; the values are likely {likely}"
+
+
+# Electrodes give a lead less; so few samples tell no offset.
+_MAX_OFFSET_MV = 5.0
+_N_FOR_OFFSET = 100
+
+
+def find_offset(values: NDArray[Any], unit: str, leads: Sequence[str]) -> str | None:
+    """Say which lead lies where only counts of a converter do whose 0 V is another count than 0.
+
+    Counts of 12 bit without a sign lie around 2048, those of 16 bit around 32768.
+
+    Parameters
+    ----------
+    values : ndarray, ``[leads, samples]``
+        As they are stored.
+    unit : str
+        What they are taken for; one that states the count of 0 V is believed, also 0.
+    leads : sequence of str
+        The name of each row.
+
+    Returns
+    -------
+    str or None
+        None where the middle value of each lead is within 5 mV, or not whole; whole values that are all around the same
+        power of two must be within 1 mV.
+
+    Examples
+    --------
+    >>> counts = 2048 + np.arange(200).reshape(1, 200) % 60
+    >>> find_offset(counts, "200/mV", ("II",))
+    'lead II lies at 2074, which is 10.4 mV, as of counts with an offset; give the unit 200(2048)/mV, or 200(0)/mV'
+    >>> find_offset(counts, "200(2048)/mV", ("II",))
+    """
+    if zero_count(unit) is not None or values.ndim != 2 or values.shape[1] < _N_FOR_OFFSET or not len(values):
+        return None
+    in_mv = unit_in_mv(unit)
+    # A few hundred samples of each lead are enough for its middle.
+    some = values[:, :: max(1, values.shape[1] // 500)].astype(np.float64)
+    middles = np.median(some, axis=1)
+    if not np.isfinite(middles).all():
+        middles = np.array([np.median(row[np.isfinite(row)]) if np.isfinite(row).any() else 0.0 for row in some])
+    row = int(np.argmax(np.abs(middles)))
+    offset, moved = float(middles[row]), abs(float(middles[row])) * in_mv
+    finite = some[np.isfinite(some)]
+    if moved <= 1 or (finite % 1 > 0).any() or len(np.unique(finite)) == 1:
+        return None
+    # The power of two nearest to it, to one part in eight.
+    power = 2 ** round(float(np.log2(abs(offset))))
+    is_unsigned = not (values < 0).any() and bool((np.abs(middles - power) <= power / 8).all())
+    if moved <= _MAX_OFFSET_MV and not is_unsigned:
+        return None
+    gain = f"{1 / in_mv:.10g}"
+    likely = power if is_unsigned else round(offset)
+    return (
+        f"lead {leads[row]} lies at {offset:g}, which is {moved:.3g} mV, as of counts with an offset; give the unit "
+        f"{gain}({likely})/mV, or {gain}(0)/mV"
+    )
+
+
+def check_offset(what: str, values: NDArray[Any], unit: str, leads: Sequence[str]) -> None:
+    """Raise LfbtError, which calls them `what`, where `find_offset` says something of `values`."""
+    if fault := find_offset(values, unit, leads):
+        raise LfbtError(f"{what}: {fault}")
 
 
 def normalise(signals: Signal, how: Normalisation) -> Signal:

@@ -310,3 +310,14 @@ def test_embed_refuses_missing_leads_unless_asked_and_where_there_are_none(tmp_p
     settings = EmbedSettings((tmp_path,), tmp_path / "out", missing_leads="nan")
     with pytest.raises(LfbtError, match="missing_leads: nan has an effect on inputs only"):
         write_embeddings(settings)
+
+
+def test_embed_arrays_reads_counts_with_an_offset_only_where_it_is_stated():
+    encoder = random_encoder(EncoderConfig(("II", "V1"), sampling_rate=100, n_samples=1000), seed=0)
+    steps = np.random.default_rng(0).integers(-200, 200, size=(1, 2, 1000))
+    options: dict[str, Any] = {"leads": "II,V1", "sampling_rate": 100, "device": "cpu"}
+    expected = embed_arrays(steps, encoder, unit="200/mV", **options)
+    counts = (steps + 2048).astype(np.uint16)
+    np.testing.assert_array_equal(embed_arrays(counts, encoder, unit="200(2048)/mV", **options), expected)
+    with pytest.raises(LfbtError, match=r"signals: record 0: lead .* give the unit 200\(2048\)/mV"):
+        embed_arrays(counts, encoder, unit="200/mV", **options)

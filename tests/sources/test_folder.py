@@ -328,9 +328,9 @@ def test_folder_takes_the_rate_of_csv_files_from_their_times(tmp_path):
 
 
 def test_folder_leaves_a_corrupt_csv_to_its_reader(tmp_path):
-    (tmp_path / "a.csv").write_bytes(b"\xff\xfeI\0")
+    (tmp_path / "a.csv").write_bytes(b"\xff\xfeI")
     (entry,) = Folder(file_sampling_rate=500.0).listing(tmp_path).entries
-    with pytest.raises(UnreadableError, match="UTF-16"):
+    with pytest.raises(UnreadableError, match="utf-16"):
         entry.read()
 
 
@@ -370,3 +370,21 @@ def test_folder_takes_leads_to_the_highest_rate_when_told_to(tmp_path):
     resampled, plain = map(sent, Folder(resample_leads=True).listing(tmp_path).entries)
     assert resampled.read().notes == ("leads resampled to 500 Hz: II from 100 Hz",)
     assert (resampled.read().signal.shape, plain.read().notes) == ((2, 50), ())
+
+
+def test_folder_reads_samples_with_annotations_and_passes_over_tables(tmp_path):
+    write(tmp_path / "a.csv", "ECG,annotation\n" + "".join(f"{i % 7 / 10},N\n" for i in range(500)))
+    write(tmp_path / "b.csv", "ECG,annotation\n12,N\n13,AF\n")
+    listing = Folder(file_sampling_rate=500.0).listing(tmp_path)
+    (entry,) = listing.entries
+    recording = entry.read()
+    assert (recording.leads, recording.notes) == (("ECG",), ("left out as no leads: annotation",))
+    (dropped,) = listing.dropped
+    assert dropped.reason.endswith("column annotation, not samples; if these are samples, name the leads (I, II)")
+
+
+def test_folder_names_workbooks(tmp_path):
+    write(tmp_path / "a.csv", "I\n0.5\n")
+    write(tmp_path / "b.xlsx", "")
+    (dropped,) = Folder(file_sampling_rate=500.0).listing(tmp_path).dropped
+    assert dropped.reason == "passed over: a workbook; if it holds samples, save the sheet as CSV"

@@ -29,9 +29,9 @@ from lfbt.models.config import EncoderConfig
 from lfbt.models.encoder import LeadEncoders
 from lfbt.models.heads import HEAD, Head, load_head
 from lfbt.models.pretrained import load_encoder
-from lfbt.recording import Recording, as_real_array, parse_leads, unit_in_mv
+from lfbt.recording import Recording, as_real_array, parse_leads, to_mv, unit_in_mv
 from lfbt.runs.results import RESULTS, Results
-from lfbt.signal import Signal
+from lfbt.signal import Signal, check_offset
 from lfbt.utils.device import resolve_device
 from lfbt.utils.settings import as_path, convert, validate
 
@@ -333,6 +333,9 @@ def _as_items(
     signals = signals[None] if signals.ndim == 2 else signals
     if signals.ndim != 3 or signals.shape[1] != len(names):
         raise LfbtError(f"signals: shape {list(signals.shape)} is not [records, {len(names)} leads, samples]")
-    in_mv = unit_in_mv("mV" if unit is None else unit)
+    unit = "mV" if unit is None else unit
+    unit_in_mv(unit)
+    for row, signal in enumerate(signals):
+        check_offset(f"signals: record {row}", signal, unit, names)
     rate = convert("sampling_rate", sampling_rate, float)
-    return (Recording(signal * in_mv, rate, names, id=str(row)) for row, signal in enumerate(signals))
+    return (Recording(to_mv(signal, unit), rate, names, id=str(row)) for row, signal in enumerate(signals))

@@ -23,7 +23,7 @@ from lfbt.models.encoder import EncoderConfig, LeadEncoders
 from lfbt.models.features import compute_embeddings
 from lfbt.models.hub import locate_encoder
 from lfbt.models.pretrained import load_encoder, match
-from lfbt.recording import Recording, as_real_array, parse_leads, unit_in_mv
+from lfbt.recording import Recording, as_real_array, parse_leads
 from lfbt.signal import available_leads
 from lfbt.utils.device import resolve_device
 from lfbt.utils.settings import as_path, check_range
@@ -263,7 +263,7 @@ def embed_arrays(
     check_duration(records.shape[2], sampling_rate, encoder.config)
     present = available_leads(names, encoder.config.leads) if missing_leads == "nan" else ()
     part = encoder.select_leads(present) if present else encoder
-    fitted = fit_records(records, names, unit_in_mv(unit), part.config)
+    fitted = fit_records(records, names, unit, part.config)
     dataset = from_arrays(fitted, part.config.leads, part.config.sampling_rate)
     embeddings = embed_dataset(dataset, part, allow_implausible=allow_implausible, device=device)
     return _as_all_leads(embeddings, part.config.leads, encoder.config)

@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from lfbt.errors import AbsentLeadError, LfbtError
 from lfbt.models.config import EncoderConfig
-from lfbt.recording import as_real_array
-from lfbt.signal import Signal, choose_leads, fit_samples
+from lfbt.recording import as_real_array, to_mv
+from lfbt.signal import Signal, check_offset, choose_leads, fit_samples
 from lfbt.utils.figures import format_count
 from lfbt.utils.settings import Range, convert
 
@@ -45,12 +45,13 @@ def check_duration(n_samples: int, sampling_rate: float, config: EncoderConfig) 
         )
 
 
-def fit_records(records: NDArray[Any], leads: Sequence[str], in_mv: float, config: EncoderConfig) -> Signal:
+def fit_records(records: NDArray[Any], leads: Sequence[str], unit: str, config: EncoderConfig) -> Signal:
     """Convert `records` to mV, choose or derive the encoder's leads, and resample to its samples."""
     fitted = np.empty((len(records), len(config.leads), config.n_samples), dtype=np.float32)
     for i, record in enumerate(records):
+        check_offset(f"signals: record {i}", record, unit, leads)
         with np.errstate(all="ignore"):
-            signal = (record.astype(np.float64) * in_mv).astype(np.float32)
+            signal: Any = to_mv(record.astype(np.float64), unit).astype(np.float32)
         finite = np.isfinite(signal).all(axis=1)
         if not finite.all():
             bad = ",".join(lead for lead, is_finite in zip(leads, finite, strict=True) if not is_finite)

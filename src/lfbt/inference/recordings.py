@@ -40,7 +40,8 @@ class FileSettings:
     file_sampling_rate: float | None = None
     """Sampling rate of the .npy and .csv files, in Hz; for .csv files without one, what their column of times tells."""
     file_unit: str = "mV"
-    """Unit of the .npy and .csv files that state none: mV, uV, V, nV, or raw counts by their gain, such as 200/mV."""
+    """Unit of the .npy and .csv files that state none: mV, uV, V, nV, or raw counts by their gain, such as 200/mV,
+    and with the count of 0 V, such as 200(2048)/mV."""
     allow_implausible: bool = False
     """Accept voltages that no ECG has: a lead that spans over 30 mV, a median lead under 0.05 or over 10 mV."""
 
