@@ -15,6 +15,7 @@ from lfbt.recording import (
     Recording,
     as_real_array,
     check_leads,
+    check_sampling_rate,
     is_number,
     is_voltage,
     lead_name,
@@ -271,3 +272,13 @@ def test_recordings_are_equal_where_all_of_them_is():
 def test_recording_prints_in_one_line():
     recording = Recording(np.zeros((2, 5000), np.float32), 500.0, ("II", "V1"), id="a1")
     assert repr(recording) == "Recording(id 'a1', leads II,V1, 500 Hz, 5000 samples)"
+
+
+def test_check_sampling_rate_names_what_and_how_much():
+    for rate in (5, 64.0, 360.0, 50_000):
+        check_sampling_rate(rate)
+    for rate in (0.0, -500.0, float("nan")):
+        with pytest.raises(LfbtError, match=f"^x: {rate:g} Hz is not above 0; give the rate of the signals"):
+            check_sampling_rate(rate, "x")
+    with pytest.raises(LfbtError, match=r"^sampling_rate: inf Hz is none of an ECG; allowed: 5 to 50000 Hz"):
+        check_sampling_rate(float("inf"))

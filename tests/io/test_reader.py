@@ -196,3 +196,13 @@ def test_read_takes_leads_to_the_highest_rate_only_when_told_to(tmp_path):
         assert (recording.sampling_rate, recording.signal.shape) == (rate, (2, n_samples))
     with pytest.raises(LfbtError, match=r"^resample_leads: 'perhaps'"):
         read(tmp_path / "a.edf", resample_leads="perhaps")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("rate", [0.5, 1e6])
+def test_read_refuses_rates_that_no_ecg_has(tmp_path, rate):
+    np.save(tmp_path / "a.npy", np.ones((1, 9)))
+    with pytest.raises(LfbtError, match=r"^sampling_rate: (0\.5|1e\+06) Hz is none of an ECG; allowed: 5 to 50000 Hz"):
+        read(tmp_path / "a.npy", leads="II", sampling_rate=rate)
+    write_wfdb(tmp_path, "r", rate=rate)
+    with pytest.raises(UnreadableError, match=r"r\.hea"):
+        read(tmp_path / "r.hea")

@@ -20,7 +20,7 @@ from lfbt.models.config import EncoderConfig
 from lfbt.models.encoder import LeadEncoders
 from lfbt.models.heads import HEAD, Head, load_head
 from lfbt.models.pretrained import load_encoder
-from lfbt.recording import Recording, as_real_array, parse_leads, unit_in_mv
+from lfbt.recording import Recording, as_real_array, check_sampling_rate, parse_leads, unit_in_mv
 from lfbt.runs.results import RESULTS, Results
 from lfbt.signal import Signal
 from lfbt.utils.device import resolve_device
@@ -295,4 +295,5 @@ def _as_items(
         raise LfbtError(f"signals: shape {list(signals.shape)} is not [records, {len(names)} leads, samples]")
     in_mv = unit_in_mv("mV" if unit is None else unit)
     rate = convert("sampling_rate", sampling_rate, float)
+    check_sampling_rate(rate)
     return (Recording(signal * in_mv, rate, names, id=str(row)) for row, signal in enumerate(signals))

@@ -26,10 +26,10 @@ from lfbt.models.features import compute_embeddings
 from lfbt.models.heads import HEAD, load_head
 from lfbt.models.hub import locate_encoder
 from lfbt.models.pretrained import load_encoder, load_with_history, match
-from lfbt.recording import Recording, as_real_array, parse_leads, unit_in_mv
+from lfbt.recording import Recording, as_real_array, check_sampling_rate, parse_leads, unit_in_mv
 from lfbt.runs.encoder_folder import BUNDLED
 from lfbt.runs.results import EncoderOrigin
-from lfbt.signal import Signal, choose_leads, fit_samples
+from lfbt.signal import Signal, choose_leads, find_implausible_leads, fit_samples, implausible_record
 from lfbt.utils.device import resolve_device
 from lfbt.utils.figures import format_count
 from lfbt.utils.files import atomic_folder, check_unoccupied, load_json, save_json
@@ -125,7 +125,7 @@ def embed(
         Names of the rows of a record, rate in Hz, and unit (mV by default) of arrays, and of files that do not state
         them.
     allow_implausible
-        Accept voltages that no ECG has: a lead that spans over 30 mV, a median lead under 0.05 or over 10 mV.
+        Accept voltages that no ECG has: a lead over 30 mV in most seconds, a median lead under 0.05 or over 10 mV.
     device
         ``auto``, ``cpu`` or ``cuda``, or PyTorch's.
 
@@ -173,33 +173,16 @@ def embed(
         raise LfbtError("embed: recordings and data sets state their leads, sampling rate and unit; leave these out")
     if isinstance(x, Dataset):
         return embed_dataset(x, model, allow_implausible=allow_implausible, device=device)
+    embed_known = functools.partial(embed_arrays, encoder=model, allow_implausible=allow_implausible, device=device)
     if recordings:
         if len(recordings) < len(x):  # type: ignore[arg-type]
             raise LfbtError("embed: recordings and other things are mixed; give recordings only, or an array")
-        parts = [
-            embed_arrays(
-                one.signal,
-                model,
-                leads=one.leads,
-                sampling_rate=one.sampling_rate,
-                allow_implausible=allow_implausible,
-                device=device,
-            )
-            for one in recordings
-        ]
+        parts = [embed_known(one.signal, leads=one.leads, sampling_rate=one.sampling_rate) for one in recordings]
         return np.concatenate(parts)
     signals = as_real_array("signals", x)
     if leads is None or sampling_rate is None:
         raise LfbtError("embed: an array states neither leads nor sampling rate; give leads= and sampling_rate=")
-    return embed_arrays(
-        signals,
-        model,
-        leads=leads,
-        sampling_rate=sampling_rate,
-        unit="mV" if unit is None else unit,
-        allow_implausible=allow_implausible,
-        device=device,
-    )
+    return embed_known(signals, leads=leads, sampling_rate=sampling_rate, unit="mV" if unit is None else unit)
 
 
 def _embed_file(path: Any, read_one: Callable[..., Recording], embed_one: Callable[..., Any]) -> NDArray[np.float32]:
@@ -395,7 +378,8 @@ def embed_arrays(
     names = parse_leads(leads)
     records = _as_records(signals, names)
     _check_duration(records.shape[2], sampling_rate, encoder.config)
-    fitted = _fit_records(records, names, unit_in_mv(unit), encoder.config)
+    in_mv, checked_at = unit_in_mv(unit), None if allow_implausible else sampling_rate
+    fitted = _fit_records(records, names, in_mv, checked_at, encoder.config)
     dataset = from_arrays(fitted, encoder.config.leads, encoder.config.sampling_rate)
     return embed_dataset(dataset, encoder, allow_implausible=allow_implausible, device=device)
 
@@ -427,10 +411,16 @@ def _check_duration(n_samples: int, sampling_rate: float, config: EncoderConfig)
             f"encoder's records last {seconds:g} s ({config.n_samples} samples at {config.sampling_rate:g} Hz); cut "
             f"or pad them to {round(seconds * sampling_rate)} samples, or correct sampling_rate"
         )
+    check_sampling_rate(sampling_rate)
 
 
-def _fit_records(records: NDArray[Any], leads: Sequence[str], in_mv: float, config: EncoderConfig) -> Signal:
-    """Convert `records` to mV, choose or derive the encoder's leads, and resample to its samples."""
+def _fit_records(
+    records: NDArray[Any], leads: Sequence[str], in_mv: float, checked_at: float | None, config: EncoderConfig
+) -> Signal:
+    """Convert `records` to mV, choose or derive the encoder's leads, and resample to its samples.
+
+    With the sampling rate `checked_at` the voltages must be those of an ECG; resampling blurs what jumps.
+    """
     fitted = np.empty((len(records), len(config.leads), config.n_samples), dtype=np.float32)
     for i, record in enumerate(records):
         with np.errstate(all="ignore"):
@@ -446,5 +436,7 @@ def _fit_records(records: NDArray[Any], leads: Sequence[str], in_mv: float, conf
                 f"leads: the signals have {','.join(leads)}, the encoder takes {','.join(config.leads)}: {error}; "
                 "record these leads too, or take encoder.select_leads of those that there are"
             ) from error
+        if checked_at and (too_much := find_implausible_leads(chosen, config.leads, checked_at)):
+            raise implausible_record("signals", str(i), too_much)
         fitted[i] = fit_samples(chosen, records.shape[2], config.n_samples)
     return fitted
