@@ -15,6 +15,7 @@ from lfbt.recording import (
     Recording,
     as_real_array,
     check_leads,
+    check_sampling_rate,
     is_number,
     is_voltage,
     lead_name,
@@ -305,3 +306,13 @@ def test_names_of_leads_takes_c1_to_c6_for_v1_to_v6_only_beside_limb_leads():
     assert names_of_leads(["I", "II", *chest])[2:] == STANDARD_LEADS[6:]
     for names in (chest, ["I", "II", *chest[:5]], ["I", "II", "Cz", *chest], ["I", "II", "V1", *chest]):
         assert names_of_leads(names) == tuple(names)
+
+
+def test_check_sampling_rate_names_what_and_how_much():
+    for rate in (5, 64.0, 360.0, 50_000):
+        check_sampling_rate(rate)
+    for rate in (0.0, -500.0, float("nan")):
+        with pytest.raises(LfbtError, match=f"^x: {rate:g} Hz is not above 0; give the rate of the signals"):
+            check_sampling_rate(rate, "x")
+    with pytest.raises(LfbtError, match=r"^sampling_rate: inf Hz is none of an ECG; allowed: 5 to 50000 Hz"):
+        check_sampling_rate(float("inf"))

@@ -36,6 +36,22 @@ _UNITS_IN_MV = {"mv": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "v": 1e3, "nv":
 _COUNTS = re.compile(r"(\d+(?:\.\d+)?)(?:\(([+-]?\d{1,10})\))?/([mµμun]?v)")
 
 
+# In Hz. Below the first not even the heart rate can be seen; no amplifier of an ECG reaches the second.
+_SAMPLING_RATES = (5.0, 50_000.0)
+
+
+def check_sampling_rate(rate: float, what: str = "sampling_rate") -> None:
+    """Raise LfbtError, which calls it `what`, unless an ECG may have such a rate: 5 Hz to 50 kHz.
+
+    >>> check_sampling_rate(500.0)
+    """
+    low, high = _SAMPLING_RATES
+    if not rate > 0:
+        raise LfbtError(f"{what}: {rate:g} Hz is not above 0; give the rate of the signals")
+    if not low <= rate <= high:
+        raise LfbtError(f"{what}: {rate:g} Hz is none of an ECG; allowed: {low:g} to {high:g} Hz")
+
+
 @functools.lru_cache(maxsize=1024)
 def lead_name(name: str) -> str:
     """Spell a lead's name in the standard way; unknown names stay as they are.

@@ -147,8 +147,42 @@ def fit_samples(piece: Signal, n_raw: int, n_samples: int) -> Signal:
     return (np.fft.irfft(resized, n_samples) * (n_samples / n_raw)).astype(np.float32)
 
 
+def resample_lead(lead: NDArray[Any], n_samples: int) -> Signal:
+    """Resample a lead by the Fourier method, whose errors at the ends are those of a lead taken for periodic.
+
+    Here the line between the ends is subtracted, and the lead is continued at both by its odd reflection to twice its
+    length, so that neither value nor slope jumps where the period closes.
+
+    Parameters
+    ----------
+    lead : ndarray, ``[samples]``
+        Finite voltages in mV.
+    n_samples : int
+        Samples of the result.
+
+    Returns
+    -------
+    ndarray of float32, ``[n_samples]``
+        The resampled lead; infinite beyond float32.
+
+    Examples
+    --------
+    >>> resample_lead(np.array([1.0, 3.0, 5.0]), 6).round(6).tolist()
+    [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
+    """
+    n, start = len(lead), float(lead[0])
+    slope = (float(lead[-1]) - start) / max(n - 1, 1)
+    before, after = n // 2, n - n // 2
+    with np.errstate(over="ignore"):
+        level = lead - start - slope * np.arange(n)
+        periodic = np.roll(np.pad(level, (before, after), "reflect", reflect_type="odd"), -before)
+        resampled = fit_samples(periodic[None], 2 * n, 2 * n_samples)[0, :n_samples]
+        line = start + slope * np.arange(n_samples) * (n / n_samples)
+        return (resampled + line).astype(np.float32)
+
+
 # A lead that moves by less than one step of a coarse recorder (5 µV) carries no ECG.
-_FLAT_MV = 0.005
+FLAT_MV = 0.005
 # A QRS complex does not stay at a lead's extreme for this long; a clipped amplifier does.
 _SATURATED_SECONDS = 0.2
 # Voltages on the skin stay below this: a lead that rests above it is at the end of the amplifier's range.
@@ -180,7 +214,7 @@ def quality_fault(piece: Signal, leads: Sequence[str], sampling_rate: float) -> 
     if not finite.all():
         return f"not finite: {_names(leads, ~finite)}"
     low, high = piece.min(axis=1), piece.max(axis=1)
-    flat = high - low <= _FLAT_MV
+    flat = high - low <= FLAT_MV
     if flat.any():
         return f"flat: {_names(leads, flat)}"
     run = max(2, round(_SATURATED_SECONDS * sampling_rate))
@@ -207,8 +241,11 @@ def _longest_run(mask: NDArray[np.bool_]) -> int:
     return int((edges[1::2] - edges[::2]).max(initial=0))
 
 
-# No lead of an ECG spans more, even with artefacts; the middle lead of a data set spans 0.5 to 3 mV.
+# No lead of an ECG spans more in most of its seconds; when electrodes move, it spans up to 170 mV in single ones. The
+# middle lead of a data set spans 0.5 to 3 mV.
 MAX_SPAN_MV = 30.0
+# From one sample to the next and back: a code for an invalid sample, such as -32.768 mV, and no electrode.
+_JUMP_MV = 15.0
 MEDIAN_SPAN_MV = (0.05, 10.0)
 
 
@@ -218,16 +255,67 @@ def measure_spans(signals: Signal) -> Signal:
     return spans
 
 
-def find_implausible_leads(spans: Signal, leads: Sequence[str]) -> str | None:
-    """Name the leads of a record that span more than 30 mV, with how much; None without one.
+def find_implausible_leads(signal: Signal, leads: Sequence[str], sampling_rate: float) -> str | None:
+    """Name the leads that no ECG has, with how much they span; None without one.
 
-    >>> find_implausible_leads(np.array([1.5, 480.0]), ("II", "V1"))
+    Such a lead spans more than 30 mV in most of the seconds in which it moves, or it spans as much in all, and jumps to
+    a value and back, each time by more than 15 mV between two samples. A lead that is displaced for a while, as by an
+    electrode that moves, is none.
+
+    Parameters
+    ----------
+    signal : ndarray of float32, ``[leads, samples]``
+        Voltages in mV.
+    leads : sequence of str
+        The name of each row.
+    sampling_rate : float
+        In Hz.
+
+    Returns
+    -------
+    str or None
+        Names and spans.
+
+    Examples
+    --------
+    >>> signal = np.sin(np.arange(1000, dtype=np.float32)) * np.array([[1], [240]])
+    >>> find_implausible_leads(signal, ("II", "V1"), 100.0)
     'V1 spans 480 mV'
     """
+    spans = measure_spans(signal)
     found = [
-        f"{lead} spans {span:.3g} mV" for lead, span in zip(leads, spans, strict=True) if MAX_SPAN_MV < span < np.inf
+        f"{leads[row]} spans {spans[row]:.3g} mV"
+        for row in map(int, np.flatnonzero((spans > MAX_SPAN_MV) & (spans < np.inf)))
+        if _span_of_seconds(signal[row], sampling_rate) > MAX_SPAN_MV or _jumps_and_returns(signal[row])
     ]
     return ", ".join(found) or None
+
+
+def implausible_record(place: str, record: str, leads: str) -> LfbtError:
+    """Make the error for a record with leads that `find_implausible_leads` names."""
+    return LfbtError(
+        f"{place}: record {record}: {leads}, more than any ECG; correct its unit, leave it out, or insist with "
+        "allow_implausible"
+    )
+
+
+def _span_of_seconds(lead: Signal, sampling_rate: float) -> float:
+    """The median of the spans of the seconds in which a lead moves; what is left after the last is left out."""
+    n = min(len(lead), max(2, round(sampling_rate)))
+    spans = measure_spans(lead[: len(lead) // n * n].reshape(-1, n))
+    return float(np.median(spans[spans > 0])) if spans.any() else 0.0
+
+
+def _jumps_and_returns(lead: Signal) -> bool:
+    """Whether a lead jumps to one value, stays there for a sample or more, and jumps back; or begins or ends so."""
+    steps = np.diff(lead)
+    jumps = np.flatnonzero(np.abs(steps) > _JUMP_MV)
+    ends = np.r_[0, jumps + 1, len(lead)]
+    signs = np.r_[0, np.sign(steps[jumps]), 0]
+    return any(
+        start < end and before * after <= 0 and before != after and (lead[start:end] == lead[start]).all()
+        for start, end, before, after in zip(ends[:-1], ends[1:], signs[:-1], signs[1:], strict=True)
+    )
 
 
 def implausible_span(spans: Sequence[float] | Signal) -> str | None:

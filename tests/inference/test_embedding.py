@@ -321,3 +321,21 @@ def test_embed_arrays_reads_counts_with_an_offset_only_where_it_is_stated():
     np.testing.assert_array_equal(embed_arrays(counts, encoder, unit="200(2048)/mV", **options), expected)
     with pytest.raises(LfbtError, match=r"signals: record 0: lead .* give the unit 200\(2048\)/mV"):
         embed_arrays(counts, encoder, unit="200/mV", **options)
+
+
+def test_embed_refuses_codes_for_invalid_samples_before_resampling_blurs_them():
+    encoder = random_encoder(EncoderConfig(("II", "V1"), 50, 500), seed=0)
+    signals = np.random.default_rng(0).normal(0, 0.3, (1, 2, 5000))
+    signals[0, 1, 2000:2003] = -32.768
+    options: dict[str, Any] = {"leads": "II,V1", "sampling_rate": 500, "device": "cpu"}
+    with pytest.raises(
+        LfbtError, match=r"^signals: record 0: V1 spans 33\.\d mV, more than any ECG; .* allow_implausible"
+    ):
+        embed(signals, encoder, **options)
+    assert embed(signals, encoder, **options, allow_implausible=True).shape == (1, 128)
+
+
+def test_embed_refuses_rates_that_no_ecg_has():
+    encoder = random_encoder(EncoderConfig(("II", "V1"), 0.5, 64), seed=0)
+    with pytest.raises(LfbtError, match=r"^sampling_rate: 0\.5 Hz is none of an ECG; allowed: 5 to 50000 Hz"):
+        embed(np.ones((1, 2, 64)), encoder, leads="II,V1", sampling_rate=0.5, device="cpu")

@@ -28,7 +28,7 @@ def test_check_duration_accepts_the_encoders_to_half_a_sample(n_samples, fits):
 
 def test_fit_records_derives_leads_in_mv():
     records = np.array([[[1000.0] * 1000, [3000.0] * 1000]])
-    fitted = fit_records(records, ("I", "II"), 1e-3, CONFIG)
+    fitted = fit_records(records, ("I", "II"), "uV", 500.0, CONFIG)
     np.testing.assert_allclose(fitted[0], [[3.0] * 1000, [2.0] * 1000], atol=1e-6)
     with pytest.raises(AbsentLeadError, match=r"absent lead III .* NaN by missing_leads"):
-        fit_records(records[:, 1:], ("II",), 1e-3, CONFIG)
+        fit_records(records[:, 1:], ("II",), "uV", None, CONFIG)

@@ -213,3 +213,13 @@ def test_read_takes_counts_with_an_offset(tmp_path):
     assert signal[:, 20].tolist() == [np.float32(0.1), np.float32(-0.1)]
     with pytest.raises(LfbtError, match=r"give the unit 200\(2048\)/mV, or 200\(0\)/mV"):
         read(tmp_path / "a.csv", sampling_rate=500, unit="200/mV")
+
+
+@pytest.mark.parametrize("rate", [0.5, 1e6])
+def test_read_refuses_rates_that_no_ecg_has(tmp_path, rate):
+    np.save(tmp_path / "a.npy", np.ones((1, 9)))
+    with pytest.raises(LfbtError, match=r"^sampling_rate: (0\.5|1e\+06) Hz is none of an ECG; allowed: 5 to 50000 Hz"):
+        read(tmp_path / "a.npy", leads="II", sampling_rate=rate)
+    write_wfdb(tmp_path, "r", rate=rate)
+    with pytest.raises(UnreadableError, match=r"r\.hea"):
+        read(tmp_path / "r.hea")

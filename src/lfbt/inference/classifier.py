@@ -29,7 +29,7 @@ from lfbt.models.config import EncoderConfig
 from lfbt.models.encoder import LeadEncoders
 from lfbt.models.heads import HEAD, Head, load_head
 from lfbt.models.pretrained import load_encoder
-from lfbt.recording import Recording, as_real_array, parse_leads, to_mv, unit_in_mv
+from lfbt.recording import Recording, as_real_array, check_sampling_rate, parse_leads, to_mv, unit_in_mv
 from lfbt.runs.results import RESULTS, Results
 from lfbt.signal import Signal, check_offset
 from lfbt.utils.device import resolve_device
@@ -338,4 +338,5 @@ def _as_items(
     for row, signal in enumerate(signals):
         check_offset(f"signals: record {row}", signal, unit, names)
     rate = convert("sampling_rate", sampling_rate, float)
+    check_sampling_rate(rate)
     return (Recording(to_mv(signal, unit), rate, names, id=str(row)) for row, signal in enumerate(signals))

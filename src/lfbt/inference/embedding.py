@@ -57,7 +57,7 @@ def embed(
         Names of the rows of a record, rate in Hz, and unit (mV by default) of arrays, and of files that do not state
         them.
     allow_implausible
-        Accept voltages that no ECG has: a lead that spans over 30 mV, a median lead under 0.05 or over 10 mV.
+        Accept voltages that no ECG has: a lead over 30 mV in most seconds, a median lead under 0.05 or over 10 mV.
     missing_leads
         What becomes of ECGs that lack leads of the encoder which cannot be derived from others: ``refuse`` is an error,
         ``nan`` gives those leads' columns NaN. ECGs with none of the leads are refused.
@@ -263,7 +263,8 @@ def embed_arrays(
     check_duration(records.shape[2], sampling_rate, encoder.config)
     present = available_leads(names, encoder.config.leads) if missing_leads == "nan" else ()
     part = encoder.select_leads(present) if present else encoder
-    fitted = fit_records(records, names, unit, part.config)
+    checked_at = None if allow_implausible else sampling_rate
+    fitted = fit_records(records, names, unit, checked_at, part.config)
     dataset = from_arrays(fitted, part.config.leads, part.config.sampling_rate)
     embeddings = embed_dataset(dataset, part, allow_implausible=allow_implausible, device=device)
     return _as_all_leads(embeddings, part.config.leads, encoder.config)

@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from lfbt.errors import AbsentLeadError, LfbtError
 from lfbt.models.config import EncoderConfig
-from lfbt.recording import as_real_array, to_mv
-from lfbt.signal import Signal, check_offset, choose_leads, fit_samples
+from lfbt.recording import as_real_array, check_sampling_rate, to_mv
+from lfbt.signal import Signal, check_offset, choose_leads, find_implausible_leads, fit_samples, implausible_record
 from lfbt.utils.figures import format_count
 from lfbt.utils.settings import Range, convert
 
@@ -43,10 +43,16 @@ def check_duration(n_samples: int, sampling_rate: float, config: EncoderConfig) 
             f"encoder's records last {seconds:g} s ({config.n_samples} samples at {config.sampling_rate:g} Hz); cut "
             f"or pad them to {round(seconds * sampling_rate)} samples, or correct sampling_rate"
         )
+    check_sampling_rate(sampling_rate)
 
 
-def fit_records(records: NDArray[Any], leads: Sequence[str], unit: str, config: EncoderConfig) -> Signal:
-    """Convert `records` to mV, choose or derive the encoder's leads, and resample to its samples."""
+def fit_records(
+    records: NDArray[Any], leads: Sequence[str], unit: str, checked_at: float | None, config: EncoderConfig
+) -> Signal:
+    """Convert `records` to mV, choose or derive the encoder's leads, and resample to its samples.
+
+    With the sampling rate `checked_at` the voltages must be those of an ECG; resampling blurs what jumps.
+    """
     fitted = np.empty((len(records), len(config.leads), config.n_samples), dtype=np.float32)
     for i, record in enumerate(records):
         check_offset(f"signals: record {i}", record, unit, leads)
@@ -64,5 +70,7 @@ def fit_records(records: NDArray[Any], leads: Sequence[str], unit: str, config: 
                 "record these leads too, take encoder.select_leads of those that there are, or have the columns of the "
                 "others NaN by missing_leads='nan'"
             ) from error
+        if checked_at and (too_much := find_implausible_leads(chosen, config.leads, checked_at)):
+            raise implausible_record("signals", str(i), too_much)
         fitted[i] = fit_samples(chosen, records.shape[2], config.n_samples)
     return fitted

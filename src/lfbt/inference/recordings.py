@@ -20,7 +20,7 @@ from lfbt.data.records import PrepareSettings, cut_recording
 from lfbt.errors import LfbtError
 from lfbt.io import open_npy, read, read_npy_row
 from lfbt.models.config import EncoderConfig, list_differences
-from lfbt.recording import Recording, missing_leads, parse_leads, unit_in_mv
+from lfbt.recording import Recording, check_sampling_rate, missing_leads, parse_leads, unit_in_mv
 from lfbt.signal import Signal, available_leads, implausible_span, normalise
 from lfbt.sources import Folder
 from lfbt.sources.listing import Dropped, Entry
@@ -43,14 +43,14 @@ class FileSettings:
     """Unit of the .npy and .csv files that state none: mV, uV, V, nV, or raw counts by their gain, such as 200/mV,
     and with the count of 0 V, such as 200(2048)/mV."""
     allow_implausible: bool = False
-    """Accept voltages that no ECG has: a lead that spans over 30 mV, a median lead under 0.05 or over 10 mV."""
+    """Accept voltages that no ECG has: a lead over 30 mV in most seconds, a median lead under 0.05 or over 10 mV."""
 
     def check(self) -> None:
         """Raise LfbtError for leads, a rate or a unit that is none."""
         if self.file_leads:
             parse_leads(self.file_leads)
-        if self.file_sampling_rate is not None and not 0 < self.file_sampling_rate < float("inf"):
-            raise LfbtError(f"file_sampling_rate: {self.file_sampling_rate} Hz is not above 0")
+        if self.file_sampling_rate is not None:
+            check_sampling_rate(self.file_sampling_rate, "file_sampling_rate")
         unit_in_mv(self.file_unit)
 
 
@@ -140,7 +140,7 @@ def list_recordings(inputs: Iterable[Path], settings: FileSettings) -> list[Entr
             found.append(open_dataset(path))
         elif path.is_dir():
             options = {name: getattr(settings, name) for name in ("file_leads", "file_sampling_rate", "file_unit")}
-            listing = Folder(**options).listing(path)
+            listing = Folder(**options).find(path)
             found += listing.entries
             found += [dataclasses.replace(item, file=str(path / item.file)) for item in listing.dropped]
         else:

@@ -15,7 +15,7 @@ from lfbt.io.csv import read_csv, read_csv_header
 from lfbt.io.matlab import read_cpsc_mat
 from lfbt.io.recordings import sign_note
 from lfbt.io.wfdb import read_wfdb
-from lfbt.recording import Recording, parse_leads, unit_in_mv, zero_count
+from lfbt.recording import Recording, check_sampling_rate, parse_leads, unit_in_mv, zero_count
 from lfbt.utils.settings import Range, as_path, convert
 
 # Files that state no sampling rate and no unit.
@@ -80,6 +80,8 @@ def read(
     path = as_path("path", path)
     names = None if leads is None else parse_leads(leads)
     sampling_rate = convert("sampling_rate", sampling_rate, Annotated[float, Range("(0, inf)", "it is in Hz")] | None)
+    if sampling_rate is not None:
+        check_sampling_rate(sampling_rate)
     unit_in_mv(unit)
     resample_leads = convert("resample_leads", resample_leads, bool)
     header = _find_header(path)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfbt.errors import LfbtError, UnreadableError
-from lfbt.recording import STANDARD_LEADS, Recording, lead_name, names_of_leads
+from lfbt.recording import STANDARD_LEADS, Recording, check_sampling_rate, lead_name, names_of_leads
 from lfbt.signal import find_offset
 
 # What wfdb, soundfile, scipy.io, NumPy and pandas raise on truncated and foreign files, as observed with such files.
@@ -61,6 +61,8 @@ def make_recording(
         notes = [*notes, *(sign_note(names[row][1:]) for row in negated)]
         names = tuple(name[1:] if row in negated else name for row, name in enumerate(names))
     try:
+        if sampling_rate > 0:  # else the recording says so
+            check_sampling_rate(sampling_rate)
         return Recording(signal=in_mv, sampling_rate=sampling_rate, leads=names, notes=tuple(notes))
     except LfbtError as error:
         raise UnreadableError(f"file {path}: {str(error).removeprefix('recording ?: ')}") from error

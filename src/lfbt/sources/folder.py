@@ -22,9 +22,17 @@ from lfbt.io import (
     read_npy_row,
     read_wfdb,
 )
-from lfbt.recording import STANDARD_LEADS, Recording, lead_name, parse_leads, unit_in_mv
+from lfbt.recording import STANDARD_LEADS, Recording, check_sampling_rate, lead_name, parse_leads, unit_in_mv
 from lfbt.sources.file_table import read_file_table
-from lfbt.sources.finding import check_labels_file, check_unique, files_below, not_found, relative_id
+from lfbt.sources.finding import (
+    check_labels_file,
+    check_unique,
+    download_above,
+    files_below,
+    not_found,
+    recognise_download,
+    relative_id,
+)
 from lfbt.sources.label_table import apply_table, likely_columns
 from lfbt.sources.listing import SPLITS, Dropped, Entry, Listing
 
@@ -74,6 +82,15 @@ class Folder:
     """Take leads of different sampling rates in one file to the highest; otherwise such a file is unreadable."""
 
     def listing(self, folder: Path) -> Listing:
+        """List the records below `folder`, which is no known download, unless a table states the patients.
+
+        Raises LfbtError if there are none or the options do not fit them.
+        """
+        if self.table is None:
+            _refuse_download(folder)
+        return self.find(folder)
+
+    def find(self, folder: Path) -> Listing:
         """List the records below `folder`. Raises LfbtError if there are none or the options do not fit them."""
         check_labels_file(self.labels, "table", self.table)
         unit_in_mv(self.file_unit)
@@ -90,7 +107,7 @@ class Folder:
         if not signals:
             suffixes = ", ".join((*_PLAIN_SUFFIXES, *CLINICAL_FORMATS))
             raise not_found(folder, files, "folder", f"any signal file ({suffixes})")
-        entries = self._entries(folder, signals, headers)
+        entries, note = self._entries(folder, signals, headers)
         check_unique((entry.id for entry in entries), f"folder {folder}")
         if self.labels == "folders":
             listing = _with_folders(entries, folder)
@@ -101,7 +118,8 @@ class Folder:
         others = sorted(set(files) - set(signals), key=lambda file: file.parts)
         dropped = [*listing.dropped, *_passed_over(others, named, tables, folder)]
         dropped += [_pass_over(file, folder, "a link to a file that is not there") for file in broken]
-        return dataclasses.replace(listing, dropped=dropped)
+        assumption = "; ".join(filter(None, (listing.assumption, note)))
+        return dataclasses.replace(listing, dropped=dropped, assumption=assumption)
 
     def _layout(self) -> dict[str, Any]:
         return {
@@ -109,17 +127,19 @@ class Folder:
             "decimal": None if self.file_decimal == "auto" else self.file_decimal,
         }
 
-    def _entries(self, folder: Path, signals: Sequence[Path], headers: Mapping[Path, CsvHeader | None]) -> list[Entry]:
-        """List an entry for each record, which counts as a patient of its own."""
+    def _entries(
+        self, folder: Path, signals: Sequence[Path], headers: Mapping[Path, CsvHeader | None]
+    ) -> tuple[list[Entry], str]:
+        """List an entry for each record, which counts as a patient of its own; and what is assumed."""
         rate = self.file_sampling_rate
-        if rate is not None and not 0 < rate < float("inf"):
-            raise LfbtError(f"file_sampling_rate: {rate} Hz is not above 0; give the rate of the files")
+        if rate is not None:
+            check_sampling_rate(rate, "file_sampling_rate")
         leads = parse_leads(self.file_leads) if self.file_leads else None
         common: dict[str, Any] = {"leads": leads, "sampling_rate": rate, "unit": self.file_unit}
         plain = [file for file in signals if file.suffix.lower() in (".npy", ".csv")]
         if not plain:
             self._check_unused()
-        stated = read_file_table(self.file_table, plain, folder) if self.file_table else {}
+        stated, note = read_file_table(self.file_table, plain, folder) if self.file_table else ({}, "")
         options: dict[Path, dict[str, Any]] = {file: {**common, **stated.get(file, {})} for file in plain}
         _check_complete(options, headers)
         if len(signals) == 1 and signals[0].suffix.lower() == ".npy":
@@ -127,7 +147,7 @@ class Folder:
             if array.ndim == 3:
                 reader = functools.partial(read_npy_row, **options[signals[0]])
                 rows = range(len(array))
-                return [Entry(str(row), str(row), signals[0], functools.partial(reader, row=row)) for row in rows]
+                return [Entry(str(row), str(row), signals[0], functools.partial(reader, row=row)) for row in rows], note
 
         def reader_of(file: Path) -> Callable[[Path], Recording]:
             suffix = file.suffix.lower()
@@ -139,7 +159,7 @@ class Folder:
             return functools.partial(read, resample_leads=True) if self.resample_leads else read
 
         ids = [relative_id(file, folder) for file in signals]
-        return [Entry(id, id, file, reader_of(file)) for id, file in zip(ids, signals, strict=True)]
+        return [Entry(id, id, file, reader_of(file)) for id, file in zip(ids, signals, strict=True)], note
 
     def _check_unused(self) -> None:
         """Raise LfbtError for an option of .npy and .csv files, which is given although there are none."""
@@ -150,6 +170,21 @@ class Folder:
                     f"{name}: {value} is for .npy and .csv files, but there are none; the files "
                     "state it themselves, so leave it out"
                 )
+
+
+def _refuse_download(folder: Path) -> None:
+    """Raise LfbtError for a download of a known source, or a part of it: here each of its records were a patient."""
+    files = files_below(folder)
+    source = recognise_download(files)
+    where = folder
+    if not source and (above := download_above(folder)):
+        source, where = above
+    if source and source != "synthetic":
+        raise LfbtError(
+            f"source folder: {where} has the files of a download of {source}, whose patients and labels only that "
+            f"source knows; prepare it with lfbt prepare {source} {where}, state patients and labels yourself with "
+            "--labels table, or, if these are your own records, take the other files away"
+        )
 
 
 def signal_files(files: Iterable[Path]) -> list[Path]:
