@@ -9,12 +9,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from benchmarks.cases import CASES
 from benchmarks.growth import growth
 from benchmarks.measure import machine, seconds_of
 from benchmarks.parts import parts
 from benchmarks.render import render, row_line, with_section
 from benchmarks.sizes import PAPER, QUICK, Sizes
+from lfbt.utils.device import load_hint
 from lfbt.utils.files import read_json, write_json
 from lfbt.utils.memory import keep_freed_memory
 
@@ -41,6 +44,9 @@ def main() -> None:
             with_section(words.docs.read_text(encoding="utf-8"), "")
         except (OSError, ValueError) as error:
             parser.error(f"{words.docs}: {error}")
+    hint = load_hint(torch.device("cpu"))
+    if hint is not None:
+        print(f"{hint}: times here are too long; measure again with nothing else running", file=sys.stderr)
     keep_freed_memory()  # as the commands do; the literal form benefits too
     sizes = QUICK if words.quick else PAPER
     results = new_results(sizes, quick=words.quick)

@@ -18,9 +18,11 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from benchmarks import ours, reference
+from benchmarks.answers import answers
 from benchmarks.data import CLASSES, write_npy, write_packed
 from benchmarks.measure import Timings, interleaved, matmul_peak, median_seconds, seconds_of
 from benchmarks.memory import in_fresh_process
+from benchmarks.rows import Row, at_most, faster, smaller
 from benchmarks.sizes import Sizes, StepSize
 from benchmarks.tasks import literal_loss, literal_step, literal_views, our_loss, our_step, packed_batch
 from lfbt.recording import PAPER_LEADS
@@ -32,67 +34,6 @@ _AGREEMENT = 1e-3
 _ROUNDING = 3.0
 # In float64 the literal form needs twice its memory.
 _CHECK_BATCH = 32
-
-
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """One row of the table: medians of both sides in `unit`, their ratio over the rounds, whether the target is met.
-
-    against: what `literal` holds where that is not the literal form.
-    """
-
-    what: str
-    target: str
-    unit: str
-    literal: float | None
-    ours: float | None
-    ratio_median: float | None
-    ratio_min: float | None
-    ratio_max: float | None
-    reached: bool
-    note: str = ""
-    against: str = ""
-
-
-def faster(what: str, times: float, timings: Timings, note: str, against: str = "", agree: bool = True) -> Row:
-    """A row whose target is `times` times the speed, with the same result (`agree`)."""
-    ratio = statistics.median(timings.ratios)
-    return Row(
-        what=what,
-        target=f"≥ {times:g}× faster",
-        unit="s",
-        literal=statistics.median(timings.literal),
-        ours=statistics.median(timings.ours),
-        ratio_median=ratio,
-        ratio_min=min(timings.ratios),
-        ratio_max=max(timings.ratios),
-        reached=ratio >= times and agree,
-        note=note,
-        against=against,
-    )
-
-
-def smaller(what: str, times: float, literal: float | None, own: float | None, note: str) -> Row:
-    """A row whose target is 1 / `times` of the memory, in GB; None for a run that ran out of memory."""
-    ratio = literal / own if literal is not None and own else None
-    return Row(
-        what=what,
-        target=f"≥ {times:g}× less",
-        unit="GB",
-        literal=literal,
-        ours=own,
-        ratio_median=ratio,
-        ratio_min=ratio,
-        ratio_max=ratio,
-        reached=ratio is not None and ratio >= times,
-        note=note,
-    )
-
-
-def at_most(what: str, limit: float, own: float | None, unit: str, note: str) -> Row:
-    """A row without a literal side: ours must not exceed `limit`."""
-    reached = own is not None and own <= limit
-    return Row(what, f"≤ {limit:g} {unit}", unit, None, own, None, None, None, reached, note)
 
 
 def relative_difference(own: Tensor, literal: Tensor) -> float:
@@ -390,4 +331,5 @@ CASES: dict[str, Callable[[Sizes], Sequence[Row]]] = {
     "probe": linear_probe,
     "prepare": preparation,
     "start": start,
+    "answers": lambda sizes: answers(sizes.answer_files),
 }

@@ -28,7 +28,7 @@ from lfbt.signal import Normalisation
 from lfbt.sources import PtbXl
 from lfbt.sources.synthesis import write_ptbxl
 from lfbt.training.augmentation import draw_views, random_views
-from lfbt.training.pretraining import train_step
+from lfbt.training.steps import train_step
 from lfbt.training.train_state import TrainState, create_train_state, free_gradients_early
 from lfbt.utils.tensors import seeded
 

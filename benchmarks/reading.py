@@ -236,27 +236,38 @@ def pieces(folder: Path, rng: np.random.Generator) -> Case:
 
 
 def tables(folder: Path, rng: np.random.Generator) -> Case:
-    """A table of patients and labels: other names of columns, 3 and 3.0, other spellings, a comma in a label."""
+    """A table of patients and labels: other names of columns, spellings and separators, classes of 0 and 1."""
     (folder / "from").mkdir()
     for number in range(6):
         np.save(folder / "from" / f"{number}.npy", ecg(rng, 2, 5000))
-    fault = ["none", "numbers", "no patients", "patient", "label", "spelling", "comma"][rng.integers(7)]
-    patient, label = {"no patients": "age"}.get(fault, "patient"), "label"
+    faults = ("none", "numbers", "no patients", "patient", "label", "spelling", "comma")
+    fault = (*faults, "shared ids", "separator", "case", "flags")[rng.integers(11)]
+    patient, label = {"no patients": "age", "shared ids": "quem"}.get(fault, "patient"), "label"
     if fault == "patient":
-        patient = ["patient_id", "Patient", "subject_id"][rng.integers(3)]
+        patient = ["patient_id", "Patient", "subject_id", "codigo_paciente", "Fallnummer", "hadm_id"][rng.integers(6)]
     if fault == "label":
         label = ["labels", "Label", "diagnosis"][rng.integers(3)]
     known = [f"{n // 2}" if fault == "numbers" else f"P{n // 2}" for n in range(6)]
     written = [f"{name}{'.0' if fault == 'numbers' and n % 2 else ''}" for n, name in enumerate(known)]
+    if fault == "no patients":
+        written = [str(50 + n // 2) for n in range(6)]
     if fault == "spelling":
-        written[1] = "p0"
+        written[1] = ["p0", "P_0", "P-0"][rng.integers(3)]
     classes = ["AF, fast" if fault == "comma" else '"AF, fast"', "SR"]
+    if fault == "separator":
+        classes[1] = f"AF{'/|+'[rng.integers(3)]}SR"
+        classes[0] = "AF"
     rows = [f"{n},{name},{classes[n % 2]}" for n, name in enumerate(written)]
+    if fault == "case":
+        rows = [row.replace(",", ".NPY,", 1) for row in rows]
+    if fault == "flags":
+        label = '"AF, fast",SR'
+        rows = [f"{n},{name},{1 - n % 2},{n % 2}" for n, name in enumerate(written)]
     (folder / "t.csv").write_text("\n".join([f"record,{patient},{label}", *rows]) + "\n")
     source = Folder(labels="table", table=folder / "t.csv", file_leads="II,V1", file_sampling_rate=_RATE)
     settings = PrepareSettings(**_OPTIONS, leads=("II", "V1"), test_fraction=0.4, val_fraction=0.0)
     value = None
-    if fault in ("none", "numbers", "no patients"):
+    if fault in ("none", "numbers", "no patients", "case", "flags"):
         patients = [str(n) for n in range(6)] if fault == "no patients" else known
         value = tuple((name, ("AF, fast", "SR")[n % 2]) for n, name in enumerate(patients))
 

@@ -78,7 +78,7 @@ def _ratio(row: Mapping[str, Any]) -> str:
     if median is None:
         return "–"
     if row["target"].endswith("%"):
-        return f"{100 * median:.0f} % ({100 * low:.0f}–{100 * high:.0f})"
+        return f"{100 * median:.0f} %" + ("" if low == high else f" ({100 * low:.0f}–{100 * high:.0f})")
     spread = "" if low == high else f" ({_number(low)}–{_number(high)})"
     return f"{_number(median)}×{spread}"
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import scipy.io
+import scipy.signal
 
 from lfbt.recording import STANDARD_LEADS
 from lfbt.sources.listing import Entry, Listing
@@ -55,6 +56,19 @@ def twelve_leads(n_samples, leads=STANDARD_LEADS):
     limbs = {"I": one, "II": two, "III": two - one, "aVR": -(one + two) / 2, "aVL": one - two / 2, "aVF": two - one / 2}
     rows = limbs | {f"V{number}": signal for number, signal in enumerate(chest, start=1)}
     return np.array([rows[lead] for lead in leads], dtype=np.float32)
+
+
+def taken_up(lead, n_samples):
+    """A lead resampled without its line and mirrored at both ends, by scipy."""
+    lead = np.asarray(lead, dtype=np.float64)
+    n = len(lead)
+    step = (lead[-1] - lead[0]) / (n - 1)
+    level = lead - lead[0] - step * np.arange(n)
+    before, after = n // 2, n - n // 2
+    mirrored = [-level[n - 2 - k] for k in range(after)] + [-level[before - k] for k in range(before)]
+    periodic = np.concatenate([level, mirrored])
+    slow = np.arange(n_samples) * n / n_samples
+    return scipy.signal.resample(periodic, 2 * n_samples)[:n_samples] + lead[0] + step * slow
 
 
 def ids(listing: Listing):

@@ -8,17 +8,29 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from benchmarks import many_records, objectives, ours, reading, reference, scaling, small_preset
+from benchmarks import (
+    many_records,
+    objectives,
+    onnx_variants,
+    ours,
+    reading,
+    real_records,
+    reference,
+    scaling,
+    small_preset,
+)
 from benchmarks.cases import CASES
 from benchmarks.measure import Timings, fitted_exponent
 from benchmarks.render import BEGIN, END, render, with_section
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, roc_auc_score
 from tests.literal import literal_encoder, literal_loss, literal_projector, literal_view
+from tests.published_files import write_wfdb
 
 from lfbt.errors import LfbtError
 from lfbt.models.encoder import EncoderConfig
 from lfbt.recording import PAPER_LEADS
+from lfbt.signal import resample_lead
 from lfbt.training.train_state import create_train_state
 from lfbt.utils.settings import validate
 
@@ -195,3 +207,45 @@ def test_many_records_opens_what_it_writes():
     assert n == 50
     assert seconds > 0
     assert 0 <= gigabytes < 1
+
+
+def test_macro_auroc_leaves_out_classes_without_records():
+    targets = np.array([[1, 0, 0], [0, 1, 0], [0, 1, 0]], dtype=bool)
+    probabilities = np.array([[0.9, 0.4, 0.1], [0.1, 0.6, 0.2], [0.2, 0.3, 0.3]], dtype=np.float32)
+    assert onnx_variants.macro_auroc(targets, probabilities) == pytest.approx((1.0 + 0.5) / 2)
+
+
+def test_real_records_counts_units_and_measures_the_ends(tmp_path):
+    """Two leads that drift by 2 mV: taken for periodic, the ends are wrong by most of that."""
+    t = np.arange(5000) / 500
+    lead = np.round(200 * (0.2 * t + np.sin(2 * np.pi * 1.3 * t))).astype(np.int16)
+    write_wfdb(tmp_path, "r", np.stack([lead, lead]), gains=[200, 200], leads=("I", "II"))
+    (record,) = real_records.recordings(tmp_path)
+    rows = {row.split("|")[1].strip(): row.split("|")[2:-1] for row in real_records.voltages([record])}
+    assert [float(cell) for cell in rows["mV, as it is"]] == [1, 0, 0, 0, 0]
+    assert all(float(rows[unit][-1]) == 100 for unit in real_records.UNITS)
+    periodic = np.array(real_records.errors_of_common_rate(record, real_records.periodic))
+    mirrored = np.array(real_records.errors_of_common_rate(record, resample_lead))
+    assert (periodic[:, :2] > [0.04, 0.2]).all()
+    assert (mirrored[:, :2] < periodic[:, :2] / 5).all()
+    assert np.array(real_records.errors_of_prepare(record)).shape == (2, 3)
+    assert len(real_records.resampling([record])) == 3
+
+
+def test_real_records_finds_the_ends_of_real_ecgs_ten_times_nearer(shared_data):
+    records = list(real_records.recordings(shared_data / "ptbxl" / "records500"))[:40]
+    periodic, mirrored = (
+        np.array([lead for record in records for lead in real_records.errors_of_common_rate(record, way)])
+        for way in (real_records.periodic, resample_lead)
+    )
+    assert np.median(mirrored[:, 0]) < 0.005 < 0.01 < np.median(periodic[:, 0])
+    assert np.median(mirrored[:, 1]) < 0.01 < 0.05 < np.median(periodic[:, 1])
+
+
+def test_real_records_refuses_at_most_one_of_a_hundred_acceptable_ecgs_and_all_wrong_units(shared_data):
+    records = list(real_records.recordings(shared_data / "cinc2011" / "acceptable"))
+    assert len(records) == 773
+    found = np.array([real_records.refused(record.signal, record) for record in records])
+    assert found.sum(axis=0).tolist() == [6, 33, 2]
+    rows = {row.split("|")[1].strip(): float(row.split("|")[-2]) for row in real_records.voltages(records)}
+    assert {unit: rows[unit] for unit in real_records.UNITS} == dict.fromkeys(real_records.UNITS, 100.0) | {"V": 99.9}

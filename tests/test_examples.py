@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.factories import KINDS, LABELS, waves, write_checkpoint
+from tests.factories import KINDS, LABELS, waves, write_checkpoint, write_labelled
+from tests.inference.test_classifier import write_run
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = {path.stem: path for path in sorted((ROOT / "examples").glob("*.py"))}
@@ -53,6 +54,7 @@ def test_code_of_the_page_of_python_runs(tmp_path, monkeypatch):
     """On records of ten seconds at 6.4 Hz, as the small encoder takes them."""
     monkeypatch.chdir(tmp_path)
     write_checkpoint(tmp_path / "runs" / "pretrain")
+    write_run(tmp_path / "runs" / "probe", write_labelled(tmp_path / "data"))
     signals = waves(KINDS)
     np.save("ecg.npy", signals[0])
     names: dict[str, Any] = {"signals": signals, "labels": LABELS}
@@ -61,5 +63,6 @@ def test_code_of_the_page_of_python_runs(tmp_path, monkeypatch):
         exec(block.replace("sampling_rate=500", "sampling_rate=6.4"), names)
     assert names["embedding"].shape == (1, 128)
     assert names["probabilities"].shape == (48, 3)
+    assert names["table"].shape == (48, 11)
     assert names["search"].best_score_ > 0.8
     assert names["value"] > 0

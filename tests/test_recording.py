@@ -15,13 +15,17 @@ from lfbt.recording import (
     Recording,
     as_real_array,
     check_leads,
+    check_sampling_rate,
     is_number,
     is_voltage,
     lead_name,
     lead_names,
     missing_leads,
+    names_of_leads,
     parse_leads,
+    to_mv,
     unit_in_mv,
+    zero_count,
 )
 
 
@@ -271,3 +275,44 @@ def test_recordings_are_equal_where_all_of_them_is():
 def test_recording_prints_in_one_line():
     recording = Recording(np.zeros((2, 5000), np.float32), 500.0, ("II", "V1"), id="a1")
     assert repr(recording) == "Recording(id 'a1', leads II,V1, 500 Hz, 5000 samples)"
+
+
+@pytest.mark.parametrize(
+    ("unit", "zero", "in_mv"),
+    [("200(2048)/mV", 2048, 0.005), ("1000(0)/mV", 0, 0.001), (" 2(-16)/uV", -16, 5e-4), ("mV", None, 1)],
+)
+def test_to_mv_takes_the_count_of_zero_volts(unit, zero, in_mv):
+    assert zero_count(unit) == zero
+    values = np.array([-32768, 0, 2047], dtype=np.int16)
+    np.testing.assert_allclose(to_mv(values, unit), (values.astype(float) - (zero or 0)) * in_mv, rtol=1e-15)
+
+
+@pytest.mark.parametrize("unit", ["200(2048)", "200()/mV", "(5)/mV", "200(1.5)/mV", "0(5)/mV", "mV(5)"])
+def test_unit_in_mv_refuses_other_forms_of_an_offset(unit):
+    with pytest.raises(LfbtError, match=r"such as 200\(2048\)/mV"):
+        unit_in_mv(unit)
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [("V 1", "V1"), ("aV_R", "aVR"), ("Ableitung I", "I"), ("Dérivation V2", "V2"), ("Lead V 6", "V6"), ("I I", "I I")],
+)
+def test_lead_name_reads_spaces_and_words_of_other_languages(given, name):
+    assert lead_name(given) == name
+
+
+def test_names_of_leads_takes_c1_to_c6_for_v1_to_v6_only_beside_limb_leads():
+    chest = [f"C{n}" for n in range(1, 7)]
+    assert names_of_leads(["I", "II", *chest])[2:] == STANDARD_LEADS[6:]
+    for names in (chest, ["I", "II", *chest[:5]], ["I", "II", "Cz", *chest], ["I", "II", "V1", *chest]):
+        assert names_of_leads(names) == tuple(names)
+
+
+def test_check_sampling_rate_names_what_and_how_much():
+    for rate in (5, 64.0, 360.0, 50_000):
+        check_sampling_rate(rate)
+    for rate in (0.0, -500.0, float("nan")):
+        with pytest.raises(LfbtError, match=f"^x: {rate:g} Hz is not above 0; give the rate of the signals"):
+            check_sampling_rate(rate, "x")
+    with pytest.raises(LfbtError, match=r"^sampling_rate: inf Hz is none of an ECG; allowed: 5 to 50000 Hz"):
+        check_sampling_rate(float("inf"))

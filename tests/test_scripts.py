@@ -196,9 +196,10 @@ def test_run_lp_splits_class_folders_without_splits(place, tmp_path, monkeypatch
     assert run_here(monkeypatch, "run_lp.py", *words, "--feat-dir", tmp_path / "features", *SHORT) == 0
     sizes = {split: len(np.load(tmp_path / "features" / f"X_{split}.npy")) for split in ("train", "val", "test")}
     assert sizes == {"train": 17, "val": 2, "test": 5}
-    # No warning beside the line that says what is fitted.
-    (line,) = capsys.readouterr().err.splitlines()
+    # No warning beside the line that says what is fitted, and the one about other processes.
+    line, *others = capsys.readouterr().err.splitlines()
     assert line.startswith("records: 17 train, 2 val, 5 test; ")
+    assert all("hold the cores" in other for other in others)
 
 
 REFUSALS: dict[str, tuple[str, dict[str, object], str]] = {

@@ -12,6 +12,7 @@ from .inference.encoder import Encoder as Encoder
 from .inference.encoder import load_encoder as load_encoder
 from .inference.estimators import ECGClassifier as ECGClassifier
 from .inference.estimators import ECGEmbedder as ECGEmbedder
+from .inference.export import export as export
 from .io import read as read
 from .losses.lfbt import LFBTLoss as LFBTLoss
 from .recording import Recording as Recording
@@ -35,6 +36,7 @@ __all__ = [
     "UnreadableError",
     "compare",
     "embed",
+    "export",
     "finetune",
     "load_classifier",
     "load_encoder",

@@ -22,11 +22,34 @@ PAPER_LEADS = ("II", "III", "V1", "V2", "V3", "V4", "V5", "V6")
 # as it is: MLII (modified lead II), C3 (V3, or a place on the scalp), V1- (the electrode or the negated lead).
 _OTHER_NAMES = {"d1": "I", "d2": "II", "d3": "III", "di": "I", "dii": "II", "diii": "III"}
 _STANDARD_NAMES = {lead.lower(): lead for lead in STANDARD_LEADS} | _OTHER_NAMES
+# The electrodes of the chest by IEC; a single C3 may be one of the scalp.
+_IEC_CHEST = {f"C{n}": f"V{n}" for n in range(1, 7)}
 # What precedes a lead's name; a hyphen without a space is a separator (ECG-V1), with one it is a minus (Lead -aVR).
-_PREFIXES = re.compile(r"^(?:(?:mdc_ecg_lead|lead|ecg|ekg)(?:-(?=[a-z])|[_:\s]*))+")
+_PREFIXES = re.compile(
+    r"^(?:(?:mdc_ecg_lead|lead|ecg|ekg|ableitung|d[eé]rivation|derivaci[oó]n|deriva[cç][aã]o|derivazione)"
+    r"(?:-(?=[a-z])|[_:\s]*))+"
+)
+# V 1, aV_R.
+_SPACED = re.compile(r"(-?a?v)[ _]+([1-6rlf](?:neg)?)")
 _UNITS_IN_MV = {"mv": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "v": 1e3, "nv": 1e-6}
-# Raw counts of a converter, by its gain: 200/mV, as in the headers of WFDB.
-_COUNTS = re.compile(r"(\d+(?:\.\d+)?)/([mµμun]?v)")
+# Raw counts of a converter, by its gain and the count that is 0 V: 200/mV, 200(2048)/mV, as in the headers of WFDB.
+_COUNTS = re.compile(r"(\d+(?:\.\d+)?)(?:\(([+-]?\d{1,10})\))?/([mµμun]?v)")
+
+
+# In Hz. Below the first not even the heart rate can be seen; no amplifier of an ECG reaches the second.
+_SAMPLING_RATES = (5.0, 50_000.0)
+
+
+def check_sampling_rate(rate: float, what: str = "sampling_rate") -> None:
+    """Raise LfbtError, which calls it `what`, unless an ECG may have such a rate: 5 Hz to 50 kHz.
+
+    >>> check_sampling_rate(500.0)
+    """
+    low, high = _SAMPLING_RATES
+    if not rate > 0:
+        raise LfbtError(f"{what}: {rate:g} Hz is not above 0; give the rate of the signals")
+    if not low <= rate <= high:
+        raise LfbtError(f"{what}: {rate:g} Hz is none of an ECG; allowed: {low:g} to {high:g} Hz")
 
 
 @functools.lru_cache(maxsize=1024)
@@ -41,14 +64,35 @@ def lead_name(name: str) -> str:
     ('aVR', 'II', 'V1', 'II')
     >>> lead_name("Lead -aVR"), lead_name("AVRneg"), lead_name("MLII"), lead_name("V1-")
     ('-aVR', '-aVR', 'MLII', 'V1-')
+    >>> lead_name("V 1"), lead_name("Ableitung I")
+    ('V1', 'I')
     """
     stripped = name.strip()
     word = _PREFIXES.sub("", re.sub("[\u2212\u2013]", "-", stripped.lower())).strip("_ ")
+    if spaced := _SPACED.fullmatch(word):
+        word = spaced[1] + spaced[2]
     negated = word.startswith("-") or word.endswith("neg")
     lead = _STANDARD_NAMES.get(word.removesuffix("neg") if word.endswith("neg") else word.removeprefix("-"))
     if lead is None:
         return stripped
     return f"-{lead}" if negated else lead
+
+
+def names_of_leads(names: Iterable[str]) -> tuple[str, ...]:
+    """Spell the names of the leads of one ECG in the standard way.
+
+    C1 to C6 are the leads V1 to V6 where all of them are beside I and II and no others than limb leads.
+
+    Examples
+    --------
+    >>> names_of_leads(["i", "II", "C1", "C2", "C3", "C4", "C5", "C6"])
+    ('I', 'II', 'V1', 'V2', 'V3', 'V4', 'V5', 'V6')
+    >>> names_of_leads(["I", "C3", "C4"])
+    ('I', 'C3', 'C4')
+    """
+    spelled = tuple(map(lead_name, names))
+    is_iec = set(spelled) >= {"I", "II", *_IEC_CHEST} and set(spelled) <= {*STANDARD_LEADS[:6], *_IEC_CHEST}
+    return tuple(_IEC_CHEST.get(name, name) for name in spelled) if is_iec else spelled
 
 
 def parse_leads(leads: str | Iterable[str]) -> tuple[str, ...]:
@@ -76,7 +120,7 @@ def parse_leads(leads: str | Iterable[str]) -> tuple[str, ...]:
     >>> parse_leads(["AVR", "V6"])
     ('aVR', 'V6')
     """
-    names = tuple(map(lead_name, lead_names(leads)))
+    names = names_of_leads(lead_names(leads))
     check_leads(names)
     return names
 
@@ -120,19 +164,14 @@ def is_voltage(unit: str) -> bool:
     return unit.strip().lower() in _UNITS_IN_MV
 
 
-def _gain(unit: str) -> float | None:
-    """Return the mV of a count, of a unit such as ``200/mV``; None if `unit` is not one."""
-    match = _COUNTS.fullmatch(unit.strip().lower())
-    return _UNITS_IN_MV[match[2]] / float(match[1]) if match and float(match[1]) else None
-
-
 def unit_in_mv(unit: str) -> float:
-    """Return how many mV one `unit` is.
+    """Return how many mV one `unit` is; of counts one step, wherever their 0 V is.
 
     Parameters
     ----------
     unit : str
-        ``mV``, ``uV``, ``µV``, ``V`` or ``nV``, in any case, or raw counts by their gain, such as ``200/mV``.
+        ``mV``, ``uV``, ``µV``, ``V`` or ``nV``, in any case, or raw counts by their gain and perhaps the count of 0 V,
+        such as ``200/mV`` and ``200(2048)/mV``.
 
     Raises
     ------
@@ -141,17 +180,41 @@ def unit_in_mv(unit: str) -> float:
 
     Examples
     --------
-    >>> unit_in_mv("uV"), unit_in_mv("200/mV")
-    (0.001, 0.005)
+    >>> unit_in_mv("uV"), unit_in_mv("200/mV"), unit_in_mv("200(2048)/mV")
+    (0.001, 0.005, 0.005)
     """
-    text = str(unit)
-    in_mv = _UNITS_IN_MV.get(text.strip().lower()) or _gain(text)
+    text = str(unit).strip().lower()
+    counts = _COUNTS.fullmatch(text)
+    gain = float(counts[1]) if counts else 0.0
+    in_mv = _UNITS_IN_MV[counts[3]] / gain if counts and gain else _UNITS_IN_MV.get(text)
     if in_mv is None:
         raise LfbtError(
-            f"unit: {unit!r} is not a voltage that lfbt knows; allowed: mV, uV, µV, V, nV, or counts by their gain, "
-            "such as 200/mV"
+            f"unit: {str(unit)!r} is not a voltage that lfbt knows; allowed: mV, uV, µV, V, nV, or counts by their "
+            "gain, such as 200/mV, and with the count of 0 V, such as 200(2048)/mV"
         )
     return in_mv
+
+
+def zero_count(unit: str) -> int | None:
+    """Return the count that is 0 V, of a unit such as ``200(2048)/mV``; None where it is not stated.
+
+    >>> zero_count("200(2048)/mV"), zero_count("200/mV")
+    (2048, None)
+    """
+    counts = _COUNTS.fullmatch(str(unit).strip().lower())
+    return int(counts[2]) if counts and counts[2] else None
+
+
+def to_mv(values: NDArray[Any], unit: str) -> NDArray[Any]:
+    """Convert `values` in `unit`, as `unit_in_mv` has it, to mV. Raises LfbtError for another unit.
+
+    >>> to_mv(np.array([2048, 2248], dtype=np.uint16), "200(2048)/mV").tolist()
+    [0.0, 1.0]
+    """
+    zero = zero_count(unit)
+    if zero:
+        values = np.subtract(values, zero, dtype=np.float64)
+    return values * unit_in_mv(unit)
 
 
 def is_number(value: object) -> bool:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfbt.errors import AbsentLeadError, LfbtError
+from lfbt.recording import unit_in_mv, zero_count
 
 Signal = NDArray[np.float32]
 Normalisation = Literal["record", "lead", "none"]
@@ -29,6 +30,16 @@ def limb_leads_used(leads: Sequence[str], wanted: Sequence[str]) -> list[str]:
     derived = [lead for lead in wanted if lead in _FROM_I_AND_II and lead not in leads]
     known = [lead for lead in _FROM_I_AND_II if lead in leads][:2]
     return known if derived and len(known) == 2 else []
+
+
+def available_leads(leads: Sequence[str], wanted: Sequence[str]) -> tuple[str, ...]:
+    """Return those of `wanted`, in order, that are in `leads` or that `choose_leads` derives from them.
+
+    >>> available_leads(("I", "II"), ("II", "III", "V1"))
+    ('II', 'III')
+    """
+    derives = bool(limb_leads_used(leads, wanted))
+    return tuple(lead for lead in wanted if lead in leads or (derives and lead in _FROM_I_AND_II))
 
 
 def choose_leads(signal: Signal, leads: Sequence[str], wanted: Sequence[str]) -> Signal:
@@ -68,8 +79,8 @@ def choose_leads(signal: Signal, leads: Sequence[str], wanted: Sequence[str]) ->
     if len(rows) < len(leads):
         raise LfbtError(f"leads {','.join(leads)}: a name is a duplicate")
     used = limb_leads_used(leads, wanted)
-    absent = [lead for lead in wanted if lead not in rows and not (used and lead in _FROM_I_AND_II)]
-    if absent:
+    available = available_leads(leads, wanted)
+    if absent := [lead for lead in wanted if lead not in available]:
         raise AbsentLeadError(f"absent lead {','.join(absent)} (the recording has {','.join(leads)})")
     if used:
         from_used = np.linalg.inv(np.array([_FROM_I_AND_II[lead] for lead in used]))
@@ -136,8 +147,42 @@ def fit_samples(piece: Signal, n_raw: int, n_samples: int) -> Signal:
     return (np.fft.irfft(resized, n_samples) * (n_samples / n_raw)).astype(np.float32)
 
 
+def resample_lead(lead: NDArray[Any], n_samples: int) -> Signal:
+    """Resample a lead by the Fourier method, whose errors at the ends are those of a lead taken for periodic.
+
+    Here the line between the ends is subtracted, and the lead is continued at both by its odd reflection to twice its
+    length, so that neither value nor slope jumps where the period closes.
+
+    Parameters
+    ----------
+    lead : ndarray, ``[samples]``
+        Finite voltages in mV.
+    n_samples : int
+        Samples of the result.
+
+    Returns
+    -------
+    ndarray of float32, ``[n_samples]``
+        The resampled lead; infinite beyond float32.
+
+    Examples
+    --------
+    >>> resample_lead(np.array([1.0, 3.0, 5.0]), 6).round(6).tolist()
+    [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
+    """
+    n, start = len(lead), float(lead[0])
+    slope = (float(lead[-1]) - start) / max(n - 1, 1)
+    before, after = n // 2, n - n // 2
+    with np.errstate(over="ignore"):
+        level = lead - start - slope * np.arange(n)
+        periodic = np.roll(np.pad(level, (before, after), "reflect", reflect_type="odd"), -before)
+        resampled = fit_samples(periodic[None], 2 * n, 2 * n_samples)[0, :n_samples]
+        line = start + slope * np.arange(n_samples) * (n / n_samples)
+        return (resampled + line).astype(np.float32)
+
+
 # A lead that moves by less than one step of a coarse recorder (5 µV) carries no ECG.
-_FLAT_MV = 0.005
+FLAT_MV = 0.005
 # A QRS complex does not stay at a lead's extreme for this long; a clipped amplifier does.
 _SATURATED_SECONDS = 0.2
 # Voltages on the skin stay below this: a lead that rests above it is at the end of the amplifier's range.
@@ -169,7 +214,7 @@ def quality_fault(piece: Signal, leads: Sequence[str], sampling_rate: float) -> 
     if not finite.all():
         return f"not finite: {_names(leads, ~finite)}"
     low, high = piece.min(axis=1), piece.max(axis=1)
-    flat = high - low <= _FLAT_MV
+    flat = high - low <= FLAT_MV
     if flat.any():
         return f"flat: {_names(leads, flat)}"
     run = max(2, round(_SATURATED_SECONDS * sampling_rate))
@@ -196,8 +241,11 @@ def _longest_run(mask: NDArray[np.bool_]) -> int:
     return int((edges[1::2] - edges[::2]).max(initial=0))
 
 
-# No lead of an ECG spans more, even with artefacts; the middle lead of a data set spans 0.5 to 3 mV.
+# No lead of an ECG spans more in most of its seconds; when electrodes move, it spans up to 170 mV in single ones. The
+# middle lead of a data set spans 0.5 to 3 mV.
 MAX_SPAN_MV = 30.0
+# From one sample to the next and back: a code for an invalid sample, such as -32.768 mV, and no electrode.
+_JUMP_MV = 15.0
 MEDIAN_SPAN_MV = (0.05, 10.0)
 
 
@@ -207,16 +255,67 @@ def measure_spans(signals: Signal) -> Signal:
     return spans
 
 
-def find_implausible_leads(spans: Signal, leads: Sequence[str]) -> str | None:
-    """Name the leads of a record that span more than 30 mV, with how much; None without one.
+def find_implausible_leads(signal: Signal, leads: Sequence[str], sampling_rate: float) -> str | None:
+    """Name the leads that no ECG has, with how much they span; None without one.
 
-    >>> find_implausible_leads(np.array([1.5, 480.0]), ("II", "V1"))
+    Such a lead spans more than 30 mV in most of the seconds in which it moves, or it spans as much in all, and jumps to
+    a value and back, each time by more than 15 mV between two samples. A lead that is displaced for a while, as by an
+    electrode that moves, is none.
+
+    Parameters
+    ----------
+    signal : ndarray of float32, ``[leads, samples]``
+        Voltages in mV.
+    leads : sequence of str
+        The name of each row.
+    sampling_rate : float
+        In Hz.
+
+    Returns
+    -------
+    str or None
+        Names and spans.
+
+    Examples
+    --------
+    >>> signal = np.sin(np.arange(1000, dtype=np.float32)) * np.array([[1], [240]])
+    >>> find_implausible_leads(signal, ("II", "V1"), 100.0)
     'V1 spans 480 mV'
     """
+    spans = measure_spans(signal)
     found = [
-        f"{lead} spans {span:.3g} mV" for lead, span in zip(leads, spans, strict=True) if MAX_SPAN_MV < span < np.inf
+        f"{leads[row]} spans {spans[row]:.3g} mV"
+        for row in map(int, np.flatnonzero((spans > MAX_SPAN_MV) & (spans < np.inf)))
+        if _span_of_seconds(signal[row], sampling_rate) > MAX_SPAN_MV or _jumps_and_returns(signal[row])
     ]
     return ", ".join(found) or None
+
+
+def implausible_record(place: str, record: str, leads: str) -> LfbtError:
+    """Make the error for a record with leads that `find_implausible_leads` names."""
+    return LfbtError(
+        f"{place}: record {record}: {leads}, more than any ECG; correct its unit, leave it out, or insist with "
+        "allow_implausible"
+    )
+
+
+def _span_of_seconds(lead: Signal, sampling_rate: float) -> float:
+    """The median of the spans of the seconds in which a lead moves; what is left after the last is left out."""
+    n = min(len(lead), max(2, round(sampling_rate)))
+    spans = measure_spans(lead[: len(lead) // n * n].reshape(-1, n))
+    return float(np.median(spans[spans > 0])) if spans.any() else 0.0
+
+
+def _jumps_and_returns(lead: Signal) -> bool:
+    """Whether a lead jumps to one value, stays there for a sample or more, and jumps back; or begins or ends so."""
+    steps = np.diff(lead)
+    jumps = np.flatnonzero(np.abs(steps) > _JUMP_MV)
+    ends = np.r_[0, jumps + 1, len(lead)]
+    signs = np.r_[0, np.sign(steps[jumps]), 0]
+    return any(
+        start < end and before * after <= 0 and before != after and (lead[start:end] == lead[start]).all()
+        for start, end, before, after in zip(ends[:-1], ends[1:], signs[:-1], signs[1:], strict=True)
+    )
 
 
 def implausible_span(spans: Sequence[float] | Signal) -> str | None:
@@ -249,6 +348,70 @@ def implausible_span(spans: Sequence[float] | Signal) -> str | None:
     else:
         likely = f"in {units[0]}, or raw counts" if units else "raw counts, or z-scores"
     return f"the median lead spans {span:.2g} mV, which is outside [{low:g}, {high:g}]; the values are likely {likely}"
+
+
+# Electrodes give a lead less; so few samples tell no offset.
+_MAX_OFFSET_MV = 5.0
+_N_FOR_OFFSET = 100
+
+
+def find_offset(values: NDArray[Any], unit: str, leads: Sequence[str]) -> str | None:
+    """Say which lead lies where only counts of a converter do whose 0 V is another count than 0.
+
+    Counts of 12 bit without a sign lie around 2048, those of 16 bit around 32768.
+
+    Parameters
+    ----------
+    values : ndarray, ``[leads, samples]``
+        As they are stored.
+    unit : str
+        What they are taken for; one that states the count of 0 V is believed, also 0.
+    leads : sequence of str
+        The name of each row.
+
+    Returns
+    -------
+    str or None
+        None where the middle value of each lead is within 5 mV, or not whole; whole values that are all around the same
+        power of two must be within 1 mV.
+
+    Examples
+    --------
+    >>> counts = 2048 + np.arange(200).reshape(1, 200) % 60
+    >>> find_offset(counts, "200/mV", ("II",))
+    'lead II lies at 2074, which is 10.4 mV, as of counts with an offset; give the unit 200(2048)/mV, or 200(0)/mV'
+    >>> find_offset(counts, "200(2048)/mV", ("II",))
+    """
+    if zero_count(unit) is not None or values.ndim != 2 or values.shape[1] < _N_FOR_OFFSET or not len(values):
+        return None
+    in_mv = unit_in_mv(unit)
+    # A few hundred samples of each lead are enough for its middle.
+    some = values[:, :: max(1, values.shape[1] // 500)].astype(np.float64)
+    middles = np.median(some, axis=1)
+    if not np.isfinite(middles).all():
+        middles = np.array([np.median(row[np.isfinite(row)]) if np.isfinite(row).any() else 0.0 for row in some])
+    row = int(np.argmax(np.abs(middles)))
+    offset, moved = float(middles[row]), abs(float(middles[row])) * in_mv
+    finite = some[np.isfinite(some)]
+    if moved <= 1 or (finite % 1 > 0).any() or len(np.unique(finite)) == 1:
+        return None
+    # The power of two nearest to it, to one part in eight.
+    power = 2 ** round(float(np.log2(abs(offset))))
+    is_unsigned = not (values < 0).any() and bool((np.abs(middles - power) <= power / 8).all())
+    if moved <= _MAX_OFFSET_MV and not is_unsigned:
+        return None
+    gain = f"{1 / in_mv:.10g}"
+    likely = power if is_unsigned else round(offset)
+    return (
+        f"lead {leads[row]} lies at {offset:g}, which is {moved:.3g} mV, as of counts with an offset; give the unit "
+        f"{gain}({likely})/mV, or {gain}(0)/mV"
+    )
+
+
+def check_offset(what: str, values: NDArray[Any], unit: str, leads: Sequence[str]) -> None:
+    """Raise LfbtError, which calls them `what`, where `find_offset` says something of `values`."""
+    if fault := find_offset(values, unit, leads):
+        raise LfbtError(f"{what}: {fault}")
 
 
 def normalise(signals: Signal, how: Normalisation) -> Signal:

@@ -1,10 +1,16 @@
 """What `lfbt predict` and `lfbt embed FILE` print, and their status."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
-from lfbt.cli.answers import output_of
+import pytest
+
+from lfbt.cli.answers import check_watching, output_of, stream_of
+from lfbt.cli.output import printing_text
+from lfbt.errors import LfbtError
 from lfbt.inference.answering import AnswerReport
+from lfbt.inference.watching import WatchSettings
 
 ROWS: list[dict[str, Any]] = [{"file": "a.npy", "p_A": 0.25, "error": ""}, {"file": "b.npy", "error": "flat"}]
 COLUMNS = ["file", "p_A", "error"]
@@ -26,3 +32,25 @@ def test_output_of_counts_what_a_file_has(capsys):
     assert (output.text, output.status) == ("a.csv: 2 recordings answered", 0)
     assert output.values == {"out": Path("a.csv"), "answered": 2, "failed": 0, "first_failure": ""}
     assert capsys.readouterr() == ("", "")
+
+
+def test_output_of_has_no_text_where_rows_were_streamed():
+    assert output_of(AnswerReport(2, 0, "", COLUMNS), None).text == ""
+
+
+def test_stream_of_is_stdout_for_text_that_is_not_aligned(monkeypatch):
+    assert stream_of(None) is sys.stdout
+    assert stream_of(Path("a.csv")) is None
+    with printing_text(False):
+        assert stream_of(None) is None
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    assert stream_of(None) is None
+
+
+def test_check_watching_refuses_answers_that_go_nowhere():
+    check_watching(WatchSettings(Path("in")), None)
+    with printing_text(False):
+        check_watching(WatchSettings(Path("in")), Path("a.csv"))
+        check_watching(WatchSettings(), None)
+        with pytest.raises(LfbtError, match=r"^out: required with --watch and --json or --quiet"):
+            check_watching(WatchSettings(Path("in")), None)

@@ -3,13 +3,16 @@
 import importlib
 import json
 import re
+import shutil
 import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 from tests.cli.helpers import (
     CLASSIFY_SHORT,
+    PRETRAIN_SHORT,
     classify_words,
     embed_words,
     everything,
@@ -20,12 +23,14 @@ from tests.cli.helpers import (
     refused,
     run,
 )
+from tests.hub import FakeHub
 from tests.outputs import contents, read_table
 
 import lfbt
 from lfbt.cli.app import COMMANDS, main
 from lfbt.data.layouts import open_dataset
 from lfbt.recording import PAPER_LEADS
+from lfbt.runs.run_folder import RunSettings, acquire_run_folder
 
 CLASSES = ("NORM", "MI", "STTC", "CD", "HYP")
 
@@ -240,20 +245,29 @@ def overwriting(chain, to):
     return {
         "prepare": (("prepare", "synthetic", chain / "download", to, *options), "dataset.json"),
         "check": (("check", chain / "data", "--out", to), "check.json"),
+        "pretrain": (
+            ("pretrain", *data, "--run-dir", to, *PRETRAIN_SHORT, "--quality-data", chain / "data"),
+            "settings.json",
+        ),
         "probe": (("probe", *data, "--random-encoder", *short), "results.json"),
+        "trials": (("probe", *data, "--random-encoder", *short, "--seeds", 0, 1), "settings.json"),
+        "embed": (("embed", *data, "--checkpoint", chain / "probe", "--out", to), "embed.json"),
         "finetune": (("finetune", *data, "--from-scratch", *short), "results.json"),
         "compare": (("compare", chain / "probe", chain / "random", "--draws", 10, "--out", to), "compare.json"),
         "report": (("report", chain / "probe", "--out", to), "report.json"),
     }
 
 
-@pytest.mark.parametrize("name", ["prepare", "check", "probe", "finetune", "compare", "report"])
+@pytest.mark.parametrize(
+    "name", ["prepare", "check", "pretrain", "probe", "trials", "finetune", "embed", "compare", "report"]
+)
 def test_overwrite_replaces_what_the_command_has_written_and_nothing_else(chain, tmp_path, name):
     to = tmp_path / "place" / "to"
     words, manifest = overwriting(chain, to)[name]
     assert run(*words)[0] == 0
     first = contents(to)
-    assert "holds other results already" in refused(*words)
+    message = refused(*words, begun=name == "trials")
+    assert "holds other results already" in message or "holds a run already" in message
     (to / manifest).write_text((to / manifest).read_text() + "\n\n")
     assert run(*words, "--overwrite")[0] == 0
     assert contents(to).keys() == first.keys()
@@ -265,8 +279,105 @@ def test_overwrite_replaces_what_the_command_has_written_and_nothing_else(chain,
     assert contents(to) == contents(to) | {"thesis.tex": b"mine"}
 
 
-def test_overwrite_replaces_a_single_trial_only(chain, tmp_path):
-    words = ("probe", "--data-dir", chain / "data", "--random-encoder", "--run-dir", tmp_path / "run", *CLASSIFY_SHORT)
-    message = refused(*words, "--seeds", 0, 1, "--overwrite")
-    assert message == "--overwrite: has no effect on 2 trials together; name a new folder for these"
-    assert "has no results.json of lfbt" in refused(*words[:5], chain / "pretrain", *CLASSIFY_SHORT, "--overwrite")
+def test_overwrite_refuses_runs_of_other_commands(chain, tmp_path):
+    data = ("--data-dir", chain / "data")
+    words = ("probe", *data, "--random-encoder", *CLASSIFY_SHORT, "--overwrite")
+    assert "has no results.json of lfbt" in refused(*words, "--run-dir", chain / "pretrain")
+    message = refused(*words, "--run-dir", chain / "pretrain", "--seeds", 0, 1)
+    assert "also holds checkpoints" in message
+    (tmp_path / "run").mkdir()
+    shutil.copy(chain / "pretrain" / "settings.json", tmp_path / "run")
+    message = refused(*words, "--run-dir", tmp_path / "run", "--seeds", 0, 1)
+    assert message == f"--overwrite: {tmp_path}/run holds a run of pretrain, not of probe; name a new folder"
+    assert everything(tmp_path) == ["run", "run/settings.json"]
+
+
+def test_overwrite_of_a_run_removes_nothing_before_the_data_is_open_and_checked(chain, tmp_path):
+    to = tmp_path / "run"
+    words = ("pretrain", "--run-dir", to, *PRETRAIN_SHORT)
+    assert run(*words, "--data-dir", chain / "data")[0] == 0
+    before = contents(to)
+    assert "is not a folder" in refused(*words, "--data-dir", chain / "absent", "--overwrite")
+    own = ("--data-dir", chain / "data", "--overwrite")
+    assert "gamma" in refused(*words, *own, "--gamma", 2)
+    labelled = shutil.copytree(chain / "data", tmp_path / "labelled")
+    table = pd.read_csv(labelled / "records.csv", dtype=str, keep_default_na=False)
+    table.loc[table["split"] == "train", "split"] = ["test"] * 5 + ["train"] * ((table["split"] == "train").sum() - 5)
+    table.to_csv(labelled / "records.csv", index=False)
+    assert "test records" in refused(*words, *own, "--quality-data", labelled)
+    assert refused(*words, *own, "--resume").startswith("--overwrite: removes the run that --resume goes on with")
+    with acquire_run_folder(to, RunSettings.load(to), frozenset(), resume=True):
+        assert "another run is going on there" in refused(*words, *own)
+    assert contents(to).keys() == before.keys()
+    assert (to / "encoder" / "model.safetensors").read_bytes() == before["encoder/model.safetensors"]
+
+
+def test_overwrite_of_a_run_takes_what_a_killed_one_left(chain, tmp_path):
+    to = tmp_path / "run"
+    words = ("pretrain", "--data-dir", chain / "data", "--run-dir", to, *PRETRAIN_SHORT, "--overwrite")
+    assert run(*words)[0] == 0
+    expected = everything(to)
+    (to / "encoder" / ".model.safetensors.partial-1").write_text("")
+    (to / ".history.jsonl.partial-1").write_text("")
+    shutil.rmtree(to / "checkpoints")
+    assert run(*words)[0] == 0
+    assert everything(to) == expected
+
+
+def test_overwrite_of_trials_keeps_the_checkpoint_that_they_start_from(chain, tmp_path):
+    words = ("probe", "--data-dir", chain / "data", "--run-dir", tmp_path / "run", *CLASSIFY_SHORT, "--seeds", 0, 1)
+    assert run(*words, "--random-encoder")[0] == 0
+    checkpoint = tmp_path / "run" / "fraction-1-seed-0"
+    message = refused(*words, "--checkpoint", checkpoint, "--overwrite")
+    assert message == f"--overwrite: {tmp_path}/run holds the checkpoint {checkpoint}; name a new folder"
+    assert checkpoint.is_dir()
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_overwrite_replaces_answers_and_no_other_file(chain, tmp_path, suffix):
+    pytest.importorskip("pyarrow", reason="Parquet is an extra")
+    out = tmp_path / f"a.{suffix}"
+    words = ("predict", chain / "data", "--classifier", chain / "probe")
+    named = (*words, "--out", out)
+    assert run(*named)[0] == 0
+    first = out.read_bytes()
+    assert refused(*named) == f"--out: {out} exists; give another name, or replace it with --overwrite"
+    assert run(*named, "--per-piece", "--overwrite")[0] == 0
+    assert out.read_bytes() != first
+    assert run(*named, "--overwrite")[0] == 0
+    assert out.read_bytes() == first
+    out.write_text("file,label\na,b\n")
+    assert refused(*named, "--overwrite") == f"--overwrite: {out} is no table of answers of lfbt; give another name"
+    assert out.read_text() == "file,label\na,b\n"
+    out.unlink()
+    out.symlink_to(chain / "data" / "dataset.json")
+    assert refused(*named, "--overwrite") == f"--overwrite: {out} is a link; give another name"
+    assert refused(*words, "--overwrite") == "--overwrite: has no effect without --out; leave it out"
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch, chain):
+    pytest.importorskip("huggingface_hub", reason="an extra: pip install 'lfbt[hub]'")
+    monkeypatch.chdir(tmp_path)
+    hub = FakeHub(tmp_path / "hub", monkeypatch)
+    shutil.copytree(chain / "pretrain" / "encoder", hub.folder / "owner" / "name")
+    return hub
+
+
+@pytest.mark.parametrize("command", ["probe", "finetune", "embed", "embed file"])
+def test_checkpoint_may_be_a_repository_of_the_hub(chain, tmp_path, hub, command):
+    out, data = ("--run-dir", tmp_path / "run"), ("--data-dir", chain / "data")
+    words = {
+        "embed": ("embed", *data, "--out", tmp_path / "run"),
+        "embed file": ("embed", chain / "data", "--out", tmp_path / "run.csv"),
+    }.get(command, (command, *data, *out, *CLASSIFY_SHORT))
+    message = refused(*words, "--checkpoint", "hf://owner/absent")
+    assert message.startswith("--checkpoint: owner/absent does not exist here, and cannot be had from the hub")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "huggingface_hub", None)
+        message = refused(*words, "--checkpoint", "owner/name")
+    assert message.startswith("--checkpoint: owner/name does not exist here")
+    assert message.endswith("pip install 'lfbt[hub]'")
+    status, _, err = run(*words, "--checkpoint", "owner/name")
+    assert (status, hub.downloads[1:]) == (0, [("owner/name", None)])
+    assert re.search(r"^checkpoint: .* of the Hugging Face Hub, in ", err, re.MULTILINE)

@@ -48,6 +48,7 @@ def words_of(chain, to):
         "finetune": (*data, *encoder, "--run-dir", to, *CLASSIFY_SHORT),
         "embed": (*data, *encoder, "--out", to),
         "predict": (chain / "data", "--classifier", chain / "probe"),
+        "export": (chain / "probe", "--out", to.with_suffix(".onnx")),
         "compare": (chain / "probe", chain / "random", "--draws", 10),
         "report": (chain / "probe", "--out", to),
         "runs": (chain,),
@@ -66,14 +67,15 @@ EXPECTED = {
     "predict": lambda found, chain, to: (
         len(found["rows"]) == found["answered"] == read_json(chain / "data" / "dataset.json")["records"]
     ),
+    "export": lambda found, chain, to: found["out"] == str(to.with_suffix(".onnx")) and len(found["classes"]) == 5,
     "compare": lambda found, chain, to: [row["run"] for row in found["rows"]] == ["probe", "random"],
     "report": lambda found, chain, to: found["page"] == str(to / "report.html") and found["table"][0]["run"] == "probe",
     "runs": lambda found, chain, to: str(chain / "probe") in [run["folder"] for run in found["runs"]],
 }
 
 
-# reproduce takes minutes; it has the same way through.
-@pytest.mark.parametrize("command", [name for name in COMMANDS if name != "reproduce"])
+# reproduce takes minutes and serve has no end; they have the same way through.
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name not in ("reproduce", "serve")])
 def test_json_prints_one_object_and_quiet_nothing(chain, tmp_path, command):
     words = (command, *words_of(chain, tmp_path / "one")[command])
     status, out, err = run(*words, "--json", "--quiet")

@@ -13,9 +13,8 @@ import numpy as np
 import openpyxl
 import pytest
 import scipy.io
-import scipy.signal
 from tests.cli.helpers import everything, output_of, read_json, refused, run
-from tests.published_files import write_hdf5
+from tests.published_files import taken_up, write_hdf5
 
 import lfbt
 from lfbt.recording import STANDARD_LEADS
@@ -265,7 +264,7 @@ def test_prepare_takes_leads_to_the_highest_rate_when_told_to(tmp_path):
     assert "a,a.hea,noted: leads resampled to 500 Hz: V6 from 250 Hz\n" in (tmp_path / "to" / "dropped.csv").read_text()
     signals = np.load(tmp_path / "to" / "signals.npy")[0]
     np.testing.assert_allclose(signals[:-1], steps[[1, 2, *range(6, 11)]] / 1000, atol=1e-6)
-    np.testing.assert_allclose(signals[-1], scipy.signal.resample(steps[11, ::2] / 1000, 5000), atol=1e-6)
+    np.testing.assert_allclose(signals[-1], taken_up(steps[11, ::2] / 1000, 5000), atol=1e-6)
 
 
 @pytest.mark.parametrize("options", [(), ("--file-separator", ";"), ("--file-separator=;", "--file-decimal", ",")])

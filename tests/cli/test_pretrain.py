@@ -184,3 +184,14 @@ def test_pretrain_lengthens_a_finished_run(chain, tmp_path):
     output_of(*words, "--epochs", 3, "--resume")
     assert len((tmp_path / "run" / "history.jsonl").read_text().splitlines()) == 3
     assert read_json(tmp_path / "run" / "settings.json")["epochs"] == 3
+
+
+def test_pretrain_lengthens_a_run_whose_warmup_was_shortened(chain, tmp_path):
+    """The warm-up stays that of the epochs that it was begun with, and again when it is resumed once more."""
+    short = ("--preset", "small", "--schedule", "constant", "--projector", "8-8", "--workers", 0, "--device", "cpu")
+    words = ("pretrain", "--data-dir", chain / "data", "--run-dir", tmp_path / "run", "--batch-size", 32, *short)
+    assert run(*words, "--epochs", 1)[0] == 0
+    for epochs in (2, 2, 3):
+        assert run(*words, "--epochs", epochs, "--resume")[0] == 0
+        settings = read_json(tmp_path / "run" / "settings.json")
+        assert (settings["epochs"], settings["warmup_epochs"]) == (epochs, 0.25)

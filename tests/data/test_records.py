@@ -120,3 +120,14 @@ def test_prepare_entry_refuses_voltages_beyond_float16(tmp_path):
 def test_prepare_settings_refuse_float16_in_the_folders_of_the_authors(tmp_path):
     with pytest.raises(LfbtError, match="--dtype float16 goes with --layout packed only"):
         make(tmp_path / "to", entry("a"), layout="npy", dtype="float16")
+
+
+@pytest.mark.parametrize(("scale", "reason"), [(1000, "implausible"), (1e-3, "flat")])
+def test_prepare_entry_names_the_likely_unit_of_one_file_among_others(tmp_path, scale, reason):
+    """A folder of files in mV with one in another unit, whose median does not show in that of all."""
+    unit = {1000: "µV, or raw counts", 1e-3: "V"}[scale]
+    report = make(tmp_path / "to", entry("a", ecg(0)), entry("b", ecg(1) * scale), entry("c", ecg(2)))
+    assert report.dropped == {reason: 1}
+    (lost,) = read_table(tmp_path / "to" / "dropped.csv")
+    assert lost["reason"].startswith(f"{reason}: II")
+    assert lost["reason"].endswith(f"the values are likely in {unit}")

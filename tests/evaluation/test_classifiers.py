@@ -24,7 +24,8 @@ from lfbt.data.loader import epoch_batches
 from lfbt.errors import LfbtError
 from lfbt.evaluation.bootstrap import intervals
 from lfbt.evaluation.metrics import choose_thresholds, evaluate
-from lfbt.inference.embedding import EmbedSettings, write_embeddings
+from lfbt.inference.embed_settings import EmbedSettings
+from lfbt.inference.embedding_folder import write_embeddings
 from lfbt.utils.tensors import seeded
 
 

@@ -30,7 +30,8 @@ from lfbt.data.loader import epoch_batches, prefetch_batches
 from lfbt.errors import LfbtError
 from lfbt.evaluation.fine_tuning import run_finetune
 from lfbt.evaluation.settings import FinetuneSettings
-from lfbt.inference.embedding import EmbedSettings, write_embeddings
+from lfbt.inference.embed_settings import EmbedSettings
+from lfbt.inference.embedding_folder import write_embeddings
 from lfbt.models.encoder import EncoderConfig, random_encoder
 from lfbt.models.heads import Head, load_head
 from lfbt.models.pretrained import load_encoder, load_history, save_encoder

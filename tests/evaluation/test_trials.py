@@ -43,7 +43,8 @@ from lfbt.errors import LfbtError
 from lfbt.evaluation.metrics import evaluate
 from lfbt.evaluation.probing import run_probe
 from lfbt.evaluation.settings import ProbeSettings
-from lfbt.inference.embedding import EmbedSettings, write_embeddings
+from lfbt.inference.embed_settings import EmbedSettings
+from lfbt.inference.embedding_folder import write_embeddings
 from lfbt.models.pretrained import load_encoder
 from lfbt.reports.page import ReportSettings, report
 from lfbt.reports.run_list import list_runs

@@ -1,5 +1,6 @@
 """Tables of answers by the suffix of their file: the same rows, complete or not at all."""
 
+import io
 import json
 from typing import Any
 
@@ -7,7 +8,7 @@ import pandas as pd
 import pytest
 
 from lfbt.errors import LfbtError
-from lfbt.inference.answer_table import check_table, format_csv, format_rows, writing_table
+from lfbt.inference.answer_table import check_table, format_csv, format_rows, stream_writer, writing_table
 
 COLUMNS = ["file", "p_A", "notes", "error"]
 ROWS: list[dict[str, Any]] = [
@@ -72,9 +73,26 @@ def test_check_table_refuses_what_would_fail_at_the_end(tmp_path):
     (tmp_path / "there.csv").touch()
     for name, message in {
         "a.txt": "ends in none of .csv, .jsonl, .parquet",
-        "there.csv": "exists; remove it",
+        "there.csv": "exists; give another name, or replace it with --overwrite",
         "absent/a.csv": "the folder of .* does not exist",
     }.items():
         with pytest.raises(LfbtError, match=f"^out: .*{message}"):
             check_table(tmp_path / name)
     check_table(tmp_path / "new.jsonl")
+
+
+def test_stream_writer_writes_each_row_once_there_is_an_answer():
+    """Rows without an answer wait: where there is none at all, nothing is printed."""
+    stream = io.StringIO()
+    write = stream_writer(stream, COLUMNS)
+    write(ROWS[1])
+    assert stream.getvalue() == ""
+    write(ROWS[0])
+    assert stream.getvalue() == format_csv([ROWS[1], ROWS[0]], COLUMNS) + "\n"
+    write(ROWS[1])
+    assert stream.getvalue() == format_csv([ROWS[1], ROWS[0], ROWS[1]], COLUMNS) + "\n"
+
+
+def test_csv_has_names_with_line_ends_in_quotes():
+    rows = [{"file": "a\rb"}, {"file": "a\nb"}, {"file": "ab"}]
+    assert format_csv(rows, ["file"]) == 'file\n"a\rb"\n"a\nb"\nab'

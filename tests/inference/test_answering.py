@@ -11,6 +11,7 @@ from lfbt.errors import LfbtError
 from lfbt.inference.answering import AnswerReport, AnswerSettings, PredictSettings, answer, write_predictions
 from lfbt.inference.prediction import embedding_columns, embedding_rows
 from lfbt.inference.recordings import FileSettings
+from lfbt.inference.watching import Answering, WatchSettings
 
 FILES = FileSettings("II,V1", 500.0)
 
@@ -23,7 +24,8 @@ def save(path, n=5000):
 def run(*inputs, out=None, model=None):
     settings = AnswerSettings(tuple(inputs), out)
     rows = lambda one: embedding_rows(one, per_piece=False)  # noqa: E731
-    return answer(settings, FILES, model or MeanModel(), rows, embedding_columns(128, per_piece=False))
+    columns = embedding_columns(128, per_piece=False)
+    return answer(settings, Answering(model or MeanModel(), FILES, rows, columns, Path("absent")))
 
 
 def test_answer_counts_and_writes_all(tmp_path):
@@ -55,7 +57,7 @@ def test_answer_writes_nothing_where_none_can_be_answered(tmp_path):
 def test_answer_refuses_an_output_before_it_computes(tmp_path):
     model = MeanModel()
     (tmp_path / "out.csv").touch()
-    with pytest.raises(LfbtError, match="exists; remove it"):
+    with pytest.raises(LfbtError, match="exists; give another name, or replace it with --overwrite"):
         run(save(tmp_path / "a.npy"), out=tmp_path / "out.csv", model=model)
     assert model.batches == []
 
@@ -63,3 +65,23 @@ def test_answer_refuses_an_output_before_it_computes(tmp_path):
 def test_write_predictions_needs_a_classifier():
     with pytest.raises(LfbtError, match=r"^classifier: required, but not given"):
         write_predictions(PredictSettings())
+
+
+def test_answer_takes_inputs_or_a_folder_to_watch(tmp_path):
+    settings = AnswerSettings((tmp_path,), watching=WatchSettings(tmp_path))
+    with pytest.raises(LfbtError, match=r"^watch: inputs are given as well; give one of the two$"):
+        answer(settings, Answering(MeanModel(), FILES, lambda _: iter(()), [], tmp_path))
+
+
+def test_answer_streams_rows_or_nothing(tmp_path):
+    stream = io.StringIO()
+    files = (save(tmp_path / "a.npy"), save(tmp_path / "b.npy", 100))
+    columns = embedding_columns(128, per_piece=False)
+    how = Answering(MeanModel(), FILES, lambda one: embedding_rows(one, per_piece=False), columns, Path("absent"))
+    report = answer(AnswerSettings(files), how, stream)
+    assert (report.answered, report.failed, report.rows) == (1, 1, [])
+    assert [line.split(",")[1] for line in stream.getvalue().splitlines()] == ["record", "a", "b"]
+    before = stream.getvalue()
+    with pytest.raises(LfbtError, match="no recording could be answered"):
+        answer(AnswerSettings(files[1:]), how, stream)
+    assert stream.getvalue() == before

@@ -9,22 +9,23 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from tests.factories import CLASSES, write_checkpoint, write_labelled, write_multi_label
+from tests.factories import CLASSES, KINDS, waves, write_checkpoint, write_labelled, write_multi_label
 
 import lfbt
 from lfbt.data.layouts import open_dataset
 from lfbt.errors import LfbtError
 from lfbt.evaluation.probing import run_probe
 from lfbt.evaluation.settings import ProbeSettings
-from lfbt.inference.classifier import load_classifier, predict
+from lfbt.inference.classifier import TorchModel, load_classifier, predict
 from lfbt.recording import Recording
 from lfbt.runs.results import Results
+from lfbt.signal import normalise
 
 COLUMNS = [f"p_{name}" for name in CLASSES]
 
 
 def write_run(folder: Path, data: Path, **changes: Any) -> Path:
-    checkpoint = write_checkpoint(folder.with_name(f"{folder.name}-checkpoint"))
+    checkpoint = changes.pop("checkpoint", None) or write_checkpoint(folder.with_name(f"{folder.name}-checkpoint"))
     settings: dict[str, Any] = {"epochs": 3, "batch_size": 8, "learning_rate": (1e-2,), "device": "cpu", "workers": 0}
     run_probe(ProbeSettings.create(data_dir=data, run_dir=folder, checkpoint=checkpoint, **(settings | changes)))
     return folder
@@ -167,3 +168,76 @@ def test_load_classifier_refuses_files_that_do_not_fit_each_other(copy):
     write_checkpoint(copy / "encoder", leads=("II", "V1", "V2"))
     with pytest.raises(LfbtError, match="takes 128 features, but its encoder gives 192"):
         load_classifier(copy)
+
+
+LEADS = ("II", "V1", "V2")
+
+
+@pytest.fixture(scope="module")
+def serving(tmp_path_factory):
+    """A run whose classifier serves lead II and the two chest leads, too."""
+    place = tmp_path_factory.mktemp("serving")
+    data = write_labelled(place / "data", signals=waves(KINDS, 3), leads=LEADS)
+    settings: dict[str, Any] = {"lead_subsets": (("II",), ("chest",)), "leads_dropout": 0.5}
+    checkpoint = write_checkpoint(place / "encoder", LEADS)
+    return write_run(place / "serving", data, checkpoint=checkpoint, **settings)
+
+
+def of_leads(*leads):
+    signals = dict(zip((*LEADS, "V3"), waves([1], 4, seed=3)[0], strict=True))
+    return Recording(np.stack([signals[lead] for lead in leads]), 6.4, leads, id=",".join(leads))
+
+
+def test_predict_answers_from_the_largest_subset_that_a_recording_has(serving):
+    classifier = load_classifier(serving, "cpu")
+    given_leads = [LEADS, ("V2", "II"), ("V2", "V3", "V1"), ("V1",), ("II",), ("V3",)]
+    table = classifier.predict([of_leads(*leads) for leads in given_leads])
+    assert list(table.columns)[3:5] == ["pieces", "leads"]
+    assert table["leads"].tolist() == ["II,V1,V2", "II", "V1,V2", "", "II", ""]
+    assert table["notes"].tolist() == [
+        "", "absent lead V1: answered from II, without V2", "absent lead II: answered from V1,V2", "",
+        "absent lead V1,V2: answered from II", "",
+    ]  # fmt: skip
+    assert table["error"][3] == (
+        "absent lead II,V2 (the recording has V1); the encoder takes II,V1,V2, or the subset II or V1,V2"
+    )
+    assert table["error"][5].startswith("absent lead II,V1,V2 (the recording has V3)")
+    assert table[COLUMNS].isna().all(axis=1).tolist() == [False, False, False, True, False, True]
+    # What else there is in a recording, and its order, do not count; nor does what else is in the batch.
+    np.testing.assert_array_equal(table[COLUMNS].iloc[1], table[COLUMNS].iloc[4])
+    for row, leads in ((0, LEADS[::-1]), (2, ("V1", "V2")), (4, ("II",))):
+        alone = classifier.predict(of_leads(*leads))
+        np.testing.assert_allclose(
+            alone[COLUMNS].iloc[0].astype(float), table[COLUMNS].iloc[row].astype(float), atol=1e-5
+        )
+    assert np.abs(table[COLUMNS].iloc[0] - table[COLUMNS].iloc[2]).max() > 1e-3
+
+
+def test_predict_of_a_subset_equals_the_head_on_the_features_written_out(serving):
+    classifier = load_classifier(serving, "cpu")
+    assert isinstance(classifier.model, TorchModel)
+    encoder, head = classifier.model.encoder, classifier.model.head
+    assert head is not None
+    signal = torch.from_numpy(normalise(of_leads("V1", "V2").signal, "record"))[None]
+    with torch.no_grad():
+        features = encoder.select_leads(("V1", "V2"))(signal).flatten(1)
+        logits = features @ head.linear.weight[:, 64:].T * 1.5 + head.linear.bias
+    found = classifier.predict(of_leads("V1", "V2"))[COLUMNS].to_numpy(float)
+    np.testing.assert_allclose(found, logits.softmax(dim=1).numpy(), atol=1e-5)
+
+
+def test_load_classifier_says_which_subsets_it_serves(serving, run):
+    classifier = load_classifier(serving, "cpu")
+    assert classifier.lead_subsets == (("II",), ("V1", "V2"))
+    assert "leads II,V1,V2 or II or V1,V2, 10 s" in repr(classifier)
+    assert load_classifier(run, "cpu").lead_subsets == ()
+    assert "leads" not in predict(of_leads("II", "V1"), run).columns
+
+
+def test_load_classifier_refuses_subsets_of_other_leads_than_were_scored(serving, tmp_path):
+    folder = shutil.copytree(serving, tmp_path / "copy")
+    results = json.loads((folder / "results.json").read_text())
+    results["by_lead_subset"]["II"]["leads"] = ["V1"]
+    (folder / "results.json").write_text(json.dumps(results))
+    with pytest.raises(LfbtError, match="is of other lead subsets than"):
+        load_classifier(folder)

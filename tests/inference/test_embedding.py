@@ -1,33 +1,27 @@
-"""Embeddings of data sets and arrays against those of plain layers; probabilities where there is a classifier."""
+"""Embeddings of data sets and arrays against those of plain layers."""
 
 import dataclasses
-import json
-import shutil
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
-from tests.factories import CLASSES, KINDS, LABELS, ROWS, SPLIT, waves, write_checkpoint, write_labelled, write_packed
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.factories import KINDS, waves, write_checkpoint, write_labelled, write_packed
 from tests.literal import literal_embeddings, z_score
-from tests.outputs import contents
 
-import lfbt
 from lfbt.data.dataset import from_arrays
 from lfbt.data.layouts import open_dataset
 from lfbt.errors import LfbtError
-from lfbt.evaluation.probing import run_probe
-from lfbt.evaluation.settings import ProbeSettings
-from lfbt.inference.embedding import EmbedSettings, EmbedSummary, embed, embed_arrays, embed_dataset, write_embeddings
+from lfbt.inference.embed_settings import EmbedSettings
+from lfbt.inference.embedding import embed, embed_arrays, embed_dataset
+from lfbt.inference.embedding_folder import write_embeddings
 from lfbt.models.encoder import EncoderConfig, estimate_batch_norm, random_encoder
-from lfbt.models.heads import load_head
 from lfbt.models.pretrained import load_encoder, save_encoder
 from lfbt.recording import PAPER_LEADS, STANDARD_LEADS, Recording
 from lfbt.signal import choose_leads, fit_samples
 from lfbt.sources.synthesis import make_record
-
-COLUMNS = [f"p_{name}" for name in CLASSES]
 
 
 @pytest.fixture(scope="module")
@@ -40,208 +34,9 @@ def checkpoint(data):
     return write_checkpoint(data.with_name("checkpoint"))
 
 
-@pytest.fixture(scope="module")
-def probed(data, checkpoint):
-    """A run folder with a classifier, which no test may change."""
-    folder = data.with_name("probed")
-    settings = {"epochs": 3, "batch_size": 8, "learning_rate": (1e-2,), "device": "cpu", "workers": 0}
-    run_probe(ProbeSettings.create(data_dir=data, run_dir=folder, checkpoint=checkpoint, standardise=True, **settings))
-    return folder
-
-
-@pytest.fixture
-def run(data, checkpoint, tmp_path):
-    """Embed with some settings changed; returns the folder."""
-
-    def run_embed(name="out", **changes):
-        settings = {"data_dir": (data,), "checkpoint": checkpoint, "out": tmp_path / name}
-        write_embeddings(EmbedSettings(**(settings | {"device": "cpu", "workers": 0} | changes)))
-        return tmp_path / name
-
-    return run_embed
-
-
-def embeddings_of(folder):
-    return np.load(folder / "embeddings.npy")
-
-
-def table_of(folder, name):
-    return pd.read_csv(folder / name, dtype=str, keep_default_na=False)
-
-
 def assert_close_to_literal(mine, literal):
     """Single precision keeps five digits of the largest feature."""
     np.testing.assert_allclose(mine, literal, rtol=0, atol=1e-5 * np.abs(literal).max())
-
-
-def test_embed_equals_plain_layers(run, checkpoint, data):
-    embeddings = embeddings_of(run())
-    assert embeddings.shape == (48, 128)
-    assert embeddings.dtype == np.float32
-    assert_close_to_literal(embeddings, literal_embeddings(load_encoder(checkpoint), np.load(data / "signals.npy")))
-
-
-def test_embed_writes_three_files(run, data):
-    folder = run()
-    assert sorted(path.name for path in folder.iterdir()) == ["embed.json", "embeddings.npy", "records.csv"]
-    table = table_of(folder, "records.csv")
-    assert table["id"].tolist() == [f"r{i}" for i in range(48)]
-    assert table["patient"].tolist() == [f"p{i}" for i in range(48)]
-    assert table["split"].tolist() == SPLIT
-    assert table["labels"].tolist() == LABELS
-    content = json.loads((folder / "embed.json").read_text())
-    expected = {
-        "lfbt_version": lfbt.__version__,
-        "synthetic": False,
-        "records": 48,
-        "leads": ["II", "V1"],
-        "n_features": 64,
-    }
-    assert content | expected == content
-    assert content["data"] | {"folders": ["data"], "hash": open_dataset(data).hash} == content["data"]
-    assert content["encoder"] == {"checkpoint": "checkpoint", "history": {"method": "test", "epochs_done": 7}}
-
-
-def test_embed_returns_what_embed_json_has(data, checkpoint, tmp_path):
-    summary = write_embeddings(EmbedSettings((data,), tmp_path / "out", checkpoint, device="cpu"))
-    assert EmbedSummary.load(tmp_path / "out") == summary
-    (tmp_path / "out" / "embed.json").write_text('{"lfbt_version": 1}')
-    with pytest.raises(LfbtError, match=r"embed\.json: field lfbt_version: Expected `str`, got `int`"):
-        EmbedSummary.load(tmp_path / "out")
-
-
-def test_embed_takes_more_records_than_a_batch(run, checkpoint, tmp_path):
-    """300 records: two full batches and a part of one, in order; workers change nothing."""
-    signals = waves([i % 3 for i in range(300)])
-    folder = run(data_dir=(write_packed(tmp_path / "many", signals),), workers=3)
-    assert_close_to_literal(embeddings_of(folder), literal_embeddings(load_encoder(checkpoint), signals))
-    assert len(table_of(folder, "records.csv")) == 300
-
-
-def test_embed_takes_several_data_sets(run, data, tmp_path):
-    more = write_packed(tmp_path / "more", waves([2, 0, 1], seed=4), synthetic=True)
-    folder = run("both", data_dir=(data, more))
-    expected = np.concatenate([embeddings_of(run("one")), embeddings_of(run("two", data_dir=(more,)))])
-    assert_close_to_literal(embeddings_of(folder), expected)
-    table = table_of(folder, "records.csv")
-    assert table["id"].tolist() == [f"data/r{i}" for i in range(48)] + ["more/r0", "more/r1", "more/r2"]
-    assert json.loads((folder / "embed.json").read_text())["synthetic"] is True
-
-
-def test_embed_chooses_leads_by_name(run, checkpoint, data):
-    """One lead, and both in another order; the record is z-scored over the leads that are used."""
-    signals = np.load(data / "signals.npy")
-    encoder = load_encoder(checkpoint)
-    one = embeddings_of(run("one", leads=("V1",)))
-    assert_close_to_literal(one, literal_embeddings(encoder.select_leads(("V1",)), signals[:, 1:]))
-    swapped = embeddings_of(run("swapped", leads=("V1", "II")))
-    both = literal_embeddings(encoder, signals)
-    assert_close_to_literal(swapped, np.hstack([both[:, 64:], both[:, :64]]))
-
-
-def test_embed_chooses_leads_of_a_data_set_with_more(run, checkpoint, tmp_path):
-    signals = waves(KINDS, 3)
-    more = write_packed(tmp_path / "more", signals, leads=("V1", "I", "II"))
-    folder = run(data_dir=(more,), leads=("II", "V1"))
-    assert_close_to_literal(embeddings_of(folder), literal_embeddings(load_encoder(checkpoint), signals[:, [2, 0]]))
-
-
-def test_embed_takes_the_authors_folder_with_allow_mismatch(run, checkpoint, tmp_path):
-    (tmp_path / "npy" / "samples").mkdir(parents=True)
-    signals = waves([i % 3 for i in range(12)])
-    for i, signal in enumerate(signals):
-        np.save(tmp_path / "npy" / "samples" / f"sample_{i}.npy", signal)
-    with pytest.raises(LfbtError, match=r"leads lead1,lead2 .*against the encoder's II,V1"):
-        run(data_dir=(tmp_path / "npy",))
-    folder = run(data_dir=(tmp_path / "npy",), allow_mismatch=True)
-    assert_close_to_literal(embeddings_of(folder), literal_embeddings(load_encoder(checkpoint), signals))
-    assert table_of(folder, "records.csv")["id"].tolist() == [f"samples/sample_{i}" for i in range(12)]
-
-
-def test_embed_writes_probabilities_of_a_classifier(run, probed, data):
-    folder = run(checkpoint=probed)
-    table = pd.read_csv(folder / "probabilities.csv")
-    assert list(table) == ["id", "patient", *COLUMNS]
-    assert table["id"].tolist() == [f"r{i}" for i in range(48)]
-    assert table["patient"].tolist() == [f"p{i}" for i in range(48)]
-    p = table[COLUMNS].to_numpy()
-    # Written as single precision in decimals.
-    np.testing.assert_allclose(p.sum(axis=1), 1, rtol=0, atol=1e-6)
-    predictions = pd.read_csv(probed / "predictions.csv")
-    # The same features from a batch of another size.
-    np.testing.assert_allclose(p[ROWS["test"]], predictions[COLUMNS], rtol=1e-4)
-    head, classes = load_head(probed / "head")
-    assert classes == CLASSES
-    with torch.no_grad():
-        literal = head.double()(
-            torch.from_numpy(literal_embeddings(load_encoder(probed), np.load(data / "signals.npy")))
-        )
-    np.testing.assert_allclose(p, literal.softmax(dim=1).numpy(), rtol=1e-3)
-
-
-def test_embed_ignores_the_classifier_beside_an_encoder_folder(run, probed):
-    """The run's encoder alone may be used with some of its leads; its classifier may not."""
-    folder = run(checkpoint=probed / "encoder", leads=("V1",))
-    assert embeddings_of(folder).shape == (48, 64)
-    assert not (folder / "probabilities.csv").exists()
-    with pytest.raises(LfbtError, match=r"leads: the classifier of .* leave --leads out, or name its encoder folder"):
-        run("refused", checkpoint=probed, leads=("V1",))
-    assert not (folder.with_name("refused")).exists()
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"data_dir": ()}, "data_dir: none given"),
-        ({"leads": ("V9",)}, "lead V9: the encoder has none of that name"),
-        ({"device": "abacus"}, "device: 'abacus' cannot be used"),
-        ({"workers": -1}, r"workers: -1 is outside \[0, inf\)"),
-        ({"split_seed": -1}, "split_seed: -1 is outside"),
-    ],
-)
-def test_embed_refuses_wrong_settings(run, tmp_path, changes, message):
-    with pytest.raises(LfbtError, match=message):
-        run(**changes)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_embed_refuses_a_broken_checkpoint(run, probed, tmp_path):
-    with pytest.raises(LfbtError, match=r"checkpoint: .*absent is not an encoder"):
-        run(checkpoint=tmp_path / "absent")
-    shutil.copytree(probed, tmp_path / "broken")
-    path = tmp_path / "broken" / "head" / "model.safetensors"
-    path.write_bytes(path.read_bytes()[:-4])
-    with pytest.raises(LfbtError, match=r"head/model\.safetensors: is not a complete safetensors file"):
-        run(checkpoint=tmp_path / "broken")
-    assert [entry.name for entry in tmp_path.iterdir()] == ["broken"]
-
-
-def test_embed_refuses_a_data_set_that_does_not_fit(run, tmp_path):
-    other = write_packed(tmp_path / "other", waves(KINDS, 2, 80), leads=("II", "V2"))
-    with pytest.raises(LfbtError, match=r"leads II,V2 .* II,V1; 8 Hz .* 6\.4 Hz; 80 samples .* 64"):
-        run(data_dir=(other,))
-    assert [entry.name for entry in tmp_path.iterdir()] == ["other"]
-    assert embeddings_of(run(data_dir=(other,), allow_mismatch=True)).shape == (48, 128)
-
-
-def test_embed_leaves_nothing_when_a_record_is_not_finite(run, tmp_path):
-    signals = waves(KINDS)
-    signals[47, 0, 0] = np.inf
-    bad = write_packed(tmp_path / "bad", signals, hash="x")
-    with pytest.raises(LfbtError, match="record r47 holds NaN or infinity"):
-        run(data_dir=(bad,))
-    assert [entry.name for entry in tmp_path.iterdir()] == ["bad"]
-
-
-def test_embed_refuses_an_occupied_folder(run, tmp_path):
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "notes.txt").write_text("mine")
-    with pytest.raises(LfbtError, match="out: holds other results already"):
-        run()
-    assert contents(tmp_path / "out") == {"notes.txt": b"mine"}
-
-
-# --- data sets and arrays in memory ---
 
 
 def calibrated_encoder(leads, normalisation="record"):
@@ -269,12 +64,6 @@ def prepared(signals, leads, encoder):
     return np.stack(
         [fit_samples(choose_leads(of, leads, config.leads), of.shape[1], config.n_samples) for of in signals]
     )
-
-
-def test_embed_dataset_equals_the_command(run, data, checkpoint):
-    embeddings = embed_dataset(open_dataset(data), load_encoder(checkpoint), device="cpu")
-    assert embeddings.dtype == np.float32
-    assert np.array_equal(embeddings, embeddings_of(run()))
 
 
 def test_embed_dataset_chooses_leads_by_name(checkpoint):
@@ -325,7 +114,7 @@ def test_embed_arrays_equals_the_command(encoder, ecg, tmp_path):
     save_encoder(tmp_path / "encoder", encoder, {})
     write_embeddings(EmbedSettings((folder,), tmp_path / "out", tmp_path / "encoder", device="cpu"))
     embeddings = embed_arrays(ecg, encoder, leads=STANDARD_LEADS, sampling_rate=500, device="cpu")
-    assert np.array_equal(embeddings, embeddings_of(tmp_path / "out"))
+    assert np.array_equal(embeddings, np.load(tmp_path / "out" / "embeddings.npy"))
 
 
 @pytest.mark.parametrize("normalisation", ["record", "lead", "none"])
@@ -445,19 +234,6 @@ def test_embed_arrays_refuses_what_is_not_an_array_of_signals(encoder, signals, 
         embed_ten_seconds(signals, encoder)
 
 
-def test_embed_refuses_a_classifier_with_its_leads_in_another_order(tmp_path):
-    d, c = write_labelled(tmp_path / "d"), write_checkpoint(tmp_path / "c")
-    run_probe(ProbeSettings.create(d, tmp_path / "p", checkpoint=c, epochs=2, batch_size=8, device="cpu"))
-    with pytest.raises(LfbtError, match="leads"):
-        write_embeddings(EmbedSettings((d,), tmp_path / "e", tmp_path / "p", leads=("V1", "II"), device="cpu"))
-
-
-def test_embed_refuses_records_of_too_few_samples_even_if_allowed(tmp_path):
-    s, c = write_labelled(tmp_path / "s", signals=waves(KINDS, 2, 20)), write_checkpoint(tmp_path / "c")
-    with pytest.raises(LfbtError, match="samples"):
-        write_embeddings(EmbedSettings((s,), tmp_path / "e", c, allow_mismatch=True, device="cpu"))
-
-
 @pytest.mark.parametrize(
     ("scale", "message"),
     [
@@ -491,3 +267,75 @@ def test_embed_takes_z_scores_of_the_authors_folders(tmp_path):
     np.save(tmp_path / "samples" / "a.npy", np.random.default_rng(0).standard_normal((8, 64)).astype(np.float32) * 50)
     encoder = random_encoder(EncoderConfig(PAPER_LEADS, 6.4, 64), seed=0)
     assert embed(tmp_path, encoder, device="cpu").shape == (1, 512)
+
+
+@given(st.sets(st.sampled_from(("II", "III", "V1", "V2")), min_size=1), st.booleans())
+def test_embed_with_missing_leads_nan_equals_the_encoders_of_the_leads_that_there_are(leads, backwards):
+    encoder = random_encoder(EncoderConfig(("II", "III", "V1", "V2"), 6.4, 64), 0).eval()
+    names = sorted(leads, reverse=backwards)
+    signals = np.random.default_rng(0).standard_normal((2, len(names), 64)).astype(np.float32)
+    options: dict[str, Any] = {"leads": names, "sampling_rate": 6.4, "device": "cpu"}
+    whole = embed(signals, encoder, missing_leads="nan", **options).reshape(2, 4, 64)
+    present = [lead for lead in encoder.config.leads if lead in leads]
+    part = embed(signals, encoder.select_leads(present), **options).reshape(2, len(present), 64)
+    for i, lead in enumerate(encoder.config.leads):
+        if lead in leads:
+            np.testing.assert_array_equal(whole[:, i], part[:, present.index(lead)])
+        else:
+            assert np.isnan(whole[:, i]).all()
+
+
+def test_embed_with_missing_leads_nan_takes_recordings_of_different_leads_and_data_sets(tmp_path):
+    encoder = random_encoder(EncoderConfig(("II", "III", "V1"), 6.4, 64), 0).eval()
+    signal = np.random.default_rng(0).standard_normal((3, 64)).astype(np.float32)
+    recordings = [Recording(signal[:2], 6.4, ("I", "II")), Recording(signal, 6.4, ("II", "III", "V1"))]
+    found = embed(recordings, encoder, missing_leads="nan", device="cpu").reshape(2, 3, 64)
+    assert np.isnan(found).all(axis=2).tolist() == [[False, False, True], [False, False, False]]
+    dataset = from_arrays(signal[None, :2], ("V1", "II"), 6.4)
+    found = embed(dataset, encoder, missing_leads="nan", device="cpu").reshape(1, 3, 64)
+    assert np.isnan(found).all(axis=2).tolist() == [[False, True, False]]
+    assert not np.isnan(found[:, [0, 2]]).any()
+
+
+def test_embed_refuses_missing_leads_unless_asked_and_where_there_are_none(tmp_path):
+    encoder = random_encoder(EncoderConfig(("II", "V1"), 6.4, 64), 0).eval()
+    signal = np.random.default_rng(0).standard_normal((1, 64)).astype(np.float32)
+    with pytest.raises(LfbtError, match=r"absent lead V1 .*missing_leads='nan'"):
+        embed(Recording(signal, 6.4, ("II",)), encoder)
+    with pytest.raises(LfbtError, match="absent lead II,V1"):
+        embed(Recording(signal, 6.4, ("V2",)), encoder, missing_leads="nan")
+    wrong: Any = "zero"
+    with pytest.raises(LfbtError, match="missing_leads: 'zero' is not one of refuse, nan"):
+        embed(Recording(signal, 6.4, ("II",)), encoder, missing_leads=wrong)
+    settings = EmbedSettings((tmp_path,), tmp_path / "out", missing_leads="nan")
+    with pytest.raises(LfbtError, match="missing_leads: nan has an effect on inputs only"):
+        write_embeddings(settings)
+
+
+def test_embed_arrays_reads_counts_with_an_offset_only_where_it_is_stated():
+    encoder = random_encoder(EncoderConfig(("II", "V1"), sampling_rate=100, n_samples=1000), seed=0)
+    steps = np.random.default_rng(0).integers(-200, 200, size=(1, 2, 1000))
+    options: dict[str, Any] = {"leads": "II,V1", "sampling_rate": 100, "device": "cpu"}
+    expected = embed_arrays(steps, encoder, unit="200/mV", **options)
+    counts = (steps + 2048).astype(np.uint16)
+    np.testing.assert_array_equal(embed_arrays(counts, encoder, unit="200(2048)/mV", **options), expected)
+    with pytest.raises(LfbtError, match=r"signals: record 0: lead .* give the unit 200\(2048\)/mV"):
+        embed_arrays(counts, encoder, unit="200/mV", **options)
+
+
+def test_embed_refuses_codes_for_invalid_samples_before_resampling_blurs_them():
+    encoder = random_encoder(EncoderConfig(("II", "V1"), 50, 500), seed=0)
+    signals = np.random.default_rng(0).normal(0, 0.3, (1, 2, 5000))
+    signals[0, 1, 2000:2003] = -32.768
+    options: dict[str, Any] = {"leads": "II,V1", "sampling_rate": 500, "device": "cpu"}
+    with pytest.raises(
+        LfbtError, match=r"^signals: record 0: V1 spans 33\.\d mV, more than any ECG; .* allow_implausible"
+    ):
+        embed(signals, encoder, **options)
+    assert embed(signals, encoder, **options, allow_implausible=True).shape == (1, 128)
+
+
+def test_embed_refuses_rates_that_no_ecg_has():
+    encoder = random_encoder(EncoderConfig(("II", "V1"), 0.5, 64), seed=0)
+    with pytest.raises(LfbtError, match=r"^sampling_rate: 0\.5 Hz is none of an ECG; allowed: 5 to 50000 Hz"):
+        embed(np.ones((1, 2, 64)), encoder, leads="II,V1", sampling_rate=0.5, device="cpu")

@@ -1,10 +1,13 @@
 """Embeddings of files: those of the prepared data set."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 from tests.factories import waves, write_checkpoint, write_packed
 
-from lfbt.inference.embedding import EmbedSettings, embed
+from lfbt.inference.embed_settings import EmbedSettings
+from lfbt.inference.embedding import embed
 from lfbt.inference.embedding_table import embed_inputs
 from lfbt.inference.recordings import FileSettings
 from lfbt.models.pretrained import load_encoder
@@ -42,3 +45,41 @@ def test_embed_inputs_takes_some_leads(tmp_path):
     )
     embed_inputs(settings)
     np.testing.assert_allclose(pd.read_csv(tmp_path / "a.csv").filter(regex=r"^e\d+$"), expected, atol=1e-6)
+
+
+def test_embed_inputs_leaves_columns_of_absent_leads_empty_where_asked(tmp_path):
+    """The others are those of an encoder of the leads that there are; a file with none of the leads is refused."""
+    leads, signals = ("I", "II", "V1"), waves([0, 1, 2], 3)
+    encoder = load_encoder(write_checkpoint(tmp_path / "checkpoint", leads))
+    inputs = []
+    for signal, names in zip(signals, (leads, ("II", "V1"), ("V5", "V6")), strict=True):
+        inputs.append(tmp_path / f"{names[0]}.csv")
+        lines = [",".join(names), *(",".join(map(str, values)) for values in signal[-len(names) :].T)]
+        inputs[-1].write_text("\n".join(lines) + "\n")
+    settings = EmbedSettings(
+        (), tmp_path / "a.csv", tmp_path / "checkpoint", tuple(inputs), files=FileSettings("", 6.4), device="cpu"
+    )
+    refused = embed_inputs(settings)
+    assert (refused.answered, refused.failed) == (1, 2)
+    assert refused.first_failure.endswith(
+        "; name leads that there are with --leads, or leave the columns of the others empty with --missing-leads nan"
+    )
+    assert "leads" not in refused.columns
+    whole = embed(signals[:1], encoder, leads=leads, sampling_rate=6.4)[0]
+    part = embed(signals[1:2, 1:], encoder.select_leads(("II", "V1")), leads="II,V1", sampling_rate=6.4)[0]
+    for suffix in (".csv", ".parquet", ".jsonl"):
+        out = tmp_path / f"out{suffix}"
+        report = embed_inputs(dataclasses.replace(settings, out=out, missing_leads="nan"))
+        assert (report.answered, report.failed) == (2, 1)
+        assert report.first_failure.endswith("absent lead I,II,V1 (the recording has V5,V6); the encoder takes I,II,V1")
+        if suffix == ".jsonl":
+            table = pd.read_json(out, lines=True)
+        else:
+            table = pd.read_csv(out) if suffix == ".csv" else pd.read_parquet(out)
+        assert table["leads"].tolist()[:2] == ["I,II,V1", "II,V1"]
+        assert table["notes"][1] == "absent lead I: answered from II,V1"
+        columns = table[[f"e{i}" for i in range(192)]].to_numpy(float)
+        np.testing.assert_allclose(columns[0], whole, atol=1e-5)
+        np.testing.assert_allclose(columns[1, 64:], part, atol=1e-5)
+        assert np.isnan(columns[1, :64]).all()
+        assert np.isnan(columns[2]).all()

@@ -11,7 +11,7 @@ from tests.runs.helpers import results_of_a_trial
 
 from lfbt.inference.model_card import model_card
 from lfbt.models.config import EncoderCard, EncoderConfig
-from lfbt.runs.results import Results
+from lfbt.runs.results import Results, SubsetScores
 
 hub = pytest.importorskip("huggingface_hub", reason="an extra: pip install 'lfbt[hub]'")
 yaml = pytest.importorskip("yaml")
@@ -129,3 +129,13 @@ def test_model_card_tables_have_one_line_a_row(key, value):
     text = model_card(EncoderCard.create(CONFIG, {"first": 1, f"key{key}": f"value{value}", "last": 2}))
     rows = rows_of(text, "Training")
     assert len(rows) == 3
+
+
+def test_model_card_has_the_figures_of_subsets_that_the_same_classifier_serves():
+    test = dataclasses.replace(RESULTS.test, auroc=0.75)
+    served = dataclasses.replace(RESULTS, by_lead_subset={"limb": SubsetScores(["II"], test, None)})
+    text = model_card(CARD, [served])
+    assert [row[3] for row in rows_of(text, "Figures")] == ["all", "II (the same classifier)"]
+    first, second = metadata_of(text).eval_results[0], metadata_of(text).eval_results[3]
+    assert (first.metric_args["leads"], second.metric_args["leads"]) == (RESULTS.leads, ["II"])
+    assert (first.metric_value, second.metric_value) == (RESULTS.test.auroc, 0.75)

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lfbt.inference.prediction import (
+    ServedSubset,
     embedding_columns,
     embedding_rows,
     iterate_answers,
@@ -23,6 +24,7 @@ class MeanModel:
     def __init__(self, exclusive=True, thresholds=(None, None)):
         self.config = EncoderConfig(("II", "V1"), 6.4, 64)
         self.classes, self.exclusive, self.thresholds = ("A", "B"), exclusive, thresholds
+        self.subsets: tuple[ServedSubset, ...] = ()
         self.batches = []
 
     def compute(self, signals):

@@ -4,6 +4,8 @@ import threading
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.factories import waves, write_packed
 from tests.published_files import write
 
@@ -11,9 +13,9 @@ from lfbt.data.dataset import Dataset
 from lfbt.data.layouts import open_dataset
 from lfbt.data.preparation import prepare
 from lfbt.errors import LfbtError
-from lfbt.inference.recordings import FileSettings, iterate_pieces, list_recordings, read_list
+from lfbt.inference.recordings import FileSettings, ServedLeads, iterate_pieces, list_recordings, read_list
 from lfbt.models.config import EncoderConfig
-from lfbt.recording import Recording
+from lfbt.recording import STANDARD_LEADS, Recording
 from lfbt.signal import normalise
 
 CONFIG = EncoderConfig(("II", "V1"), sampling_rate=6.4, n_samples=64)
@@ -46,7 +48,12 @@ def test_iterate_pieces_makes_what_prepare_makes(tmp_path, normalisation):
     assert [(one.id, len(one.signals)) for one in got] == [("a", 3), ("b", 1), ("c", 1), ("d", 0)]
     expected = normalise(np.asarray(dataset.signals[np.arange(len(dataset))]), normalisation)
     np.testing.assert_array_equal(np.concatenate([one.signals for one in got]), expected)
-    assert [one.notes for one in got] == [(), ("padded from 8 s to 10 s",), (), ()]
+    assert [one.notes for one in got] == [
+        ("piece 3 of 3 padded from 5.2 s to 10 s",),
+        ("padded from 8 s to 10 s",),
+        (),
+        (),
+    ]
     assert [one.reason for one in got] == ["", "", "", "flat: V1,II"]
 
 
@@ -138,3 +145,64 @@ def test_read_list_passes_over_blank_lines():
 def test_file_settings_are_checked(settings):
     with pytest.raises(LfbtError):
         settings.check()
+
+
+def served(leads, *subsets, config=CONFIG, remedy=""):
+    """The pieces of a recording of some leads, of noise of its own in each."""
+    signal = np.random.default_rng(0).standard_normal((len(leads), 5000)).astype(np.float32)
+    some = ServedLeads(None if subsets == (None,) else subsets, remedy)
+    (one,) = iterate_pieces([Recording(signal, 500.0, leads, id="x")], config, FileSettings(), some)
+    return one
+
+
+@pytest.mark.parametrize("normalisation", ["record", "lead", "none"])
+def test_iterate_pieces_of_a_subset_are_those_of_an_encoder_of_these_leads(normalisation):
+    config = EncoderConfig(("I", "II", "III", "V1"), 6.4, 64, normalisation)
+    one = served(("V1", "V2", "III"), ("III", "V1"), ("V1",), config=config)
+    alone = served(("V1", "V2", "III"), config=EncoderConfig(("III", "V1"), 6.4, 64, normalisation))
+    np.testing.assert_array_equal(one.signals[:, [2, 3]], alone.signals)
+    assert np.isnan(one.signals[:, :2]).all()
+    assert one.leads_used == ("III", "V1")
+    assert one.notes == ("absent lead I,II: answered from III,V1",)
+
+
+def test_iterate_pieces_take_the_largest_subset_and_say_what_is_left_unused():
+    config = EncoderConfig(("II", "III", "V1", "V2"), 6.4, 64)
+    subsets = (("II",), ("V1",), ("II", "III"), ("II", "V2"))
+    assert served(("V1", "II"), *subsets, config=config).notes == ("absent lead III,V2: answered from II, without V1",)
+    # III follows from I and II; of two subsets that are as large the first is taken.
+    assert served(("I", "II", "V2"), *subsets, config=config).leads_used == ("II", "III")
+    every = served(("I", "II", "V1", "V2"), *subsets, config=config)
+    assert (every.leads_used, every.notes) == (config.leads, ())
+    assert served(("V2", "V1"), None, config=config).leads_used == ("V1", "V2")
+
+
+def test_iterate_pieces_say_what_a_recording_lacks_has_and_could_have():
+    config = EncoderConfig(("II", "III", "aVR", "V1"), 6.4, 64)
+    assert served(("I", "II"), config=config).reason == (
+        "absent lead V1 (the recording has I,II, from which III,aVR can be derived); the encoder takes II,III,aVR,V1"
+    )
+    assert served(("V2",), ("II",), ("V1", "II"), config=config, remedy="do something").reason == (
+        "absent lead II,III,aVR,V1 (the recording has V2); the encoder takes II,III,aVR,V1, or the subset II or V1,II"
+    )
+    assert served(("V1",), config=config, remedy="do something").reason.endswith("; do something")
+    assert served(("V5",), None, config=config).reason.startswith("absent lead II,III,aVR,V1 (the recording has V5)")
+
+
+def test_iterate_pieces_take_subsets_of_data_sets(tmp_path):
+    data = write_packed(tmp_path / "data", waves([0, 1], 2), leads=("V1", "V2"))
+    items = list_recordings([data], FILES)
+    first, _ = iterate_pieces(items, CONFIG, FILES, ServedLeads((("V1",),)))
+    np.testing.assert_array_equal(first.signals[:, 1], normalise(waves([0, 1], 2)[:1, :1], "record")[:, 0])
+    assert (first.leads_used, first.notes) == (("V1",), ("absent lead II: answered from V1",))
+    with pytest.raises(LfbtError, match="lead II: not in the data set"):
+        list(iterate_pieces(items, CONFIG, FILES, ServedLeads((("II",),))))
+
+
+@given(st.sets(st.sampled_from(STANDARD_LEADS)), st.lists(st.sets(st.sampled_from(STANDARD_LEADS), min_size=1)))
+def test_served_leads_choose_no_lead_that_is_absent_and_none_larger_is_left(present, subsets):
+    names = tuple(lead for lead in STANDARD_LEADS if lead in present)
+    chosen = ServedLeads(tuple(tuple(sorted(subset)) for subset in subsets)).choose(names, STANDARD_LEADS)
+    assert set(chosen) <= present
+    fitting = [len(subset) for subset in subsets if subset <= present]
+    assert len(chosen) == (12 if len(present) == 12 else max(fitting, default=0))

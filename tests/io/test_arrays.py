@@ -1,5 +1,6 @@
 """The readers of ``.npy`` files: units, one row of several, and arrays of other kinds."""
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -92,3 +93,16 @@ def test_read_npy_refuses_corrupt_files(tmp_path):
         path.write_bytes(content)
         with pytest.raises(UnreadableError, match=r"a\.npy: cannot be read"):
             read_npy(path, ["I", "II"], 100.0, "mV")
+
+
+@pytest.mark.parametrize(("dtype", "offset"), [(np.uint16, 2048), (np.uint16, 32768), (np.int32, 32768)])
+@pytest.mark.parametrize("axes", [2, 3])
+def test_read_npy_reads_counts_with_an_offset_only_where_it_is_stated(tmp_path, dtype, offset, axes):
+    counts = (offset + np.arange(600).reshape(2, 300) % 90).astype(dtype)
+    np.save(tmp_path / "a.npy", counts if axes == 2 else counts[None])
+    read: Any = read_npy if axes == 2 else functools.partial(read_npy_row, row=0)
+    options = {"leads": ("I", "II"), "sampling_rate": 500.0}
+    signal = read(tmp_path / "a.npy", **options, unit=f"200({offset})/mV").signal
+    np.testing.assert_array_equal(signal, ((counts.astype(float) - offset) / 200).astype(np.float32))
+    with pytest.raises(UnreadableError, match=rf"a\.npy: lead I.* give the unit 200\({offset}\)/mV"):
+        read(tmp_path / "a.npy", **options, unit="200/mV")

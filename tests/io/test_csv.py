@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tests.published_files import write
 
 from lfbt.errors import UnreadableError
-from lfbt.io.csv import csv_header, csv_states_rate, read_csv
+from lfbt.io.csv import holds_voltages, read_csv, read_csv_header
 from lfbt.recording import STANDARD_LEADS
 
 
@@ -254,9 +254,21 @@ def test_read_csv_takes_separator_and_decimal_sign_as_given(tmp_path, text, sepa
     assert (recording.leads, recording.signal.tolist()) == (("I", "II"), [[1.25], [2.5]])
 
 
-def test_read_csv_names_utf_16(tmp_path):
-    (tmp_path / "a.csv").write_text("I,II\n1,2\n", encoding="utf-16")
-    with pytest.raises(UnreadableError, match=r"a\.csv: cannot be read \(text in UTF-16, .*; save it as UTF-8"):
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_read_csv_reads_utf_16_with_and_without_its_mark(tmp_path, encoding):
+    (tmp_path / "a.csv").write_text("I,II (µV)\n1,2\n3,4\n".replace("I,", "I (µV),"), encoding=encoding)
+    recording = read_csv(tmp_path / "a.csv", None, 500.0, "mV")
+    assert recording.leads == ("I", "II")
+    np.testing.assert_array_equal(recording.signal, np.array([[1, 3], [2, 4]], np.float32) / np.float32(1000))
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [(b"PK\3\4rest", "a workbook, not text.*save the sheet as CSV"), (b"I,II\n1,\0\n", "zero bytes")],
+)
+def test_read_csv_names_what_is_no_text(tmp_path, data, message):
+    (tmp_path / "a.csv").write_bytes(data)
+    with pytest.raises(UnreadableError, match=rf"a\.csv: cannot be read .*{message}"):
         read_csv(tmp_path / "a.csv", None, 500.0, "mV")
 
 
@@ -293,15 +305,15 @@ def test_read_csv_inverts_writing(tmp_path_factory, separator, decimal, values, 
         ("", None),
     ],
 )
-def test_csv_header_gives_the_names_of_the_leads(tmp_path, text, names):
-    assert csv_header(write(tmp_path / "a.csv", text)) == names
+def test_read_csv_header_gives_the_names_of_the_leads(tmp_path, text, names):
+    assert read_csv_header(write(tmp_path / "a.csv", text)).leads == names
 
 
-def test_csv_states_rate_only_with_a_unit_of_time(tmp_path):
+def test_read_csv_header_states_the_rate_only_with_a_unit_of_time(tmp_path):
     headers = {"time (s),I\n": True, "ms,I\n": True, "time,I\n": False, "I,II\n": False, "timestamp,I\n": False}
     for header, expected in headers.items():
-        assert csv_states_rate(write(tmp_path / "a.csv", f"{header}0,1\n1,2\n")) is expected
-    assert csv_states_rate(write(tmp_path / "a.csv", "timestamp,I\n2020-01-01T00:00:00.000,1\n"))
+        assert read_csv_header(write(tmp_path / "a.csv", f"{header}0,1\n1,2\n")).states_rate is expected
+    assert read_csv_header(write(tmp_path / "a.csv", "timestamp,I\n2020-01-01T00:00:00.000,1\n")).states_rate
 
 
 def test_read_csv_reads_the_encoding_of_windows(tmp_path):
@@ -372,3 +384,180 @@ def test_read_csv_knows_units_in_names_without_brackets(tmp_path, form):
 def test_read_csv_refuses_counts_as_millivolts(tmp_path, unit):
     with pytest.raises(UnreadableError, match="holds counts, not a voltage"):
         read_csv(write(tmp_path / "a.csv", f"I {unit},II {unit}\n1000,2000\n"), None, 500.0, "mV")
+
+
+def _samples(n=200):
+    return [(f"{(i * 7 % 11) / 10 - 0.5:.1f}", f"{(i * 3 % 7) / 10 - 0.3:.1f}") for i in range(n)]
+
+
+def _check_read(path, n=200, rate=500.0, unit="mV", notes=None):
+    """Read a file of `_samples` in mV, and compare all of them."""
+    recording = read_csv(path, None, rate, unit)
+    assert recording.leads == ("I", "II")
+    assert recording.sampling_rate == 500
+    np.testing.assert_array_equal(recording.signal, np.array(_samples(n), dtype=np.float64).T.astype(np.float32))
+    if notes is not None:
+        assert recording.notes == notes
+
+
+def _day_times(n=200, begin=86399.9):
+    """Dates and clock times of 500 Hz, in the last and perhaps the first second of a day."""
+    for i in range(n):
+        day, second = divmod(begin + i / 500, 86400)
+        yield 3 + int(day), f"{int(second // 3600):02}:{int(second // 60) % 60:02}:{second % 60:06.3f}"
+
+
+@pytest.mark.parametrize("rate", [500.0, None])
+@pytest.mark.parametrize("begin", [40000.0, 86399.9], ids=["noon", "midnight"])
+@pytest.mark.parametrize(
+    ("header", "form"),
+    [
+        ("Time,I,II", "{clock},{I},{II}"),
+        ("Date,Time,I,II", "{day:02}.04.2021,{clock},{I},{II}"),
+        ("Datum;Uhrzeit;I;II", "{day}/4/2021;{comma};{I};{II}"),
+        ("date\ttime\tI\tII", "2021-04-{day:02}\t{clock}\t{I}\t{II}"),
+        ("Time,I,II", "{day:02}.04.2021 {clock},{I},{II}"),
+        ("Time,I,II", "4/{day}/2021 {clock},{I},{II}"),
+        ("Time,I,II", "2021-04-{day:02} {clock},{I},{II}"),
+        ("Time,I,II", '"{comma}",{I},{II}'),
+        ("Time;I;II", "'{comma}';{I};{II}"),
+    ],
+)
+def test_read_csv_reads_dates_and_clock_times_also_over_midnight(tmp_path, header, form, begin, rate):
+    rows = [
+        form.format(day=day, clock=clock, comma=clock.replace(".", ","), I=one, II=two)
+        for (day, clock), (one, two) in zip(_day_times(begin=begin), _samples(), strict=True)
+    ]
+    _check_read(write(tmp_path / "a.csv", "\n".join([header, *rows])), rate=rate)
+
+
+@pytest.mark.parametrize(
+    ("date", "message"),
+    [
+        (lambda day: f"{3 if day == 3 else 5}.04.2021", "column Time: the date 5.04.2021 does not follow 3.04.2021"),
+        (lambda day: "03.04.2021", r"column Time does not rise from 86399.9 to 0\.298"),
+    ],
+)
+def test_read_csv_compares_dates_with_midnight(tmp_path, date, message):
+    rows = [
+        f"{date(day)},{clock},{one},{two}" for (day, clock), (one, two) in zip(_day_times(), _samples(), strict=True)
+    ]
+    with pytest.raises(UnreadableError, match=message):
+        read_csv(write(tmp_path / "a.csv", "\n".join(["Date,Time,I,II", *rows])), None, 500.0, "mV")
+
+
+@pytest.mark.parametrize(
+    ("above", "rate", "notes"),
+    [
+        ("\n\nI,II", 500.0, ()),
+        (",\nI,II", 500.0, None),
+        ("Patient: 7\nRecorder X, of 2020\n\nI,II", 500.0, ("2 lines above the header left out",)),
+        ("Name,7\nMade,2020\nI,II\nmV,mV", 500.0, ("2 lines above the header left out",)),
+        (
+            "Sampling rate: 500 Hz\nI,II",
+            None,
+            ("1 line above the header left out", "sampling rate 500 Hz by a line above the samples"),
+        ),
+        ("# fs = 0.5 kHz\nI,II", None, ("sampling rate 500 Hz by a line above the samples",)),
+        ("Abtastrate [Hz],500\nEinheit,mV\nI,II", 500.0, None),
+        ("# I,II", 500.0, ()),
+        ("I,II\n# mV,mV", 500.0, ()),
+    ],
+)
+def test_read_csv_reads_what_stands_above_the_samples(tmp_path, above, rate, notes):
+    rows = [",".join(row) for row in _samples()]
+    _check_read(write(tmp_path / "a.csv", "\n".join([above, *rows])), rate=rate, notes=notes)
+
+
+@pytest.mark.parametrize("above", ["Units: uV\nI,II", "# unit=uV\nI,II", "I,II\n# uV,uV", "I,II\nuV,uV"])
+def test_read_csv_takes_units_above_the_samples(tmp_path, above):
+    path = write(tmp_path / "a.csv", f"{above}\n1000,2000\n-1000,0\n")
+    assert read_csv(path, None, 500.0, "mV").signal.tolist() == [[1, -1], [2, 0]]
+    with pytest.raises(UnreadableError, match="states the unit uV, not nV"):
+        read_csv(path, None, 500.0, "nV")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("Sampling rate: 250 Hz\nI,II\n1,2\n3,4\n", "a line above its samples states 250 Hz, not 500 Hz"),
+        ("# fs=250\n# sampling rate 500 Hz\nI,II\n1,2\n3,4\n", "state two sampling rates, 250.0 and 500.0"),
+        ("Recorder X\nI,II\n1,2,3\n4,5,6\n", "header has 2 names for 3 columns"),
+        ("I,II\n1,2\noff,on\n3,4\n5,6\n", "line 3, column 1 holds 'off'"),
+    ],
+)
+def test_read_csv_refuses_lines_above_the_samples_that_contradict_them(tmp_path, text, message):
+    with pytest.raises(UnreadableError, match=message):
+        read_csv(write(tmp_path / "a.csv", text), None, 500.0, "mV")
+
+
+@pytest.mark.parametrize(
+    ("header", "cells"),
+    [
+        ("HR", "72"),
+        ("HF", "72,5".replace(",", ".")),
+        ("SpO2 [%]", "98"),
+        ("Marker", "True"),
+        ("Event", "N"),
+        ("Event", ""),
+        ("Event", '"A, then B"'),
+        ("annotation", "AF"),
+        ("Puls (1/min)", "72"),
+        ("heart rate", ""),
+        ("acc_x", "0.1"),
+        ("Temp [°C]", "36.5"),
+    ],
+)
+def test_read_csv_leaves_out_what_is_no_lead(tmp_path, header, cells):
+    rows = [f"{one},{cells},{two}" for one, two in _samples()]
+    path = write(tmp_path / "a.csv", "\n".join([f"I,{header},II", *rows]))
+    _check_read(path, notes=(f"left out as no leads: {header.split(' [')[0].split(' (')[0]}",))
+
+
+def test_read_csv_refuses_text_and_truth_in_leads_beside_columns_that_may_have_them(tmp_path):
+    with pytest.raises(UnreadableError, match="line 3 holds 'True', which is not a number"):
+        read_csv(write(tmp_path / "a.csv", "I,Event\n0.5,x\nTrue,x\n"), None, 500.0, "mV")
+
+
+@pytest.mark.parametrize(
+    ("header", "leads"),
+    [
+        ("V 1,Ableitung I,aV R", ("V1", "I", "aVR")),
+        ("V 1 [mV],Ableitung I [mV],aVR [mV]", ("V1", "I", "aVR")),
+        ("I,II,C1,C2,C3,C4,C5,C6", ("I", "II", "V1", "V2", "V3", "V4", "V5", "V6")),
+        ("I,C3,C4", ("I", "C3", "C4")),
+    ],
+)
+def test_read_csv_reads_names_of_leads_as_people_write_them(tmp_path, header, leads):
+    row = ",".join("0.5" for _ in leads)
+    assert read_csv(write(tmp_path / "a.csv", f"{header}\n{row}\n{row}\n"), None, 500.0, "mV").leads == leads
+
+
+@pytest.mark.parametrize("start", [0, 1])
+def test_read_csv_refuses_a_first_row_that_may_be_a_sample(tmp_path, start):
+    """Of counts near to those that follow; far from them it is a header."""
+    first = f"{start},{start + 1},{start + 2}"
+    near = "\n".join([first, *(f"{i % 7 - 3},{i % 5},{i % 4}" for i in range(50))])
+    with pytest.raises(UnreadableError, match=f"its first row, {first}, may be column numbers or a sample"):
+        read_csv(write(tmp_path / "a.csv", near), ["I", "II", "III"], 500.0, "uV")
+    far = "\n".join([first, *(f"{900 + i % 7},{900 + i % 5},{900 + i % 4}" for i in range(50))])
+    assert read_csv(write(tmp_path / "a.csv", far), ["I", "II", "III"], 500.0, "uV").signal.shape == (3, 50)
+
+
+@pytest.mark.parametrize(("unit", "offset"), [("200/mV", 2048), ("1000/mV", 32768), ("uV", 2048), ("200/mV", 1024)])
+def test_read_csv_refuses_counts_with_an_offset_that_is_not_stated(tmp_path, unit, offset):
+    rows = "".join(f"{offset + i % 41},{offset - i % 23}\n" for i in range(300))
+    path = write(tmp_path / "a.csv", f"I,II\n{rows}")
+    gain = unit.split("/")[0] if "/" in unit else "1000"
+    with pytest.raises(UnreadableError, match=rf"as of counts with an offset; give the unit {gain}\({offset}\)/mV, or"):
+        read_csv(path, None, 500.0, unit)
+    signal = read_csv(path, None, 500.0, f"{gain}({offset})/mV").signal
+    np.testing.assert_allclose(signal[:, 22], np.array([22, -22]) / float(gain), rtol=1e-6)
+    kept = read_csv(path, None, 500.0, f"{gain}(0)/mV").signal
+    np.testing.assert_allclose(kept[:, 0], offset / float(gain), rtol=1e-6)
+
+
+def test_holds_voltages_tells_samples_from_a_table(tmp_path):
+    assert holds_voltages(write(tmp_path / "a.csv", "ECG,annotation\n0.5,N\n-0.2,N\n"))
+    assert not holds_voltages(write(tmp_path / "a.csv", "ECG,annotation\n12,N\n13,AF\n"))
+    assert not holds_voltages(write(tmp_path / "a.csv", "ECG,annotation\na-1,N\nb.c,AF\n"))

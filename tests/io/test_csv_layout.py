@@ -3,8 +3,8 @@
 import pytest
 from tests.published_files import write
 
-from lfbt.errors import UnreadableError
-from lfbt.io.csv_layout import Column, CsvLayout, check_rows, is_number, read_layout, time_unit
+from lfbt.io.csv_columns import Column
+from lfbt.io.csv_layout import read_layout
 
 
 @pytest.mark.parametrize(
@@ -59,20 +59,3 @@ def test_read_layout_reads_a_row_of_units(tmp_path):
     layout = read_layout(write(tmp_path / "a.csv", "time,I,II\ns,uV,(mV)\n1,2,3\n"))
     assert [column.unit for column in layout.columns or ()] == ["s", "uV", "mV"]
     assert layout.n_skipped == 2
-
-
-def test_check_rows_counts_cells_but_not_separators_in_quotes(tmp_path):
-    path = write(tmp_path / "a.csv", 'skipped\n"1,5",2\n3,"4,5"\n\n')
-    check_rows(path, CsvLayout(",", ".", 1, None))
-    with pytest.raises(UnreadableError, match="line 2 has 3 cells, not 1"):
-        check_rows(write(tmp_path / "b.csv", "1\n1,2,3\n"), CsvLayout(",", ".", 0, None))
-
-
-def test_time_unit_is_in_seconds():
-    units = {"s": 1.0, "ms": 1e-3, "Seconds": 1.0, "µs": 1e-6, "": None}
-    assert {unit: time_unit(Column("t", "time", unit)) for unit in units} == units
-
-
-def test_is_number_knows_the_decimal_sign():
-    assert [is_number(cell) for cell in ("1.5", "-2", "1e3", "nan", "1,5", "x", "", "1_0")] == [True] * 4 + [False] * 4
-    assert is_number("1,5", ",")

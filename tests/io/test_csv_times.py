@@ -6,6 +6,7 @@ from tests.published_files import write
 
 from lfbt.errors import UnreadableError
 from lfbt.io.csv import read_csv
+from lfbt.io.csv_times import coarse_step, find_shift
 
 
 def _with_times(path, header, times):
@@ -178,3 +179,80 @@ def test_stated_rate_of_times_that_stand_still_is_refused(tmp_path, time):
 def test_check_times_knows_units_without_brackets(tmp_path, header):
     path = _with_times(tmp_path / "a.csv", header, range(0, 1000, 2))
     assert read_csv(path, None, None, "mV").sampling_rate == 500
+
+
+@pytest.mark.parametrize("rate", [2000, 4000, 3000, 1500])
+@pytest.mark.parametrize("phase", [0.0, 0.3])
+def test_check_times_finds_a_row_that_is_lost_or_repeated_among_shared_milliseconds(tmp_path, rate, phase):
+    times = [int(1000 * i / rate + phase) for i in range(2 * rate)]
+    assert read_csv(_with_times(tmp_path / "a.csv", "ms", times), None, rate, "mV").signal.shape == (1, 2 * rate)
+    for place in (rate // 7, rate, 2 * rate - 100):
+        for changed in (times[:place] + times[place + 1 :], times[:place] + times[place - 1 :]):
+            with pytest.raises(UnreadableError, match=f"is not regular: .*or the rate is not exactly {rate} Hz"):
+                read_csv(_with_times(tmp_path / "a.csv", "ms", changed), None, rate, "mV")
+
+
+def test_check_times_finds_rows_that_are_lost_in_the_first_second(tmp_path):
+    for n_lost in (2, 10, 19, 300):
+        times = [i // 500 for i in range(5000)][n_lost:]
+        n_left = 500 - n_lost
+        with pytest.raises(
+            UnreadableError, match=rf"the first time, 0, is that of {n_left} rows \(lines 2 to {n_left + 1}"
+        ):
+            read_csv(_with_times(tmp_path / "a.csv", "s", times), None, 500.0, "mV")
+
+
+def test_check_times_notes_a_last_second_that_is_not_whole(tmp_path):
+    times = [i // 500 for i in range(4990)]
+    (note,) = read_csv(_with_times(tmp_path / "a.csv", "s", times), None, 500.0, "mV").notes
+    assert note.startswith("the last time, 9, is that of 490 rows (lines 4502 to 4991), not of 500")
+
+
+def test_stated_rate_is_refused_where_a_missing_row_would_make_it_whole(tmp_path):
+    times = [f"{int(100 * i / 125) / 100:.2f}" for i in range(1000)]
+    assert read_csv(_with_times(tmp_path / "a.csv", "s", times), None, None, "mV").sampling_rate == 125
+    with pytest.raises(UnreadableError, match=r"is not regular|with 1 missing"):
+        read_csv(_with_times(tmp_path / "a.csv", "s", times[:500] + times[501:]), None, None, "mV")
+
+
+@pytest.mark.parametrize("decimals", [8, 9, 10, 12])
+def test_stated_rate_knows_times_that_were_32_bit_floats(tmp_path, decimals):
+    times = [f"{float(np.float32(i / 500)):.{decimals}f}" for i in range(5000)]
+    path = _with_times(tmp_path / "a.csv", "time (s)", times)
+    assert read_csv(path, None, None, "mV").sampling_rate == 500
+    with pytest.raises(UnreadableError, match="is not regular"):
+        read_csv(_with_times(tmp_path / "a.csv", "time (s)", times[:700] + times[701:]), None, 500.0, "mV")
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"), [("Time (min)", 60), ("Zeit [h]", 3600), ("time_min", 60), ("Time in hours", 3600)]
+)
+def test_stated_rate_knows_minutes_and_hours(tmp_path, header, seconds):
+    path = _with_times(tmp_path / "a.csv", header, [f"{i / 500 / seconds:.13f}" for i in range(1000)])
+    assert read_csv(path, None, None, "mV").sampling_rate == 500
+
+
+def test_check_times_reads_short_clock_times_by_the_rate_and_says_so(tmp_path):
+    for shared, words in ((500, "minutes and seconds"), (30000, "hours and minutes")):
+        path = _with_times(tmp_path / "a.csv", "time", [f"10:{i // shared:02}" for i in range(3 * shared)])
+        recording = read_csv(path, None, 500.0, "mV")
+        assert recording.notes == (f"times such as 10:00 read as {words}",)
+        assert recording.signal.shape == (1, 3 * shared)
+        with pytest.raises(UnreadableError, match="10:00, which may be minutes and seconds or hours and minutes; give"):
+            read_csv(path, None, None, "mV")
+        with pytest.raises(UnreadableError, match="not of 250 Hz"):
+            read_csv(path, None, 250.0, "mV")
+
+
+def test_find_shift_accepts_floats_that_are_rounded_down_too_far():
+    times = np.floor(np.arange(1000) / 4)
+    assert find_shift(times, 0.25, 1.0) is None
+    times[400] -= 1
+    assert find_shift(times, 0.25, 1.0) is None
+    times[400:404] -= 1
+    assert find_shift(times, 0.25, 1.0) is not None
+
+
+def test_coarse_step_counts_the_rows_between_changes():
+    assert coarse_step(np.floor(np.arange(1000) / 4), 1.0) == (0.25, 0.01, True)
+    assert coarse_step(np.floor(np.arange(100) / 60), 1.0)[2] is False

@@ -196,3 +196,30 @@ def test_read_takes_leads_to_the_highest_rate_only_when_told_to(tmp_path):
         assert (recording.sampling_rate, recording.signal.shape) == (rate, (2, n_samples))
     with pytest.raises(LfbtError, match=r"^resample_leads: 'perhaps'"):
         read(tmp_path / "a.edf", resample_leads="perhaps")  # type: ignore[arg-type]
+
+
+def test_read_says_what_to_do_with_workbooks_and_other_texts(tmp_path):
+    for name, advice in {
+        "a.xlsx": "a workbook; save the sheet.* as CSV",
+        "a.tsv": "for each sample, name it .csv",
+    }.items():
+        with pytest.raises(LfbtError, match=advice):
+            read(write(tmp_path / name, "x"))
+
+
+def test_read_takes_counts_with_an_offset(tmp_path):
+    write(tmp_path / "a.csv", "I,II\n" + "".join(f"{2048 + i % 41},{2048 - i % 23}\n" for i in range(300)))
+    signal = read(tmp_path / "a.csv", sampling_rate=500, unit="200(2048)/mV").signal
+    assert signal[:, 20].tolist() == [np.float32(0.1), np.float32(-0.1)]
+    with pytest.raises(LfbtError, match=r"give the unit 200\(2048\)/mV, or 200\(0\)/mV"):
+        read(tmp_path / "a.csv", sampling_rate=500, unit="200/mV")
+
+
+@pytest.mark.parametrize("rate", [0.5, 1e6])
+def test_read_refuses_rates_that_no_ecg_has(tmp_path, rate):
+    np.save(tmp_path / "a.npy", np.ones((1, 9)))
+    with pytest.raises(LfbtError, match=r"^sampling_rate: (0\.5|1e\+06) Hz is none of an ECG; allowed: 5 to 50000 Hz"):
+        read(tmp_path / "a.npy", leads="II", sampling_rate=rate)
+    write_wfdb(tmp_path, "r", rate=rate)
+    with pytest.raises(UnreadableError, match=r"r\.hea"):
+        read(tmp_path / "r.hea")

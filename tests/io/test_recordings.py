@@ -1,5 +1,6 @@
 """How a decoded signal becomes a Recording, or an error that names the file."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -54,3 +55,12 @@ def test_unreadable_is_one_line_with_what_was_expected():
     assert str(unreadable(FILE, ValueError("a\nb"), "expected c")) == "file a/b.x: cannot be read (a b); expected c"
     assert str(unreadable(FILE, EOFError())) == "file a/b.x: cannot be read (EOFError)"
     assert "(a/c.dat is absent)" in str(unreadable(FILE, FileNotFoundError(2, "no", "a/c.dat")))
+
+
+@pytest.mark.parametrize("rate", [0.5, 4.99, 50_001.0, 1e308])
+def test_make_recording_refuses_rates_that_no_ecg_has(rate):
+    message = f"^file a: sampling_rate: {re.escape(f'{rate:g}')} Hz is none of an ECG; allowed: 5 to 50000 Hz"
+    with pytest.raises(UnreadableError, match=message):
+        make_recording(Path("a"), np.ones((1, 9)), ("II",), rate)
+    for allowed in (5.0, 50_000.0):
+        assert make_recording(Path("a"), np.ones((1, 9)), ("II",), allowed).sampling_rate == allowed

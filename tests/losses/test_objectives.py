@@ -13,7 +13,6 @@ from tests.losses.helpers import random_pair, value_and_gradient
 from tests.outputs import assert_same_tensors, read_lines
 from tests.processes import in_processes
 
-import lfbt.training.pretraining as pretrain_module
 from lfbt.cli.app import main
 from lfbt.errors import LfbtError
 from lfbt.losses.lead_contrastive import lead_contrastive_loss
@@ -23,6 +22,7 @@ from lfbt.losses.simclr import simclr_loss
 from lfbt.losses.vicreg import covariance_term, variance_term, vicreg_loss
 from lfbt.models.pretrained import load_history
 from lfbt.models.projector import Projectors
+from lfbt.training import steps as steps_module
 from lfbt.training.settings import PretrainSettings
 from lfbt.utils.collectives import shard_sizes
 from lfbt.utils.tensors import load_tensors, seeded
@@ -216,14 +216,14 @@ def test_pretrain_resumed_equals_a_run_never_stopped(data, finished, tmp_path, m
     """Killed in the middle of the second epoch, after the step that was saved and one more."""
     words = ("--objective", name, "--save-steps", 3, "--resume")
     with monkeypatch.context() as patch:
-        step, steps = pretrain_module.train_step, iter(range(100))
+        step, steps = steps_module.train_step, iter(range(100))
 
         def stopping(*args):
             if next(steps) == 4:
                 raise StopError
             return step(*args)
 
-        patch.setattr(pretrain_module, "train_step", stopping)
+        patch.setattr(steps_module, "train_step", stopping)
         with pytest.raises(StopError):
             command(data, tmp_path / "run", *words)
     assert checkpoint_of(tmp_path / "run")["progress"][:2].tolist() == [1, 1]

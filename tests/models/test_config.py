@@ -126,6 +126,12 @@ def test_head_card_loads_files_without_exclusive(tmp_path):
         ({"n_inputs": 10**15}, r"field n_inputs: 10+ is outside"),
         ({"classes": []}, "field classes: none, or a name twice; it does not describe a classifier"),
         ({"classes": ["a", "a"]}, "field classes: none, or a name twice"),
+        ({"lead_dropout": {"probability": 0.5, "subsets": {}}}, "field lead_dropout: no subsets, or one without leads"),
+        (
+            {"lead_dropout": {"probability": 0.5, "subsets": {"a": []}}},
+            "field lead_dropout: no subsets, or one without",
+        ),
+        ({"lead_dropout": {"subsets": {}}}, "field lead_dropout: Object missing required field `probability`"),
         ({"n_inputs": "many"}, "field n_inputs: Expected `int`, got `str`; it does not describe a classifier"),
         ({"classes": None}, "field classes: Expected `array`, got `null`; it does not describe a classifier"),
     ],

@@ -13,6 +13,7 @@ from torch import nn
 
 from lfbt.errors import LfbtError
 from lfbt.models.encoder import EncoderConfig, LeadEncoders, estimate_batch_norm, random_encoder
+from lfbt.models.heads import Head
 from lfbt.models.projector import Projectors
 from lfbt.recording import PAPER_LEADS
 from lfbt.utils.tensors import seeded
@@ -293,3 +294,15 @@ def test_lead_encoders_print_as_one_line():
     encoder = LeadEncoders(EncoderConfig(("II", "V1"), sampling_rate=6.4, n_samples=64))
     said = "leads II,V1, 6.4 Hz, 64 samples, normalisation record, 64 features a lead"
     assert repr(encoder) == f"LeadEncoders({said})"
+
+
+@pytest.mark.parametrize("with_gradient", [False, True])
+def test_torch_export_gives_a_program_for_any_number_of_records(with_gradient):
+    encoder = encoder_with_statistics().eval()
+    classifier = nn.Sequential(encoder, nn.Flatten(1), Head(192, 2).double().eval())
+    records = torch.export.Dim("records", min=1)
+    with torch.set_grad_enabled(with_gradient):
+        program = torch.export.export(classifier, (signals_of(2, 3, 64),), dynamic_shapes=({0: records},))
+        for n in (1, 5):
+            signals = signals_of(n, 3, 64)
+            assert_close(program.module()(signals), classifier(signals))

@@ -8,6 +8,7 @@ from tests.outputs import assert_same_tensors
 
 import lfbt
 from lfbt.errors import LfbtError
+from lfbt.models.config import LeadDropout
 from lfbt.models.heads import Head, load_head, save_head
 from lfbt.utils.tensors import seeded
 
@@ -78,3 +79,34 @@ def test_load_head_refuses_weights_of_another_head(tmp_path):
     save_head(tmp_path, some_head(), ["a", "b"])
     with pytest.raises(LfbtError, match=r"model\.safetensors: does not hold the weights .*size mismatch"):
         load_head(tmp_path)
+
+
+def test_head_sets_absent_features_to_zero_and_scales_the_others_up():
+    """Two of four are there, or one, or all."""
+    nan = float("nan")
+    head = Head(4, 3, lead_dropout=LeadDropout(0.5, {"a": ("II",)}))
+    x = torch.tensor([[1.0, nan, nan, 3.0], [nan, nan, 2.0, nan], [1.0, 2.0, 3.0, 4.0]])
+    filled = torch.tensor([[2.0, 0.0, 0.0, 6.0], [0.0, 0.0, 8.0, 0.0], [1.0, 2.0, 3.0, 4.0]])
+    assert torch.equal(head.without_absent(x), filled)
+    assert torch.equal(head(x), head.linear(filled))
+
+
+def test_head_without_lead_dropout_gives_nan_where_features_are_absent():
+    assert Head(2, 3)(torch.tensor([[1.0, float("nan")]])).isnan().all()
+
+
+def test_head_without_absent_has_no_gradient_that_is_not_finite():
+    head, x = Head(4, 3, lead_dropout=LeadDropout(0.5, {"a": ("II",)})), torch.randn(2, 4, requires_grad=True)
+    present = torch.tensor([[True, False, True, False], [True, True, True, True]])
+    head(torch.where(present, x, torch.nan)).sum().backward()
+    assert x.grad is not None
+    assert torch.isfinite(x.grad).all()
+    assert (x.grad != 0).tolist() == present.tolist()
+
+
+def test_save_head_keeps_the_subsets_that_are_served(tmp_path):
+    dropout = LeadDropout(0.25, {"limb": ("I", "II"), "V1": ("V1",)})
+    save_head(tmp_path, Head(4, 3, lead_dropout=dropout), ["a", "b", "c"])
+    assert load_head(tmp_path)[0].lead_dropout == dropout
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert config["lead_dropout"] == {"probability": 0.25, "subsets": {"limb": ["I", "II"], "V1": ["V1"]}}

@@ -10,7 +10,7 @@ from tests.factories import write_checkpoint
 from tests.hub import FakeHub
 
 from lfbt.errors import LfbtError
-from lfbt.models.hub import locate_encoder, upload_encoder
+from lfbt.models.hub import checkpoint_name, locate_encoder, take_checkpoint, upload_encoder
 from lfbt.models.pretrained import load_encoder
 
 pytest.importorskip("huggingface_hub", reason="an extra: pip install 'lfbt[hub]'")
@@ -112,6 +112,22 @@ def test_locate_encoder_takes_the_cache_without_network(offline):
     assert locate_encoder("owner/name") == offline
     with pytest.raises(LfbtError, match=r"^checkpoint: owner/other does not exist here, and cannot be had from"):
         locate_encoder("owner/other")
+
+
+def test_take_checkpoint_says_what_is_taken_from_the_hub(offline, capsys):
+    """A path has one slash of ``hf://``."""
+    for typed in ("owner/name", "hf://owner/name"):
+        assert take_checkpoint(Path(typed)) == offline
+        line = f"checkpoint: owner/name@000000000000 of the Hugging Face Hub, in {offline}\n"
+        assert capsys.readouterr().err == line
+    assert checkpoint_name(offline) == "owner/name@000000000000"
+
+
+def test_take_checkpoint_leaves_paths_and_bundled_names_alone(hub, published, tmp_path, capsys):
+    write_checkpoint(tmp_path / "owner" / "name")
+    for name in ("owner/name", "lfbt-small", "absent"):
+        assert take_checkpoint(Path(name)) == Path(name)
+    assert (hub.downloads, capsys.readouterr().err) == ([], "")
 
 
 def test_upload_encoder_creates_a_repository_and_commits_once(hub, published, tmp_path):

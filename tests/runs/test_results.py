@@ -6,7 +6,7 @@ import json
 import pytest
 
 from lfbt.errors import LfbtError
-from lfbt.runs.results import Results
+from lfbt.runs.results import Results, SubsetScores
 
 
 def write(folder, content):
@@ -126,3 +126,12 @@ def test_every_part_of_results_prints_as_one_short_line(results_content, tmp_pat
     assert repr(dataclasses.replace(results.encoder, checkpoint=None)) == "EncoderOrigin(random)"
     none = dataclasses.replace(results.test, auroc=None, per_class={})
     assert repr(none).startswith("Scores(12 records, AUROC -, ")
+
+
+def test_results_keep_the_scores_of_subsets_that_are_served(results_content, tmp_path):
+    write(tmp_path, results_content)
+    plain = Results.load(tmp_path)
+    served = {"limb": SubsetScores(["I", "II"], plain.test, None)}
+    dataclasses.replace(plain, by_lead_subset=served).save(tmp_path)
+    assert Results.load(tmp_path).by_lead_subset == served
+    assert plain.by_lead_subset == {}

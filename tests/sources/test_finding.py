@@ -11,16 +11,21 @@ from hypothesis import strategies as st
 from tests.published_files import write, write_wfdb
 
 from lfbt.errors import LfbtError
-from lfbt.sources import Challenge, PtbXl
+from lfbt.sources import Challenge, Cpsc2018, MimicIvEcg, PtbXl, Sph, Zzu
 from lfbt.sources.finding import (
     check_labelled,
     clean_id,
+    download_above,
     files_below,
     fitting_source,
+    fold_name,
+    fold_names,
     iter_table,
+    note_spelling,
     parse_flag,
     patient_id,
     read_table,
+    recognise_download,
     unique_names,
 )
 from lfbt.sources.listing import Entry
@@ -167,3 +172,55 @@ def test_read_table_refuses_a_row_with_fewer_cells_than_the_header(tmp_path, lin
         return
     with pytest.raises(LfbtError, match=r"t\.csv: line 3 has fewer than the 3 cells of the header"):
         read_table(write(tmp_path / "t.csv", text), ["a"])
+
+
+@pytest.mark.parametrize(
+    ("source", "inside"),
+    [
+        (MimicIvEcg(), "files"),
+        (MimicIvEcg(), "files/p1000/p10000032/s40689238"),
+        (PtbXl(), "records500"),
+        (PtbXl(), "records100/00000"),
+        (Zzu(), "Child_ecg/P00/P00001"),
+        (Sph(), "records"),
+    ],
+)
+def test_not_found_names_the_folder_above_that_is_the_download(tmp_path, source, inside):
+    names = {
+        "MimicIvEcg": ("mimic-iv-ecg", ["record_list.csv"]),
+        "PtbXl": ("ptbxl", ["ptbxl_database.csv", "scp_statements.csv"]),
+        "Zzu": ("zzu", ["AttributesDictionary.csv", "ECGCode.csv"]),
+        "Sph": ("sph", ["metadata.csv", "code.csv"]),
+    }
+    name, own = names[type(source).__name__]
+    for file in own:
+        write(tmp_path / "dl" / file, "")
+    write_wfdb(tmp_path / "dl" / inside, "a")
+    part = rf"{tmp_path}/dl/{inside} is a part of {tmp_path}/dl, a download of {name}"
+    message = rf"^source {name}: .*; {part}; give that folder$"
+    with pytest.raises(LfbtError, match=message):
+        source.listing(tmp_path / "dl" / inside)
+    # Asked of another source, the message names this one.
+    with pytest.raises(LfbtError, match=rf"a download of {name}; give that folder, to that source$"):
+        Cpsc2018().listing(tmp_path / "dl" / inside)
+
+
+def test_recognise_download_leaves_records_without_a_table_alone(tmp_path):
+    assert recognise_download([tmp_path / "a.hea", tmp_path / "a.mat"]) == ""
+    assert recognise_download([tmp_path / "record_list.csv"]) == "mimic-iv-ecg"
+    assert download_above(tmp_path / "a" / "b") is None
+
+
+@given(
+    name=st.text(st.characters(codec="utf-8", exclude_characters="\\/"), min_size=1).filter(lambda name: name != ".")
+)
+def test_fold_name_compares_without_case_and_kind_of_slash(name):
+    assert fold_name(f".\\{name}\\A.hea") == fold_name(f"{name}/a.HEA")
+    assert fold_names(["x/A", "x\\a", "b"]) == {"b": "b"}
+
+
+def test_note_spelling_is_empty_for_nothing():
+    assert note_spelling([], Path("t.csv")) == ""
+    assert note_spelling(["A for a", "B for b"], Path("d/t.csv")) == (
+        "t.csv writes 2 files in another case or with backslashes, such as A for a"
+    )

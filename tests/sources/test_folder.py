@@ -1,5 +1,6 @@
 """A user's own folder: which files are read, and where labels, patients and splits come from."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -328,9 +329,9 @@ def test_folder_takes_the_rate_of_csv_files_from_their_times(tmp_path):
 
 
 def test_folder_leaves_a_corrupt_csv_to_its_reader(tmp_path):
-    (tmp_path / "a.csv").write_bytes(b"\xff\xfeI\0")
+    (tmp_path / "a.csv").write_bytes(b"\xff\xfeI")
     (entry,) = Folder(file_sampling_rate=500.0).listing(tmp_path).entries
-    with pytest.raises(UnreadableError, match="UTF-16"):
+    with pytest.raises(UnreadableError, match="utf-16"):
         entry.read()
 
 
@@ -370,3 +371,72 @@ def test_folder_takes_leads_to_the_highest_rate_when_told_to(tmp_path):
     resampled, plain = map(sent, Folder(resample_leads=True).listing(tmp_path).entries)
     assert resampled.read().notes == ("leads resampled to 500 Hz: II from 100 Hz",)
     assert (resampled.read().signal.shape, plain.read().notes) == ((2, 50), ())
+
+
+def test_folder_reads_samples_with_annotations_and_passes_over_tables(tmp_path):
+    write(tmp_path / "a.csv", "ECG,annotation\n" + "".join(f"{i % 7 / 10},N\n" for i in range(500)))
+    write(tmp_path / "b.csv", "ECG,annotation\n12,N\n13,AF\n")
+    listing = Folder(file_sampling_rate=500.0).listing(tmp_path)
+    (entry,) = listing.entries
+    recording = entry.read()
+    assert (recording.leads, recording.notes) == (("ECG",), ("left out as no leads: annotation",))
+    (dropped,) = listing.dropped
+    assert dropped.reason.endswith("column annotation, not samples; if these are samples, name the leads (I, II)")
+
+
+def test_folder_names_workbooks(tmp_path):
+    write(tmp_path / "a.csv", "I\n0.5\n")
+    write(tmp_path / "b.xlsx", "")
+    (dropped,) = Folder(file_sampling_rate=500.0).listing(tmp_path).dropped
+    assert dropped.reason == "passed over: a workbook; if it holds samples, save the sheet as CSV"
+
+
+def download(folder, source):
+    """A few files by which a download is known, and WFDB records below."""
+    own = {"ptbxl": ("ptbxl_database.csv", "scp_statements.csv"), "mimic-iv-ecg": ("record_list.csv",)}
+    for name in own.get(source, ()):
+        write(folder / name, "ecg_id\n1\n")
+    inside = {"ptbxl": "records100/00000", "mimic-iv-ecg": "files/p1000/p10000032/s40689238", "ptb": "patient001"}[
+        source
+    ]
+    write_wfdb(folder / inside, "s0010_re" if source == "ptb" else "00001_lr")
+    return folder / inside
+
+
+@pytest.mark.parametrize("source", ["ptbxl", "mimic-iv-ecg", "ptb"])
+def test_folder_refuses_a_known_download_and_a_part_of_it(tmp_path, source):
+    inside = download(tmp_path / "dl", source)
+    message = (
+        rf"^source folder: {tmp_path}/dl\S* has the files of a download of {source}, .*; prepare it with lfbt prepare "
+        rf"{source} {tmp_path}/dl\S*, state patients and labels yourself with --labels table, or, if these are your own"
+    )
+    for folder in [tmp_path / "dl", *([inside] if source != "ptb" else [])]:
+        with pytest.raises(LfbtError, match=message):
+            Folder().listing(folder)
+        # As its files are read to answer about them, whoever the patients are.
+        assert len(Folder().find(folder).entries) == 1
+
+
+def test_folder_takes_a_known_download_with_a_table_of_patients(tmp_path):
+    download(tmp_path / "dl", "ptbxl")
+    table = write(tmp_path / "t.csv", "record,patient\n00001_lr,7\n")
+    (entry,) = Folder(labels="table", table=table).listing(tmp_path / "dl").entries
+    assert entry.patient == "7"
+
+
+@pytest.mark.parametrize("rate", [0.5, 4.9, 5e4 + 1, 1e308])
+def test_folder_refuses_rates_that_no_ecg_has(tmp_path, rate):
+    write(tmp_path / "a.csv", "II\n1\n")
+    message = rf"^file_sampling_rate: {re.escape(f'{rate:g}')} Hz is none of an ECG; allowed: 5 to 50000 Hz"
+    with pytest.raises(LfbtError, match=message):
+        Folder(file_sampling_rate=rate).listing(tmp_path)
+
+
+def test_folder_says_that_a_table_of_files_writes_them_otherwise(tmp_path):
+    write(tmp_path / "from" / "Sub" / "a.csv", "II\n1\n")
+    table = write(tmp_path / "t.csv", "file,sampling_rate\nsub\\A.csv,250\n")
+    listing = Folder(file_table=table).listing(tmp_path / "from")
+    assert listing.entries[0].read().sampling_rate == 250
+    assert listing.assumption == (
+        "t.csv writes 1 file in another case or with backslashes, such as sub\\A.csv for Sub/a.csv"
+    )

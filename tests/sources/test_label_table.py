@@ -165,3 +165,89 @@ def test_apply_table_says_that_there_are_no_labels(tmp_path):
     for column in ("Befund", "Rhythmus", "id_patient", "cv_fold"):
         with pytest.raises(LfbtError, match=f"column '{column}' is likely"):
             apply(tmp_path, f"record,{column}\nr1,x\n")
+
+
+@pytest.mark.parametrize(
+    "column", ["codigo_paciente", "Fallnummer", "ptid", "subject", "SubjectID", "PatNr", "pid", "Nr_Patient"]
+)
+def test_apply_table_refuses_patients_under_names_of_other_languages(tmp_path, column):
+    with pytest.raises(LfbtError, match=f"column '{column}' is likely patient"):
+        apply(tmp_path, f"record,{column}\nr1,a\nr2,a\n")
+
+
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [
+        ("hadm_id", ("1", "1", "2", "3")),
+        ("stayNumber", ("7", "8", "9", "9")),
+        ("code", ("a", "b", "c", "c")),
+        ("quem", ("P1", "P1", "P2", "P3")),
+        ("who", ("10000032", "10000032", "10000980", "10001176")),
+        ("x", ("001", "002", "001", "003")),
+    ],
+)
+def test_apply_table_refuses_a_column_whose_values_records_share_as_patients(tmp_path, column, values):
+    names = ("r1", "r2", "r3", "r4")
+    rows = [f"{name},{label},{value}" for name, label, value in zip(names, "xyxy", values, strict=True)]
+    text = "\n".join([f"record,label,{column}", *rows]) + "\n"
+    with pytest.raises(LfbtError, match=rf"no column patient, but records share values of '{column}', such as '\w+'"):
+        apply(tmp_path, text, names)
+    # With patients it is one of the columns that are not used.
+    patients = zip(text.split(), ("patient", *"pqrs"), strict=True)
+    with_patients = "\n".join(f"{line},{patient}" for line, patient in patients)
+    assert apply(tmp_path, with_patients, names).assumption == f"columns of t.csv that are not used: {column}"
+
+
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [
+        ("age", ("61", "61", "70", "34")),
+        ("year", ("2019", "2019", "2020", "2021")),
+        ("date", ("2020-01-05", "2020-01-05", "2020-01-06", "2020-01-07")),
+        ("recorder_id", ("A", "B", "A", "B")),  # no more values than classes
+        ("ecg_name", ("P1", "P2", "P3", "P4")),  # none is shared
+    ],
+)
+def test_apply_table_names_columns_that_are_no_ids_of_patients(tmp_path, column, values):
+    names = ("r1", "r2", "r3", "r4")
+    rows = [f"{name},{label},{value}" for name, label, value in zip(names, "xyxy", values, strict=True)]
+    listing = apply(tmp_path, "\n".join([f"record,label,{column}", *rows]) + "\n", names)
+    assert f"columns of t.csv that are not used: {column}" in listing.assumption
+
+
+@pytest.mark.parametrize(("one", "other"), [("P-1", "P_1"), ("P-1", "P1"), ("1-23", "1/23"), ("p.07", "P 7")])
+def test_apply_table_refuses_patients_that_differ_in_other_signs_only(tmp_path, one, other):
+    with pytest.raises(LfbtError, match=f"patients '{one}' and '{other}' differ in spelling only"):
+        apply(tmp_path, f"record,patient\nr1,{one}\nr2,{other}\n")
+
+
+def test_apply_table_tells_numbers_apart_by_where_their_parts_end(tmp_path):
+    listing = apply(tmp_path, "record,patient\nr1,1-23\nr2,12-3\nr3,123\n")
+    assert [entry.patient for entry in listing.entries] == ["1-23", "12-3", "123"]
+
+
+def test_apply_table_refuses_a_record_without_patient_whose_name_is_a_patient(tmp_path):
+    with pytest.raises(LfbtError, match=r"record 3 has no patient, .* 3 is a patient of other records; fill the cell"):
+        apply(tmp_path, "record,patient\n1,3\n2,7\n3,\n", names=("1", "2", "3"))
+
+
+@pytest.mark.parametrize("name", ["a\\r1", "A/R1.HEA", ".\\a\\R1.hea", "R1"])
+def test_apply_table_takes_names_in_another_case_or_with_backslashes_and_says_so(tmp_path, name):
+    listing = apply(tmp_path, f"record,label\n{name},x\nb/r2,y\n", names=("a/r1", "b/r2"))
+    assert [entry.labels for entry in listing.entries] == [("x",), ("y",)]
+    said = f"t.csv writes 1 file in another case or with backslashes, such as {name} for "
+    assert said in listing.assumption
+
+
+def test_apply_table_does_not_guess_between_two_files_that_differ_in_case(tmp_path):
+    listing = apply(tmp_path, "record,label\nAB,x\nr2,y\n", names=("ab", "Ab", "r2"))
+    assert [(entry.id, entry.labels) for entry in listing.entries] == [("r2", ("y",))]
+    assert ("AB", "file absent") in [(item.id, item.reason) for item in listing.dropped]
+
+
+def test_apply_table_reads_a_column_of_0_and_1_a_class(tmp_path):
+    listing = apply(tmp_path, "record,patient,NORM,AF,sex\nr1,p,1,0,0\nr2,q,1,1,1\nr3,r,0,0,1\n")
+    assert [entry.labels for entry in listing.entries] == [("NORM",), ("AF", "NORM"), ()]
+    assert listing.classes == ("AF", "NORM")
+    assert listing.label_rule == "the columns NORM, AF of t.csv, a class each, where they are 1"
+    assert listing.assumption == "columns of t.csv that are not used: sex"

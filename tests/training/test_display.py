@@ -62,7 +62,7 @@ def test_display_begin_says_what_to_know_of_a_preset(printed, monkeypatch):
 
 
 def test_display_introduce_says_what_is_learned_from_and_with(printed, monkeypatch):
-    monkeypatch.setattr("lfbt.training.display.load_hint", lambda: None)
+    monkeypatch.setattr("lfbt.training.display.load_hint", lambda _: None)
     monkeypatch.setattr("lfbt.training.display.describe_device", str)
     records = "9 records of {}, 64 samples at 6.4 Hz; {}cpu; preset {} but epochs 2, batch size 3"
     line, *more = printed(lambda display: display.introduce(1))
@@ -73,7 +73,7 @@ def test_display_introduce_says_what_is_learned_from_and_with(printed, monkeypat
         "9 records of 1 lead, 64 samples at 6.4 Hz; 2 processes of cpu; preset small but leads II, epochs 2, "
         "batch size 3, warmup epochs 0.5"
     )
-    monkeypatch.setattr("lfbt.training.display.load_hint", lambda: "others compute")
+    monkeypatch.setattr("lfbt.training.display.load_hint", lambda _: "others compute")
     assert printed(lambda display: display.introduce(1))[1:] == ["others compute"]
 
 

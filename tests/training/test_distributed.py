@@ -21,6 +21,7 @@ from lfbt.data.dataset import Dataset
 from lfbt.errors import LfbtError
 from lfbt.evaluation.fine_tuning import run_finetune
 from lfbt.evaluation.settings import FinetuneSettings
+from lfbt.training import steps as steps_module
 from lfbt.training.augmentation import random_views
 from lfbt.training.checkpoints import last_checkpoint
 from lfbt.training.distributed import init_distributed
@@ -61,7 +62,7 @@ def settings_of(place, name, **changes):
 def stopped_and_resumed(place, name):
     """A run whose last process alone is asked to stop, which it does after two steps of three, and then goes on."""
     settings = settings_of(place, name, epochs=3)
-    step, n_steps = pretrain_module.train_step, 0
+    step, n_steps = steps_module.train_step, 0
     rank, n_processes = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
 
     def with_a_signal(*args):
@@ -72,13 +73,13 @@ def stopped_and_resumed(place, name):
             os.kill(os.getpid(), signal.SIGTERM)
         return step(*args)
 
-    pretrain_module.train_step = with_a_signal
+    steps_module.train_step = with_a_signal
     try:
         Pretrainer(settings).run()
     except StoppedError as stopped:
         message = str(stopped)
     finally:
-        pretrain_module.train_step = step
+        steps_module.train_step = step
     checkpoint = last_checkpoint(settings.run_dir / "checkpoints", print)
     assert checkpoint is not None
     at = [int(number) for number in checkpoint["progress"][:2]]

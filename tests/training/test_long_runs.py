@@ -29,10 +29,10 @@ from tests.outputs import assert_same_tensors, read_lines
 from tests.training.helpers import assert_same_run, change_a_bit, cut_short, empty
 
 import lfbt.training.checkpoints as checkpoints_module
-import lfbt.training.pretraining as pretrain_module
 from lfbt.cli.app import main
 from lfbt.errors import LfbtError
 from lfbt.runs.run_folder import RunSettings, acquire_run_folder, is_running
+from lfbt.training import steps as steps_module
 from lfbt.training.checkpoints import last_checkpoint, save_checkpoint
 from lfbt.training.pretraining import Pretrainer
 from lfbt.training.settings import PretrainSettings
@@ -275,7 +275,7 @@ def test_pretrainer_names_the_history_that_a_full_disk_does_not_take(stopped, mo
 
 def test_pretrainer_never_saves_weights_that_are_not_finite(stopped, tmp_path, monkeypatch):
     """The loss before a step does not show what the step, here the last one, does."""
-    step, steps = pretrain_module.train_step, itertools.count(5)
+    step, steps = steps_module.train_step, itertools.count(5)
 
     def corrupting(views, model, *rest):
         terms = step(views, model, *rest)
@@ -285,7 +285,7 @@ def test_pretrainer_never_saves_weights_that_are_not_finite(stopped, tmp_path, m
         return terms
 
     with monkeypatch.context() as patch:
-        patch.setattr(pretrain_module, "train_step", corrupting)
+        patch.setattr(steps_module, "train_step", corrupting)
         with pytest.raises(LfbtError, match="after 6 steps weights are not finite, and nothing of them was saved"):
             resume(replace(stopped, save_steps=0))
     assert steps_saved(stopped.run_dir) == [2, 4]

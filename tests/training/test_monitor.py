@@ -10,12 +10,12 @@ import torch
 from tests.factories import LABELS, SPLIT, waves, write_labelled, write_packed
 from tests.outputs import contents, read_lines
 
-import lfbt.training.pretraining as pretrain_module
 from lfbt.data.layouts import open_dataset
 from lfbt.errors import LfbtError
 from lfbt.models.encoder import EncoderConfig, LeadEncoders, estimate_batch_norm, random_encoder
 from lfbt.models.pretrained import load_encoder, load_history
 from lfbt.runs.history import PretrainingEpoch
+from lfbt.training import steps as steps_module
 from lfbt.training.monitor import Quality, QualityMonitor, feature_spread, rank_me, ridge_auroc, sample_rows
 from lfbt.training.pretraining import Pretrainer
 from lfbt.training.records import TrainingRecords
@@ -163,7 +163,7 @@ def test_pretrainer_keeps_the_best_encoder_beside_the_last(settings, labelled, m
 
 def test_pretrainer_warns_of_a_collapse(settings, monkeypatch, capfd):
     """An encoder whose convolutions are all zero gives the same features for every record."""
-    step = pretrain_module.train_step
+    step = steps_module.train_step
 
     def killing(views, model, *rest):
         terms = step(views, model, *rest)
@@ -173,7 +173,7 @@ def test_pretrainer_warns_of_a_collapse(settings, monkeypatch, capfd):
                     parameter.zero_()
         return terms
 
-    monkeypatch.setattr(pretrain_module, "train_step", killing)
+    monkeypatch.setattr(steps_module, "train_step", killing)
     Pretrainer(settings).run()
     printed = capfd.readouterr().err
     assert "warning: the features of II, V1 hardly differ between records: the encoder has collapsed; try" in printed

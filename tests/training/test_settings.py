@@ -136,5 +136,5 @@ def test_pretrain_settings_know_what_may_differ_on_resuming():
     free = names_affecting(PretrainSettings, Affects.RUNTIME, Affects.PROCESS, Affects.LOCATION)
     assert free == {
         "data_dir", "run_dir", "exclude", "allow_test_records", "device", "low_memory", "workers", "save_steps",
-        "save_minutes", "keep", "resume", "print_freq", "quality_data", "quality_every", "trackers",
+        "save_minutes", "keep", "resume", "overwrite", "print_freq", "quality_data", "quality_every", "trackers",
     }  # fmt: skip

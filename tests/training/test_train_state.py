@@ -11,7 +11,7 @@ from lfbt.errors import LfbtError
 from lfbt.losses.lfbt import lfbt_loss
 from lfbt.models.encoder import EncoderConfig
 from lfbt.runs.history import PretrainingEpoch
-from lfbt.training.pretraining import train_step
+from lfbt.training.steps import train_step
 from lfbt.training.train_state import Progress, TrainState, create_train_state, free_gradients_early, warm_up_buckets
 
 CONFIG = EncoderConfig(("II", "V1"), 6.4, 64)

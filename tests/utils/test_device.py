@@ -42,11 +42,12 @@ def test_describe_device_counts_threads_of_a_cpu():
 def test_load_hint_tells_of_cpus_that_others_use(monkeypatch, load, hint):
     monkeypatch.setattr("os.cpu_count", lambda: 4)
     monkeypatch.setattr("os.getloadavg", lambda: (load, 0.0, 0.0))
-    found = load_hint()
+    found = load_hint(torch.device("cpu"))
+    assert load_hint(torch.device("cuda")) is None
     assert (found is not None) == hint
     assert found is None or f"(load {load:.1f} of 4 in the last minute)" in found
 
 
 def test_load_hint_is_silent_where_there_is_no_load_to_read(monkeypatch):
     monkeypatch.delattr("os.getloadavg")
-    assert load_hint() is None
+    assert load_hint(torch.device("cpu")) is None

@@ -30,7 +30,7 @@ class CheckSettings:
     split_seed: Seed = 0
     """Seed of the split of class folders without split folders."""
     allow_implausible: bool = False
-    """Accept voltages that no ECG has: a lead that spans over 30 mV, a median lead under 0.05 or over 10 mV."""
+    """Accept voltages that no ECG has: a lead over 30 mV in most seconds, a median lead under 0.05 or over 10 mV."""
 
     def check(self) -> None:
         """Raise LfbtError unless there is at least one data set, and none is named twice."""

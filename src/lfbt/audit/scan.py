@@ -57,9 +57,9 @@ def scan_dataset(name: str, folder: Path, split_seed: int, allow_implausible: bo
             record = dataset.ids[rows[row]]
             findings.append(Finding(severity, kind, (name,), (record,), f"record {record}: {message}"))
         if dataset.in_mv and not allow_implausible:
-            for row, of_record in zip(rows, measure_spans(signals), strict=True):
-                spans.append(np.median(of_record))
-                if too_much := find_implausible_leads(of_record, dataset.leads):
+            for row, signal in zip(rows, signals, strict=True):
+                spans.append(float(np.median(measure_spans(signal))))
+                if too_much := find_implausible_leads(signal, dataset.leads, dataset.sampling_rate):
                     record = dataset.ids[row]
                     message = f"record {record}: {too_much}, more than any ECG"
                     findings.append(Finding("error", "implausible voltage", (name,), (record,), message))

@@ -4,19 +4,37 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
-from lfbt.cli.output import Output
+from lfbt.cli.output import Output, prints_text
+from lfbt.errors import LfbtError
 from lfbt.inference.answer_table import format_csv, format_rows
 from lfbt.inference.answering import AnswerReport
+from lfbt.inference.watching import WatchSettings
 from lfbt.utils.figures import format_count
 
 # Some recordings have no answer; the others do.
 _PARTLY_STATUS = 1
 
 
+def stream_of(out: Path | None) -> TextIO | None:
+    """Return where rows are printed as they come: stdout if it is no terminal and gets text; else None.
+
+    On a terminal the table is aligned, which takes all rows.
+    """
+    return None if out is not None or sys.stdout.isatty() or not prints_text() else sys.stdout
+
+
+def check_watching(watching: WatchSettings, out: Path | None) -> None:
+    """Raise LfbtError for answers that would go nowhere."""
+    if watching.watch is not None and out is None and not prints_text():
+        raise LfbtError("out: required with --watch and --json or --quiet, which leave nothing else; name a file")
+
+
 def output_of(report: AnswerReport, out: Path | None) -> Output:
     """Return what was answered: how many where it is in a file, else the table, which on a terminal is aligned text.
+
+    The table is left out where `stream_of` has it.
 
     How many could not be answered is printed on stderr.
     """
@@ -32,7 +50,7 @@ def output_of(report: AnswerReport, out: Path | None) -> Output:
     if out is None:
         values["rows"] = report.rows
         to_text = format_rows if sys.stdout.isatty() else format_csv
-        text = to_text(report.rows, report.columns)
+        text = to_text(report.rows, report.columns) if report.rows else ""
     else:
         text = f"{out}: {format_count(report.answered, 'recording')} answered"
     return Output(text, values, _PARTLY_STATUS if report.failed else 0)

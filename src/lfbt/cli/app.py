@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import lfbt
 from lfbt.cli.errors import reporting_errors
-from lfbt.cli.output import SWITCHES, Output
+from lfbt.cli.output import SWITCHES, Output, printing_text
 from lfbt.cli.overview import COMMANDS, overview, suggest
 from lfbt.errors import LfbtError
 from lfbt.utils.memory import keep_freed_memory
@@ -61,6 +61,7 @@ def _run(command: str, words: Sequence[str]) -> None:
     is_quiet, has_help = "--quiet" in given, bool({"-h", "--help"} & set(own))
     with contextlib.ExitStack() as stack:
         stack.enter_context(quiet(is_quiet))
+        stack.enter_context(printing_text(not given))
         # What else is printed must not come between.
         if is_quiet and not has_help:
             stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
@@ -72,7 +73,7 @@ def _run(command: str, words: Sequence[str]) -> None:
         return
     if "--json" in given:
         print(output.to_json())
-    elif not is_quiet:
+    elif not is_quiet and output.text:
         print(output.text)
     if output.status:
         raise SystemExit(output.status)

@@ -16,6 +16,8 @@ EXAMPLES = (
     "lfbt finetune --data-dir data/ptbxl --from-scratch --run-dir runs/scratch",
     "lfbt finetune --data-dir data/ptbxl --checkpoint runs/pretrain --run-dir runs/few \\\n"
     "  --fraction 0.1 --seeds 0 1 2 --epochs 50",
+    "lfbt finetune --data-dir data/ptbxl --checkpoint runs/pretrain --run-dir runs/any-leads \\\n"
+    "  --lead-subsets II limb chest --leads-dropout 0.5",
 )
 
 

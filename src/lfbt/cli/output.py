@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,23 @@ SWITCHES = {
     "--quiet": "Print errors only; with --json the result, too.",
 }
 
+_prints_text = ContextVar("prints_text", default=True)
+
+
+@contextlib.contextmanager
+def printing_text(is_text: bool) -> Iterator[None]:
+    """Say for the block whether the result will be printed as text: neither --json nor --quiet is given."""
+    token = _prints_text.set(is_text)
+    try:
+        yield
+    finally:
+        _prints_text.reset(token)
+
+
+def prints_text() -> bool:
+    """Whether the result of the command will be printed as text, so that it may print the beginning of it before."""
+    return _prints_text.get()
+
 
 @dataclasses.dataclass(frozen=True)
 class Output:
@@ -23,7 +42,7 @@ class Output:
     Parameters
     ----------
     text
-        As it is printed.
+        As it is printed; empty where the command has printed it.
     values
         The same by name: of strings, numbers, paths, dataclasses, lists and mappings of these.
     status

@@ -16,7 +16,7 @@ EXAMPLES = (
     "lfbt probe --data-dir data/ptbxl --checkpoint runs/pretrain --run-dir runs/curve \\\n"
     "  --fraction 0.1 0.2 0.5 1.0 --seeds 0 1 2",
     "lfbt probe --data-dir data/ptbxl --checkpoint runs/pretrain --run-dir runs/leads \\\n"
-    "  --lead-subsets each limb chest II,V1",
+    "  --lead-subsets each limb chest II,V1 --leads-dropout 0.5",
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 from lfbt.evaluation.trials import series_table
 from lfbt.runs.results import Interval, Results, Scores
@@ -23,7 +24,15 @@ def summary(trials: Sequence[Results], run_dir: Path) -> str:
         records = format_count(first.test.records, "test record")
         head = f"{run_dir}: {first.kind}, {len(trials)} trials, {_data(first)}, {records}"
         return f"{head}\n{text}"
-    lines = [f"{run_dir}: {first.kind}{_chosen(first)}", *_scores(first.test, _data(first)), *_notes(first)]
+    lines = [f"{run_dir}: {first.kind}{_chosen(first)}", *_scores(first.test, _data(first))]
+    for name, subset in first.by_lead_subset.items():
+        leads = ",".join(subset.leads)
+        lines.append(
+            f"  the same classifier with lead{'s' if len(subset.leads) > 1 else ''} {leads} only"
+            f"{'' if name == leads else f' ({name})'}: macro AUROC {_estimate(subset.test, 'auroc')}, "
+            f"macro AUPRC {_estimate(subset.test, 'auprc')}"
+        )
+    lines += _notes(first)
     return "\n".join(lines)
 
 
@@ -42,10 +51,7 @@ def _chosen(results: Results) -> str:
 
 
 def _scores(test: Scores, data: str) -> Iterator[str]:
-    auroc, auprc = _figure(test.auroc), _figure(test.auprc)
-    if test.intervals is not None:
-        auroc += _interval(test.intervals.auroc)
-        auprc += _interval(test.intervals.auprc)
+    auroc, auprc = _estimate(test, "auroc"), _estimate(test, "auprc")
     yield f"  {data}, {format_count(test.records, 'test record')}: macro AUROC {auroc}, macro AUPRC {auprc}"
     yield (
         f"  accuracy {_figure(test.accuracy)}, balanced {_figure(test.balanced_accuracy)}, F1 {_figure(test.f1)}, "
@@ -67,6 +73,11 @@ def _notes(results: Results) -> Iterator[str]:
         if absent:
             left_out = ": left out of the means" if split == "test" else ""
             yield f"  no {split} record of {format_names(absent, 10)}{left_out}"
+
+
+def _estimate(test: Scores, metric: Literal["auroc", "auprc"]) -> str:
+    bounds = None if test.intervals is None else getattr(test.intervals, metric)
+    return _figure(getattr(test, metric)) + _interval(bounds)
 
 
 def _interval(bounds: Interval) -> str:

@@ -16,7 +16,15 @@ from numpy.typing import NDArray
 from lfbt.data.manifest import DatasetManifest
 from lfbt.errors import LfbtError
 from lfbt.recording import lead_names, missing_leads, parse_leads
-from lfbt.signal import Normalisation, Signal, find_implausible_leads, implausible_span, measure_spans, normalise
+from lfbt.signal import (
+    Normalisation,
+    Signal,
+    find_implausible_leads,
+    implausible_record,
+    implausible_span,
+    measure_spans,
+    normalise,
+)
 from lfbt.sources.listing import SPLITS
 from lfbt.utils.figures import format_count
 
@@ -219,18 +227,15 @@ class Dataset:
         return normalise(signals, normalisation)
 
     def check_voltages(self) -> None:
-        """Raise LfbtError for voltages that no ECG has: a lead over 30 mV, a median lead under 0.05 or over 10 mV."""
+        """Raise LfbtError for voltages that no ECG has: an implausible lead, a median lead under 0.05 or over 10 mV."""
         spans = []
         place = "signals" if self.folder == Path() else str(self.folder)
         for start in range(0, len(self) if self.in_mv else 0, _BLOCK):
             signals = np.asarray(self.signals[np.arange(start, min(start + _BLOCK, len(self)))], dtype=np.float32)
-            for row, of_record in enumerate(measure_spans(signals[:, self.lead_rows]), start):
-                if too_much := find_implausible_leads(of_record, self.leads):
-                    raise LfbtError(
-                        f"{place}: record {self.ids[row]}: {too_much}, more than any ECG; correct its unit, leave it "
-                        "out, or insist with allow_implausible"
-                    )
-                spans.append(np.median(of_record))
+            for row, signal in enumerate(signals[:, self.lead_rows], start):
+                if too_much := find_implausible_leads(signal, self.leads, self.sampling_rate):
+                    raise implausible_record(place, self.ids[row], too_much)
+                spans.append(float(np.median(measure_spans(signal))))
         if unlike_ecg := implausible_span([span for span in spans if np.isfinite(span)]):
             raise LfbtError(f"{place}: {unlike_ecg}; correct the unit, or insist with allow_implausible")
 

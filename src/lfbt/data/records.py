@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import math
 import os
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import numpy as np
@@ -13,11 +14,13 @@ import numpy as np
 from lfbt.errors import AbsentLeadError, LfbtError, UnreadableError
 from lfbt.recording import PAPER_LEADS, Recording, check_leads
 from lfbt.signal import (
+    FLAT_MV,
     Signal,
     choose_leads,
     cut_pieces,
     find_implausible_leads,
     fit_samples,
+    implausible_span,
     limb_leads_used,
     measure_spans,
     quality_fault,
@@ -45,7 +48,8 @@ class PrepareSettings:
     """Seconds that a piece must have; shorter ones are dropped. By default half of the duration, of a recording that is
     not cut at most 5."""
     allow_implausible: bool = False
-    """Keep signals whose voltages no ECG has: a lead that spans over 30 mV, a median lead under 0.05 or over 10 mV."""
+    """Keep signals whose voltages no ECG has: a lead over 30 mV in most seconds, a median lead under 0.05 or over
+    10 mV."""
     keep_multi_label: bool = False
     """Keep records with several labels (the paper drops them); probe and fine-tuning are multi-label then."""
     test_fraction: Annotated[float, Range("[0, 1)")] = 0.2
@@ -172,8 +176,8 @@ def cut_recording(entry: Entry, recording: Recording, settings: PrepareSettings)
             if recording.in_mv and not (fault and fault.startswith("not finite")):
                 lead_spans = measure_spans(piece)
                 spans.append(float(np.median(lead_spans)))
-                implausible = None if settings.allow_implausible else find_implausible_leads(lead_spans, checked)
-                fault = f"implausible: {implausible}" if implausible else fault
+                if not settings.allow_implausible:
+                    fault = _voltage_fault(piece, checked, recording.sampling_rate, lead_spans) or fault
         if fault:
             where = f" (piece {number + 1} of {len(cut)})" if len(cut) > 1 else ""
             dropped.append(Dropped(entry.id, str(entry.file), fault + where))
@@ -183,6 +187,18 @@ def cut_recording(entry: Entry, recording: Recording, settings: PrepareSettings)
                 signal = _round_to_float16(signal, entry)
             pieces.append(Piece(number, signal, hashlib.sha256(signal.data).hexdigest()))
     return Prepared(entry, len(cut), pieces, dropped, [span for span in spans if span > 0], recording.notes)
+
+
+def _voltage_fault(piece: Signal, leads: Sequence[str], sampling_rate: float, spans: Signal) -> str | None:
+    """Why `piece` cannot be an ECG in mV, with the likely unit where all of it is in another."""
+    fault = find_implausible_leads(piece, leads, sampling_rate)
+    if fault:
+        unit = implausible_span(spans)
+        return f"implausible: {fault}" + (f"; {unit}" if unit else "")
+    # In a unit that is too large by a thousand all leads look flat.
+    if 0 < spans.max() <= FLAT_MV and (unit := implausible_span(spans)):
+        return f"flat: {','.join(leads)}; {unit}"
+    return None
 
 
 def _round_to_float16(signal: Signal, entry: Entry) -> Signal:

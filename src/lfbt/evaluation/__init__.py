@@ -1,3 +1,14 @@
 """How good an encoder is: metrics, probing, fine-tuning, trials."""
 
-__all__ = ["aggregation", "bootstrap", "fine_tuning", "metrics", "probing", "settings", "significance", "trials"]
+__all__ = [
+    "aggregation",
+    "bootstrap",
+    "classifiers",
+    "fine_tuning",
+    "lead_dropout",
+    "metrics",
+    "probing",
+    "settings",
+    "significance",
+    "trials",
+]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -15,18 +16,21 @@ from lfbt.data.dataset import Dataset
 from lfbt.data.layouts import open_dataset
 from lfbt.data.splits import patient_folds, stratified_fraction
 from lfbt.errors import LfbtError
-from lfbt.evaluation.settings import Classifier, ClassifySettings, ProbeSettings
+from lfbt.evaluation.settings import Classifier, ClassifySettings, FinetuneSettings, ProbeSettings
 from lfbt.models.encoder import EncoderConfig, LeadEncoders, random_encoder
+from lfbt.models.hub import checkpoint_name, take_checkpoint
 from lfbt.models.pretrained import load_with_history, match
 from lfbt.runs.results import EncoderOrigin
 from lfbt.sources.listing import SPLITS
-from lfbt.utils.device import describe_device
+from lfbt.utils.device import describe_device, load_hint
 from lfbt.utils.figures import format_count, format_names
 from lfbt.utils.settings import describe_changes
 
 _CLASSIFIERS: dict[Classifier, str] = {
     "adam": "a linear layer by Adam", "logistic": "logistic regression", "knn": "nearest neighbours",
 }  # fmt: skip
+
+SettingsT = TypeVar("SettingsT", ProbeSettings, FinetuneSettings)
 
 #: The rows of a data set that are train, val and test. Validation may be empty where nothing is chosen on it.
 Rows = dict[str, NDArray[np.int64]]
@@ -87,6 +91,14 @@ class Task:
         return self.folds[fold] | {"train": chosen}
 
 
+def with_checkpoint(settings: SettingsT, shown: bool = True) -> SettingsT:
+    """Put the files of a checkpoint of the hub in place of its name. Raises LfbtError as `take_checkpoint` does."""
+    if settings.task.checkpoint is None:
+        return settings
+    found = take_checkpoint(settings.task.checkpoint, shown)
+    return dataclasses.replace(settings, task=dataclasses.replace(settings.task, checkpoint=found))
+
+
 def open_task(settings: ClassifySettings, device: torch.device) -> Task:
     """Open the data set and the encoder of `settings`, and divide the records.
 
@@ -116,7 +128,7 @@ def open_task(settings: ClassifySettings, device: torch.device) -> Task:
         check_leakage(data.checkpoint, dataset, tested, data.allow_test_records)
         encoder, history = load_with_history(data.checkpoint)
         loaded, dataset = match(encoder, dataset, data.leads, data.allow_mismatch)
-        origin = EncoderOrigin(data.checkpoint.resolve().name, history)
+        origin = EncoderOrigin(checkpoint_name(data.checkpoint), history)
         config = loaded.config
     if n_folds:
         fold_of = patient_folds(dataset.patients, targets, n_folds, data.split_seed)
@@ -129,7 +141,8 @@ def open_task(settings: ClassifySettings, device: torch.device) -> Task:
 def describe_task(settings: ClassifySettings, task: Task) -> str:
     """Describe in a line what is trained on which records, where, and which settings are not the defaults.
 
-    Records are those of the first trial. Raises LfbtError as `Task.rows` does.
+    A second line says that others compute there, where they do. Records are those of the first trial. Raises LfbtError
+    as `Task.rows` does.
     """
     dataset = task.dataset
     rows = task.rows(0, settings.trials.fraction[0], settings.trials.seeds[0])
@@ -143,11 +156,13 @@ def describe_task(settings: ClassifySettings, task: Task) -> str:
         fitted = f"encoder and linear layer, {format_count(settings.training.epochs, 'epoch')}"
     defaults = type(settings).create(settings.task.data_dir, settings.trials.run_dir)
     changes = describe_changes(settings, defaults)
-    return (
+    line = (
         f"records: {records}; {format_count(len(task.config.leads), 'lead')}, "
         f"{format_count(len(dataset.classes), 'class', 'classes')}; {fitted}; {describe_device(task.device)}"
         f"{f'; unlike the defaults {changes}' if changes else ''}"
     )
+    hint = load_hint(task.device)
+    return line if hint is None else f"{line}\n{hint}"
 
 
 def _own_splits(dataset: Dataset) -> Rows:

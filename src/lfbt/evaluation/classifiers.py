@@ -14,7 +14,9 @@ from torch import Tensor
 from lfbt.data.loader import epoch_batches
 from lfbt.errors import LfbtError
 from lfbt.evaluation.classification import Rows
+from lfbt.evaluation.lead_dropout import SubsetInputs, draw_subsets
 from lfbt.evaluation.settings import FittingSettings
+from lfbt.models.config import LeadDropout
 from lfbt.models.heads import Head, create_head
 from lfbt.runs.history import FittingStep
 
@@ -36,17 +38,44 @@ class Fold:
         Which classes each record has ``[records, classes]``.
     exclusive
         Whether a record has exactly one class.
+    lead_dropout
+        The subsets of leads that the classifier has to serve, too.
+    subsets
+        The embeddings of each of them, by name.
     """
 
     rows: Rows
     inputs: dict[str, Tensor]
     targets: dict[str, NDArray[np.bool_]]
     exclusive: bool
+    lead_dropout: LeadDropout | None = None
+    subsets: dict[str, SubsetInputs] = dataclasses.field(default_factory=dict)
 
     @property
     def has_val(self) -> bool:
         """Whether there are validation records."""
         return len(self.rows["val"]) > 0
+
+    def standardised(self, head: Head) -> Fold:
+        """Return the fold with its embeddings standardised by those of the head."""
+        subsets = {}
+        for name, one in self.subsets.items():
+            mean, std = head.mean[one.columns], head.std[one.columns]
+            inputs = {split: (x - mean) / std for split, x in one.inputs.items()}
+            subsets[name] = dataclasses.replace(one, inputs=inputs)
+        inputs = {split: head.standardised(x) for split, x in self.inputs.items()}
+        return dataclasses.replace(self, inputs=inputs, subsets=subsets)
+
+    def of_subset(self, name: str, split: str, records: Tensor | slice = slice(None)) -> Tensor:
+        """Return embeddings of records that have a subset's leads only, as of all leads, absent ones NaN."""
+        return self.subsets[name].spread(split, records, self.inputs[split].shape[1])
+
+    def drop_leads(self, inputs: Tensor, records: Tensor, numbers: NDArray[np.int64]) -> Tensor:
+        """Replace embeddings of training records by those of the subsets whose numbers were drawn (0: of none)."""
+        for number, name in enumerate(self.subsets, start=1):
+            drawn = torch.from_numpy(numbers == number).to(inputs.device)
+            inputs[drawn] = self.of_subset(name, "train", records[drawn])
+        return inputs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +96,8 @@ class Fitted:
         The validation loss of that; None without validation records.
     head
         None where the classifier is not linear.
+    by_subset
+        Probabilities as above, where the records have a subset of the leads only, by its name.
     """
 
     rows: Rows
@@ -75,6 +106,7 @@ class Fitted:
     chosen: dict[str, int | float]
     val_loss: float | None
     head: Head | None = None
+    by_subset: dict[str, dict[str, NDArray[np.floating[Any]]]] = dataclasses.field(default_factory=dict)
 
 
 def fit(fold: Fold, settings: FittingSettings, seed: int) -> Fitted:
@@ -97,10 +129,10 @@ def fit(fold: Fold, settings: FittingSettings, seed: int) -> Fitted:
         Where no candidate's loss is finite.
     """
     n_inputs, n_classes = fold.inputs["train"].shape[1], fold.targets["train"].shape[1]
-    head = create_head(n_inputs, n_classes, fold.exclusive, seed).to(fold.inputs["train"].device)
+    head = create_head(n_inputs, n_classes, fold.exclusive, seed, fold.lead_dropout).to(fold.inputs["train"].device)
     if settings.standardise or settings.classifier != "adam":
         head.standardise(fold.inputs["train"])
-    fold = dataclasses.replace(fold, inputs={split: head.standardised(x) for split, x in fold.inputs.items()})
+    fold = fold.standardised(head)
     y = {split: head.encode_targets(known) for split, known in fold.targets.items()}
     if settings.classifier == "logistic":
         fitted = [_fit_logistic(fold, y, copy.deepcopy(head), c) for c in settings.c]
@@ -122,7 +154,9 @@ def fit(fold: Fold, settings: FittingSettings, seed: int) -> Fitted:
 def _fit_adam(
     fold: Fold, y: dict[str, Tensor], head: Head, settings: FittingSettings, seed: int, learning_rate: float
 ) -> Fitted:
-    """A linear head, by Adam; the epoch with the lowest validation loss is kept. y: targets as `Head.loss` takes them.
+    """A linear head, by Adam; the epoch with the lowest validation loss is kept, the mean over all leads and subsets.
+
+    y: targets as `Head.loss` takes them.
 
     Raises FloatingPointError, naming the epoch, for a loss that is not finite.
     """
@@ -133,15 +167,21 @@ def _fit_adam(
     best, lowest = head, np.inf
     for epoch in range(settings.epochs):
         losses = torch.zeros((), device=x["train"].device)
+        if fold.lead_dropout is not None:
+            drawn = draw_subsets(len(positions), len(fold.subsets), fold.lead_dropout.probability, seed, epoch)
         for batch in epoch_batches(positions, settings.batch_size, seed, epoch):
             picked = torch.from_numpy(batch).to(x["train"].device)
-            loss = head.loss(head.linear(x["train"][picked]), y["train"][picked])
+            inputs = x["train"][picked]
+            if fold.lead_dropout is not None:
+                inputs = head.without_absent(fold.drop_leads(inputs, picked, drawn[batch]))
+            loss = head.loss(head.linear(inputs), y["train"][picked])
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
             losses += loss.detach() * len(batch)
         with torch.no_grad():
-            val_loss = head.loss(head.linear(x["val"]), y["val"]).item()
+            views = [x["val"], *(head.without_absent(fold.of_subset(name, "val")) for name in fold.subsets)]
+            val_loss = float(np.mean([head.loss(head.linear(view), y["val"]).item() for view in views]))
         if not np.isfinite(val_loss):
             raise FloatingPointError(f"epoch {epoch + 1}")
         if val_loss < lowest:
@@ -149,7 +189,8 @@ def _fit_adam(
         rate = None if len(settings.learning_rate) == 1 else learning_rate
         history.append(FittingStep(losses.item() / len(positions), val_loss, epoch + 1, learning_rate=rate))
     chosen = {"epoch": best_epoch, "learning_rate": learning_rate}
-    return Fitted(fold.rows, _evaluate(best, fold, y)[1], history, chosen, lowest, best)
+    by_subset = {name: _probabilities_of_subset(best, fold, name) for name in fold.subsets}
+    return Fitted(fold.rows, _evaluate(best, fold, y)[1], history, chosen, lowest, best, by_subset)
 
 
 def _fit_logistic(fold: Fold, y: dict[str, Tensor], head: Head, c: float) -> Fitted:
@@ -226,3 +267,10 @@ def _evaluate(
     logits = {split: head.linear(x) for split, x in fold.inputs.items() if len(x)}
     losses = {split: head.loss(values, y[split]).item() for split, values in logits.items() if split != "test"}
     return losses, {split: head.probabilities(values) for split, values in logits.items() if split != "train"}
+
+
+@torch.no_grad()
+def _probabilities_of_subset(head: Head, fold: Fold, name: str) -> dict[str, NDArray[np.floating[Any]]]:
+    """Probabilities of validation and test where the records have a subset's leads only."""
+    inputs = {split: head.without_absent(fold.of_subset(name, split)) for split in ("val", "test")}
+    return {split: head.probabilities(head.linear(x)) for split, x in inputs.items() if len(x)}

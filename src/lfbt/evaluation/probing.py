@@ -13,19 +13,21 @@ from torch import Tensor
 
 from lfbt.data.loader import INFERENCE_BATCH, epoch_batches, prefetch_batches
 from lfbt.errors import LfbtError
-from lfbt.evaluation.classification import Task, describe_task, open_task
+from lfbt.evaluation.classification import Rows, Task, describe_task, open_task, with_checkpoint
 from lfbt.evaluation.classifiers import Fold, fit
+from lfbt.evaluation.lead_dropout import SubsetInputs
 from lfbt.evaluation.settings import ProbeSettings
 from lfbt.evaluation.trials import (
-    Subset,
     Trial,
     list_trials,
     load_results,
+    plan_dropout,
     series_folder,
     unfinished,
     write_results,
     write_series,
 )
+from lfbt.models.config import LeadDropout
 from lfbt.models.encoder import LeadEncoders, estimate_batch_norm
 from lfbt.models.features import compute_embeddings
 from lfbt.runs.results import Results
@@ -33,6 +35,9 @@ from lfbt.utils.device import resolve_device
 from lfbt.utils.figures import format_count
 from lfbt.utils.progress import write_line
 from lfbt.utils.settings import add_named, validate
+
+# An encoder, embeddings of all records, and of those of each lead subset that the classifier has to serve.
+Frozen = tuple[LeadEncoders, Tensor, dict[str, Tensor]]
 
 
 def probe(
@@ -91,6 +96,9 @@ def run_probe(settings: ProbeSettings) -> list[Results]:
     a single trial without folds holds the features ``X_{train,val,test}.npy`` ``[records, leads × 64]`` and the classes
     ``y_*.npy`` (class numbers; multi-label: ``[records, classes]``) besides the files of `write_results`.
 
+    With ``leads_dropout`` one classifier serves all leads and each of ``lead_subsets``, whose features are those of
+    recordings that have these leads only. The validation loss is the mean over all of these, and each is tested.
+
     Parameters
     ----------
     settings
@@ -107,18 +115,20 @@ def run_probe(settings: ProbeSettings) -> list[Results]:
         For settings out of range, as `open_task` does, and for a loss that is not finite.
     """
     validate(settings)
+    settings = with_checkpoint(settings)
     task = open_task(settings, resolve_device(settings.compute.device))
-    trials = list_trials(settings.trials, settings.lead_subsets, task.config.leads)
+    dropout = plan_dropout(settings, task.config.leads)
+    trials = list_trials(settings.trials, () if dropout else settings.lead_subsets, task.config.leads)
     _check_neighbours(task, settings, trials)
     # A checkpoint gives the same features for all seeds and folds; a random encoder does not.
     cache = functools.lru_cache(maxsize=max(1, settings.trials.folds))
-    frozen = cache(functools.partial(_frozen, task, settings.compute.workers))
+    frozen = cache(functools.partial(_frozen, task, settings.compute.workers, dropout))
     with series_folder(settings, task, trials):
         left = unfinished(settings.trials, trials)
         write_line(describe_task(settings, task), shown=bool(left))
         # Trials that share a random encoder follow each other.
         for trial in sorted(left, key=lambda trial: trial.seed):
-            _run(task, settings, trial, frozen, with_features=len(trials) == 1)
+            _run(task, settings, trial, frozen, dropout, with_features=len(trials) == 1)
         write_series(settings.trials.run_dir, trials)
     return load_results(trials)
 
@@ -140,18 +150,24 @@ def _run(
     task: Task,
     settings: ProbeSettings,
     trial: Trial,
-    frozen: Callable[[int, int], tuple[LeadEncoders, Tensor]],
+    frozen: Callable[[int, int], Frozen],
+    dropout: LeadDropout | None,
     with_features: bool,
 ) -> None:
     """Fit and score one trial, and write its folder; of a single fold also the features, if these are wanted."""
     folds = []
     for fold in range(len(task.folds)):
         rows = task.rows(fold, trial.fraction, trial.seed)
-        encoder, embeddings = frozen(*((trial.seed, fold) if settings.random_encoder else (0, 0)))
-        columns = embeddings if trial.subset is None else embeddings[:, _columns(task, trial.subset)]
-        inputs = {split: columns[torch.from_numpy(where)] for split, where in rows.items()}
+        encoder, embeddings, of_subsets = frozen(*((trial.seed, fold) if settings.random_encoder else (0, 0)))
+        inputs = _divide(
+            embeddings if trial.subset is None else embeddings[:, _columns(task, trial.subset.leads)], rows
+        )
         targets = {split: task.targets[where] for split, where in rows.items()}
-        folds.append(fit(Fold(rows, inputs, targets, task.exclusive), settings.fitting, trial.seed))
+        subsets = {
+            name: SubsetInputs(_columns(task, leads), _divide(of_subsets[name], rows))
+            for name, leads in (dropout.subsets if dropout else {}).items()
+        }
+        folds.append(fit(Fold(rows, inputs, targets, task.exclusive, dropout, subsets), settings.fitting, trial.seed))
     arrays = {}
     if with_features and len(folds) == 1:
         arrays = {f"X_{split}": x.cpu().numpy() for split, x in inputs.items()}
@@ -159,8 +175,12 @@ def _run(
     write_results(settings, task, trial, folds, encoder, arrays)
 
 
-def _frozen(task: Task, workers: int, seed: int, fold: int) -> tuple[LeadEncoders, Tensor]:
-    """The encoder, and the embeddings ``[records, leads × 64]`` of all records of the data set."""
+def _divide(embeddings: Tensor, rows: Rows) -> dict[str, Tensor]:
+    return {split: embeddings[torch.from_numpy(where)] for split, where in rows.items()}
+
+
+def _frozen(task: Task, workers: int, dropout: LeadDropout | None, seed: int, fold: int) -> Frozen:
+    """The encoder, the embeddings ``[records, leads × 64]`` of all records, and those of the leads of each subset."""
     encoder = task.encoder(seed)
     if task.loaded is None:
         # In random order: in class folders a batch would be of one class.
@@ -168,11 +188,21 @@ def _frozen(task: Task, workers: int, seed: int, fold: int) -> tuple[LeadEncoder
         normalisation = encoder.config.normalisation
         estimate_batch_norm(encoder, prefetch_batches(task.dataset, batches, normalisation, task.device, workers))
     rows = np.arange(len(task.dataset))
-    return encoder, compute_embeddings(encoder, task.dataset, rows, task.device, workers, "features")
+    embeddings = compute_embeddings(encoder, task.dataset, rows, task.device, workers, "features")
+    of_subsets = {}
+    for name, leads in (dropout.subsets if dropout else {}).items():
+        if encoder.config.normalisation == "record":
+            # As a recording that has these leads only is normalised; by position, as names may be allowed to differ.
+            dataset = task.dataset.select_leads([task.dataset.leads[task.config.leads.index(lead)] for lead in leads])
+            part = encoder.select_leads(leads)
+            of_subsets[name] = compute_embeddings(part, dataset, rows, task.device, workers, f"features of {name}")
+        else:
+            of_subsets[name] = embeddings[:, _columns(task, leads)]
+    return encoder, embeddings, of_subsets
 
 
-def _columns(task: Task, subset: Subset) -> Tensor:
-    """The columns of the embeddings that are of the subset's leads."""
+def _columns(task: Task, leads: Sequence[str]) -> Tensor:
+    """The columns of the embeddings that are of some leads."""
     n = task.config.n_features
-    starts = [n * task.config.leads.index(lead) for lead in subset.leads]
+    starts = [n * task.config.leads.index(lead) for lead in leads]
     return torch.cat([torch.arange(start, start + n) for start in starts])

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from lfbt.errors import LfbtError
+from lfbt.runs.run_folder import check_resume
 from lfbt.training.settings import BatchNorm
 from lfbt.utils import settings as fields
 from lfbt.utils.settings import Affects, LeadNames, Range, Seed, With, check_range
@@ -22,8 +23,8 @@ class TaskSettings:
     data_dir: Annotated[Path, Affects.LOCATION]
     """Labelled data set: a packed one, or class folders of .npy files."""
     checkpoint: Annotated[Path | None, Affects.LOCATION] = None
-    """Encoder to start from: a run folder, an encoder folder, a .pth file of the authors, or lfbt-small, which comes
-    with lfbt."""
+    """Encoder to start from: a run folder, an encoder folder, a .pth file of the authors, lfbt-small, which comes with
+    lfbt, or owner/name of the Hugging Face Hub."""
     leads: LeadNames = ()
     """Use the encoders of these leads only, by name, comma-separated."""
     allow_mismatch: bool = False
@@ -51,10 +52,12 @@ class TrialSettings:
     resume: Annotated[bool, Affects.RUNTIME] = False
     """Go on with several trials in the run folder: those that are there already stay as they are."""
     overwrite: Annotated[bool, Affects.RUNTIME] = False
-    """Of a single trial: replace the one in the run folder once the new one is complete; never other files."""
+    """Replace the trials in the run folder: a single one once the new one is complete, several when the data is open;
+    never other files."""
 
     def check(self) -> None:
-        """Raise LfbtError for trials that are the same, and for none."""
+        """Raise LfbtError for trials that are the same, for none, and for those that are to go on and to be removed."""
+        check_resume(self.resume, self.overwrite)
         for name, values in (("fraction", self.fraction), ("seeds", self.seeds)):
             if not values or len(set(values)) < len(values):
                 raise LfbtError(f"{name}: {' '.join(map(str, values)) or 'none given'}; give one or more, each once")
@@ -137,7 +140,10 @@ class ProbeSettings:
     compute: ComputeSettings = ComputeSettings()
     lead_subsets: Annotated[tuple[LeadNames, ...], Affects.TRIAL] = ()
     """Probe subsets of the encoder's leads, each a trial, from the same features: II,V1 or each (every lead alone),
-    limb, chest, all. The z-score stays that of all leads."""
+    limb, chest, all. The z-score stays that of all leads. With --leads-dropout: what one classifier serves."""
+    leads_dropout: Annotated[float, Range("[0, 1]"), _ADAM] = 0.0
+    """For adam: train one classifier that serves --lead-subsets, too: how probable it is that a record of a step has
+    the leads of one of them only."""
     random_encoder: bool = False
     """Probe a random encoder, its batch-norm statistics estimated on the training records: the baseline."""
 
@@ -160,6 +166,9 @@ class ProbeSettings:
         """Raise LfbtError unless there is one encoder to start from, and for too few folds."""
         _check_start(self.task, self.random_encoder)
         _check_folds(self.trials, self.needs_val)
+        _check_dropout(self.leads_dropout, self.lead_subsets)
+        if self.leads_dropout and self.fitting.classifier != "adam":
+            raise LfbtError(f"leads_dropout: has no effect with classifier {self.fitting.classifier}, only with adam")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -178,6 +187,11 @@ class FinetuneSettings:
     compute: ComputeSettings = ComputeSettings()
     from_scratch: bool = False
     """Start from random weights instead of a checkpoint: the paper's baseline."""
+    lead_subsets: tuple[LeadNames, ...] = ()
+    """With --leads-dropout: subsets of the encoder's leads that the classifier serves, too: II,V1 or each (every lead
+    alone), limb, chest. Each is tested."""
+    leads_dropout: Annotated[float, Range("[0, 1]")] = 0.0
+    """How probable it is that a record of a training step has the leads of one of --lead-subsets only."""
 
     @classmethod
     def create(cls, data_dir: Any, run_dir: Any, checkpoint: Any = None, **settings: Any) -> FinetuneSettings:
@@ -198,6 +212,12 @@ class FinetuneSettings:
         """Raise LfbtError unless there is one encoder to start from, and for too few folds."""
         _check_start(self.task, self.from_scratch)
         _check_folds(self.trials, self.needs_val)
+        _check_dropout(self.leads_dropout, self.lead_subsets)
+        if self.lead_subsets and not self.leads_dropout:
+            raise LfbtError(
+                "lead_subsets: has no effect without leads_dropout, such as 0.5; to fine-tune on some leads only, name "
+                "them with leads"
+            )
 
 
 ClassifySettings = ProbeSettings | FinetuneSettings
@@ -207,6 +227,13 @@ def _check_start(task: TaskSettings, random_start: bool) -> None:
     if random_start == (task.checkpoint is not None):
         raise LfbtError(
             "checkpoint: give either --checkpoint, or --random-encoder (probe) or --from-scratch (finetune)"
+        )
+
+
+def _check_dropout(leads_dropout: float, lead_subsets: tuple[LeadNames, ...]) -> None:
+    if leads_dropout and not lead_subsets:
+        raise LfbtError(
+            f"leads_dropout: {leads_dropout:g}, but no lead_subsets to train for; name them, such as limb chest II,V1"
         )
 
 

@@ -22,17 +22,18 @@ from lfbt.evaluation.classification import Task
 from lfbt.evaluation.classifiers import Fitted
 from lfbt.evaluation.metrics import choose_thresholds, evaluate
 from lfbt.evaluation.settings import ClassifySettings, ProbeSettings, TrialSettings
+from lfbt.models.config import LeadDropout
 from lfbt.models.encoder import LeadEncoders
 from lfbt.models.heads import HEAD, save_head
 from lfbt.models.pretrained import save_encoder, weights_hash
 from lfbt.recording import STANDARD_LEADS
 from lfbt.runs.history import HISTORY, FittingStep, write_history
 from lfbt.runs.predictions import PREDICTIONS, Predictions
-from lfbt.runs.results import RESULTS, SERIES_TABLE, EncoderOrigin, LabelledData, Results, Scores
-from lfbt.runs.run_folder import ENCODER_FOLDER, RunSettings, acquire_run_folder
+from lfbt.runs.results import RESULTS, SERIES_TABLE, EncoderOrigin, LabelledData, Results, Scores, SubsetScores
+from lfbt.runs.run_folder import ENCODER_FOLDER, SETTINGS, RunSettings, acquire_run_folder
 from lfbt.sources.listing import SPLITS
 from lfbt.utils.figures import format_count
-from lfbt.utils.files import PARTIAL, Outputs, atomic_file, atomic_folder, check_target
+from lfbt.utils.files import PARTIAL, Outputs, atomic_file, atomic_folder, check_target, read_json
 from lfbt.utils.progress import progress_bar
 from lfbt.utils.settings import Affects, names_affecting, to_dict
 
@@ -56,6 +57,11 @@ _OUTPUTS = Outputs(
 
 #: The plot of a series, besides its table.
 CURVE = "curve.png"
+
+# The files of several trials together.
+_SERIES_OUTPUTS = Outputs(
+    SETTINGS, (SERIES_TABLE, CURVE, *(f"*fraction-*-seed-*/{name}" for name in (*_OUTPUTS.files, _OUTPUTS.manifest)))
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,6 +107,26 @@ def list_trials(
     return trials
 
 
+def plan_dropout(settings: ClassifySettings, leads: Sequence[str]) -> LeadDropout | None:
+    """The subsets of `leads` that one classifier is trained to serve, too; None without dropout.
+
+    Raises LfbtError for leads that are not there, and where there is no subset but all leads.
+    """
+    if not settings.leads_dropout:
+        return None
+    subsets: dict[str, tuple[str, ...]] = {}
+    for subset in _subsets(settings.lead_subsets, leads):
+        ordered = tuple(lead for lead in leads if lead in subset.leads)
+        if len(ordered) < len(leads) and ordered not in subsets.values():
+            subsets[subset.name] = ordered
+    if not subsets:
+        raise LfbtError(
+            f"lead_subsets: {' '.join(map(','.join, settings.lead_subsets))} is all of the encoder's "
+            f"{','.join(leads)}, which are served anyway; name fewer leads"
+        )
+    return LeadDropout(settings.leads_dropout, subsets)
+
+
 def _subsets(wanted: Sequence[Sequence[str]], leads: Sequence[str]) -> list[Subset]:
     """The subsets of `leads` that are `wanted` by name. Raises LfbtError for leads that the encoder does not have."""
     found: dict[str, Subset] = {}
@@ -131,10 +157,18 @@ def series_folder(settings: ClassifySettings, task: Task, trials: Sequence[Trial
         check_target(trials[0].folder, _OUTPUTS, settings.trials.overwrite)
         yield
         return
-    if settings.trials.overwrite:
-        raise LfbtError(f"overwrite: has no effect on {len(trials)} trials together; name a new folder for these")
+    checkpoint = settings.task.checkpoint
+    is_inside = checkpoint is not None and checkpoint.resolve().is_relative_to(settings.trials.run_dir.resolve())
+    if settings.trials.overwrite and is_inside:
+        raise LfbtError(f"overwrite: {settings.trials.run_dir} holds the checkpoint {checkpoint}; name a new folder")
     values = to_dict(settings)
     del values["resume"], values["overwrite"]
+    begun = settings.trials.run_dir / SETTINGS
+    # A series of a version without lead dropout, which is as one of today without it, goes on.
+    if not settings.leads_dropout and not (begun.is_file() and "leads_dropout" in read_json(begun)):
+        del values["leads_dropout"]
+        if not isinstance(settings, ProbeSettings):
+            del values["lead_subsets"]
     run_settings = RunSettings(
         lfbt_version=lfbt.__version__,
         settings=values,
@@ -146,7 +180,8 @@ def series_folder(settings: ClassifySettings, task: Task, trials: Sequence[Trial
     )
     free = names_affecting(type(settings), Affects.RUNTIME, Affects.PROCESS, Affects.LOCATION)
     run_dir = settings.trials.run_dir
-    with acquire_run_folder(run_dir, run_settings, free, settings.trials.resume):
+    replaces = _SERIES_OUTPUTS if settings.trials.overwrite else None
+    with acquire_run_folder(run_dir, run_settings, free, settings.trials.resume, replaces):
         # Trials that were being written when the run was killed.
         for partial in run_dir.glob(PARTIAL):
             shutil.rmtree(partial)
@@ -284,6 +319,7 @@ def _results(settings: ClassifySettings, task: Task, trial: Trial, folds: Sequen
     dataset, subset, counts = task.dataset, trial.subset, _counts(task, folds)
     losses = [fold.val_loss for fold in folds if fold.val_loss is not None]
     test, val = _scores(task, folds)
+    dropout = None if folds[0].head is None else folds[0].head.lead_dropout
     return Results(
         kind=settings.kind,
         lfbt_version=lfbt.__version__,
@@ -309,14 +345,18 @@ def _results(settings: ClassifySettings, task: Task, trial: Trial, folds: Sequen
         val_loss=float(np.mean(losses)) if losses else None,
         test=test,
         val=val,
+        by_lead_subset={
+            name: SubsetScores(list(leads), *_scores(task, folds, name))
+            for name, leads in (dropout.subsets if dropout else {}).items()
+        },
     )
 
 
-def _scores(task: Task, folds: Sequence[Fitted]) -> tuple[Scores, Scores | None]:
-    """Scores of the test, with intervals, and of validation, if it has records."""
+def _scores(task: Task, folds: Sequence[Fitted], subset: str | None = None) -> tuple[Scores, Scores | None]:
+    """Scores of the test, with intervals, and of validation, if it has records; of all leads, or of a subset served."""
     classes, exclusive = task.dataset.classes, task.exclusive
-    val_rows, val = _pooled(folds, "val")
-    rows, probabilities = _pooled(folds, "test")
+    val_rows, val = _pooled(folds, "val", subset)
+    rows, probabilities = _pooled(folds, "test", subset)
     targets, patients = task.targets[rows], [task.dataset.patients[row] for row in rows]
     thresholds = choose_thresholds(val, task.targets[val_rows]) if len(folds) == 1 and len(val_rows) else None
     val_scores = evaluate(val, task.targets[val_rows], classes, thresholds, exclusive) if len(val_rows) else None
@@ -344,11 +384,14 @@ def _history(folds: Sequence[Fitted]) -> list[FittingStep]:
     return [dataclasses.replace(step, fold=number) for number, fold in enumerate(folds) for step in fold.history]
 
 
-def _pooled(folds: Sequence[Fitted], split: str) -> tuple[NDArray[np.int64], NDArray[np.floating[Any]]]:
+def _pooled(
+    folds: Sequence[Fitted], split: str, subset: str | None = None
+) -> tuple[NDArray[np.int64], NDArray[np.floating[Any]]]:
     """The rows of a split over all folds, in order, and their probabilities."""
     rows = np.concatenate([fold.rows[split] for fold in folds])
     order = np.argsort(rows, kind="stable")
-    found = [fold.probabilities[split] for fold in folds if len(fold.rows[split])]
+    of_folds = [fold.probabilities if subset is None else fold.by_subset[subset] for fold in folds]
+    found = [known[split] for known, fold in zip(of_folds, folds, strict=True) if len(fold.rows[split])]
     return rows[order], np.concatenate(found)[order] if found else np.empty((0, 0))
 
 

@@ -1,3 +1,18 @@
 """Encoders and classifiers applied to recordings: predictions, embeddings, for scikit-learn too; encoders to share."""
 
-__all__ = ["answer_table", "answering", "classifier", "embedding", "embedding_table", "encoder", "estimators"]
+__all__ = [
+    "answer_table",
+    "answering",
+    "classifier",
+    "embed_settings",
+    "embedding",
+    "embedding_folder",
+    "embedding_table",
+    "encoder",
+    "estimators",
+    "export",
+    "loading",
+    "prediction",
+    "recordings",
+    "watching",
+]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import fcntl
 import importlib.util
 import io
 import json
@@ -21,16 +22,65 @@ SUFFIXES = (".csv", ".jsonl", ".parquet")
 Row = Mapping[str, Any]
 
 
-def check_table(out: Path) -> None:
-    """Raise LfbtError, before anything is computed, for a file that cannot become a table of answers."""
+def check_table(out: Path, overwrite: bool = False) -> None:
+    """Raise LfbtError, before anything is computed, for a file that cannot become a table of answers.
+
+    overwrite: whether it may be one already, which no process adds to.
+    """
     if out.suffix not in SUFFIXES:
         raise LfbtError(f"out: {out} ends in none of {', '.join(SUFFIXES)}; name a file that does")
-    if out.exists():
-        raise LfbtError(f"out: {out} exists; remove it, or give another name")
+    if overwrite and (out.exists() or out.is_symlink()):
+        _check_answers(out)
+    elif out.exists():
+        raise LfbtError(f"out: {out} exists; give another name, or replace it with --overwrite")
     if not out.absolute().parent.is_dir():
         raise LfbtError(f"out: the folder of {out} does not exist; make it, or give another name")
     if out.suffix == ".parquet" and importlib.util.find_spec("pyarrow") is None:
         raise LfbtError(f"out: {out} needs the package pyarrow; pip install 'lfbt[parquet]', or name a .csv")
+
+
+def _check_answers(out: Path) -> None:
+    """Raise LfbtError unless a file is a table of answers, by its columns, that is not being added to."""
+    if out.is_symlink() or not out.is_file():
+        what = "a link" if out.is_symlink() else "no file"
+        raise LfbtError(f"overwrite: {out} is {what}; give another name")
+    columns = _columns_of(out)
+    if columns[:3] != ["file", "record", "patient"] or "pieces" not in columns or "error" not in columns:
+        raise LfbtError(f"overwrite: {out} is no table of answers of lfbt; give another name")
+    if is_held(out):
+        raise LfbtError(f"overwrite: another process is adding to {out} now; end it, or give another name")
+
+
+def _columns_of(out: Path) -> list[str]:
+    """The columns of a table; of JSON lines, whose rows lack what is empty, with the last one."""
+    if out.suffix == ".parquet":
+        import pyarrow
+        import pyarrow.parquet
+
+        try:
+            names: list[str] = pyarrow.parquet.read_schema(out).names
+        except (pyarrow.ArrowException, OSError):
+            return []
+        return names
+    with out.open(encoding="utf-8", errors="replace", newline="") as file:
+        line = file.readline()
+    if out.suffix == ".csv":
+        return next(csv.reader([line.rstrip("\n")]), [])
+    try:
+        names = list(json.loads(line))
+    except (ValueError, TypeError):
+        return []
+    return ["file", "record", "patient", *names, "error"] if names[:2] == ["file", "record"] else []
+
+
+def is_held(out: Path) -> bool:
+    """Whether a process adds to a table, as `lfbt.inference.answer_log.open_log` does."""
+    with out.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 @contextlib.contextmanager
@@ -49,15 +99,39 @@ def writing_table(out: Path, columns: Sequence[str]) -> Iterator[Callable[[Row],
             _write_parquet(partial, rows, columns)
             return
         with partial.open("w", encoding="utf-8", newline="") as file:
-            yield _csv_writer(file, columns) if out.suffix == ".csv" else json_writer(file)
+            yield csv_writer(file, columns) if out.suffix == ".csv" else json_writer(file)
 
 
-def _csv_writer(file: TextIO, columns: Sequence[str]) -> Callable[[Row], None]:
+def csv_writer(file: TextIO, columns: Sequence[str], header: bool = True) -> Callable[[Row], None]:
+    """Return what writes a row as a line of CSV, below a header."""
     table = csv.DictWriter(file, columns, lineterminator="\n")
-    table.writeheader()
+    # Python quotes a carriage return, without which it cannot be read, from 3.13 on only.
+    quoted = csv.DictWriter(file, columns, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    if header:
+        table.writeheader()
 
     def write(row: Row) -> None:
-        table.writerow(row)
+        has_return = any(isinstance(value, str) and "\r" in value for value in row.values())
+        (quoted if has_return else table).writerow(row)
+
+    return write
+
+
+def stream_writer(stream: TextIO, columns: Sequence[str]) -> Callable[[Row], None]:
+    """Return what writes rows as CSV as they come, from the first without an error on."""
+    held: list[Row] = []
+    begun: Callable[[Row], None] | None = None
+
+    def write(row: Row) -> None:
+        nonlocal begun
+        held.append(row)
+        if begun is None and row.get("error"):
+            return
+        begun = begun or csv_writer(stream, columns)
+        for one in held:
+            begun(one)
+        held.clear()
+        stream.flush()
 
     return write
 
@@ -84,7 +158,7 @@ def format_csv(rows: Sequence[Row], columns: Sequence[str]) -> str:
     'file,p_AF,notes\na.csv,0.5,'
     """
     file = io.StringIO()
-    write = _csv_writer(file, columns)
+    write = csv_writer(file, columns)
     for row in rows:
         write(row)
     return file.getvalue().removesuffix("\n")

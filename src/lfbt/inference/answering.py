@@ -6,21 +6,21 @@ import contextlib
 import dataclasses
 import functools
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, TextIO
 
 from lfbt.errors import LfbtError
-from lfbt.inference.answer_table import check_table, writing_table
+from lfbt.inference.answer_table import Row, check_table, stream_writer, writing_table
 from lfbt.inference.loading import load_model
 from lfbt.inference.prediction import (
-    Answer,
-    Model,
     iterate_answers,
     prediction_columns,
     prediction_rows,
+    served_leads,
 )
 from lfbt.inference.recordings import FileSettings, iterate_pieces, list_recordings, read_list
+from lfbt.inference.watching import Answering, WatchSettings, watch_folder
 from lfbt.utils.settings import Affects, Range, validate
 
 # The input that stands for a list of paths on stdin.
@@ -35,10 +35,13 @@ class AnswerSettings:
     """Files, folders or prepared data sets; - for a list of paths on stdin, one a line."""
     out: Annotated[Path | None, Affects.LOCATION] = None
     """New file .csv, .jsonl (a line of JSON a recording) or .parquet; without it the table is printed, at the end."""
+    overwrite: Annotated[bool, Affects.RUNTIME] = False
+    """Replace the file if it has answers of lfbt, once the new ones are complete; never another file."""
     per_piece: bool = False
     """Also a row for each piece of a recording that is longer than the encoder's duration."""
     batch_size: Annotated[int, Range("[1, inf)"), Affects.RUNTIME] = 64
     """Pieces that are computed at a time."""
+    watching: WatchSettings = dataclasses.field(default_factory=WatchSettings)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +50,7 @@ class PredictSettings:
 
     answers: AnswerSettings = AnswerSettings()
     classifier: Annotated[Path | None, Affects.LOCATION] = None
-    """The run folder of a probe or a fine-tuning. Required."""
+    """The run folder of a probe or a fine-tuning, or a classifier exported as an .onnx file. Required."""
     files: FileSettings = dataclasses.field(default_factory=FileSettings)
     device: Annotated[str, Affects.RUNTIME] = "auto"
     """auto, cpu or cuda."""
@@ -61,16 +64,18 @@ class AnswerReport:
     failed: int
     first_failure: str = ""
     columns: list[str] = dataclasses.field(default_factory=list)
-    rows: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    rows: Sequence[Row] = dataclasses.field(default_factory=list)
 
 
-def write_predictions(settings: PredictSettings) -> AnswerReport:
+def write_predictions(settings: PredictSettings, stream: TextIO | None = None) -> AnswerReport:
     """Write the class probabilities of recordings, a row a recording.
 
     Parameters
     ----------
     settings
         Recordings, classifier and file.
+    stream
+        See `answer`.
 
     Returns
     -------
@@ -85,38 +90,52 @@ def write_predictions(settings: PredictSettings) -> AnswerReport:
     """
     validate(settings)
     if settings.classifier is None:
-        raise LfbtError("classifier: required, but not given; give the run folder of lfbt probe or finetune")
+        raise LfbtError(
+            "classifier: required, but not given; give the run folder of lfbt probe or finetune, or an .onnx file"
+        )
     model = load_model(settings.classifier, settings.device)
     rows = functools.partial(prediction_rows, model=model, per_piece=settings.answers.per_piece)
-    columns = prediction_columns(model.classes, settings.answers.per_piece)
-    return answer(settings.answers, settings.files, model, rows, columns)
+    columns = prediction_columns(model.classes, settings.answers.per_piece, bool(model.subsets))
+    answering = Answering(model, settings.files, rows, columns, settings.classifier, served_leads(model))
+    return answer(settings.answers, answering, stream)
 
 
-def answer(
-    settings: AnswerSettings,
-    files: FileSettings,
-    model: Model,
-    rows: Callable[[Answer], Iterator[dict[str, Any]]],
-    columns: list[str],
-) -> AnswerReport:
-    """Answer all recordings and write the rows of each; nothing where none can be answered. Raises LfbtError."""
+def answer(settings: AnswerSettings, answering: Answering, stream: TextIO | None = None) -> AnswerReport:
+    """Answer all recordings and write the rows of each; nothing where none can be answered. Raises LfbtError.
+
+    stream: where the rows go as CSV, from the first answer on, where no file is named; without it they are returned.
+    """
+    if settings.watching.watch is not None:
+        if settings.overwrite:
+            raise LfbtError("overwrite: has no effect with --watch, which adds to what is there; leave it out")
+        if settings.inputs:
+            raise LfbtError("watch: inputs are given as well; give one of the two")
+        watch_folder(settings.watching, settings.out, answering, settings.batch_size)
+    model, files, columns = answering.model, answering.files, answering.columns
     if settings.out is not None:
-        check_table(settings.out)
+        check_table(settings.out, settings.overwrite)
+    elif settings.overwrite:
+        raise LfbtError("overwrite: has no effect without --out; leave it out")
     inputs = list(_inputs(settings.inputs))
     if not inputs:
         raise LfbtError("inputs: none given; name files, folders or data sets, or - for a list on stdin")
-    items = list_recordings(inputs, files)
+    pieces = iterate_pieces(list_recordings(inputs, files), model.config, files, answering.served)
     answered = failed = 0
     first = ""
-    kept: list[dict[str, Any]] = []
-    with contextlib.nullcontext(kept.append) if settings.out is None else writing_table(settings.out, columns) as write:
-        for one in iterate_answers(iterate_pieces(items, model.config, files), model, settings.batch_size):
+    kept: list[Row] = []
+    with contextlib.ExitStack() as stack:
+        write: Callable[[Row], None] = kept.append
+        if settings.out is not None:
+            write = stack.enter_context(writing_table(settings.out, columns))
+        elif stream is not None:
+            write = stream_writer(stream, columns)
+        for one in iterate_answers(pieces, model, settings.batch_size):
             if one.pieces.reason:
                 failed += 1
                 first = first or f"{one.pieces.file or one.pieces.id}: {one.pieces.reason}"
             else:
                 answered += 1
-            for row in rows(one):
+            for row in answering.rows(one):
                 write(row)
         if not answered:
             raise LfbtError(f"no recording could be answered; the first: {first}" if first else "no recording found")

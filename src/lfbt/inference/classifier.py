@@ -14,15 +14,24 @@ from numpy.typing import ArrayLike, NDArray
 
 from lfbt.data.dataset import Dataset
 from lfbt.errors import LfbtError
-from lfbt.inference.prediction import iterate_answers, prediction_columns, prediction_rows
+from lfbt.inference.onnx_file import is_onnx
+from lfbt.inference.onnx_model import load_classes
+from lfbt.inference.prediction import (
+    Model,
+    ServedSubset,
+    iterate_answers,
+    prediction_columns,
+    prediction_rows,
+    served_leads,
+)
 from lfbt.inference.recordings import FileSettings, iterate_pieces, list_recordings
 from lfbt.models.config import EncoderConfig
 from lfbt.models.encoder import LeadEncoders
 from lfbt.models.heads import HEAD, Head, load_head
 from lfbt.models.pretrained import load_encoder
-from lfbt.recording import Recording, as_real_array, parse_leads, unit_in_mv
+from lfbt.recording import Recording, as_real_array, check_sampling_rate, parse_leads, to_mv, unit_in_mv
 from lfbt.runs.results import RESULTS, Results
-from lfbt.signal import Signal
+from lfbt.signal import Signal, check_offset
 from lfbt.utils.device import resolve_device
 from lfbt.utils.settings import as_path, convert, validate
 
@@ -38,6 +47,7 @@ class TorchModel:
     head: Head | None = None
     classes: tuple[str, ...] = ()
     thresholds: tuple[float | None, ...] = ()
+    subsets: tuple[ServedSubset, ...] = ()
 
     @property
     def config(self) -> EncoderConfig:
@@ -51,9 +61,15 @@ class TorchModel:
 
     @torch.no_grad()
     def compute(self, signals: Signal) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Compute embeddings ``[pieces, leads × features]`` and logits ``[pieces, classes]`` of normalised signals."""
+        """Compute embeddings ``[pieces, leads × features]`` and logits ``[pieces, classes]`` of normalised signals.
+
+        A lead that is NaN is absent: its features are NaN.
+        """
         place = next(self.encoder.parameters()).device
-        embeddings = self.encoder(torch.from_numpy(signals).to(place)).flatten(1)
+        x = torch.from_numpy(signals).to(place)
+        absent = x[:, :, :1].isnan()
+        features = self.encoder(torch.where(absent, 0.0, x)) if absent.any() else self.encoder(x)
+        embeddings = torch.where(absent, torch.nan, features).flatten(1)
         logits = np.empty((len(signals), 0), np.float32) if self.head is None else self.head(embeddings).cpu().numpy()
         return embeddings.cpu().numpy(), logits
 
@@ -72,9 +88,11 @@ class Classifier:
         From which probability on each class is predicted, as kept from validation; None where there is none.
     leads : tuple of str
         Which it takes.
+    lead_subsets : tuple of tuple of str
+        Which suffice, too: the classifier was trained with ``leads_dropout`` for these.
     """
 
-    model: TorchModel
+    model: Model
     name: str
 
     @property
@@ -97,10 +115,16 @@ class Classifier:
         """The leads that it takes; missing limb leads are derived."""
         return self.model.config.leads
 
+    @property
+    def lead_subsets(self) -> tuple[tuple[str, ...], ...]:
+        """The leads that suffice, too."""
+        return tuple(subset.leads for subset in self.model.subsets)
+
     def __repr__(self) -> str:
         config = self.model.config
+        leads = " or ".join(",".join(leads) for leads in (config.leads, *self.lead_subsets))
         return (
-            f"Classifier({self.name!r}, classes {','.join(self.classes)}, leads {','.join(config.leads)}, "
+            f"Classifier({self.name!r}, classes {','.join(self.classes)}, leads {leads}, "
             f"{config.n_samples / config.sampling_rate:g} s)"
         )
 
@@ -136,7 +160,8 @@ class Classifier:
         -------
         DataFrame
             A row a recording, in order: file, record, patient, pieces, ``p_<class>`` for each class, predicted,
-            above_threshold, notes (what was decided), and error (why there is no answer).
+            above_threshold, notes (what was decided), and error (why there is no answer). After pieces, of a classifier
+            with `lead_subsets`, leads: those used, of a recording that lacks some the largest subset that it has.
 
         Raises
         ------
@@ -160,18 +185,19 @@ class Classifier:
         options = FileSettings(allow_implausible=allow_implausible)
         items = _as_items(x, leads, sampling_rate, unit, options)
         rows: list[dict[str, Any]] = []
-        for answer in iterate_answers(iterate_pieces(items, self.model.config, options), self.model):
+        pieces = iterate_pieces(items, self.model.config, options, served_leads(self.model))
+        for answer in iterate_answers(pieces, self.model):
             rows += prediction_rows(answer, self.model, per_piece)
-        return pd.DataFrame(rows, columns=prediction_columns(self.classes, per_piece))
+        return pd.DataFrame(rows, columns=prediction_columns(self.classes, per_piece, bool(self.lead_subsets)))
 
 
 def load_classifier(run: str | os.PathLike[str], device: str | torch.device = "auto") -> Classifier:
-    """Load the classifier of a run of ``lfbt probe`` or ``lfbt finetune``.
+    """Load the classifier of a run of ``lfbt probe`` or ``lfbt finetune``, or one that was exported.
 
     Parameters
     ----------
     run
-        The folder of a run, or of one trial of a series.
+        The folder of a run, or of one trial of a series; or an ``.onnx`` file.
     device
         ``auto``, ``cpu`` or ``cuda``, or PyTorch's.
 
@@ -197,7 +223,13 @@ def load_classifier(run: str | os.PathLike[str], device: str | torch.device = "a
     Classifier('probe', classes NORM,MI,STTC,CD,HYP, leads II,III,V1,V2,V3,V4,V5,V6, 10 s)
     """
     folder = as_path("classifier", run)
-    place = resolve_device(device)
+    if is_onnx(folder):
+        return Classifier(load_classes(folder, str(device)), folder.stem)
+    return Classifier(load_trained(folder, resolve_device(device)), folder.resolve().name)
+
+
+def load_trained(folder: Path, place: torch.device) -> TorchModel:
+    """Load the classifier in the folder of a run. Raises LfbtError as `load_classifier` does."""
     if not (folder / HEAD).is_dir():
         raise LfbtError(f"classifier: {folder} {_why_none(folder)}")
     encoder = load_encoder(folder)
@@ -207,12 +239,20 @@ def load_classifier(run: str | os.PathLike[str], device: str | torch.device = "a
         raise LfbtError(
             f"classifier: {folder / HEAD} takes {head.linear.in_features} features, but its encoder gives {n_features}"
         )
-    scores = Results.load(folder).test.per_class
-    if set(scores) != set(classes):
+    results = Results.load(folder)
+    subsets = {} if head.lead_dropout is None else head.lead_dropout.subsets
+    if {name: tuple(one.leads) for name, one in results.by_lead_subset.items()} != subsets:
+        raise LfbtError(
+            f"classifier: {folder / RESULTS} is of other lead subsets than {folder / HEAD}; restore the files"
+        )
+    all_scores = [results.test, *(results.by_lead_subset[name].test for name in subsets)]
+    if any(set(scores.per_class) != set(classes) for scores in all_scores):
         raise LfbtError(f"classifier: {folder / RESULTS} is of other classes than {folder / HEAD}; restore the files")
-    thresholds = tuple(scores[name].threshold for name in classes)
-    model = TorchModel(encoder.to(place), head.to(place), classes, thresholds)
-    return Classifier(model, folder.resolve().name)
+    thresholds, *of_subsets = (tuple(scores.per_class[name].threshold for name in classes) for scores in all_scores)
+    served = tuple(map(ServedSubset, subsets.values(), of_subsets))
+    for leads in subsets.values():
+        encoder.select_leads(leads)  # refused where the encoder does not have them
+    return TorchModel(encoder.to(place), head.to(place), classes, thresholds, served)
 
 
 def _why_none(folder: Path) -> str:
@@ -293,6 +333,10 @@ def _as_items(
     signals = signals[None] if signals.ndim == 2 else signals
     if signals.ndim != 3 or signals.shape[1] != len(names):
         raise LfbtError(f"signals: shape {list(signals.shape)} is not [records, {len(names)} leads, samples]")
-    in_mv = unit_in_mv("mV" if unit is None else unit)
+    unit = "mV" if unit is None else unit
+    unit_in_mv(unit)
+    for row, signal in enumerate(signals):
+        check_offset(f"signals: record {row}", signal, unit, names)
     rate = convert("sampling_rate", sampling_rate, float)
-    return (Recording(signal * in_mv, rate, names, id=str(row)) for row, signal in enumerate(signals))
+    check_sampling_rate(rate)
+    return (Recording(to_mv(signal, unit), rate, names, id=str(row)) for row, signal in enumerate(signals))

@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import functools
+from typing import TextIO
 
+from lfbt.errors import LfbtError
 from lfbt.inference.answering import AnswerReport, AnswerSettings, answer
-from lfbt.inference.classifier import TorchModel
-from lfbt.inference.embedding import EmbedSettings
+from lfbt.inference.embed_settings import EmbedSettings
+from lfbt.inference.loading import load_encoder_model
+from lfbt.inference.onnx_file import is_onnx
 from lfbt.inference.prediction import embedding_columns, embedding_rows
-from lfbt.models.pretrained import load_encoder
-from lfbt.utils.device import resolve_device
+from lfbt.inference.recordings import ServedLeads
+from lfbt.inference.watching import Answering
+from lfbt.models.hub import take_checkpoint
+from lfbt.runs.encoder_folder import encoder_folder
 from lfbt.utils.settings import validate
 
+_REMEDY = "name leads that there are with --leads, or leave the columns of the others empty with --missing-leads nan"
 
-def embed_inputs(settings: EmbedSettings) -> AnswerReport:
+
+def embed_inputs(settings: EmbedSettings, stream: TextIO | None = None) -> AnswerReport:
     """Write the embeddings of recordings, a row a recording: the mean over their pieces.
 
     Parameters
     ----------
     settings
         Recordings, encoder and file.
+    stream
+        See `lfbt.inference.answering.answer`.
 
     Returns
     -------
@@ -32,12 +41,16 @@ def embed_inputs(settings: EmbedSettings) -> AnswerReport:
         As `lfbt.inference.answering.write_predictions`.
     """
     validate(settings)
-    encoder = load_encoder(settings.checkpoint)
-    if settings.leads:
-        encoder = encoder.select_leads(settings.leads)
-    model = TorchModel(encoder.to(resolve_device(settings.device)))
-    columns = embedding_columns(len(model.config.leads) * model.config.n_features, settings.per_piece)
-    answers = AnswerSettings(settings.inputs, settings.out, settings.per_piece)
-    return answer(
-        answers, settings.files, model, functools.partial(embedding_rows, per_piece=settings.per_piece), columns
+    checkpoint = take_checkpoint(settings.checkpoint)
+    some = settings.missing_leads == "nan"
+    if some and is_onnx(checkpoint):
+        raise LfbtError(f"missing_leads: {checkpoint} computes all of its leads only; give the encoder itself")
+    model = load_encoder_model(checkpoint, settings.device, settings.leads)
+    columns = embedding_columns(len(model.config.leads) * model.config.n_features, settings.per_piece, some)
+    answers = AnswerSettings(
+        settings.inputs, settings.out, settings.overwrite, settings.per_piece, watching=settings.watching
     )
+    rows = functools.partial(embedding_rows, per_piece=settings.per_piece, with_leads=some)
+    served = ServedLeads(None) if some else ServedLeads((), _REMEDY)
+    weights = checkpoint if is_onnx(checkpoint) else encoder_folder(checkpoint)
+    return answer(answers, Answering(model, settings.files, rows, columns, weights, served), stream)

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lfbt.data.dataset import Dataset
 from lfbt.errors import LfbtError
+from lfbt.inference.embed_settings import MissingLeads
 from lfbt.inference.embedding import embed
 from lfbt.inference.model_card import model_card
 from lfbt.models.config import EncoderCard, EncoderConfig
@@ -85,6 +86,7 @@ class Encoder(LeadEncoders):
         sampling_rate: float | None = None,
         unit: str | None = None,
         allow_implausible: bool = False,
+        missing_leads: MissingLeads = "refuse",
         device: str | torch.device = "auto",
     ) -> NDArray[Any]:
         """Compute embeddings ``[records, leads × 64]`` of ECGs; parameters and errors are those of `lfbt.embed`."""
@@ -95,6 +97,7 @@ class Encoder(LeadEncoders):
             sampling_rate=sampling_rate,
             unit=unit,
             allow_implausible=allow_implausible,
+            missing_leads=missing_leads,
             device=device,
         )
 
@@ -163,7 +166,7 @@ class Encoder(LeadEncoders):
 
     def _save(self, folder: Path, name: str, runs: Runs, license_id: str | None) -> None:
         results = [result for run in _as_paths(runs) for result in self._results(run)]
-        history = _without_folders(self.history)
+        history = without_folders(self.history)
         text = model_card(EncoderCard.create(self.config, history), results, name=name, license_id=license_id)
         with atomic_folder(folder) as partial:
             save_encoder(partial, self, history)
@@ -178,10 +181,10 @@ class Encoder(LeadEncoders):
                     f"runs: {folder} is a pretraining, without figures; give run folders of probe or finetune"
                 )
             origin = {"checkpoint": run.results.encoder.checkpoint, "history": run.results.encoder.history}
-            own = _without_folders(self.history)
+            own = without_folders(self.history)
             # The encoder that the classifier started from, or the one in the classifier's run folder.
-            started = _without_folders(origin["history"]) == own and own != {}
-            if not started and own.get("start") != _without_folders(origin):
+            started = without_folders(origin["history"]) == own and own != {}
+            if not started and own.get("start") != without_folders(origin):
                 raise LfbtError(
                     f"runs: {run.folder} is of another encoder ({origin['checkpoint'] or 'a random one'}), by its "
                     "history; give runs of this one"
@@ -228,12 +231,12 @@ def _as_paths(runs: Runs) -> list[Path]:
     return [as_path("runs", folder) for folder in folders]
 
 
-def _without_folders(value: Any) -> Any:
-    """JSON values with the last name only of each absolute path: the others tell of the machine, not of the encoder."""
+def without_folders(value: Any) -> Any:
+    """Keep the last name only of each absolute path in JSON values; the rest tells of the machine."""
     if isinstance(value, Mapping):
-        return {key: _without_folders(child) for key, child in value.items()}
+        return {key: without_folders(child) for key, child in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_without_folders(child) for child in value]
+        return [without_folders(child) for child in value]
     if isinstance(value, os.PathLike):
         value = str(value)
     return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value

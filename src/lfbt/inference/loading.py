@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from lfbt.errors import LfbtError
+from lfbt.inference.onnx_file import is_onnx
+from lfbt.inference.onnx_model import load_classes, load_onnx
 from lfbt.inference.prediction import Model
 
 
@@ -13,9 +17,9 @@ def load_model(classifier: Path, device: str = "auto") -> Model:
     Parameters
     ----------
     classifier
-        The run folder of a probe or a fine-tuning.
+        The run folder of a probe or a fine-tuning, or an ``.onnx`` file of a classifier.
     device
-        ``auto``, ``cpu`` or ``cuda``.
+        ``auto``, ``cpu`` or ``cuda``; an ``.onnx`` file is computed on the CPU.
 
     Returns
     -------
@@ -25,9 +29,47 @@ def load_model(classifier: Path, device: str = "auto") -> Model:
     Raises
     ------
     LfbtError
-        For a folder that has no classifier.
+        For a folder or file that has no classifier.
     """
+    if is_onnx(classifier):
+        return load_classes(classifier, device)
     # PyTorch takes seconds.
     from lfbt.inference.classifier import load_classifier
 
     return load_classifier(classifier, device).model
+
+
+def load_encoder_model(checkpoint: Path, device: str = "auto", leads: Sequence[str] = ()) -> Model:
+    """Load an encoder.
+
+    Parameters
+    ----------
+    checkpoint
+        As `lfbt.models.pretrained.load_encoder` takes it, or an ``.onnx`` file.
+    device
+        As of `load_model`.
+    leads
+        Use the encoders of these leads only; all by default, as ``.onnx`` files do.
+
+    Returns
+    -------
+    Model
+        What computes its embeddings.
+
+    Raises
+    ------
+    LfbtError
+        For what is no encoder, and for `leads` of an ``.onnx`` file.
+    """
+    if is_onnx(checkpoint):
+        if leads:
+            raise LfbtError(f"leads: those of {checkpoint} are fixed; leave --leads out, or give the encoder itself")
+        return load_onnx(checkpoint, "checkpoint", device)
+    from lfbt.inference.classifier import TorchModel
+    from lfbt.models.pretrained import load_encoder
+    from lfbt.utils.device import resolve_device
+
+    encoder = load_encoder(checkpoint)
+    if leads:
+        encoder = encoder.select_leads(leads)
+    return TorchModel(encoder.to(resolve_device(device)))

@@ -55,7 +55,9 @@ def model_card(
         metadata["license"] = license_id
     metadata |= {"pipeline_tag": "feature-extraction", "tags": _TAGS}
     if results:
-        metadata["model-index"] = [{"name": name, "results": [_index_entry(one) for one in results]}]
+        metadata["model-index"] = [
+            {"name": name, "results": [entry for one in results for entry in _index_entries(one)]}
+        ]
     parts = [_title(card, name), _use(card, name), _figures(results), _training(card)]
     return "\n".join(["---", *_yaml(metadata), "---", *parts])
 
@@ -106,15 +108,22 @@ def _figures(results: Sequence[Results]) -> str:
             _kind(one),
             _data(one),
             ", ".join(one.data.classes),
-            one.lead_subset or "all",
+            leads,
             f"{one.fraction:g}",
             one.seed,
-            one.test.records,
-            *(format_estimate(getattr(one.test, metric), None, _interval(one.test, metric)) for metric in _METRICS),
+            test.records,
+            *(format_estimate(getattr(test, metric), None, _interval(test, metric)) for metric in _METRICS),
         )
         for one in results
+        for leads, test in _scores(one)
     ]
     return f"## Figures\n\nOf test records, means over classes.{note}\n\n{_table(head, rows)}\n"
+
+
+def _scores(results: Results) -> list[tuple[str, Scores]]:
+    """The test scores, and those of the same classifier on each subset of leads that it serves, too."""
+    served = [(f"{','.join(one.leads)} (the same classifier)", one.test) for one in results.by_lead_subset.values()]
+    return [(results.lead_subset or "all", results.test), *served]
 
 
 def _training(card: EncoderCard) -> str:
@@ -132,19 +141,24 @@ Research software, not a medical device. Nothing is known of data unlike those a
 """
 
 
-def _index_entry(results: Results) -> dict[str, Any]:
-    """A result as the hub's ``model-index`` has it."""
+def _index_entries(results: Results) -> list[dict[str, Any]]:
+    """The results as the hub's ``model-index`` has them: of all leads, and of each subset that is served, too."""
+    served = [(one.leads, one.test) for one in results.by_lead_subset.values()]
+    return [_index_entry(results, leads, test) for leads, test in [(results.leads, results.test), *served]]
+
+
+def _index_entry(results: Results, leads: Sequence[str], test: Scores) -> dict[str, Any]:
     task = {"type": "other", "name": f"ECG classification, {results.task}: {_kind(results)}"}
     dataset = {"type": results.data.folder, "name": _data(results), "split": "test", "revision": results.data.hash}
-    settings = {"fraction": results.fraction, "seed": results.seed, "folds": results.folds, "leads": results.leads}
+    settings = {"fraction": results.fraction, "seed": results.seed, "folds": results.folds, "leads": leads}
     metrics = []
     for metric, (kind, title) in _METRICS.items():
-        value, interval = getattr(results.test, metric), _interval(results.test, metric)
+        value, interval = getattr(test, metric), _interval(test, metric)
         if value is None:
             continue
         args: dict[str, Any] = {key: known for key, known in settings.items() if known is not None}
-        if interval is not None and results.test.intervals is not None:
-            args |= {"interval": list(interval), "level": results.test.intervals.level}
+        if interval is not None and test.intervals is not None:
+            args |= {"interval": list(interval), "level": test.intervals.level}
         metrics.append({"type": kind, "name": title, "value": value, "args": args})
     return {"task": task, "dataset": dataset, "metrics": metrics}
 

@@ -9,9 +9,17 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from lfbt.inference.recordings import Pieces
+from lfbt.inference.recordings import Pieces, ServedLeads
 from lfbt.models.config import EncoderConfig
 from lfbt.signal import Signal
+
+
+@dataclasses.dataclass(frozen=True)
+class ServedSubset:
+    """Leads that a classifier does with, in the encoder's order, and its thresholds for these, as `Model` has them."""
+
+    leads: tuple[str, ...]
+    thresholds: tuple[float | None, ...]
 
 
 class Model(Protocol):
@@ -33,8 +41,21 @@ class Model(Protocol):
     def thresholds(self) -> tuple[float | None, ...]:
         """From which probability on a class is predicted, kept from validation; None where there is none."""
 
+    @property
+    def subsets(self) -> tuple[ServedSubset, ...]:
+        """The leads that suffice, besides all of them; none for most models."""
+
     def compute(self, signals: Signal) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Compute embeddings ``[pieces, leads × features]`` and logits ``[pieces, classes]`` of normalised signals."""
+        """Compute embeddings ``[pieces, leads × features]`` and logits ``[pieces, classes]`` of normalised signals.
+
+        A lead that a piece does not have is NaN in all samples, and so are its features. Only models with `subsets`,
+        and those asked for embeddings alone, get such pieces.
+        """
+
+
+def served_leads(model: Model) -> ServedLeads:
+    """Return with which leads a model answers recordings."""
+    return ServedLeads(tuple(subset.leads for subset in model.subsets))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,56 +130,73 @@ def probabilities_of(logits: NDArray[np.floating[Any]], exclusive: bool) -> NDAr
     return sigmoid
 
 
-def prediction_columns(classes: Sequence[str], per_piece: bool) -> list[str]:
-    """Return the columns of a table of predictions."""
-    piece = ["piece"] if per_piece else []
+def prediction_columns(classes: Sequence[str], per_piece: bool, with_leads: bool = False) -> list[str]:
+    """Return the columns of a table of predictions; `with_leads`: of a model that serves subsets of its leads."""
     of_classes = [*(f"p_{name}" for name in classes), "predicted", "above_threshold"]
-    return ["file", "record", "patient", *piece, "pieces", *of_classes, "notes", "error"]
+    return [*_first_columns(per_piece, with_leads), *of_classes, "notes", "error"]
 
 
-def embedding_columns(n_features: int, per_piece: bool) -> list[str]:
-    """Return the columns of a table of embeddings of `n_features` numbers."""
-    piece = ["piece"] if per_piece else []
-    return ["file", "record", "patient", *piece, "pieces", *(f"e{i}" for i in range(n_features)), "notes", "error"]
+def embedding_columns(n_features: int, per_piece: bool, with_leads: bool = False) -> list[str]:
+    """Return the columns of a table of embeddings of `n_features` numbers; `with_leads`: some leads may be absent."""
+    return [*_first_columns(per_piece, with_leads), *(f"e{i}" for i in range(n_features)), "notes", "error"]
+
+
+def _first_columns(per_piece: bool, with_leads: bool) -> list[str]:
+    return [
+        "file",
+        "record",
+        "patient",
+        *(["piece"] if per_piece else []),
+        "pieces",
+        *(["leads"] if with_leads else []),
+    ]
 
 
 def prediction_rows(answer: Answer, model: Model, per_piece: bool) -> Iterator[dict[str, Any]]:
     """Make the rows of a recording in a table of predictions: pooled by the mean of logits, then perhaps of each piece.
 
     ``predicted`` is the most probable of exclusive classes, else the classes that reach their thresholds, or 0.5
-    without one; ``above_threshold`` are those that reach the thresholds kept from validation.
+    without one; ``above_threshold`` are those that reach the thresholds kept from validation. Of a model that serves
+    subsets of its leads, ``leads`` are those used, and thresholds those of the subset.
     """
-    for row, logits in _rows(answer, answer.logits, per_piece):
+    used = answer.pieces.leads_used
+    thresholds = next((subset.thresholds for subset in model.subsets if subset.leads == used), model.thresholds)
+    for row, logits in _rows(answer, answer.logits, per_piece, with_leads=bool(model.subsets)):
         if logits is None:
             yield row
             continue
         probabilities = probabilities_of(logits, model.exclusive)
         reached = [
-            threshold is not None and p >= threshold
-            for p, threshold in zip(probabilities, model.thresholds, strict=True)
+            threshold is not None and p >= threshold for p, threshold in zip(probabilities, thresholds, strict=True)
         ]
         above = [name for name, is_above in zip(model.classes, reached, strict=True) if is_above]
         if model.exclusive:
             predicted = [model.classes[int(np.argmax(probabilities))]]
         else:
-            limits = [0.5 if threshold is None else threshold for threshold in model.thresholds]
+            limits = [0.5 if threshold is None else threshold for threshold in thresholds]
             predicted = [name for name, p, at in zip(model.classes, probabilities, limits, strict=True) if p >= at]
         row |= {f"p_{name}": float(p) for name, p in zip(model.classes, probabilities, strict=True)}
         yield row | {"predicted": ";".join(predicted), "above_threshold": ";".join(above)}
 
 
-def embedding_rows(answer: Answer, per_piece: bool) -> Iterator[dict[str, Any]]:
-    """Make the rows of a recording in a table of embeddings: their mean over pieces, then perhaps of each piece."""
-    for row, embedding in _rows(answer, answer.embeddings, per_piece):
-        yield row | {f"e{i}": float(value) for i, value in enumerate(() if embedding is None else embedding)}
+def embedding_rows(answer: Answer, per_piece: bool, with_leads: bool = False) -> Iterator[dict[str, Any]]:
+    """Make the rows of a recording in a table of embeddings: their mean over pieces, then perhaps of each piece.
+
+    Columns of absent leads are left out.
+    """
+    for row, embedding in _rows(answer, answer.embeddings, per_piece, with_leads):
+        values = enumerate(() if embedding is None else embedding)
+        yield row | {f"e{i}": float(value) for i, value in values if not np.isnan(value)}
 
 
 def _rows(
-    answer: Answer, values: NDArray[np.float32], per_piece: bool
+    answer: Answer, values: NDArray[np.float32], per_piece: bool, with_leads: bool
 ) -> Iterator[tuple[dict[str, Any], NDArray[np.float32] | None]]:
     """What all rows of a recording have, with the mean of `values` over pieces, and then perhaps those of each."""
     pieces = answer.pieces
     row: dict[str, Any] = {"file": pieces.file, "record": pieces.id, "patient": pieces.patient, "pieces": len(values)}
+    if with_leads:
+        row["leads"] = ",".join(pieces.leads_used)
     row |= {"notes": "; ".join(pieces.notes), "error": pieces.reason}
     yield row, values.mean(axis=0) if len(values) else None
     for number, value in zip(pieces.numbers, values, strict=True) if per_piece else ():

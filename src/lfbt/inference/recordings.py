@@ -5,7 +5,8 @@ from __future__ import annotations
 import collections
 import dataclasses
 import functools
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,11 @@ from lfbt.data.dataset import Dataset, options_to_fit
 from lfbt.data.layouts import open_dataset
 from lfbt.data.manifest import MANIFEST
 from lfbt.data.records import PrepareSettings, cut_recording
-from lfbt.errors import AbsentLeadError, LfbtError
+from lfbt.errors import LfbtError
 from lfbt.io import open_npy, read, read_npy_row
 from lfbt.models.config import EncoderConfig, list_differences
-from lfbt.recording import Recording, parse_leads, unit_in_mv
-from lfbt.signal import Signal, implausible_span, normalise
+from lfbt.recording import Recording, check_sampling_rate, missing_leads, parse_leads, unit_in_mv
+from lfbt.signal import Signal, available_leads, implausible_span, normalise
 from lfbt.sources import Folder
 from lfbt.sources.listing import Dropped, Entry
 
@@ -39,17 +40,48 @@ class FileSettings:
     file_sampling_rate: float | None = None
     """Sampling rate of the .npy and .csv files, in Hz; for .csv files without one, what their column of times tells."""
     file_unit: str = "mV"
-    """Unit of the .npy and .csv files that state none: mV, uV, V, nV, or raw counts by their gain, such as 200/mV."""
+    """Unit of the .npy and .csv files that state none: mV, uV, V, nV, or raw counts by their gain, such as 200/mV,
+    and with the count of 0 V, such as 200(2048)/mV."""
     allow_implausible: bool = False
-    """Accept voltages that no ECG has: a lead that spans over 30 mV, a median lead under 0.05 or over 10 mV."""
+    """Accept voltages that no ECG has: a lead over 30 mV in most seconds, a median lead under 0.05 or over 10 mV."""
 
     def check(self) -> None:
         """Raise LfbtError for leads, a rate or a unit that is none."""
         if self.file_leads:
             parse_leads(self.file_leads)
-        if self.file_sampling_rate is not None and not 0 < self.file_sampling_rate < float("inf"):
-            raise LfbtError(f"file_sampling_rate: {self.file_sampling_rate} Hz is not above 0")
+        if self.file_sampling_rate is not None:
+            check_sampling_rate(self.file_sampling_rate, "file_sampling_rate")
         unit_in_mv(self.file_unit)
+
+
+@dataclasses.dataclass(frozen=True)
+class ServedLeads:
+    """With which leads a recording is answered that does not have all of the encoder's.
+
+    Parameters
+    ----------
+    subsets : tuple of tuple of str
+        Those that suffice; None for any, one at least.
+    remedy : str
+        What to do about a recording that has none of these.
+    """
+
+    subsets: tuple[tuple[str, ...], ...] | None = ()
+    remedy: str = ""
+
+    def choose(self, present: Sequence[str], leads: Sequence[str]) -> tuple[str, ...]:
+        """Choose among the leads `present` of all `leads`: all, or the largest subset, of several the first; or none.
+
+        >>> ServedLeads((("II",), ("II", "V1"), ("V1", "V2"))).choose(("II", "V1", "V2"), ("II", "V1", "V2", "V3"))
+        ('II', 'V1')
+        """
+        if len(present) == len(leads) or self.subsets is None:
+            return tuple(present)
+        return max((subset for subset in self.subsets if set(subset) <= set(present)), key=len, default=())
+
+
+# A frozen default argument.
+_ALL_LEADS = ServedLeads()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,13 +93,15 @@ class Pieces:
     file, id, patient : str
         Where it is and what it is called; empty where unknown.
     signals : ndarray of float32, ``[pieces, leads, samples]``
-        Normalised as the encoder expects; none where the recording cannot be used.
+        Normalised as the encoder expects, a lead that is not used NaN; none where the recording cannot be used.
     numbers : tuple of int
         Which piece of the recording each is, from 0.
     notes : tuple of str
         What its reader decided, what was padded and which pieces were left out.
     reason : str
         Why there are no pieces.
+    leads_used : tuple of str
+        The leads that are not NaN; empty without pieces.
     """
 
     file: str
@@ -77,6 +111,7 @@ class Pieces:
     numbers: tuple[int, ...] = (0,)
     notes: tuple[str, ...] = ()
     reason: str = ""
+    leads_used: tuple[str, ...] = ()
 
 
 def list_recordings(inputs: Iterable[Path], settings: FileSettings) -> list[Entry | Dataset | Dropped]:
@@ -105,15 +140,16 @@ def list_recordings(inputs: Iterable[Path], settings: FileSettings) -> list[Entr
             found.append(open_dataset(path))
         elif path.is_dir():
             options = {name: getattr(settings, name) for name in ("file_leads", "file_sampling_rate", "file_unit")}
-            listing = Folder(**options).listing(path)
+            listing = Folder(**options).find(path)
             found += listing.entries
             found += [dataclasses.replace(item, file=str(path / item.file)) for item in listing.dropped]
         else:
-            found += _list_file(path, settings)
+            found += list_file(path, settings)
     return found
 
 
-def _list_file(path: Path, settings: FileSettings) -> list[Entry | Dataset | Dropped]:
+def list_file(path: Path, settings: FileSettings) -> list[Entry | Dropped]:
+    """List what is in a file: a recording, or each of an array ``[records, leads, samples]``."""
     options: dict[str, Any] = {
         "leads": settings.file_leads or None,
         "sampling_rate": settings.file_sampling_rate,
@@ -145,7 +181,10 @@ def _read_file(path: Path, **options: Any) -> Recording:
 
 
 def iterate_pieces(
-    items: Iterable[Entry | Dataset | Dropped | Recording], config: EncoderConfig, settings: FileSettings
+    items: Iterable[Entry | Dataset | Dropped | Recording],
+    config: EncoderConfig,
+    settings: FileSettings,
+    served: ServedLeads = _ALL_LEADS,
 ) -> Iterator[Pieces]:
     """Read recordings ahead of their use and cut them into pieces that fit an encoder, as `lfbt prepare` does.
 
@@ -160,6 +199,8 @@ def iterate_pieces(
         What the encoder takes.
     settings : FileSettings
         Whether implausible voltages are accepted.
+    served : ServedLeads
+        Which leads suffice; by default all are needed.
 
     Yields
     ------
@@ -183,28 +224,30 @@ def iterate_pieces(
     def make() -> Iterator[Pieces]:
         for item in items:
             if isinstance(item, Dataset):
-                yield from _records_of(item, config, settings)
+                yield from _records_of(item, config, settings, served)
             elif isinstance(item, Dropped):
                 # A file that is no signal file among others is not one that is to be answered.
                 if not item.reason.startswith("passed over"):
-                    yield _without_pieces(item.file, item.id, item.reason, config)
+                    yield _without_pieces(shown_name(item.file), item.id, item.reason, config)
             else:
-                yield _cut(item, config, preparation)
+                yield _cut(item, config, preparation, served)
 
     return _ahead(make(), _AHEAD)
 
 
-def _cut(item: Entry | Recording, config: EncoderConfig, settings: PrepareSettings) -> Pieces:
-    file = str(item.file) if isinstance(item, Entry) else ""
+def _cut(item: Entry | Recording, config: EncoderConfig, settings: PrepareSettings, served: ServedLeads) -> Pieces:
+    file = shown_name(str(item.file)) if isinstance(item, Entry) else ""
     try:
         recording = item.reader(item.file) if isinstance(item, Entry) else item
+        present = available_leads(recording.leads, config.leads)
+        leads = served.choose(present, config.leads)
+        if not leads:
+            return _without_pieces(file, item.id, _why_absent(recording.leads, present, config, served), config)
+        settings = dataclasses.replace(settings, leads=leads)
         entry = item if isinstance(item, Entry) else Entry(item.id, item.patient, Path(item.id), lambda _: recording)
         prepared = cut_recording(entry, recording, settings)
     except (LfbtError, OSError) as error:
-        reason = str(error)
-        if isinstance(error, AbsentLeadError):
-            reason = f"{error}; the encoder takes {','.join(config.leads)}"
-        return _without_pieces(file, item.id, reason, config)
+        return _without_pieces(file, item.id, str(error), config)
     lost = "; ".join(f"{dropped.reason}" for dropped in prepared.dropped)
     unlike_ecg = None if settings.allow_implausible or not recording.in_mv else implausible_span(prepared.spans)
     if unlike_ecg or not prepared.pieces:
@@ -212,24 +255,80 @@ def _cut(item: Entry | Recording, config: EncoderConfig, settings: PrepareSettin
         return _without_pieces(file, entry.id, reason if unlike_ecg else lost, config)
     notes = list(recording.notes)
     n_raw = round(settings.duration * recording.sampling_rate)
-    n_samples = recording.signal.shape[1]
-    if n_samples < n_raw - 1:
-        notes.append(f"padded from {n_samples / recording.sampling_rate:.3g} s to {settings.duration:g} s")
+    # Of the last piece, which alone may be shorter.
+    n_samples = recording.signal.shape[1] - (prepared.n_pieces - 1) * n_raw
+    if n_samples < n_raw - 1 and prepared.pieces[-1].number == prepared.n_pieces - 1:
+        which = "" if prepared.n_pieces == 1 else f"piece {prepared.n_pieces} of {prepared.n_pieces} "
+        notes.append(f"{which}padded from {n_samples / recording.sampling_rate:.3g} s to {settings.duration:g} s")
     if lost:
         notes.append(f"left out: {lost}")
+    notes += _absence(leads, present, config)
     signals = normalise(np.stack([piece.signal for piece in prepared.pieces]), config.normalisation)
     numbers = tuple(piece.number for piece in prepared.pieces)
-    return Pieces(file, entry.id, recording.patient or item.patient, signals, numbers, tuple(notes))
+    patient = recording.patient or item.patient
+    return Pieces(
+        file,
+        shown_name(entry.id),
+        patient,
+        _as_all_leads(signals, leads, config),
+        numbers,
+        tuple(notes),
+        leads_used=leads,
+    )
+
+
+def _why_absent(leads: Sequence[str], present: Sequence[str], config: EncoderConfig, served: ServedLeads) -> str:
+    """Why a recording of `leads` is not answered, of which those of the encoder in `present` are there or derivable."""
+    absent, derived = missing_leads(config.leads, present), missing_leads(present, leads)
+    has = ",".join(leads) + (f", from which {','.join(derived)} can be derived" if derived else "")
+    subsets = f", or the subset {' or '.join(map(','.join, served.subsets))}" if served.subsets else ""
+    remedy = f"; {served.remedy}" if served.remedy and present else ""
+    takes = f"the encoder takes {','.join(config.leads)}{subsets}"
+    return f"absent lead {','.join(absent)} (the recording has {has}); {takes}{remedy}"
+
+
+def _absence(leads: Sequence[str], present: Sequence[str], config: EncoderConfig) -> list[str]:
+    """A note of what is absent and what is used; none where all leads are used."""
+    if len(leads) == len(config.leads):
+        return []
+    absent, unused = missing_leads(config.leads, present), missing_leads(present, leads)
+    also = f", without {','.join(unused)}" if unused else ""
+    return [f"absent lead {','.join(absent)}: answered from {','.join(leads)}{also}"]
+
+
+def _as_all_leads(signals: Signal, leads: Sequence[str], config: EncoderConfig) -> Signal:
+    """Signals ``[pieces, leads, samples]`` of some leads as of all of the encoder's, the others NaN."""
+    if len(leads) == len(config.leads):
+        return signals
+    whole = np.full((len(signals), len(config.leads), signals.shape[2]), np.nan, np.float32)
+    whole[:, [config.leads.index(lead) for lead in leads]] = signals
+    return whole
 
 
 def _without_pieces(file: str, id: str, reason: str, config: EncoderConfig) -> Pieces:
-    return Pieces(file, id, "", np.empty((0, len(config.leads), config.n_samples), np.float32), (), (), reason)
+    no_signals = np.empty((0, len(config.leads), config.n_samples), np.float32)
+    return Pieces(file, shown_name(id), "", no_signals, (), (), shown_name(reason))
 
 
-def _records_of(dataset: Dataset, config: EncoderConfig, settings: FileSettings) -> Iterator[Pieces]:
+def shown_name(name: str) -> str:
+    r"""Return the name of a file as it can be written: bytes that are no UTF-8 become escapes.
+
+    >>> shown_name("ecg-\udcff.npy")
+    'ecg-\\xff.npy'
+    """
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def _records_of(
+    dataset: Dataset, config: EncoderConfig, settings: FileSettings, served: ServedLeads
+) -> Iterator[Pieces]:
+    leads = present = config.leads
     if not dataset.names_assumed:
-        dataset = dataset.select_leads(config.leads)
-    if differences := list_differences(dataset, config):
+        present = tuple(lead for lead in config.leads if lead in dataset.leads)
+        # Where none suffice, the data set says which it lacks.
+        leads = served.choose(present, config.leads) or config.leads
+        dataset = dataset.select_leads(leads)
+    if differences := list_differences(dataset, dataclasses.replace(config, leads=leads)):
         raise LfbtError(
             f"{dataset.folder}: the data set does not fit the encoder: {'; '.join(differences)}. Prepare it with "
             f"{options_to_fit(dataset, config.leads, config.sampling_rate, config.n_samples)}"
@@ -237,8 +336,11 @@ def _records_of(dataset: Dataset, config: EncoderConfig, settings: FileSettings)
     if not settings.allow_implausible:
         dataset.check_voltages()
     for row in range(len(dataset)):
-        signals = dataset.batch(np.array([row]), config.normalisation)
-        yield Pieces(str(dataset.folder), dataset.ids[row], dataset.patients[row], signals)
+        signals = _as_all_leads(dataset.batch(np.array([row]), config.normalisation), leads, config)
+        notes = tuple(_absence(leads, present, config))
+        yield Pieces(
+            str(dataset.folder), dataset.ids[row], dataset.patients[row], signals, notes=notes, leads_used=leads
+        )
 
 
 def _ahead(items: Iterator[Pieces], n: int) -> Iterator[Pieces]:

@@ -6,26 +6,28 @@ worker process.
 
 from lfbt.io.arrays import open_npy, read_npy, read_npy_row
 from lfbt.io.clinical import CLINICAL_FORMATS, read_clinical
-from lfbt.io.csv import csv_header, csv_states_rate, read_csv
+from lfbt.io.csv import CsvHeader, holds_voltages, read_csv, read_csv_header
 from lfbt.io.hdf5 import open_hdf5, read_hdf5, read_hdf5_ids, read_hdf5_row
 from lfbt.io.matlab import read_cpsc_mat
 from lfbt.io.reader import read
-from lfbt.io.wfdb import read_wfdb
+from lfbt.io.wfdb import read_wfdb, wfdb_signal_files
 
 __all__ = [
     "CLINICAL_FORMATS",
-    "csv_header",
-    "csv_states_rate",
+    "CsvHeader",
+    "holds_voltages",
     "open_hdf5",
     "open_npy",
     "read",
     "read_clinical",
     "read_cpsc_mat",
     "read_csv",
+    "read_csv_header",
     "read_hdf5",
     "read_hdf5_ids",
     "read_hdf5_row",
     "read_npy",
     "read_npy_row",
     "read_wfdb",
+    "wfdb_signal_files",
 ]

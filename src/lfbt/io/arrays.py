@@ -10,8 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfbt.errors import UnreadableError
-from lfbt.io.recordings import READ_ERRORS, check_not_times, leads_first, make_recording, unreadable
-from lfbt.recording import Recording, unit_in_mv
+from lfbt.io.recordings import (
+    READ_ERRORS,
+    check_not_offset,
+    check_not_times,
+    leads_first,
+    make_recording,
+    unreadable,
+)
+from lfbt.recording import Recording, to_mv
 
 
 def read_npy(path: Path, leads: Sequence[str], sampling_rate: float, unit: str) -> Recording:
@@ -27,7 +34,7 @@ def read_npy(path: Path, leads: Sequence[str], sampling_rate: float, unit: str) 
     sampling_rate : float
         In Hz.
     unit : str
-        A voltage, such as ``mV``.
+        A voltage, such as ``mV``, or counts, such as ``200(2048)/mV``.
 
     Returns
     -------
@@ -43,8 +50,7 @@ def read_npy(path: Path, leads: Sequence[str], sampling_rate: float, unit: str) 
     if array.ndim != 2 or array.shape[0] != len(leads) or not array.size:
         what = "an empty array" if not array.size else "an array"
         raise UnreadableError(f"file {path}: {what} of shape {list(array.shape)}, not [{len(leads)} leads, samples]")
-    check_not_times(path, array, leads)
-    return make_recording(path, array.astype(np.float64) * unit_in_mv(unit), leads, sampling_rate, notes)
+    return _recording(path, array, leads, sampling_rate, unit, notes)
 
 
 def read_npy_row(path: Path, *, row: int, leads: Sequence[str], sampling_rate: float, unit: str) -> Recording:
@@ -77,8 +83,16 @@ def read_npy_row(path: Path, *, row: int, leads: Sequence[str], sampling_rate: f
             f"with a record {row}"
         )
     signal, notes = leads_first(array[row], len(leads))
-    check_not_times(path, signal, leads)
-    return make_recording(path, signal.astype(np.float64) * unit_in_mv(unit), leads, sampling_rate, notes)
+    return _recording(path, signal, leads, sampling_rate, unit, notes)
+
+
+def _recording(
+    path: Path, array: NDArray[Any], leads: Sequence[str], sampling_rate: float, unit: str, notes: Sequence[str]
+) -> Recording:
+    """Make a recording of an array ``[leads, samples]`` of a file, unless it holds times or counts with an offset."""
+    check_not_times(path, array, leads)
+    check_not_offset(path, array, unit, leads)
+    return make_recording(path, to_mv(array.astype(np.float64), unit), leads, sampling_rate, notes)
 
 
 def open_npy(path: Path) -> NDArray[Any]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfbt.errors import UnreadableError
-from lfbt.signal import fit_samples
+from lfbt.signal import resample_lead
 
 #: What to do about leads of different rates.
 ADVICE = "resample_leads=True of lfbt.read, or --resample-leads of lfbt prepare folder, takes all to the highest rate"
@@ -19,7 +19,7 @@ ADVICE = "resample_leads=True of lfbt.read, or --resample-leads of lfbt prepare 
 def to_common_rate(
     path: Path, leads: Sequence[str], signals: Sequence[NDArray[Any]], rates: Sequence[float]
 ) -> tuple[NDArray[Any], str]:
-    """Resample leads to the highest of their rates, by the Fourier method of `lfbt.signal.fit_samples`.
+    """Resample leads to the highest of their rates, by `lfbt.signal.resample_lead`.
 
     Parameters
     ----------
@@ -61,8 +61,6 @@ def to_common_rate(
             raise UnreadableError(
                 f"file {path}: lead {lead} of {rate:g} Hz has invalid samples and cannot be taken to {highest:g} Hz"
             )
-        # A value beyond float32 becomes infinite, which the quality checks report.
-        with np.errstate(over="ignore"):
-            rows.append(fit_samples(signal[None], len(signal), n_samples)[0])
+        rows.append(resample_lead(signal, n_samples))
         resampled.append(f"{lead} from {rate:g} Hz")
     return np.stack(rows), f"leads resampled to {highest:g} Hz: {', '.join(resampled)}"

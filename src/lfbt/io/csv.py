@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lfbt.errors import UnreadableError
-from lfbt.io.csv_layout import COUNTS, Column, CsvLayout, check_rows, is_number, read_layout, time_unit
+from lfbt.io.csv_columns import COUNTS, Column, is_number, time_unit
+from lfbt.io.csv_layout import N_LINES, CsvLayout, find_layout, read_layout, split_cells
+from lfbt.io.csv_rows import check_rows
+from lfbt.io.csv_text import first_lines, read_first_lines, read_text
 from lfbt.io.csv_times import check_times, stated_rate
-from lfbt.io.recordings import READ_ERRORS, check_not_times, leads_first, make_recording
-from lfbt.recording import Recording, unit_in_mv
+from lfbt.io.recordings import READ_ERRORS, check_not_offset, check_not_times, leads_first, make_recording
+from lfbt.recording import Recording, to_mv, unit_in_mv
+from lfbt.utils.figures import format_count
 
 
 def read_csv(
@@ -27,18 +33,19 @@ def read_csv(
 
     A first row without any number is a header row, which names the leads; one of column numbers (0, 1, … or 1, 2, …)
     names nothing. Columns of times and row numbers are left out, if they are regular; times are compared with the
-    sampling rate. A row of units below the header, or units in it (``I (uV)``), go before `unit`. An empty cell is NaN.
+    sampling rate. Columns that are no leads by their names, such as a heart rate, are left out with a note. A row of
+    units below the header, or units in it (``I (uV)``), go before `unit`. An empty cell is NaN.
 
     Parameters
     ----------
     path : Path
-        A file in UTF-8 or Windows-1252.
+        A file in UTF-8, UTF-16 or Windows-1252.
     leads : sequence of str or None
         The name of each column, used where there is no header row.
     sampling_rate : float or None
-        In Hz; None takes the one that a column of times tells, with a note.
+        In Hz; None takes the one that a column of times or a line above the samples tells, with a note.
     unit : str
-        A voltage, such as ``mV``.
+        A voltage, such as ``mV``, or counts, such as ``200(2048)/mV``.
     separator, decimal : str, optional
         The character between cells, and the one before decimals; found in the file by default.
 
@@ -53,10 +60,42 @@ def read_csv(
         If the file is not such a table, can be read in two ways, nothing names its leads, or it contradicts the
         sampling rate or the unit.
     """
-    layout = read_layout(path, separator, decimal)
-    check_rows(path, layout, decimal is not None)
-    table = _read_table(path, layout)
-    columns = list(layout.columns or [Column("", "lead", "")] * (len(leads) if leads else table.shape[1]))
+    text = read_text(path)
+    layout = find_layout(path, first_lines(text, N_LINES), separator, decimal)
+    check_rows(path, text, layout, decimal is not None)
+    table = _read_table(path, text, layout)
+    columns, table = _fit_columns(path, layout, table, leads)
+    notes = [f"{format_count(layout.n_preamble, 'line')} above the header left out"] if layout.n_preamble else []
+    if left_out := [column.name for column in columns if column.kind == "other"]:
+        notes.append(f"left out as no leads: {', '.join(left_out)}")
+    sampling_rate, timed = _check_times(path, layout, columns, table, sampling_rate)
+    notes += timed
+    kept = [index for index, column in enumerate(columns) if column.kind == "lead"]
+    if not kept:
+        raise UnreadableError(f"file {path}: none of its columns is a lead: {', '.join(one.name for one in columns)}")
+    signal = (table if len(kept) == len(columns) else table[kept]).to_numpy(dtype=np.float64).T
+    names: Sequence[str] = [columns[index].name for index in kept]
+    units = [columns[index].unit or layout.unit for index in kept]
+    if not all(names):
+        if leads is None:
+            raise UnreadableError(f"file {path}: no header row names its leads; give their names")
+        names = leads
+        signal, turned = leads_first(signal, len(names))
+        if turned:
+            notes += turned
+            units = [layout.unit] * len(names)
+    check_not_times(path, signal, names)
+    if counts := next((one.name for one in columns if one.kind == "lead" and COUNTS.search(one.name)), None):
+        raise UnreadableError(
+            f"file {path}: column {counts} holds counts, not a voltage; name it by the lead only, and give the gain as "
+            "the unit, such as 200/mV"
+        )
+    return make_recording(path, _in_mv(path, signal, names, units, unit), names, sampling_rate, notes)
+
+
+def _fit_columns(path: Path, layout: CsvLayout, table: Any, leads: Sequence[str] | None) -> tuple[list[Column], Any]:
+    """Pair the columns of the header with those of the table. Raises UnreadableError if they are not as many."""
+    columns = list(layout.columns or [Column("", "lead", "")] * len(leads or ()))
     # A separator may end the header, or each other line.
     if len(columns) == table.shape[1] + 1 and columns[-1].kind == "unnamed":
         columns.pop()
@@ -69,39 +108,51 @@ def read_csv(
     for index, column in enumerate(columns):
         if column.kind == "unnamed" and not table[index].isna().all():
             raise UnreadableError(f"file {path}: column {index + 1} has no name in its header; name it")
-    notes: list[str] = []
-    times = [index for index, column in enumerate(columns) if column.kind == "time"]
+    return columns, table
+
+
+def _check_times(
+    path: Path, layout: CsvLayout, columns: Sequence[Column], table: Any, sampling_rate: float | None
+) -> tuple[float, list[str]]:
+    """Compare times, dates and row numbers with each other and the sampling rate; return the rate, and notes.
+
+    Raises UnreadableError if they do not agree, or nothing tells the rate.
+    """
+    notes = []
+    first_line = layout.n_skipped + 1
+    times = {index: table[index] for index, column in enumerate(columns) if column.kind == "time"}
+    for index, column in enumerate(columns):
+        if column.kind == "date":
+            # The clock times of these dates are those of the only such column.
+            for place, cells in times.items():
+                if cells.dtype.kind not in "iuf":
+                    times[place] = table[index].astype(str).str.strip() + " " + cells.astype(str).str.strip()
+    if layout.rate is not None and sampling_rate is not None and abs(layout.rate / sampling_rate - 1) > 1e-6:
+        raise UnreadableError(
+            f"file {path}: a line above its samples states {layout.rate:g} Hz, not {sampling_rate:g} Hz; "
+            "give that rate, or correct the file"
+        )
+    if sampling_rate is None and layout.rate is not None:
+        sampling_rate = layout.rate
+        notes.append(f"sampling rate {sampling_rate:g} Hz by a line above the samples")
     if sampling_rate is None:
         if not times:
             raise UnreadableError(f"file {path}: no sampling rate is given, and no column of times states it")
-        index = next((index for index in times if time_unit(columns[index])), times[0])
-        sampling_rate = stated_rate(path, columns[index], table[index], layout.n_skipped + 1)
+        index = next((index for index in times if time_unit(columns[index])), next(iter(times)))
+        sampling_rate = stated_rate(path, columns[index], times[index], first_line)
         notes.append(f"sampling rate {sampling_rate:g} Hz by its times")
     for index, column in enumerate(columns):
         if column.kind == "time":
-            check_times(path, column, table[index], sampling_rate, layout.n_skipped + 1)
+            notes += check_times(path, column, times[index], sampling_rate, first_line)
         elif column.kind == "row number":
             _check_row_numbers(path, column, table[index])
-    kept = [index for index, column in enumerate(columns) if column.kind == "lead"]
-    if not kept:
-        raise UnreadableError(f"file {path}: none of its columns is a lead: {', '.join(one.name for one in columns)}")
-    signal = table[kept].to_numpy(dtype=np.float64).T
-    names: Sequence[str] = [columns[index].name for index in kept]
-    units = [columns[index].unit for index in kept]
-    if not all(names):
-        if leads is None:
-            raise UnreadableError(f"file {path}: no header row names its leads; give their names")
-        names = leads
-        signal, turned = leads_first(signal, len(names))
-        if turned:
-            notes += turned
-            units = [""] * len(names)
-    check_not_times(path, signal, names)
-    if counts := next((column.name for column in columns if COUNTS.search(column.name)), None):
-        raise UnreadableError(
-            f"file {path}: column {counts} holds counts, not a voltage; name it by the lead only, and give the gain as "
-            "the unit, such as 200/mV"
-        )
+    return sampling_rate, notes
+
+
+def _in_mv(
+    path: Path, signal: NDArray[np.float64], names: Sequence[str], units: Sequence[str], unit: str
+) -> NDArray[np.float64]:
+    """Convert to mV by the units that the file states, or else by `unit`. Raises UnreadableError if these differ."""
     if any(units) and not all(units):
         unstated = names[units.index("")]
         raise UnreadableError(
@@ -111,63 +162,92 @@ def read_csv(
     stated = {unit_in_mv(one) for one in units if one}
     if unit != "mV" and stated - {unit_in_mv(unit)}:
         raise UnreadableError(f"file {path}: its header states the unit {next(filter(None, units))}, not {unit}")
-    if stated:
-        scale: Any = np.array([[unit_in_mv(one)] for one in units])
-    else:
-        scale = unit_in_mv(unit)
-    return make_recording(path, signal * scale, names, sampling_rate, notes)
+    if not stated or unit != "mV":
+        check_not_offset(path, signal, unit, names)
+        return to_mv(signal, unit)
+    for row, one in enumerate(units):
+        check_not_offset(path, signal[row : row + 1], one, names[row : row + 1])
+    scale: Any = np.array([[unit_in_mv(one)] for one in units])
+    in_mv: NDArray[np.float64] = signal * scale
+    return in_mv
 
 
-def csv_header(path: Path, separator: str | None = None, decimal: str | None = None) -> list[str] | None:
-    """Read the names of the leads in a CSV file; None if there is no header row that names them.
+class CsvHeader(NamedTuple):
+    """What a CSV file states of itself.
+
+    `leads` are the names of its leads, None if no header row names them; `names` those of all its columns.
+    """
+
+    leads: list[str] | None
+    states_rate: bool
+    names: list[str]
+
+
+def read_csv_header(path: Path, separator: str | None = None, decimal: str | None = None) -> CsvHeader:
+    """Read what a CSV file states of itself: leads, columns, and whether the sampling rate, too.
 
     Raises UnreadableError.
     """
-    columns = read_layout(path, separator, decimal).columns
-    names = [column.name for column in columns or () if column.kind == "lead"]
-    return names if any(names) else None
+    layout = read_layout(path, separator, decimal)
+    columns = layout.columns or ()
+    leads = [column.name for column in columns if column.kind == "lead"]
+    states_rate = layout.rate is not None or any(column.kind == "time" and time_unit(column) for column in columns)
+    return CsvHeader(leads if any(leads) else None, states_rate, [column.name for column in columns])
 
 
-def csv_states_rate(path: Path, separator: str | None = None, decimal: str | None = None) -> bool:
-    """Whether a CSV file has a column of times with their unit. Raises UnreadableError."""
-    columns = read_layout(path, separator, decimal).columns or ()
-    return any(column.kind == "time" and time_unit(column) for column in columns)
+def holds_voltages(path: Path) -> bool:
+    """Whether the columns that may be leads hold numbers in the first rows, and some that are no counts or names.
+
+    Raises UnreadableError.
+    """
+    lines = read_first_lines(path, N_LINES)
+    layout = find_layout(path, lines, None, None)
+    rows = [split_cells(line, layout.separator) for line in lines[layout.n_skipped :] if line.strip()]
+    places = [place for place, column in enumerate(layout.columns or ()) if column.kind == "lead"]
+    cells = [row[place] for row in rows for place in places if place < len(row)]
+    are_numbers = all(not cell or is_number(cell, layout.decimal) for cell in cells)
+    return are_numbers and any(cell.startswith("-") or layout.decimal in cell for cell in cells)
 
 
-def _read_table(path: Path, layout: CsvLayout) -> Any:
-    """Read the samples, times and row numbers: numbers, or text in columns of times."""
+def _read_table(path: Path, text: bytes, layout: CsvLayout) -> Any:
+    """Read the samples, times and row numbers: numbers, or text in columns of times, dates and what is no lead."""
     import pandas as pd
 
-    options: dict[str, Any] = {"sep": r"\s+" if layout.separator == " " else layout.separator}
+    options = _options(layout)
     if layout.decimal != ".":
         options["decimal"] = layout.decimal
     # Times may be dates; all else is numbers.
     kinds = [column.kind for column in layout.columns or ()]
-    numbers = {index: np.float64 for index, kind in enumerate(kinds) if kind != "time"}
-    options["dtype"] = numbers if "time" in kinds else np.float64
+    texts = {index: str for index, kind in enumerate(kinds) if kind in ("date", "other")}
+    numbers = {index: np.float64 for index, kind in enumerate(kinds) if kind not in ("time", "date", "other")}
+    options["dtype"] = numbers | texts if len(numbers) < len(kinds) else np.float64
     try:
-        return pd.read_csv(path, header=None, skiprows=layout.n_skipped, encoding=layout.encoding, **options)
+        return pd.read_csv(io.BytesIO(text), **options)
     except READ_ERRORS as error:
-        reason = _text_cell(path, layout) or "it cannot be read as a table of numbers"
+        reason = _text_cell(text, layout) or "it cannot be read as a table of numbers"
         raise UnreadableError(f"file {path}: {reason}") from error
 
 
-def _text_cell(path: Path, layout: CsvLayout) -> str:
+def _options(layout: CsvLayout) -> dict[str, Any]:
+    separator = r"\s+" if layout.separator == " " else layout.separator
+    # Low memory would parse in parts, which takes longer.
+    return {"header": None, "skiprows": layout.n_skipped, "sep": separator} | {"low_memory": False}
+
+
+def _text_cell(text: bytes, layout: CsvLayout) -> str:
     """Locate the first cell that is not a number; an empty string if there is none."""
     import pandas as pd
 
-    options: dict[str, Any] = {"sep": r"\s+" if layout.separator == " " else layout.separator}
     try:
-        cells = pd.read_csv(
-            path, header=None, skiprows=layout.n_skipped, dtype=str, encoding=layout.encoding, **options
-        ).to_numpy()
+        cells = pd.read_csv(io.BytesIO(text), dtype=str, **_options(layout)).to_numpy()
     except READ_ERRORS:
         return ""
-    times = {index for index, column in enumerate(layout.columns or ()) if column.kind == "time"}
-    for (row, column), text in np.ndenumerate(cells):
-        if isinstance(text, str) and column not in times and not is_number(text, layout.decimal):
+    numbers = {"lead", "row number", "unnamed"}
+    others = {index for index, column in enumerate(layout.columns or ()) if column.kind not in numbers}
+    for (row, column), cell in np.ndenumerate(cells):
+        if isinstance(cell, str) and column not in others and not is_number(cell, layout.decimal):
             line = row + layout.n_skipped + 1
-            return f"line {line}, column {column + 1} holds {text!r}, which is not a number"
+            return f"line {line}, column {column + 1} holds {cell!r}, which is not a number"
     return ""
 
 

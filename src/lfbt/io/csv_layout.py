@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import itertools
 import re
 from collections.abc import Sequence
@@ -9,55 +10,40 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lfbt.errors import UnreadableError
-from lfbt.io.recordings import unreadable
-from lfbt.recording import is_voltage
+from lfbt.io.csv_clocks import is_clock, is_date
+from lfbt.io.csv_columns import Column, is_number, is_value, name_leads, recognise, with_units
+from lfbt.io.csv_text import read_first_lines
 
-# Lines that are looked at; comments and headers may take some of them.
-_N_LINES = 60
+#: Lines that are looked at; comments and headers may take some of them.
+N_LINES = 60
 # The last is Excel's; what it says shows in the other lines.
 _COMMENTS = ("#", "%", "//", "sep=")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
 # 1,250 between other separators may be a thousand or a decimal comma.
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")
-# Readers of numbers take these for 1 and 0.
-_TRUTH = re.compile(r"\b(true|false)\b", re.IGNORECASE)
 _QUOTED = re.compile(r"""^(["'])(.*)\1$""")
-# A name with its unit: I (mV), time [ms].
-_NAME_AND_UNIT = re.compile(r"(?P<name>.+?)\s*[\[({](?P<unit>\w+)[\])}]")
-# The same without brackets: time in s, I/uV, I_uV. Other words after these are a part of the name.
-_NAME_THEN_UNIT = re.compile(r"(?P<name>.+?)(?:\s+in\s+|\s*[/_]\s*)(?P<unit>\w+)")
-# Counts of a converter have no unit that is known.
-COUNTS = re.compile(r"[\[({](counts?|adu|adc|lsb|raw|\d+/\w+)[\])}]", re.IGNORECASE)
-_TIME_UNITS = {"s": 1.0, "sec": 1.0, "secs": 1.0, "second": 1.0, "seconds": 1.0, "ms": 1e-3, "msec": 1e-3}
-_TIME_UNITS |= {"millisecond": 1e-3, "milliseconds": 1e-3, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ns": 1e-9}
-# Texts that PhysioNet puts in place of a unit, and ours for dates and clock times: all become seconds.
-_TIME_UNITS |= {"hh:mm:ss.mmm": 1.0, "hh:mm:ss": 1.0, "mm:ss.mmm": 1.0, "mm:ss": 1.0, "date": 1.0}
-_TIME_WORDS = "time|t|timestamp|datetime|zeit|zeitstempel|temps|tiempo|tempo|tijd|tid|czas|время|时间|時間|시간"
-_TIME = re.compile(rf"(elapsed[ _]?)?({_TIME_WORDS})(?:[ _](?P<unit>[a-zµμ]+))?")
-# In lower case and of letters only.
-_ROW_NUMBERS = re.compile("index|samples?|row|unnamed|(sample|row)?(number|no|nr|index)")
-
-
-class Column(NamedTuple):
-    """A column as its header row, and perhaps a row of units, describe it.
-
-    `kind` is ``lead``, ``time``, ``row number`` (also of a first column without a name) or ``unnamed``; `unit` is empty
-    if it is not stated.
-    """
-
-    name: str
-    kind: str
-    unit: str
+# What lines above the samples may state of them.
+_RATE = re.compile(
+    r"\b(?:sampl(?:e|ing)[ _-]*(?:rate|freq(?:uency)?)|abtast(?:rate|frequenz)|fs|sfreq)\b"
+    r"(?P<before>[^\d\w]*(?:k?hz)?\W*)(?P<rate>\d+(?:[.,]\d+)?)\s*(?P<kilo>k)?(?:hz|sps|1/s)?\W*$",
+    re.IGNORECASE,
+)
+_UNIT = re.compile(r"\b(?:units?|einheit(?:en)?|amplitude unit)\b[^\w/]*(?P<unit>[mµμun]?v)\W*$", re.IGNORECASE)
 
 
 class CsvLayout(NamedTuple):
-    """Separator and decimal sign, the lines before the first sample, and the columns; None where no row names them."""
+    """Separator and decimal sign, the lines before the first sample, and the columns; None where no row names them.
+
+    Lines above the samples may state a `rate` in Hz and a `unit`; `n_preamble` of them are neither comments nor header.
+    """
 
     separator: str
     decimal: str
     n_skipped: int
     columns: list[Column] | None
-    encoding: str = "utf-8-sig"
+    rate: float | None = None
+    unit: str = ""
+    n_preamble: int = 0
 
 
 def read_layout(path: Path, separator: str | None = None, decimal: str | None = None) -> CsvLayout:
@@ -66,7 +52,7 @@ def read_layout(path: Path, separator: str | None = None, decimal: str | None = 
     Parameters
     ----------
     path : Path
-        A file in UTF-8 or Windows-1252, perhaps with lines of comments (``#``, ``%``, ``//``) before its first sample.
+        A text file, perhaps with lines of comments (``#``, ``%``, ``//``) or others before its first sample.
     separator, decimal : str, optional
         What is known of it.
 
@@ -78,146 +64,45 @@ def read_layout(path: Path, separator: str | None = None, decimal: str | None = 
     Raises
     ------
     UnreadableError
-        If the file is not such text, or can be read in two ways.
+        If the file is no text, or can be read in two ways.
     """
-    first_lines, encoding = _first_lines(path)
+    return find_layout(path, read_first_lines(path, N_LINES), separator, decimal)
+
+
+def find_layout(path: Path, first_lines: Sequence[str], separator: str | None, decimal: str | None) -> CsvLayout:
+    """Find out as `read_layout` how the file is written that begins with these lines."""
     numbered = [(number, line) for number, line in enumerate(first_lines) if _holds_cells(line)]
     lines = [line for _, line in numbered]
     separator = separator or _separator(lines, decimal)
-    rows = [_cells(line, separator) for line in lines]
-    decimal = decimal or _decimal(path, rows, separator)
-    columns, n_header = _columns(path, rows, decimal)
-    if columns is not None:
-        columns, n_units = _with_units(columns, rows[n_header:])
-        n_header += n_units
-        columns = _with_dates(columns, rows[n_header:], decimal)
+    rows = [split_cells(line, separator) for line in lines]
+    n_preamble, is_named = _preamble(rows)
+    body = rows[n_preamble:]
+    decimal = decimal or _decimal(path, body, separator)
+    columns, n_header = _columns(path, body, decimal) if is_named else (None, 0)
+    if columns is not None and len(body) > n_header and (named := with_units(columns, body[n_header])):
+        columns, n_header = named, n_header + 1
+    n_header += n_preamble
     # Comments may stand between the header and the samples.
     n_skipped = numbered[n_header][0] if n_header < len(numbered) else (numbered[-1][0] + 1 if numbered else 0)
-    return CsvLayout(separator, decimal, n_skipped, columns, encoding)
+    above = [line for line in first_lines[:n_skipped] if line.strip()]
+    if n_header < len(rows):
+        columns = _with_comments(columns, n_header, above, rows[n_header], separator)
+        columns = columns and _with_dates(columns, rows[n_header], decimal)
+    rate, unit = _stated(path, above)
+    return CsvLayout(separator, decimal, n_skipped, columns, rate, unit, n_preamble)
 
 
-def check_rows(path: Path, layout: CsvLayout, decimal_is_known: bool = False) -> None:
-    """Raise UnreadableError unless all rows have as many cells, without true or false.
-
-    Blank lines between them are refused, too, but for one after each row, as wrong line ends make them.
-    """
-    try:
-        text = path.read_text(encoding=layout.encoding)
-    except (OSError, UnicodeDecodeError) as error:
-        raise unreadable(path, error) from error
-    lines = text.split("\n")[layout.n_skipped :]
-    lower = text.lower()
-    # Nothing needs a closer look in most files: the search of a text takes much less time than that of a pattern.
-    is_plain = not any(sign in lower for sign in ('"', "true", "false"))
-    rows = (_alike(lines, layout.separator) if is_plain else ()) or _check_lines(path, lines, layout)
-    if not decimal_is_known and (example := _grouped_number(rows, layout.separator)):
-        raise UnreadableError(
-            f"file {path}: {example!r} beside whole numbers may have a decimal point or one of thousands; "
-            "state it with --file-decimal, or write numbers without grouping"
-        )
-
-
-def _alike(lines: Sequence[str], separator: str) -> Sequence[str]:
-    """The rows, if all have as many separators, and some; none otherwise."""
-    rows = lines[:-1] if lines and not lines[-1] else lines
-    n_separators = {row.count(separator) for row in rows}
-    return rows if separator != " " and len(n_separators) == 1 and 0 not in n_separators else ()
-
-
-def _check_lines(path: Path, lines: Sequence[str], layout: CsvLayout) -> Sequence[str]:
-    """Check the lines one by one, and return those that are not blank. Raises UnreadableError that names a line."""
-    n_cells = previous = step = 0
-    rows = []
-    for number, line in enumerate(lines, start=layout.n_skipped + 1):
-        if not line.strip() and (layout.separator == " " or layout.separator not in line):
-            continue
-        rows.append(line)
-        step = step or (previous and number - previous)
-        if step > 2 or (previous and number - previous != step):
-            raise _blank(path, previous + 1 if number - previous > 1 else layout.n_skipped + 2)
-        previous = number
-        if truth := _TRUTH.search(line):
-            raise UnreadableError(f"file {path}: line {number} holds {truth[0]!r}, which is not a number")
-        found = _n_cells(line, layout.separator)
-        n_cells = n_cells or found
-        if found != n_cells:
-            raise UnreadableError(f"file {path}: line {number} has {found} cells, not {n_cells} as the rows before it")
-    if not n_cells:
-        raise UnreadableError(f"file {path}: it holds no samples")
-    if step == 2 and len(rows) < 3:
-        raise _blank(path, previous - 1)
-    return rows
-
-
-def _grouped_number(rows: Sequence[str], separator: str) -> str:
-    """A number that may be a whole one with a point of thousands: 1.050 in a column with 999, where no cell is 0.5.
-
-    Empty if there is none.
-    """
-    dotted: dict[int, str] = {}
-    whole: set[int] = set()
-    for row in rows:
-        if "." not in row and whole and not dotted:
-            # Most rows of a file of whole numbers: nothing new.
-            continue
-        for place, cell in enumerate(_cells(row, separator)):
-            if "." not in cell:
-                if cell.lstrip("+-").isdigit():
-                    whole.add(place)
-            elif re.fullmatch(r"[+-]?[1-9]\d{0,2}(\.\d{3})+", cell):
-                dotted.setdefault(place, cell)
-            else:
-                return ""
-    return next((dotted[place] for place in sorted(whole & set(dotted))), "")
-
-
-def _blank(path: Path, line: int) -> UnreadableError:
-    return UnreadableError(
-        f"file {path}: line {line} is blank, between samples; remove it, or write nan for a missing sample"
-    )
-
-
-def _n_cells(line: str, separator: str) -> int:
+def split_cells(line: str, separator: str) -> list[str]:
+    """Split a line into cells, without spaces around them and without quotes."""
     if separator == " ":
-        return len(line.split())
-    # A cell in quotes may hold the separator.
-    return (re.sub(r'"[^"]*"', "", line) if '"' in line else line).count(separator) + 1
-
-
-def time_unit(column: Column) -> float | None:
-    """Return the unit of a column of times in s; None if it is not stated."""
-    return _TIME_UNITS.get(column.unit.lower())
-
-
-def is_number(cell: str, decimal: str = ".") -> bool:
-    """Whether a cell is a number, with this decimal sign."""
-    try:
-        float(cell if decimal == "." else cell.replace(",", "."))
-    except ValueError:
-        return False
-    return "_" not in cell
-
-
-def _first_lines(path: Path) -> tuple[list[str], str]:
-    """Read the first lines, and tell the encoding: UTF-8, or else the one of Windows, whose µ many files have."""
-    try:
-        with path.open("rb") as file:
-            start = file.read(4096)
-            if b"\0" in start or start.startswith((b"\xff\xfe", b"\xfe\xff")):
-                raise UnreadableError(
-                    f"file {path}: cannot be read (text in UTF-16, or none; the codec must be UTF-8); save it as UTF-8"
-                )
-        try:
-            return _read_lines(path, "utf-8-sig"), "utf-8-sig"
-        except UnicodeDecodeError:
-            return _read_lines(path, "cp1252"), "cp1252"
-    except (OSError, UnicodeDecodeError) as error:
-        raise unreadable(path, error) from error
-
-
-def _read_lines(path: Path, encoding: str) -> list[str]:
-    with path.open(encoding=encoding) as text:
-        return list(itertools.islice(text, _N_LINES))
+        cells = line.split()
+    elif '"' in line:
+        # A cell in quotes may hold the separator.
+        cells = next(csv.reader([line], delimiter=separator, skipinitialspace=True), [])
+    else:
+        cells = line.split(separator)
+    cells = [cell.strip() for cell in cells]
+    return [_QUOTED.sub(r"\2", cell).strip() if cell[:1] in "\"'" else cell for cell in cells]
 
 
 def _holds_cells(line: str) -> bool:
@@ -225,25 +110,65 @@ def _holds_cells(line: str) -> bool:
 
 
 def _separator(lines: Sequence[str], decimal: str | None) -> str:
-    """The first of semicolon, tab and comma that is in every line, or spaces that are; a comma where there is none."""
-    if not lines:
-        return ","
-    for separator in (";", "\t", ","):
-        if all(separator in line for line in lines) and separator != decimal:
-            return separator
-    return " " if all(re.search(r"\S\s+\S", line) for line in lines) else ","
+    """The first of semicolon, tab and comma that is in every line, or spaces that are; a comma where there is none.
+
+    Lines at the start may lack it, if two or more at the end have it.
+    """
+    marks = [mark for mark in (";", "\t", ",") if mark != decimal and all(mark in line for line in lines[-2:])]
+    for start in (0, *range(1, len(lines) - 1)):
+        rest = lines[start:]
+        for mark in marks:
+            if rest and all(mark in line for line in rest):
+                return mark
+        if not start and rest and all(re.search(r"\S\s+\S", line) for line in rest):
+            return " "
+    return " " if len(lines) > 3 and all(re.search(r"\S\s+\S", line) for line in lines[-3:]) else ","
 
 
-def _cells(line: str, separator: str) -> list[str]:
-    cells = line.split() if separator == " " else line.split(separator)
-    cells = [cell.strip() for cell in cells]
-    return [_QUOTED.sub(r"\2", cell).strip() if cell[:1] in "\"'" else cell for cell in cells]
+def _preamble(rows: Sequence[Sequence[str]]) -> tuple[int, bool]:
+    """Return how many rows stand above the header, or above the samples where no row is a header, and whether one is.
+
+    The samples are the last rows with as many cells each, in which something is a value.
+    """
+    if not rows:
+        return 0, True
+    n_cells = len(rows[-1])
+    begin = len(rows)
+    while begin and len(rows[begin - 1]) == n_cells and (_has_value(rows[begin - 1]) or not any(rows[begin - 1])):
+        begin -= 1
+    while begin < len(rows) and begin and not any(rows[begin]):
+        begin += 1
+    if begin in (0, 1, len(rows)):
+        return 0, True
+    header = begin - 1
+    while header > 0 and not any(rows[header]):
+        header -= 1
+    if header and with_units([recognise(cell) for cell in rows[header - 1]], rows[header]):
+        header -= 1
+    if any(len(row) == n_cells and all(map(is_value, filter(None, row))) and any(row) for row in rows[:header]):
+        # Samples stand above it, so it is a fault among samples.
+        return 0, True
+    fits = len(rows[header]) - n_cells in (0, 1) or (len(rows[header]) == n_cells - 1 and not rows[-1][-1])
+    if fits and not _has_value(rows[header]):
+        return header, True
+    if header == 0 or _has_value(rows[header]):
+        return 0, True
+    return (header, True) if name_leads(rows[header]) else (begin, False)
+
+
+def _has_value(row: Sequence[str]) -> bool:
+    return any(map(is_value, row))
 
 
 def _decimal(path: Path, rows: Sequence[Sequence[str]], separator: str) -> str:
     """Find the decimal sign of the cells. Raises UnreadableError if commas may be either."""
-    cells = [cell for row in rows for cell in row if "," in cell and re.match(r"[+-]?[\d,]", cell)]
-    if separator == "," or not cells:
+    if separator == "," and not any("," in cell for row in rows for cell in row):
+        return "."
+    # Clock times say nothing of the other columns.
+    cells = [cell for row in rows for cell in row if "," in cell and ":" not in cell and re.match(r"[+-]?[\d,]", cell)]
+    if separator == "," and not any(map(_DECIMAL_COMMA.fullmatch, cells)):
+        return "."
+    if not cells:
         return "."
     if all(map(_THOUSANDS.fullmatch, cells)):
         raise UnreadableError(
@@ -263,7 +188,7 @@ def _columns(path: Path, rows: Sequence[Sequence[str]], decimal: str) -> tuple[l
     first = list(rows[0]) if rows else []
     if not any(first):
         return None, 0
-    kinds = [_column(cell) for cell in first]
+    kinds = [recognise(cell) for cell in first]
     if kinds[0].kind == "unnamed":
         kinds[0] = kinds[0]._replace(kind="row number")
     leads = [column.name for column in kinds if column.kind == "lead"]
@@ -278,66 +203,71 @@ def _columns(path: Path, rows: Sequence[Sequence[str]], decimal: str) -> tuple[l
 def _are_column_numbers(path: Path, names: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
     """Whether names are the numbers from 0 or 1 that tools write in place of names.
 
-    Raises UnreadableError if they may be a sample as well: of one or two leads, among whole numbers.
+    Raises UnreadableError if they may be a sample as well: of a few leads, among whole numbers near them.
     """
     n = len(names)
     if len(rows) < 2 or list(names) not in ([str(i) for i in range(n)], [str(i + 1) for i in range(n)]):
         return False
-    if n < 3 and n == len(rows[0]) and all(re.fullmatch(r"[+-]?\d*", cell) for row in rows for cell in row):
+    is_whole = n == len(rows[0]) and all(re.fullmatch(r"[+-]?\d*", cell) for row in rows for cell in row)
+    if is_whole and (n < 3 or (n < 8 and _is_near(rows))):
         raise UnreadableError(
             f"file {path}: its first row, {','.join(names)}, may be column numbers or a sample; name the leads there"
         )
     return n > 0
 
 
-def _column(cell: str) -> Column:
-    """Recognise a column by the cell in its header."""
-    match = _NAME_AND_UNIT.fullmatch(cell)
-    name, unit = (match["name"], match["unit"]) if match else (cell, "")
-    after = _NAME_THEN_UNIT.fullmatch(cell)
-    if after and (is_voltage(after["unit"]) or after["unit"].lower() in _TIME_UNITS):
-        name, unit = after["name"] if is_voltage(after["unit"]) else cell, after["unit"]
-    word = name.lower()
-    time = _TIME.fullmatch(word)
-    if not word:
-        return Column("", "unnamed", "")
-    if _ROW_NUMBERS.fullmatch(re.sub("[^a-z]", "", word)):
-        return Column(name, "row number", unit)
-    # A column in a unit of time is one of times, whatever its name is.
-    if unit.lower() in _TIME_UNITS:
-        return Column(name, "time", unit)
-    if word in _TIME_UNITS:
-        return Column(name, "time", word)
-    if time and (not time["unit"] or time["unit"] in _TIME_UNITS):
-        return Column(name, "time", time["unit"] or unit)
-    # Other brackets are a part of the name.
-    return Column(name, "lead", unit) if is_voltage(unit) else Column(cell, "lead", "")
+def _is_near(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether the first row of whole numbers is as near to the second as other rows are to theirs."""
+    if len(rows) < 3 or len({len(row) for row in rows}) > 1:
+        return False
+    columns = [[int(cell) for cell in column if cell.strip("+-")] for column in zip(*rows, strict=True)]
+    steps = [[abs(b - a) for a, b in itertools.pairwise(column)] for column in columns]
+    return all(len(some) < 2 or some[0] <= 2 * max(some[1:]) for some in steps)
 
 
-def _with_units(columns: list[Column], rows: Sequence[Sequence[str]]) -> tuple[list[Column], int]:
-    """Add the units of the row below the header, if it is one; return how many rows that is."""
-    cells = [cell.strip("[]() ") for cell in rows[0]] if rows else []
-    if len(cells) != len(columns):
-        return columns, 0
-    is_time = [cell.lower() in _TIME_UNITS for cell in cells]
-    fits = [
-        time or (is_voltage(cell) if column.kind == "lead" else not cell)
-        for cell, column, time in zip(cells, columns, is_time, strict=True)
-    ]
-    if not all(fits) or all(is_time):
-        return columns, 0
-    return [
-        column._replace(unit=cell or column.unit, kind="time" if time and column.kind == "lead" else column.kind)
-        for cell, column, time in zip(cells, columns, is_time, strict=True)
-    ], 1
+def _with_comments(
+    columns: list[Column] | None, n_header: int, above: Sequence[str], sample: Sequence[str], separator: str
+) -> list[Column] | None:
+    """Take the names, or the units, that a comment above the samples states."""
+    for line in above:
+        if _holds_cells(line):
+            continue
+        cells = split_cells(line.strip().lstrip("#%/ "), separator)
+        if len(cells) != len(sample):
+            continue
+        if columns is None and not n_header:
+            columns = name_leads(cells)
+        elif columns and len(columns) == len(cells):
+            columns = with_units(columns, cells) or columns
+    return columns
 
 
-def _with_dates(columns: Sequence[Column], rows: Sequence[Sequence[str]], decimal: str) -> list[Column]:
-    """Give the unit date to times without a unit that are no numbers."""
-    cells = rows[0] if rows and len(rows[0]) == len(columns) else [""] * len(columns)
-    return [
-        column._replace(unit="date")
-        if column.kind == "time" and not column.unit and cell and not is_number(cell, decimal)
-        else column
-        for column, cell in zip(columns, cells, strict=True)
-    ]
+def _with_dates(columns: Sequence[Column], sample: Sequence[str], decimal: str) -> list[Column]:
+    """Tell dates and clock times by the first sample, for columns of times without a unit that are no numbers."""
+    if len(sample) != len(columns):
+        return list(columns)
+    kinds = list(columns)
+    for place, (column, cell) in enumerate(zip(columns, sample, strict=True)):
+        if column.kind == "time" and not column.unit and cell and not is_number(cell, decimal):
+            kinds[place] = column._replace(unit="date")
+    clocks = [place for place, cell in enumerate(sample) if kinds[place].kind == "time" and is_clock(cell)]
+    dates = [place for place, cell in enumerate(sample) if kinds[place].kind == "time" and is_date(cell)]
+    if len(clocks) == len(dates) == 1:
+        kinds[dates[0]] = kinds[dates[0]]._replace(kind="date")
+    return kinds
+
+
+def _stated(path: Path, lines: Sequence[str]) -> tuple[float | None, str]:
+    """Find the sampling rate and the unit that lines above the samples state. Raises UnreadableError if two differ."""
+    rates = {
+        float(match["rate"].replace(",", ".")) * (1000 if match["kilo"] or "khz" in match["before"].lower() else 1)
+        for match in map(_RATE.search, lines)
+        if match
+    }
+    units = {match["unit"].lower(): match["unit"] for match in map(_UNIT.search, lines) if match}
+    for what, found in (("sampling rates", sorted(rates)), ("units", sorted(units))):
+        if len(found) > 1:
+            raise UnreadableError(
+                f"file {path}: the lines above its samples state two {what}, {found[0]} and {found[1]}"
+            )
+    return next(iter(rates), None), next(iter(units.values()), "")

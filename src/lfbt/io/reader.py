@@ -11,15 +11,17 @@ from typing import Annotated
 from lfbt.errors import LfbtError
 from lfbt.io.arrays import read_npy
 from lfbt.io.clinical import CLINICAL_FORMATS, read_clinical
-from lfbt.io.csv import csv_header, csv_states_rate, read_csv
+from lfbt.io.csv import read_csv, read_csv_header
 from lfbt.io.matlab import read_cpsc_mat
 from lfbt.io.recordings import sign_note
 from lfbt.io.wfdb import read_wfdb
-from lfbt.recording import Recording, parse_leads, unit_in_mv
+from lfbt.recording import Recording, check_sampling_rate, parse_leads, unit_in_mv, zero_count
 from lfbt.utils.settings import Range, as_path, convert
 
 # Files that state no sampling rate and no unit.
 _PLAIN = (".npy", ".csv")
+_WORKBOOKS = (".xlsx", ".xls", ".ods")
+_TEXTS = (".txt", ".tsv", ".asc", ".tab")
 _ALLOWED = f".hea (WFDB), .npy, .csv, .mat (CPSC2018), {', '.join(CLINICAL_FORMATS)}"
 
 
@@ -46,8 +48,8 @@ def read(
     sampling_rate : float, optional
         In Hz. Required for ``.npy``, and for ``.csv`` without a column of times that tells it.
     unit : str
-        Of ``.npy`` and ``.csv``: mV, uV, V, nV, or raw counts by their gain, such as ``200/mV``. Other files
-        state their own.
+        Of ``.npy`` and ``.csv``: mV, uV, V, nV, or raw counts by their gain, such as ``200/mV``, and with the count of
+        0 V, such as ``200(2048)/mV``. Other files state their own.
     resample_leads : bool
         Whether leads of different sampling rates in one file (WFDB, EDF) are taken to the highest of these, with
         a note, and not refused.
@@ -78,14 +80,16 @@ def read(
     path = as_path("path", path)
     names = None if leads is None else parse_leads(leads)
     sampling_rate = convert("sampling_rate", sampling_rate, Annotated[float, Range("(0, inf)", "it is in Hz")] | None)
-    scale = unit_in_mv(unit)
+    if sampling_rate is not None:
+        check_sampling_rate(sampling_rate)
+    unit_in_mv(unit)
     resample_leads = convert("resample_leads", resample_leads, bool)
     header = _find_header(path)
     if header is None and not path.is_file():
         raise LfbtError(f"file {path}: {'is a folder; give one of its files' if path.is_dir() else 'does not exist'}")
     if header is None and path.suffix.lower() in _PLAIN:
         recording = _read_plain(path, names, sampling_rate, unit)
-    elif scale != 1:
+    elif unit_in_mv(unit) != 1 or zero_count(unit):
         raise LfbtError(f"unit: {unit} was given, but {path} states the unit of each signal itself; leave it out")
     else:
         recording = (
@@ -113,10 +117,11 @@ def _find_header(path: Path) -> Path | None:
 def _read_plain(path: Path, leads: Sequence[str] | None, sampling_rate: float | None, unit: str) -> Recording:
     """Read a file that states no sampling rate, and perhaps no leads."""
     is_csv = path.suffix.lower() == ".csv"
-    if sampling_rate is None and not (is_csv and csv_states_rate(path)):
+    header = read_csv_header(path) if is_csv else None
+    if sampling_rate is None and not (header and header.states_rate):
         raise LfbtError(f"sampling_rate: none given, but {path} does not state its own; give it in Hz, such as 500")
-    if is_csv:
-        if leads is None and csv_header(path) is None:
+    if header:
+        if leads is None and header.leads is None:
             raise LfbtError(f"leads: none given, but {path} has no header row that names its leads; give them: II,V1")
         return read_csv(path, leads, sampling_rate, unit)
     if leads is None or sampling_rate is None:
@@ -134,7 +139,12 @@ def _read_self_describing(path: Path, resample_leads: bool) -> Recording:
         raise LfbtError(f"file {path}: its WFDB header {path.with_suffix('.hea').name} is not beside it; put it there")
     if suffix == ".npz":
         raise LfbtError(f"file {path}: an archive of several arrays; save the one of a recording as .npy")
-    raise LfbtError(f"file {path}: {suffix or 'no suffix'} is not a format that lfbt reads; allowed: {_ALLOWED}")
+    if suffix in _WORKBOOKS:
+        raise LfbtError(f"file {path}: a workbook; save the sheet with the samples as CSV")
+    advice = "; if it has a row for each sample, name it .csv" if suffix in _TEXTS else ""
+    raise LfbtError(
+        f"file {path}: {suffix or 'no suffix'} is not a format that lfbt reads; allowed: {_ALLOWED}{advice}"
+    )
 
 
 def _check_agreement(

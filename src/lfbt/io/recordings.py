@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfbt.errors import LfbtError, UnreadableError
-from lfbt.recording import STANDARD_LEADS, Recording, lead_name
+from lfbt.recording import STANDARD_LEADS, Recording, check_sampling_rate, lead_name, names_of_leads
+from lfbt.signal import find_offset
 
 # What wfdb, soundfile, scipy.io, NumPy and pandas raise on truncated and foreign files, as observed with such files.
 READ_ERRORS = (
@@ -43,7 +44,9 @@ def make_recording(
 
     A negated lead becomes the lead by its sign, with a note, unless the lead is there as well.
     """
-    names = tuple(lead_name(lead) for lead in leads)
+    names = names_of_leads(leads)
+    if any(name != lead_name(lead) for name, lead in zip(names, leads, strict=True)):
+        notes = [*notes, "leads C1 to C6 read as V1 to V6"]
     duplicates = [name for name in names if names.count(name) > 1]
     if duplicates:
         raise UnreadableError(f"file {path}: two of its leads are named {duplicates[0]}, among {','.join(names)}")
@@ -58,6 +61,8 @@ def make_recording(
         notes = [*notes, *(sign_note(names[row][1:]) for row in negated)]
         names = tuple(name[1:] if row in negated else name for row, name in enumerate(names))
     try:
+        if sampling_rate > 0:  # else the recording says so
+            check_sampling_rate(sampling_rate)
         return Recording(signal=in_mv, sampling_rate=sampling_rate, leads=names, notes=tuple(notes))
     except LfbtError as error:
         raise UnreadableError(f"file {path}: {str(error).removeprefix('recording ?: ')}") from error
@@ -85,6 +90,12 @@ def check_not_times(path: Path, signal: NDArray[Any], leads: Sequence[str]) -> N
                 f"file {path}: lead {lead} rises from each sample to the next, {row[0]:g}, {row[1]:g}, …, as times and "
                 "row numbers do; leave it out, or in a CSV file name it time or sample in the header"
             )
+
+
+def check_not_offset(path: Path, values: NDArray[Any], unit: str, leads: Sequence[str]) -> None:
+    """Raise UnreadableError if `values` in `unit` are likely counts with an offset that the unit does not state."""
+    if fault := find_offset(values, unit, leads):
+        raise UnreadableError(f"file {path}: {fault}")
 
 
 def is_negated(name: str) -> bool:

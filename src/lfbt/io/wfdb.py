@@ -91,6 +91,18 @@ def read_wfdb(header: Path, *, resample_leads: bool = False) -> Recording:
     return _make_recording(header, record, samples, resample_leads)
 
 
+def wfdb_signal_files(header: Path) -> list[Path]:
+    """List the signal files that a WFDB header names, whether they are there or not.
+
+    Raises
+    ------
+    UnreadableError
+        If the header cannot be read.
+    """
+    names = dict.fromkeys(signal.file for signal in read_header(header).signals)
+    return [header.parent / name for name in names]
+
+
 def _read_by_wfdb(header: Path, record: WfdbHeader) -> list[NDArray[Any]]:
     """Decode each signal file by wfdb, from a header that states its format only, and compare the lengths."""
     samples: list[NDArray[Any]] = [np.empty(0)] * len(record.signals)

@@ -13,7 +13,7 @@ from lfbt.data.dataset import Dataset
 from lfbt.errors import LfbtError
 from lfbt.recording import check_leads
 from lfbt.signal import Normalisation
-from lfbt.utils.files import load_json, save_json
+from lfbt.utils.files import FORMAT, load_json, save_json, write_json
 from lfbt.utils.settings import Range, validate
 
 #: The settings of an encoder or head folder.
@@ -139,6 +139,22 @@ class EncoderCard:
 
 
 @dataclasses.dataclass(frozen=True)
+class LeadDropout:
+    """How a classifier was trained for recordings that lack leads.
+
+    Parameters
+    ----------
+    probability : float
+        That a record of a training step had the leads of one of `subsets` only, each as likely as the others.
+    subsets : dict
+        Leads that suffice, by the subset's name, in the encoder's order; never all of them.
+    """
+
+    probability: float
+    subsets: dict[str, tuple[str, ...]]
+
+
+@dataclasses.dataclass(frozen=True)
 class HeadCard:
     """The ``config.json`` of a head folder.
 
@@ -152,16 +168,20 @@ class HeadCard:
         Length of an embedding, leads × features.
     exclusive : bool
         Whether a record has exactly one class.
+    lead_dropout : LeadDropout, optional
+        None where the classifier needs all leads; the file does not have it then.
     """
 
     lfbt_version: str
     classes: tuple[str, ...]
     n_inputs: int
     exclusive: bool = True
+    lead_dropout: LeadDropout | None = None
 
     def save(self, folder: Path) -> None:
         """Write ``config.json`` in `folder`, complete or not at all."""
-        save_json(folder / CONFIG, self, _FORMAT)
+        content = {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
+        write_json(folder / CONFIG, {FORMAT: _FORMAT, **content})
 
     @classmethod
     def load(cls, folder: Path) -> HeadCard:
@@ -174,6 +194,9 @@ class HeadCard:
             )
         if not card.classes or len(set(card.classes)) < len(card.classes):
             raise LfbtError(f"{path}: field classes: none, or a name twice; {_remedy('a classifier')}")
+        dropout = card.lead_dropout
+        if dropout is not None and not (dropout.subsets and all(dropout.subsets.values())):
+            raise LfbtError(f"{path}: field lead_dropout: no subsets, or one without leads; {_remedy('a classifier')}")
         return card
 
 

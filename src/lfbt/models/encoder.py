@@ -61,9 +61,9 @@ class LeadEncoders(nn.Module):
     Each is a VGG16 in one dimension, its last activations averaged over time. In training every view is normalised by
     its own batch statistics.
 
-    On a CPU `lfbt.models.cpu.fused` computes. Elsewhere, and for a gradient of the signals or any gradient in
-    evaluation mode, grouped convolutions do: the same sums in another order. All norms are in the mode of the module
-    as a whole, and hooks on single layers are not called.
+    On a CPU `lfbt.models.cpu.fused` computes. Elsewhere, in `torch.export`, and for a gradient of the signals or any
+    gradient in evaluation mode, grouped convolutions do: the same sums in another order. All norms are in the mode of
+    the module as a whole, and hooks on single layers are not called.
 
     Parameters
     ----------
@@ -195,7 +195,8 @@ class LeadEncoders(nn.Module):
         return other.train(self.training)
 
     def _can_be_fused(self, signals: Tensor) -> bool:
-        if signals.device.type != "cpu" and not self.low_memory:
+        # torch.export takes PyTorch's own operators only.
+        if torch.compiler.is_exporting() or (signals.device.type != "cpu" and not self.low_memory):
             return False
         if not torch.is_grad_enabled():
             return True

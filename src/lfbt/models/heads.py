@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import lfbt
-from lfbt.models.config import HeadCard
+from lfbt.models.config import HeadCard, LeadDropout
 from lfbt.utils.tensors import load_state, load_tensors, save_tensors, seeded
 
 #: The folder of the classifier in a run folder.
@@ -31,6 +31,9 @@ class Head(nn.Module):
         Number of classes.
     exclusive : bool
         Whether a record has exactly one class (softmax); otherwise it may have several (a sigmoid for each).
+    lead_dropout : LeadDropout, optional
+        The subsets of leads that the head is trained to serve, too. Features of absent leads are NaN then; without it
+        they make the logits NaN.
 
     Attributes
     ----------
@@ -48,9 +51,12 @@ class Head(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, n_inputs: int, n_classes: int, exclusive: bool = True) -> None:
+    def __init__(
+        self, n_inputs: int, n_classes: int, exclusive: bool = True, lead_dropout: LeadDropout | None = None
+    ) -> None:
         super().__init__()
         self.exclusive = exclusive
+        self.lead_dropout = lead_dropout
         self.linear = nn.Linear(n_inputs, n_classes)
         self.register_buffer("mean", torch.zeros(n_inputs))
         self.register_buffer("std", torch.ones(n_inputs))
@@ -65,9 +71,20 @@ class Head(nn.Module):
         """Standardise embeddings, as the linear layer takes them."""
         return (embeddings - self.mean) / self.std
 
+    def without_absent(self, inputs: Tensor) -> Tensor:
+        """Set features of absent leads, NaN in `inputs`, to zero, and scale the others up by all / present features.
+
+        Without `lead_dropout` returns `inputs` as they are.
+        """
+        if self.lead_dropout is None:
+            return inputs
+        absent = inputs.isnan()
+        n_present = (~absent).sum(dim=1, keepdim=True)
+        return torch.where(absent, 0.0, inputs) * (inputs.shape[1] / n_present)
+
     def forward(self, embeddings: Tensor) -> Tensor:
         """Classify embeddings ``[records, n_inputs]``; returns logits ``[records, classes]``."""
-        logits: Tensor = self.linear(self.standardised(embeddings))
+        logits: Tensor = self.linear(self.without_absent(self.standardised(embeddings)))
         return logits
 
     def probabilities(self, logits: Tensor) -> NDArray[np.float32]:
@@ -92,17 +109,19 @@ class Head(nn.Module):
         return F.binary_cross_entropy_with_logits(logits, targets)
 
 
-def create_head(n_inputs: int, n_classes: int, exclusive: bool, seed: int) -> Head:
+def create_head(
+    n_inputs: int, n_classes: int, exclusive: bool, seed: int, lead_dropout: LeadDropout | None = None
+) -> Head:
     """Create a head with weights drawn from `seed`."""
     with seeded(seed):
-        return Head(n_inputs, n_classes, exclusive)
+        return Head(n_inputs, n_classes, exclusive, lead_dropout)
 
 
 def save_head(folder: Path, head: Head, classes: Sequence[str]) -> None:
     """Write a head and the names of its classes, in column order."""
     folder.mkdir(parents=True, exist_ok=True)
     save_tensors(folder / _MODEL, head.state_dict())
-    HeadCard(lfbt.__version__, tuple(classes), head.linear.in_features, head.exclusive).save(folder)
+    HeadCard(lfbt.__version__, tuple(classes), head.linear.in_features, head.exclusive, head.lead_dropout).save(folder)
 
 
 def load_head(folder: Path) -> tuple[Head, tuple[str, ...]]:
@@ -111,6 +130,6 @@ def load_head(folder: Path) -> tuple[Head, tuple[str, ...]]:
     Raises LfbtError, naming the file, when one is missing, incomplete or corrupt.
     """
     card = HeadCard.load(folder)
-    head = Head(card.n_inputs, len(card.classes), card.exclusive)
+    head = Head(card.n_inputs, len(card.classes), card.exclusive, card.lead_dropout)
     load_state(head, load_tensors(folder / _MODEL), folder / _MODEL)
     return head.eval(), card.classes

@@ -9,11 +9,15 @@ from typing import Any
 
 import lfbt
 from lfbt.errors import LfbtError
+from lfbt.utils.progress import write_line
 from lfbt.utils.settings import as_path
 
 #: What is downloaded and uploaded.
 HUB_FILES = ("*.safetensors", "*.json", "README.md")
 _SCHEME = "hf://"
+_PATH_SCHEME = "hf:/"
+# Where the hub's cache has the files of a revision: models--OWNER--NAME/snapshots/REVISION.
+_SNAPSHOTS, _REVISION_DIGITS = "snapshots", 12
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
@@ -62,6 +66,42 @@ def locate_encoder(name: str | os.PathLike[str], *, revision: str | None = None)
     if revision is not None:
         raise LfbtError(f"revision: {revision} has no effect on {path}, which is not on the hub; leave it out")
     return path
+
+
+def take_checkpoint(checkpoint: Path, shown: bool = True) -> Path:
+    """Find a checkpoint as `locate_encoder` does, and print a line about one of the hub.
+
+    Parameters
+    ----------
+    checkpoint : Path
+        As it was typed, though a path has one slash of two.
+    shown : bool
+        Whether the line is printed.
+
+    Returns
+    -------
+    Path
+        Of its files.
+    """
+    typed = str(checkpoint)
+    folder = locate_encoder(typed.replace(_PATH_SCHEME, _SCHEME, 1) if typed.startswith(_PATH_SCHEME) else typed)
+    if folder != checkpoint:
+        write_line(f"checkpoint: {checkpoint_name(folder)} of the Hugging Face Hub, in {folder}", shown)
+    return folder
+
+
+def checkpoint_name(folder: Path) -> str:
+    """Return the name of a checkpoint for the record: ``owner/name@revision`` in the hub's cache, else the last part.
+
+    >>> checkpoint_name(Path("hub/models--owner--name/snapshots/0a1b2c3d4e5f6a7b"))
+    'owner/name@0a1b2c3d4e5f'
+    >>> checkpoint_name(Path("runs/pretrain"))
+    'pretrain'
+    """
+    folder = folder.absolute() if folder.parent.name == _SNAPSHOTS else folder.resolve()
+    if folder.parent.name != _SNAPSHOTS:
+        return folder.name
+    return f"{folder.parents[1].name.removeprefix('models--').replace('--', '/', 1)}@{folder.name[:_REVISION_DIGITS]}"
 
 
 def _download(repository: str, revision: str | None) -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lfbt.utils.figures import format_count, format_figure, format_interval
-from lfbt.utils.files import load_json, save_json
+from lfbt.utils.files import FORMAT, load_json, write_json
 
 #: The file of a trial's folder that is written last: with it the trial is finished.
 RESULTS = "results.json"
@@ -121,6 +121,18 @@ class Scores:
 
 
 @dataclasses.dataclass(frozen=True)
+class SubsetScores:
+    """Scores of the same classifier where records have some leads only, at thresholds of their own."""
+
+    leads: list[str]
+    test: Scores
+    val: Scores | None
+
+    def __repr__(self) -> str:
+        return f"SubsetScores({','.join(self.leads)}, {self.test!r})"
+
+
+@dataclasses.dataclass(frozen=True)
 class LabelledData:
     """The data set that a classifier was trained and tested on.
 
@@ -192,6 +204,8 @@ class Results:
         The lowest validation loss, of folds their mean; None where nothing is chosen on validation.
     test, val
         Scores of the test and validation records.
+    by_lead_subset
+        Of a classifier that serves subsets of the leads, too (``leads_dropout``): its scores by the subset's name.
 
     Examples
     --------
@@ -216,6 +230,7 @@ class Results:
     val_loss: float | None
     test: Scores
     val: Scores | None
+    by_lead_subset: dict[str, SubsetScores] = dataclasses.field(default_factory=dict)
 
     def __repr__(self) -> str:
         auroc = "none" if self.test.auroc is None else f"{self.test.auroc:.4f}"
@@ -229,8 +244,11 @@ class Results:
         return self.task == "single-label"
 
     def save(self, folder: Path) -> None:
-        """Write ``results.json`` in `folder`, complete or not at all."""
-        save_json(folder / RESULTS, self, _FORMAT)
+        """Write ``results.json`` in `folder`, complete or not at all; without lead subsets where none are served."""
+        content = dataclasses.asdict(self)
+        if not self.by_lead_subset:
+            del content["by_lead_subset"]
+        write_json(folder / RESULTS, {FORMAT: _FORMAT, **content})
 
     @classmethod
     def load(cls, folder: Path) -> Results:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import json
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,16 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from lfbt.errors import LfbtError
-from lfbt.utils.files import FORMAT, PARTIAL, check_unoccupied, parse_json, read_json, write_json
+from lfbt.utils.files import (
+    FORMAT,
+    PARTIAL,
+    Outputs,
+    check_replaceable,
+    check_unoccupied,
+    parse_json,
+    read_json,
+    write_json,
+)
 
 SETTINGS = "settings.json"
 _FORMAT = 1
@@ -111,7 +122,9 @@ class RunSettings:
 
 
 @contextlib.contextmanager
-def acquire_run_folder(folder: Path, settings: RunSettings, free: frozenset[str], resume: bool) -> Iterator[bool]:
+def acquire_run_folder(
+    folder: Path, settings: RunSettings, free: frozenset[str], resume: bool, replaces: Outputs | None = None
+) -> Iterator[bool]:
     """Hold `folder` for a run while the block runs, and write its settings where it is new.
 
     A new folder that holds no more than its settings when the block ends is removed again.
@@ -127,6 +140,8 @@ def acquire_run_folder(folder: Path, settings: RunSettings, free: frozenset[str]
     resume
         Whether to continue the run in `folder`, if there is one. It may get more epochs, which are then written to its
         settings, where `is_lengthened` says so.
+    replaces
+        What a run in `folder` may consist of, to be removed first.
 
     Yields
     ------
@@ -138,7 +153,10 @@ def acquire_run_folder(folder: Path, settings: RunSettings, free: frozenset[str]
     LfbtError
         For a folder that another run holds, that has other results, or whose run had other settings.
     """
-    _refuse_another(folder, resume)
+    check = functools.partial(_refuse_another, folder, resume)
+    if replaces is not None:
+        check = functools.partial(_check_removable, folder, settings, replaces)
+    check()
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / _LOCK)
     try:
@@ -147,7 +165,9 @@ def acquire_run_folder(folder: Path, settings: RunSettings, free: frozenset[str]
         raise LfbtError(f"{folder}: another run is going on there; wait for its end, or name another folder") from None
     try:
         # Another run may have begun and ended while this one waited.
-        _refuse_another(folder, resume)
+        check()
+        if replaces is not None:
+            _remove_run(folder)
         _remove_partial_files(folder)
         resuming = (folder / SETTINGS).is_file()
         if resuming:
@@ -164,6 +184,35 @@ def acquire_run_folder(folder: Path, settings: RunSettings, free: frozenset[str]
             _remove_if_empty(folder)
     finally:
         lock.release()
+
+
+def check_resume(resume: bool, overwrite: bool) -> None:
+    """Raise LfbtError where a run is both to go on and to be removed."""
+    if resume and overwrite:
+        raise LfbtError("overwrite: removes the run that --resume goes on with; give one of the two")
+
+
+def _check_removable(folder: Path, settings: RunSettings, outputs: Outputs) -> None:
+    """Raise LfbtError unless `folder` is new, or holds a run of the same command and nothing else."""
+    if folder.is_dir() and not folder.is_symlink() and all(path.name == _LOCK for path in folder.iterdir()):
+        return
+    # What a killed process was writing is the run's own.
+    unfinished = (PARTIAL, f"*/{PARTIAL}", f"{PARTIAL}/*", f"{PARTIAL}/*/*")
+    check_replaceable(folder, dataclasses.replace(outputs, files=(*outputs.files, _LOCK, *unfinished)))
+    if not (folder / SETTINGS).is_file():
+        return
+    kind = RunSettings.load(folder).kind
+    if (kind == "pretrain") != (settings.kind == "pretrain"):
+        raise LfbtError(f"overwrite: {folder} holds a run of {kind}, not of {settings.kind}; name a new folder")
+
+
+def _remove_run(folder: Path) -> None:
+    """Remove a run; its settings last, so that it can be told for one should this be killed."""
+    for path in sorted(folder.iterdir(), key=lambda path: path.name == SETTINGS):
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != _LOCK:
+            path.unlink()
 
 
 def _refuse_another(folder: Path, resume: bool) -> None:

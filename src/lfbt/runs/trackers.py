@@ -16,6 +16,8 @@ from lfbt.utils.interrupts import StoppedError
 TrackerName = Literal["tensorboard", "mlflow", "wandb"]
 
 _PROJECT = "lfbt"
+#: Of TensorBoard, in the run folder.
+LOGS = _PROJECT
 # What trackers make in a run folder: TensorBoard a folder by the project's name, Weights & Biases its own.
 _FOLDERS = (_PROJECT, "wandb")
 # The longest value of a parameter that MLflow takes.
@@ -41,7 +43,7 @@ class TensorBoard:
     def start(self, run_dir: Path, settings: Mapping[str, bool | int | float | str]) -> None:  # noqa: D102
         from torch.utils.tensorboard import SummaryWriter
 
-        self._writer: Any = SummaryWriter(str(run_dir / _PROJECT))
+        self._writer: Any = SummaryWriter(str(run_dir / LOGS))
         self._writer.add_hparams(dict(settings), {})
         self._writer.flush()
 

@@ -10,7 +10,7 @@ from lfbt.sources.chapman import Chapman
 from lfbt.sources.code import Code15, CodeTest, SamiTrop
 from lfbt.sources.cpsc2018 import Cpsc2018
 from lfbt.sources.echonext import EchoNext
-from lfbt.sources.folder import Folder
+from lfbt.sources.folder import Folder, signal_files, table_column
 from lfbt.sources.incart import Incart
 from lfbt.sources.listing import Listing, Published
 from lfbt.sources.mimic_iv_ecg import MimicIvEcg
@@ -45,7 +45,9 @@ __all__ = [
     "Zzu",
     "listing",
     "published_as",
+    "signal_files",
     "synthesis",
+    "table_column",
 ]
 
 

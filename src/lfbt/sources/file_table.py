@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from lfbt.errors import LfbtError
-from lfbt.recording import parse_leads, unit_in_mv
-from lfbt.sources.finding import read_table
+from lfbt.recording import check_sampling_rate, parse_leads, unit_in_mv
+from lfbt.sources.finding import fold_name, fold_names, note_spelling, read_table
 
 _COLUMNS = ("file", "leads", "sampling_rate", "unit")
 
 
-def read_file_table(table: Path, files: Sequence[Path], folder: Path) -> dict[Path, Mapping[str, Any]]:
+def read_file_table(table: Path, files: Sequence[Path], folder: Path) -> tuple[dict[Path, Mapping[str, Any]], str]:
     """Read what a table states of single files.
 
     Parameters
@@ -30,6 +30,8 @@ def read_file_table(table: Path, files: Sequence[Path], folder: Path) -> dict[Pa
     -------
     dict
         By file the options that are stated: leads, sampling_rate, unit.
+    str
+        What is assumed: files that the table writes in another case, or with backslashes; or empty.
 
     Raises
     ------
@@ -43,9 +45,14 @@ def read_file_table(table: Path, files: Sequence[Path], folder: Path) -> dict[Pa
             f"table {table}: column {unknown[0]!r} is not one of {', '.join(_COLUMNS)}; rename or remove it"
         )
     by_name = {file.relative_to(folder).as_posix(): file for file in files}
+    folded = fold_names(by_name)
     stated: dict[Path, Mapping[str, Any]] = {}
+    otherwise: list[str] = []
     for row in rows:
-        file = by_name.get(row["file"])
+        name = row["file"] if row["file"] in by_name else folded.get(fold_name(row["file"]), "")
+        file = by_name.get(name)
+        if file and name != row["file"]:
+            otherwise.append(f"{row['file']} for {name}")
         if file is None:
             example = next(iter(by_name), "a.npy")
             raise LfbtError(
@@ -57,7 +64,7 @@ def read_file_table(table: Path, files: Sequence[Path], folder: Path) -> dict[Pa
             stated[file] = _options(row)
         except ValueError as error:
             raise LfbtError(f"table {table}: file {row['file']}: {error}") from error
-    return stated
+    return stated, note_spelling(otherwise, table)
 
 
 def _options(row: Mapping[str, str]) -> dict[str, Any]:
@@ -66,8 +73,7 @@ def _options(row: Mapping[str, str]) -> dict[str, Any]:
         options["leads"] = parse_leads(row["leads"])
     if row.get("sampling_rate"):
         rate = float(row["sampling_rate"])
-        if not 0 < rate < float("inf"):
-            raise LfbtError(f"sampling_rate: {row['sampling_rate']} Hz is not above 0")
+        check_sampling_rate(rate)
         options["sampling_rate"] = rate
     if row.get("unit"):
         unit_in_mv(row["unit"])

@@ -15,6 +15,7 @@ from lfbt.errors import LfbtError
 from lfbt.io import CLINICAL_FORMATS
 from lfbt.sources.listing import Entry
 from lfbt.sources.synthesis import MARKER
+from lfbt.utils.figures import format_count
 
 # What programs write for a missing value.
 MISSING = frozenset(("na", "n/a", "nan", "null", "none", "nil", "-", "--", "?", "<na>", "#n/a", "missing", "unknown"))
@@ -63,11 +64,15 @@ def relative_id(file: Path, folder: Path) -> str:
 
 
 def not_found(folder: Path, files: Sequence[Path], source: str, expected: str) -> LfbtError:
-    """Make the error for a folder without what `source` expects: what it holds, and which source may fit instead."""
+    """Make the error for a folder without what `source` expects: what it holds, and what may fit instead."""
     counts = Counter(file.suffix.lower() or "(no suffix)" for file in files)
     held = ", ".join(f"{count} {suffix}" for suffix, count in counts.most_common(6)) or "no files"
     fitting = fitting_source(files)
-    if fitting == source:
+    above = download_above(folder)
+    if above and fitting in ("", "folder", "challenge", above[0]):
+        advice = f"{folder} is a part of {above[1]}, a download of {above[0]}; give that folder"
+        advice += "" if above[0] == source else ", to that source"
+    elif fitting == source:
         advice = "complete the download"
     elif fitting:
         advice = f"the source {fitting} might fit"
@@ -97,16 +102,64 @@ _MARKERS = (
 )
 
 
+# How far above a record its download's own files are: files/p1000/p10000032/s40689238/ of MIMIC-IV-ECG.
+_LEVELS = 5
+
+
+def recognise_download(files: Iterable[Path]) -> str:
+    """Recognise the source that has published `files`, by names that no other has; an empty string if none has."""
+    ends = [f"/{file.parent.name}/{file.name}" for file in files]
+    matching = (source for globs, source in _MARKERS if all(fnmatch.filter(ends, f"*/{glob}") for glob in globs))
+    return next(matching, "")
+
+
 def fitting_source(files: Iterable[Path]) -> str:
     """Recognise the source whose published form `files` have; an empty string if there is none."""
-    ends = [f"/{file.parent.name}/{file.name}" for file in files]
-    suffixes = {Path(end).suffix.lower() for end in ends}
-    for globs, source in _MARKERS:
-        if all(fnmatch.filter(ends, f"*/{glob}") for glob in globs):
-            return source
+    files = list(files)
+    if source := recognise_download(files):
+        return source
+    suffixes = {file.suffix.lower() for file in files}
     if {".hea", ".mat"} <= suffixes:
         return "challenge"
     return "folder" if suffixes & {".hea", ".npy", ".csv", *CLINICAL_FORMATS} else ""
+
+
+def download_above(folder: Path) -> tuple[str, Path] | None:
+    """Find the folder, some levels above `folder`, that is a download by its own files, and its source."""
+    for parent in list(folder.absolute().parents)[:_LEVELS]:
+        try:
+            files = list(parent.iterdir())
+        except OSError:
+            continue
+        source = recognise_download(files)
+        if source:
+            return source, parent
+    return None
+
+
+def fold_name(name: str) -> str:
+    r"""Write the name of a file as those are compared that differ in slashes and case only.
+
+    >>> fold_name(r".\A\R1.hea")
+    'a/r1.hea'
+    """
+    return name.replace("\\", "/").removeprefix("./").casefold()
+
+
+def fold_names(names: Iterable[str]) -> dict[str, str]:
+    """Map what `fold_name` makes of `names` to these, where only one gives it."""
+    folded: dict[str, set[str]] = {}
+    for name in names:
+        folded.setdefault(fold_name(name), set()).add(name)
+    return {name: alike.pop() for name, alike in folded.items() if len(alike) == 1}
+
+
+def note_spelling(otherwise: Sequence[str], table: Path) -> str:
+    """Say how many files `table` writes otherwise, each as ``A.HEA for a.hea``; nothing for none."""
+    if not otherwise:
+        return ""
+    count = format_count(len(otherwise), "file")
+    return f"{table.name} writes {count} in another case or with backslashes, such as {otherwise[0]}"
 
 
 def only_file(files: Sequence[Path], name: str, folder: Path, source: str, *, any_case: bool = False) -> Path:

@@ -5,25 +5,34 @@ from __future__ import annotations
 import dataclasses
 import functools
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from lfbt.errors import LfbtError, UnreadableError
 from lfbt.io import (
     CLINICAL_FORMATS,
-    csv_header,
-    csv_states_rate,
+    CsvHeader,
+    holds_voltages,
     open_npy,
     read_clinical,
     read_csv,
+    read_csv_header,
     read_npy,
     read_npy_row,
     read_wfdb,
 )
-from lfbt.recording import STANDARD_LEADS, Recording, lead_name, parse_leads, unit_in_mv
+from lfbt.recording import STANDARD_LEADS, Recording, check_sampling_rate, lead_name, parse_leads, unit_in_mv
 from lfbt.sources.file_table import read_file_table
-from lfbt.sources.finding import check_labels_file, check_unique, files_below, not_found, relative_id
+from lfbt.sources.finding import (
+    check_labels_file,
+    check_unique,
+    download_above,
+    files_below,
+    not_found,
+    recognise_download,
+    relative_id,
+)
 from lfbt.sources.label_table import apply_table, likely_columns
 from lfbt.sources.listing import SPLITS, Dropped, Entry, Listing
 
@@ -61,7 +70,8 @@ class Folder:
     file_sampling_rate: float | None = None
     """Sampling rate of the .npy and .csv files, in Hz; for .csv files without one, what their column of times tells."""
     file_unit: str = "mV"
-    """Unit of the .npy and .csv files that state none: mV, uV, V, nV, or raw counts by their gain, such as 200/mV."""
+    """Unit of the .npy and .csv files that state none: mV, uV, V, nV, or raw counts by their gain, such as 200/mV,
+    and with the count of 0 V, such as 200(2048)/mV."""
     file_separator: Literal["auto", ",", ";", "tab", "space"] = "auto"
     """What separates the cells of .csv files; auto finds it in each file."""
     file_table: Path | None = None
@@ -72,6 +82,15 @@ class Folder:
     """Take leads of different sampling rates in one file to the highest; otherwise such a file is unreadable."""
 
     def listing(self, folder: Path) -> Listing:
+        """List the records below `folder`, which is no known download, unless a table states the patients.
+
+        Raises LfbtError if there are none or the options do not fit them.
+        """
+        if self.table is None:
+            _refuse_download(folder)
+        return self.find(folder)
+
+    def find(self, folder: Path) -> Listing:
         """List the records below `folder`. Raises LfbtError if there are none or the options do not fit them."""
         check_labels_file(self.labels, "table", self.table)
         unit_in_mv(self.file_unit)
@@ -81,16 +100,14 @@ class Folder:
         own = {table.resolve() for table in (self.table, self.file_table) if table}
         broken = [file for file in files if file.is_symlink() and not file.exists()]
         files = [file for file in files if file.resolve() not in own and file not in broken]
-        tables = {file: what for file in files if file.suffix.lower() == ".csv" and (what := _table_column(file))}
-        plain = [file for file in files if file.suffix.lower() in _PLAIN_SUFFIXES and file not in tables]
-        named = {file.with_suffix(""): file for file in plain}
-        clinical = [file for file in files if file.suffix.lower() in CLINICAL_FORMATS]
-        clinical = [file for file in clinical if file.with_suffix("") not in named]
-        signals = sorted([*plain, *clinical], key=lambda file: file.parts)
+        headers = {file: _read_header(file, self._layout()) for file in files if file.suffix.lower() == ".csv"}
+        tables = {file: what for file, header in headers.items() if header and (what := _table_column(file, header))}
+        signals = signal_files(file for file in files if file not in tables)
+        named = {file.with_suffix(""): file for file in signals if file.suffix.lower() in _PLAIN_SUFFIXES}
         if not signals:
             suffixes = ", ".join((*_PLAIN_SUFFIXES, *CLINICAL_FORMATS))
             raise not_found(folder, files, "folder", f"any signal file ({suffixes})")
-        entries = self._entries(folder, signals)
+        entries, note = self._entries(folder, signals, headers)
         check_unique((entry.id for entry in entries), f"folder {folder}")
         if self.labels == "folders":
             listing = _with_folders(entries, folder)
@@ -101,43 +118,48 @@ class Folder:
         others = sorted(set(files) - set(signals), key=lambda file: file.parts)
         dropped = [*listing.dropped, *_passed_over(others, named, tables, folder)]
         dropped += [_pass_over(file, folder, "a link to a file that is not there") for file in broken]
-        return dataclasses.replace(listing, dropped=dropped)
+        assumption = "; ".join(filter(None, (listing.assumption, note)))
+        return dataclasses.replace(listing, dropped=dropped, assumption=assumption)
 
-    def _entries(self, folder: Path, signals: Sequence[Path]) -> list[Entry]:
-        """List an entry for each record, which counts as a patient of its own."""
-        rate = self.file_sampling_rate
-        if rate is not None and not 0 < rate < float("inf"):
-            raise LfbtError(f"file_sampling_rate: {rate} Hz is not above 0; give the rate of the files")
-        layout: dict[str, Any] = {
+    def _layout(self) -> dict[str, Any]:
+        return {
             "separator": _SEPARATORS.get(self.file_separator, self.file_separator),
             "decimal": None if self.file_decimal == "auto" else self.file_decimal,
         }
+
+    def _entries(
+        self, folder: Path, signals: Sequence[Path], headers: Mapping[Path, CsvHeader | None]
+    ) -> tuple[list[Entry], str]:
+        """List an entry for each record, which counts as a patient of its own; and what is assumed."""
+        rate = self.file_sampling_rate
+        if rate is not None:
+            check_sampling_rate(rate, "file_sampling_rate")
         leads = parse_leads(self.file_leads) if self.file_leads else None
         common: dict[str, Any] = {"leads": leads, "sampling_rate": rate, "unit": self.file_unit}
         plain = [file for file in signals if file.suffix.lower() in (".npy", ".csv")]
         if not plain:
             self._check_unused()
-        stated = read_file_table(self.file_table, plain, folder) if self.file_table else {}
+        stated, note = read_file_table(self.file_table, plain, folder) if self.file_table else ({}, "")
         options: dict[Path, dict[str, Any]] = {file: {**common, **stated.get(file, {})} for file in plain}
-        _check_complete(options, layout)
+        _check_complete(options, headers)
         if len(signals) == 1 and signals[0].suffix.lower() == ".npy":
             array = open_npy(signals[0])
             if array.ndim == 3:
                 reader = functools.partial(read_npy_row, **options[signals[0]])
                 rows = range(len(array))
-                return [Entry(str(row), str(row), signals[0], functools.partial(reader, row=row)) for row in rows]
+                return [Entry(str(row), str(row), signals[0], functools.partial(reader, row=row)) for row in rows], note
 
         def reader_of(file: Path) -> Callable[[Path], Recording]:
             suffix = file.suffix.lower()
             if suffix == ".npy":
                 return functools.partial(read_npy, **options[file])
             if suffix == ".csv":
-                return functools.partial(read_csv, **options[file], **layout)
+                return functools.partial(read_csv, **options[file], **self._layout())
             read: Callable[..., Recording] = read_wfdb if suffix == ".hea" else read_clinical
             return functools.partial(read, resample_leads=True) if self.resample_leads else read
 
         ids = [relative_id(file, folder) for file in signals]
-        return [Entry(id, id, file, reader_of(file)) for id, file in zip(ids, signals, strict=True)]
+        return [Entry(id, id, file, reader_of(file)) for id, file in zip(ids, signals, strict=True)], note
 
     def _check_unused(self) -> None:
         """Raise LfbtError for an option of .npy and .csv files, which is given although there are none."""
@@ -150,17 +172,45 @@ class Folder:
                 )
 
 
-def _check_complete(options: Mapping[Path, Mapping[str, Any]], layout: Mapping[str, Any]) -> None:
+def _refuse_download(folder: Path) -> None:
+    """Raise LfbtError for a download of a known source, or a part of it: here each of its records were a patient."""
+    files = files_below(folder)
+    source = recognise_download(files)
+    where = folder
+    if not source and (above := download_above(folder)):
+        source, where = above
+    if source and source != "synthetic":
+        raise LfbtError(
+            f"source folder: {where} has the files of a download of {source}, whose patients and labels only that "
+            f"source knows; prepare it with lfbt prepare {source} {where}, state patients and labels yourself with "
+            "--labels table, or, if these are your own records, take the other files away"
+        )
+
+
+def signal_files(files: Iterable[Path]) -> list[Path]:
+    """Choose those of files that are read, sorted by path: clinical ones only without a plain one of the same name.
+
+    >>> [file.name for file in signal_files(map(Path, ("a.hea", "a.dat", "a.ecg", "b.dcm", "b.txt")))]
+    ['a.hea', 'b.dcm']
+    """
+    files = list(files)
+    plain = [file for file in files if file.suffix.lower() in _PLAIN_SUFFIXES]
+    named = {file.with_suffix("") for file in plain}
+    clinical = [file for file in files if file.suffix.lower() in CLINICAL_FORMATS and file.with_suffix("") not in named]
+    return sorted([*plain, *clinical], key=lambda file: file.parts)
+
+
+def _check_complete(options: Mapping[Path, Mapping[str, Any]], headers: Mapping[Path, CsvHeader | None]) -> None:
     """Raise LfbtError that names all that is neither given nor stated by a file."""
     missing = []
     unrated = [file for file, given in options.items() if given["sampling_rate"] is None]
-    rateless = next((file for file in unrated if not _states(csv_states_rate, file, layout)), None)
+    rateless = next((file for file in unrated if not _states("states_rate", file, headers)), None)
     if rateless:
         missing.append(
             f"file_sampling_rate: none given, but {rateless} does not state its own; give it in Hz, such as 500"
         )
     unnamed = [file for file, given in options.items() if given["leads"] is None]
-    nameless = next((file for file in unnamed if not _states(csv_header, file, layout)), None)
+    nameless = next((file for file in unnamed if not _states("leads", file, headers)), None)
     if nameless:
         missing.append(f"file_leads: none given, but {nameless} does not name its leads; give them, such as I,II,III")
     if missing:
@@ -168,25 +218,35 @@ def _check_complete(options: Mapping[Path, Mapping[str, Any]], layout: Mapping[s
         raise LfbtError("; ".join(missing) + more)
 
 
-def _states(what: Callable[..., Any], file: Path, layout: Mapping[str, Any]) -> bool:
+def _states(what: str, file: Path, headers: Mapping[Path, CsvHeader | None]) -> bool:
     """Whether a file is a CSV that states `what`, or cannot be read, which its reader will say."""
+    header = headers.get(file)
+    return bool(getattr(header, what)) if header else file in headers
+
+
+def _read_header(file: Path, layout: Mapping[str, Any]) -> CsvHeader | None:
+    """Read what a CSV file states of itself; None if it cannot be read, which its reader will say."""
     try:
-        return file.suffix.lower() == ".csv" and bool(what(file, **layout))
+        return read_csv_header(file, **layout)
     except UnreadableError:
-        return True
+        return None
 
 
-def _table_column(file: Path) -> str:
+def table_column(file: Path) -> str:
+    """Return the column by which a CSV file is a table about records, such as patient; empty for samples."""
+    header = _read_header(file, {})
+    return _table_column(file, header) if header else ""
+
+
+def _table_column(file: Path, header: CsvHeader) -> str:
     """The column by which a CSV file is a table about records, such as patient; empty for samples."""
-    try:
-        names = csv_header(file) or []
-    except UnreadableError:
+    if not header.leads or any(lead_name(name) in STANDARD_LEADS for name in header.leads):
         return ""
-    if any(lead_name(name) in STANDARD_LEADS for name in names):
+    tabular = {name for name in header.names if name in ("record", "patient", "label", "split")}
+    tabular |= set(likely_columns(header.names))
+    if not tabular or (not tabular & set(header.leads) and holds_voltages(file)):
         return ""
-    return next(
-        (name for name in names if name in ("record", "patient", "label", "split") or likely_columns([name])), ""
-    )
+    return next(name for name in header.names if name in tabular)
 
 
 def _passed_over(
@@ -204,11 +264,13 @@ def _passed_over(
             continue
         suffix = file.suffix.lower()
         if file in tables:
-            why = f"a table with the column {tables[file]}, not samples"
+            why = f"a table with the column {tables[file]}, not samples; if these are samples, name the leads (I, II)"
         elif beside is not None:
             why = f"{beside.name} is read"
         elif suffix in (".dat", ".mat"):
             why = f"no WFDB header {file.stem}.hea beside it"
+        elif suffix in (".xlsx", ".xls", ".ods"):
+            why = "a workbook; if it holds samples, save the sheet as CSV"
         elif suffix == ".npz":
             why = "several arrays in one file; save each as .npy"
         else:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from lfbt.errors import LfbtError
-from lfbt.sources.finding import MISSING, clean_id, read_table
+from lfbt.sources.finding import MISSING, clean_id, fold_name, fold_names, note_spelling, read_table
 from lfbt.sources.listing import SPLITS, Dropped, Entry, Listing
+from lfbt.sources.table_labels import read_labels
 from lfbt.utils.figures import format_count
 
 _COLUMNS = ("record", "patient", "label", "split")
@@ -23,10 +24,17 @@ _NOUNS = {
     "record": "record recording file filename filepath path",
 }
 _ENDINGS = "id no nr num number nummer numero key code name identifier uid"
+_BEGINNINGS = "id codigo cod code num numero nr no nummer"
+_BEFORE, _AFTER = (words.replace(" ", "|") for words in (_BEGINNINGS, _ENDINGS))
 _ALSO_CALLED = {
-    column: re.compile(rf"(id)?({nouns.replace(' ', '|')})(en|s)?({_ENDINGS.replace(' ', '|')})?s?")
+    column: re.compile(rf"({_BEFORE})?({nouns.replace(' ', '|')})(en|s)?({_AFTER})?s?")
     for column, nouns in _NOUNS.items()
 }
+# Words in the names of ids, and ids themselves: P001, a3-f9, 10000032, 007; no age, date or year.
+_OF_IDS = frozenset(f"{_ENDINGS} cod codigo hash".split())
+_ID = re.compile(r"0\d+|\d{5,}|(?=.*\d)(?=.*[A-Za-z])[\w-]+", re.ASCII)
+# Of the patients of a table, on average at most.
+_RECORDS_OF_A_PATIENT = 20
 _ALSO_RECORD = re.compile("(ecg|exam|study)(id|name|no|nr|number|file)|id|name|filename(hr|lr)")
 
 
@@ -39,7 +47,8 @@ def apply_table(entries: Sequence[Entry], table: Path, folder: Path) -> Listing:
         The records of `folder`.
     table
         CSV file with a column ``record``, each an id or the stem of one file, and perhaps ``patient``, ``label``
-        (several separated by ``;``) and ``split``. Other columns are named as an assumption.
+        (several separated by ``;``, or a column of 0 and 1 a class) and ``split``. Other columns are named as an
+        assumption.
     folder
         The folder of the records.
 
@@ -51,9 +60,9 @@ def apply_table(entries: Sequence[Entry], table: Path, folder: Path) -> Listing:
     Raises
     ------
     LfbtError
-        For a column that is likely one of these under another name, a record named twice, patients or labels that
-        differ in spelling only or stand for a missing value, no label at all, another split, and a table without a
-        record of `folder`.
+        For a column that is likely one of these under another name or by its values, a record named twice, patients or
+        labels that differ in spelling only or stand for a missing value, labels that are likely separated otherwise, no
+        label at all, another split, and a table without a record of `folder`.
     """
     rows = read_table(table, [])
     unused = _check_columns(list(rows[0]) if rows else [], table)
@@ -61,12 +70,19 @@ def apply_table(entries: Sequence[Entry], table: Path, folder: Path) -> Listing:
     names = [row["record"] if row["record"] in by_name else clean_id(row["record"]) for row in rows]
     patients = [clean_id(row.get("patient", "")) for row in rows]
     _check_spelling(patients, "patient", table)
-    labels_of = [tuple(sorted({clean_id(part) for part in row.get("label", "").split(";")} - {""})) for row in rows]
+    labels_of, rule, note, unused = read_labels(rows, unused, table)
     _check_spelling([label for labels in labels_of for label in labels], "label", table)
+    if rows and "patient" not in rows[0]:
+        _refuse_shared_ids(rows, unused, labels_of, table)
+    folded = fold_names(by_name)
+    otherwise: list[str] = []
     row_of: dict[str, tuple[str, tuple[str, ...], str]] = {}
     dropped = []
     for name, patient, labels, row in zip(names, patients, labels_of, rows, strict=True):
         id = by_name.get(name)
+        if id is None and fold_name(name) in folded:
+            id = by_name[folded[fold_name(name)]]
+            otherwise.append(f"{name} for {folded[fold_name(name)]}")
         if id is None:
             dropped.append(Dropped(name, name, "file absent"))
         elif id in row_of:
@@ -81,6 +97,11 @@ def apply_table(entries: Sequence[Entry], table: Path, folder: Path) -> Listing:
         patient, labels, split = row_of[entry.id]
         if split not in ("", *SPLITS):
             raise LfbtError(f"table {table}: record {entry.id} has split {split!r}; allowed: {', '.join(SPLITS)}")
+        if not patient and entry.id in patients:
+            raise LfbtError(
+                f"table {table}: record {entry.id} has no patient, and would count as one by its own name, but "
+                f"{entry.id} is a patient of other records; fill the cell"
+            )
         kept.append(dataclasses.replace(entry, patient=patient or entry.id, labels=labels, split=split))
     if not kept:
         example = entries[0].id
@@ -94,9 +115,7 @@ def apply_table(entries: Sequence[Entry], table: Path, folder: Path) -> Listing:
         assumptions.append(f"{format_count(unknown, 'record')} without a patient in {table.name} counts as one each")
     if unused:
         assumptions.append(f"columns of {table.name} that are not used: {', '.join(unused)}")
-    rule = f"the column label of {table.name}, several labels separated by a semicolon"
-    if "label" not in rows[0]:
-        rule = f"no labels were read, as {table.name} has no column label"
+    assumptions += filter(None, (note, note_spelling(otherwise, table)))
     return Listing(kept, classes, rule, dropped, "; ".join(assumptions))
 
 
@@ -133,17 +152,42 @@ def _check_columns(names: Sequence[str], table: Path) -> list[str]:
 
 
 def _check_spelling(names: Iterable[str], what: str, table: Path) -> None:
-    """Raise LfbtError for names that differ in case, blanks or leading zeros only, and for words for missing values."""
+    """Raise LfbtError for names that differ in case, blanks or leading zeros only, and for words for missing values.
+
+    Patients may not differ in other signs only, either.
+    """
     known: dict[str, str] = {}
     for name in names:
         plain = re.sub(r"\s+", "", name).casefold()
         if plain in MISSING:
             raise LfbtError(f"table {table}: {what} {name!r} stands for a missing value; leave the cell empty")
+        if what == "patient":
+            # P-1 and P_1 and P1; but 1-23 is not 12-3.
+            plain = re.sub(r"(?<=\d)[\W_]+(?=\d)", "-", plain)
+            plain = re.sub(r"(?<!\d)[\W_]|[\W_](?!\d)", "", plain) or plain
         plain = re.sub(r"(?<!\d)0+(?=\d)", "", plain)
         if known.setdefault(plain, name) != name:
             raise LfbtError(
                 f"table {table}: {what}s {known[plain]!r} and {name!r} differ in spelling only; write one {what} alike "
                 f"in all rows, and two {what}s so that they cannot be taken for one"
+            )
+
+
+def _refuse_shared_ids(
+    rows: Sequence[Mapping[str, str]], unused: Sequence[str], labels: Sequence[tuple[str, ...]], table: Path
+) -> None:
+    """Raise LfbtError for a column that is likely the patients', by its values, which several records share."""
+    n_classes = len({label for of_record in labels for label in of_record})
+    for name in unused:
+        values = [row[name] for row in rows if row[name]]
+        n_values = len(set(values))
+        shared = max(n_classes + 1, 2, len(values) / _RECORDS_OF_A_PATIENT) <= n_values < len(values)
+        words = {word.lower() for word in re.findall("[A-Z]?[a-z]+|[A-Z]+", name)}
+        if shared and (words & _OF_IDS or all(_ID.fullmatch(value) for value in values)):
+            raise LfbtError(
+                f"table {table}: no column patient, but records share values of {name!r}, such as "
+                f"{next(value for value in values if values.count(value) > 1)!r}, as those of one patient do; rename "
+                "it to patient if they are, or add that column, or remove this one"
             )
 
 

@@ -12,6 +12,8 @@ from lfbt.recording import Recording
 
 SPLITS = ("train", "val", "test")
 _PHYSIONET = "https://physionet.org/"
+# A licence that asks for an account.
+_RESTRICTED = "PhysioNet Restricted"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +55,8 @@ class Published:
         if self.where.startswith(_PHYSIONET):
             address = f"{self.where.replace('/content/', '/files/')}{self.part}"
             folder = address.removeprefix("https://").rstrip("/")
-            download = f"wget -r -N -c -np {address}"
+            account = "--user NAME --ask-password " if self.licence.startswith(_RESTRICTED) else ""
+            download = f"wget -r -N -c -np {account}{address}"
         else:
             folder = f"downloads/{source}"
             download = f"# {self.where}: download all files, and unpack them in {folder}"

@@ -45,7 +45,7 @@ class Display:
         )
         if precision:
             self.write(precision)
-        hint = load_hint() if self._device.type == "cpu" else None
+        hint = load_hint(self._device)
         if hint is not None:
             self.write(hint)
 

@@ -47,13 +47,13 @@ class MixedPrecision:
         self._device = device.type
         self.scaler = torch.amp.GradScaler(device.type) if precision == "fp16" else None
 
-    def forward(self, model: nn.Module, inputs: Tensor) -> Tensor:
+    def forward(self, model: nn.Module, *inputs: Tensor) -> Tensor:
         """Call the model; its output is in single precision at least."""
         if self._dtype is None:
-            output: Tensor = model(inputs)
+            output: Tensor = model(*inputs)
             return output
         with torch.autocast(self._device, self._dtype):
-            output = model(inputs)
+            output = model(*inputs)
         return output.float() if output.dtype == self._dtype else output
 
     def step(self, loss: Tensor, optimizer: torch.optim.Optimizer) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import time
 from collections.abc import Sequence
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -22,10 +20,18 @@ from lfbt.errors import LfbtError
 from lfbt.losses.lead_contrastive import check_several_leads
 from lfbt.losses.objectives import METHODS, LossFunction, build_loss
 from lfbt.models.encoder import EncoderConfig
-from lfbt.models.pretrained import CONFIG, load_history, save_encoder
-from lfbt.runs.history import PretrainingEpoch, append_history, read_history, write_history
-from lfbt.runs.run_folder import BEST_ENCODER_FOLDER, CHECKPOINTS, ENCODER_FOLDER, RunSettings, acquire_run_folder
-from lfbt.runs.trackers import Trackers, check_trackers, tracking
+from lfbt.models.pretrained import CONFIG, MODEL, load_history, save_encoder
+from lfbt.runs.history import HISTORY, PretrainingEpoch, append_history, read_history, write_history
+from lfbt.runs.run_folder import (
+    BEST_ENCODER_FOLDER,
+    CHECKPOINTS,
+    ENCODER_FOLDER,
+    SETTINGS,
+    RunSettings,
+    acquire_run_folder,
+)
+from lfbt.runs.trackers import LOGS, Trackers, check_trackers, tracking
+from lfbt.training import steps
 from lfbt.training.augmentation import draw_views, random_views
 from lfbt.training.checkpoints import last_checkpoint, save_checkpoint
 from lfbt.training.display import Display
@@ -37,13 +43,24 @@ from lfbt.training.schedule import learning_rate_at
 from lfbt.training.settings import PretrainSettings
 from lfbt.training.train_state import TrainState, create_train_state, free_gradients_early, warm_up_buckets
 from lfbt.utils.figures import format_count, format_names
-from lfbt.utils.files import write_json
+from lfbt.utils.files import Outputs, write_json
 from lfbt.utils.interrupts import StoppedError, StopRequest, catch_stop_signals
 from lfbt.utils.progress import progress_bar
 from lfbt.utils.settings import Affects, add_named, names_affecting, validate
 
 #: The records of the batch whose loss was not finite.
 NOT_FINITE = "not_finite.json"
+
+#: The files of a run. Those of W&B are not among them: they may be the only copy.
+OUTPUTS = Outputs(
+    SETTINGS,
+    (
+        *(HISTORY, NOT_FINITE, f"{CHECKPOINTS}/step-*.safetensors", f"{CHECKPOINTS}/step-*.spoilt"),
+        *(f"{ENCODER_FOLDER}/{name}" for name in (CONFIG, MODEL, FINGERPRINTS)),
+        *(f"{BEST_ENCODER_FOLDER}/{name}" for name in (CONFIG, MODEL, FINGERPRINTS)),
+        *(f"{LOGS}/events.out.tfevents.*", f"{LOGS}/*/events.out.tfevents.*"),
+    ),
+)
 
 
 def pretrain(
@@ -208,10 +225,14 @@ class Pretrainer:
         if not self.world.is_main:
             return False
         free = names_affecting(PretrainSettings, Affects.RUNTIME, Affects.PROCESS, Affects.LOCATION)
-        resume = self.settings.checkpoints.resume
-        resuming = stack.enter_context(acquire_run_folder(self.folder, self.run_settings, free, resume))
+        resume, overwrite = self.settings.checkpoints.resume, self.settings.checkpoints.overwrite
+        if overwrite:
+            # Before the old run is removed.
+            self._check_leakage()
+        replaces = OUTPUTS if overwrite else None
+        resuming = stack.enter_context(acquire_run_folder(self.folder, self.run_settings, free, resume, replaces))
         # A run that was killed before it saved anything may have been killed before this check.
-        if not (self.folder / ENCODER_FOLDER / FINGERPRINTS).is_file():
+        if not (overwrite or (self.folder / ENCODER_FOLDER / FINGERPRINTS).is_file()):
             self._check_leakage()
         self.trackers.start(self.settings.monitor.trackers, self.folder, self.run_settings.to_dict())
         return resuming
@@ -313,7 +334,7 @@ class Pretrainer:
             group["lr"] = rate
         sizes = self.world.shard_sizes(len(batch))
         try:
-            return train_step(views, self.model, self.state.optimizer, self.loss, sizes, self.precision)
+            return steps.train_step(views, self.model, self.state.optimizer, self.loss, sizes, self.precision)
         except FloatingPointError as error:
             raise self._not_finite(batch, rate, str(error)) from error
 
@@ -420,29 +441,3 @@ class Pretrainer:
             f"{format_names(ids, 8)}, all named in {path}; look at these, or begin a new run with a lower "
             "--learning-rate, with --warmup-epochs or --precision fp32. The last checkpoint is as it was"
         )
-
-
-def train_step(
-    views: Tensor,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    loss_function: LossFunction,
-    sizes: Sequence[int] | None = None,
-    precision: MixedPrecision | None = None,
-) -> list[float]:
-    """Learn from two views ``[2, B, leads, samples]`` of a batch; returns what `loss_function` does, the loss first.
-
-    sizes: records of the batch in each process, where several share it and `model` averages their gradients.
-
-    Raises FloatingPointError, and learns nothing, when the loss is not finite.
-    """
-    precision = precision or MixedPrecision("fp32", views.device)
-    z1, z2 = precision.forward(model, views)  # B L D each
-    losses = loss_function(z1, z2, sizes)
-    terms: list[float] = torch.stack(tuple(losses)).tolist()
-    if not math.isfinite(terms[0]):
-        raise FloatingPointError(terms[0])
-    # Each process has the part of the gradient of its records: their sum is wanted, not their mean.
-    precision.step(losses[0] * len(sizes) if sizes else losses[0], optimizer)
-    optimizer.zero_grad(set_to_none=True)
-    return terms

@@ -85,7 +85,7 @@ def describe_run(
 ) -> RunSettings:
     """The settings of a run and hashes of what it learns from, as ``settings.json`` has them."""
     values = fields.to_dict(settings)
-    del values["resume"]
+    del values["resume"], values["overwrite"]
     dataset = records.dataset
     ids = "\n".join(dataset.ids[row] for row in records.rows)
     return RunSettings(

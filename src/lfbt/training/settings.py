@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from lfbt.errors import LfbtError
 from lfbt.losses.objectives import Objective
+from lfbt.runs.run_folder import SETTINGS, RunSettings, check_resume
 from lfbt.runs.trackers import TrackerName
 from lfbt.signal import Normalisation
 from lfbt.utils import settings as fields
@@ -160,6 +161,12 @@ class CheckpointSettings:
     resume: Annotated[bool, Affects.RUNTIME] = False
     """Resume the run in the run folder from its last checkpoint, or begin where there is none. With a constant rate it
     may get more --epochs."""
+    overwrite: Annotated[bool, Affects.RUNTIME] = False
+    """Remove the run in the run folder once the data is open, and begin anew; never other files."""
+
+    def check(self) -> None:
+        """Raise LfbtError for a run that is both to go on and to be removed."""
+        check_resume(self.resume, self.overwrite)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -235,9 +242,16 @@ def apply_preset(settings: PretrainSettings, preset: str) -> PretrainSettings:
 
 
 def shorten_warmup(settings: PretrainSettings) -> PretrainSettings:
-    """Shorten a warm-up that would not end before the run to a quarter of the epochs; for one that no user gave."""
-    epochs = settings.optimizer.epochs
-    return settings if settings.optimizer.warmup_epochs < epochs else fields.replace(settings, warmup_epochs=epochs / 4)
+    """Shorten a warm-up that would not end before the run to a quarter of the epochs; for one that no user gave.
+
+    A run that is resumed keeps the one that it was begun with, though it may get more epochs.
+    """
+    epochs, warmup = settings.optimizer.epochs, settings.optimizer.warmup_epochs
+    if settings.checkpoints.resume and (settings.run_dir / SETTINGS).is_file():
+        begun_with = RunSettings.load(settings.run_dir).settings.get("warmup_epochs")
+        if isinstance(begun_with, (int, float)) and begun_with < warmup:
+            return fields.replace(settings, warmup_epochs=float(begun_with))
+    return settings if warmup < epochs else fields.replace(settings, warmup_epochs=epochs / 4)
 
 
 def changes_to_preset(settings: PretrainSettings) -> str:

@@ -66,8 +66,13 @@ def describe_device(device: torch.device) -> str:
     return f"{device}, {n_threads} thread{'s' if n_threads > 1 else ''}"
 
 
-def load_hint() -> str | None:
-    """Say that other processes hold the CPUs, where their load of the last minute shows it; for the start of work."""
+def load_hint(device: torch.device) -> str | None:
+    """Say that other processes hold the CPUs, where their load of the last minute shows it; for the start of work.
+
+    None where a GPU computes.
+    """
+    if device.type != "cpu":
+        return None
     n_cpus = os.cpu_count() or 1
     # Windows has none, and some containers forbid it.
     try:

@@ -66,7 +66,7 @@ def check_replaceable(folder: Path, outputs: Outputs) -> None:
     places = {str(PurePath(name).parent) for name in allowed}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder)
-        is_folder = path.is_dir() and str(name) in places
+        is_folder = path.is_dir() and any(_matches(name, place) for place in places)
         if path.is_symlink() or not (is_folder or (path.is_file() and any(_matches(name, form) for form in allowed))):
             raise LfbtError(
                 f"overwrite: {folder} also holds {name}, which is none of the files that are replaced; move it away, "

@@ -1,0 +1,3 @@
+"""ECGs drawn as people read them."""
+
+__all__ = ["ecg_paper"]

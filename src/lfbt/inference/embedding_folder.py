@@ -1,0 +1,139 @@
+"""A folder of the embeddings of data sets, with class probabilities where the checkpoint has a classifier."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import lfbt
+from lfbt.data.layouts import open_datasets
+from lfbt.errors import LfbtError
+from lfbt.inference.answer_table import SUFFIXES
+from lfbt.inference.embed_settings import EmbedSettings
+from lfbt.inference.onnx_file import is_onnx
+from lfbt.models.features import compute_embeddings
+from lfbt.models.heads import HEAD, load_head
+from lfbt.models.hub import checkpoint_name, take_checkpoint
+from lfbt.models.pretrained import load_with_history, match
+from lfbt.runs.results import EncoderOrigin
+from lfbt.utils.device import resolve_device
+from lfbt.utils.files import Outputs, atomic_folder, check_target, load_json, save_json
+from lfbt.utils.settings import validate
+
+EMBEDDINGS = "embeddings.npy"
+_RECORDS = "records.csv"
+PROBABILITIES = "probabilities.csv"
+SUMMARY = "embed.json"
+_OUTPUTS = Outputs(SUMMARY, (EMBEDDINGS, _RECORDS, PROBABILITIES))
+
+
+@dataclasses.dataclass(frozen=True)
+class EmbeddedData:
+    """The data sets that were embedded: names of their folders, and the hash of all."""
+
+    folders: list[str]
+    hash: str
+
+
+@dataclasses.dataclass(frozen=True)
+class EmbedSummary:
+    """What a folder of embeddings holds: ``embed.json``. n_features: per lead, so columns are leads × n_features."""
+
+    lfbt_version: str
+    synthetic: bool
+    records: int
+    leads: list[str]
+    n_features: int
+    data: EmbeddedData
+    encoder: EncoderOrigin
+
+    def save(self, folder: Path) -> None:
+        """Write ``embed.json`` in `folder`."""
+        save_json(folder / SUMMARY, self)
+
+    @classmethod
+    def load(cls, folder: Path) -> EmbedSummary:
+        """Read ``embed.json`` in `folder`. Raises LfbtError that names the file and the field."""
+        return load_json(folder / SUMMARY, cls, "it was edited, or is another program's")
+
+
+def write_embeddings(settings: EmbedSettings) -> EmbedSummary:
+    """Write the embeddings ``[records, leads × 64]`` of all records of one data set or several into a new folder.
+
+    ``records.csv`` names the record of each row; ``probabilities.csv`` has the class probabilities where the checkpoint
+    is a run folder with a classifier.
+
+    Parameters
+    ----------
+    settings
+        Data sets, encoder and folder.
+
+    Returns
+    -------
+    EmbedSummary
+        As ``embed.json`` has it.
+
+    Raises
+    ------
+    LfbtError
+        For something that is not a data set or a checkpoint, for data that does not fit the encoder, and for a folder
+        that holds other files.
+    """
+    import pandas as pd
+
+    validate(settings)
+    if settings.missing_leads != "refuse":
+        raise LfbtError(
+            f"missing_leads: {settings.missing_leads} has an effect on inputs only; of data sets in data_dir choose "
+            "leads that these have with leads"
+        )
+    if settings.out is None or settings.out.suffix in SUFFIXES:
+        raise LfbtError(f"out: {settings.out}, but the embeddings of data sets go into a folder; name a new one")
+    if is_onnx(settings.checkpoint):
+        raise LfbtError(
+            f"checkpoint: {settings.checkpoint} embeds inputs, not data_dir; name the data sets without a flag, and a "
+            ".csv, .jsonl or .parquet file as out"
+        )
+    check_target(settings.out, _OUTPUTS, settings.overwrite)
+    device = resolve_device(settings.device)
+    checkpoint = take_checkpoint(settings.checkpoint)
+    dataset = open_datasets(settings.data_dir, settings.split_seed)
+    complete, history = load_with_history(checkpoint)
+    encoder, dataset = match(complete, dataset, settings.leads, settings.allow_mismatch)
+    has_head = (checkpoint / HEAD).is_dir()
+    if has_head:
+        head, classes = load_head(checkpoint / HEAD)
+        if encoder.config.leads != complete.config.leads:
+            raise LfbtError(
+                f"leads: the classifier of {checkpoint} takes {','.join(complete.config.leads)} in this "
+                f"order, not {','.join(encoder.config.leads)}; leave --leads out, or name its encoder folder"
+            )
+    if not settings.files.allow_implausible:
+        dataset.check_voltages()
+    rows = np.arange(len(dataset))
+    embeddings = compute_embeddings(encoder.to(device), dataset, rows, device, settings.workers, "embed")
+    summary = EmbedSummary(
+        lfbt_version=lfbt.__version__,
+        synthetic=dataset.synthetic,
+        records=len(dataset),
+        leads=list(encoder.config.leads),
+        n_features=encoder.config.n_features,
+        data=EmbeddedData([folder.name for folder in settings.data_dir], dataset.hash),
+        encoder=EncoderOrigin(checkpoint_name(checkpoint), history),
+    )
+    records = {"id": dataset.ids, "patient": dataset.patients, "split": dataset.split}
+    table = pd.DataFrame(records | {"labels": [";".join(labels) for labels in dataset.labels]})
+    with atomic_folder(settings.out, replaces=_OUTPUTS if settings.overwrite else None) as folder:
+        np.save(folder / EMBEDDINGS, embeddings.cpu().numpy())
+        table.to_csv(folder / _RECORDS, index=False)
+        if has_head:
+            with torch.no_grad():
+                probabilities = head.probabilities(head.to(device)(embeddings))
+            columns = [f"p_{name}" for name in classes]
+            named = pd.concat([table[["id", "patient"]], pd.DataFrame(probabilities, columns=columns)], axis=1)
+            named.to_csv(folder / PROBABILITIES, index=False)
+        summary.save(folder)
+    return summary

@@ -1,0 +1,335 @@
+"""Encoders and classifiers as ONNX files: what `lfbt export` does."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+import lfbt
+from lfbt.errors import LfbtError
+from lfbt.inference.classifier import TorchModel, load_trained
+from lfbt.inference.encoder import Encoder, load_encoder, without_folders
+from lfbt.inference.onnx_file import (
+    CARD_KEY,
+    EMBEDDINGS,
+    INPUT,
+    LOGITS,
+    PROBABILITIES,
+    OnnxCard,
+    is_onnx,
+    read_onnx_file,
+)
+from lfbt.inference.onnx_model import load_onnx
+from lfbt.models.encoder import LeadEncoders
+from lfbt.models.heads import HEAD, Head
+from lfbt.models.pretrained import load_history
+from lfbt.runs.results import Results
+from lfbt.signal import Normalisation, normalise
+from lfbt.utils.files import atomic_file
+from lfbt.utils.settings import Affects, create, validate
+
+#: The version of ONNX's operators, of 2022, and of the file's form that goes with it.
+OPSET, _IR = 18, 8
+#: The greatest difference from PyTorch, relative to the largest value, that a file is written with.
+_AGREEMENT = {"float32": 1e-5, "float16": 1e-2}
+_PACKAGES = "pip install 'lfbt[export]'"
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportSettings:
+    """What is exported, and where to."""
+
+    checkpoint: Annotated[Path, Affects.LOCATION]
+    """Run folder of a probe or a fine-tuning, for its classifier; or an encoder: a pretraining's run folder, an encoder
+    folder, a .pth file of the authors, or lfbt-small."""
+    out: Annotated[Path, Affects.LOCATION]
+    """New file .onnx."""
+    variant: Literal["float32", "float16"] = "float32"
+    """How weights are kept. float32: as they are. float16: in half of the bytes; the computation is the same."""
+    overwrite: Annotated[bool, Affects.RUNTIME] = False
+    """Replace an ONNX file of lfbt."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Exported:
+    """A file that was written: its size, classes (none of an encoder), and the greatest difference from PyTorch."""
+
+    out: Path
+    megabytes: float
+    leads: tuple[str, ...]
+    classes: tuple[str, ...]
+    variant: str
+    opset: int
+    difference: float
+
+
+def export(
+    checkpoint: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    variant: Literal["float32", "float16"] = "float32",
+    overwrite: bool = False,
+) -> Exported:
+    """Write a classifier or an encoder as one ONNX file, which needs no PyTorch.
+
+    Parameters
+    ----------
+    checkpoint
+        Run folder of a probe or a fine-tuning, for its classifier; or an encoder, as `lfbt.load_encoder` takes it.
+    out
+        New file ``.onnx``.
+    variant
+        How weights are kept: ``float32``, or ``float16`` in half of the bytes.
+    overwrite
+        Replace an ONNX file of lfbt.
+
+    Returns
+    -------
+    Exported
+        What was written. The file takes signals ``[records, leads, samples]`` in mV and gives embeddings
+        ``[records, leads × features]``, and of a classifier logits and probabilities ``[records, classes]``.
+
+    Raises
+    ------
+    LfbtError
+        For what is no encoder, for a file that is there and not of lfbt, and without the packages onnx and onnxruntime.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as place:
+    ...     export("lfbt-small", f"{place}/small.onnx").classes
+    ()
+    """
+    values = {"checkpoint": checkpoint, "out": out, "variant": variant, "overwrite": overwrite}
+    return write_onnx(create(ExportSettings, values))
+
+
+def write_onnx(settings: ExportSettings) -> Exported:
+    """Write what `settings` name as an ONNX file, complete or not at all. Raises LfbtError as `export` does."""
+    validate(settings)
+    _check_out(settings.out, settings.overwrite)
+    try:
+        import onnx
+        import onnxruntime  # noqa: F401
+    except ImportError as error:
+        raise LfbtError(f"export: a package is absent ({error}); {_PACKAGES}") from error
+    model, card = _load(settings.checkpoint, settings.variant)
+    proto = build_model(model.encoder, model.head, settings.variant)
+    onnx.helper.set_model_props(proto, {CARD_KEY: card.to_json()})
+    onnx.checker.check_model(proto, full_check=True)
+    with atomic_file(settings.out) as partial:
+        content = proto.SerializeToString(deterministic=True)
+        partial.write_bytes(content)
+        difference = _difference(partial, model, card.config.normalisation)
+        if not difference <= _AGREEMENT[settings.variant]:
+            raise LfbtError(
+                f"checkpoint: {settings.checkpoint} as {settings.variant} differs from PyTorch by {difference:.1e}, "
+                f"over {_AGREEMENT[settings.variant]:g}; its weights may be broken"
+            )
+        # Something may have been put there meanwhile.
+        _check_out(settings.out, settings.overwrite)
+    return Exported(
+        settings.out,
+        round(len(content) / 1e6, 2),
+        card.leads,
+        card.classes,
+        settings.variant,
+        OPSET,
+        difference,
+    )
+
+
+def _check_out(out: Path, overwrite: bool) -> None:
+    if not is_onnx(out):
+        raise LfbtError(f"out: {out} does not end in .onnx; name a file that does")
+    if not out.absolute().parent.is_dir():
+        raise LfbtError(f"out: the folder of {out} does not exist; make it, or give another name")
+    if out.is_symlink() or out.exists():
+        if not overwrite:
+            raise LfbtError(f"out: {out} exists; give another name, or --overwrite a file of lfbt")
+        if out.is_symlink():
+            raise LfbtError(f"overwrite: {out} is a link; name the file that it leads to")
+        read_onnx_file(out, "overwrite")
+
+
+def _load(checkpoint: Path, variant: str) -> tuple[TorchModel, OnnxCard]:
+    """The model on the CPU, and its card."""
+    settings: dict[str, Any] = {}
+    if (checkpoint / HEAD).is_dir():
+        model = load_trained(checkpoint, torch.device("cpu"))
+        results = Results.load(checkpoint)
+        history = load_history(checkpoint)
+        synthetic: bool | None = results.synthetic
+        settings = {"kind": results.kind, "data": results.data.folder, "data_hash": results.data.hash}
+        settings |= {"training_records": results.data.training_records, **results.settings}
+    else:
+        encoder: Encoder = load_encoder(checkpoint)
+        model, history = TorchModel(encoder), encoder.history
+        stated = history.get("synthetic")
+        synthetic = stated if isinstance(stated, bool) else None
+    config = model.config
+    card = OnnxCard(
+        lfbt_version=lfbt.__version__,
+        leads=config.leads,
+        sampling_rate=config.sampling_rate,
+        n_samples=config.n_samples,
+        width=config.width,
+        normalisation=config.normalisation,
+        n_features=config.n_features,
+        variant=variant,
+        classes=model.classes,
+        exclusive=model.exclusive,
+        thresholds=model.thresholds,
+        synthetic=synthetic,
+        history=without_folders(history),
+        settings=without_folders(settings),
+    )
+    return model, card
+
+
+def build_model(encoder: LeadEncoders, head: Head | None, variant: str) -> Any:
+    """Build the ONNX model of an encoder, and perhaps of the classifier on it.
+
+    The leads are the groups of two-dimensional convolutions with kernels 1 × 3, which onnxruntime computes faster than
+    any other form tried (`docs/onnx.md`); batch normalisation is folded into them.
+
+    Parameters
+    ----------
+    encoder
+        In evaluation mode, on the CPU.
+    head
+        None for embeddings only.
+    variant
+        ``float32`` or ``float16``, of the convolutions' weights.
+
+    Returns
+    -------
+    onnx.ModelProto
+        Without metadata.
+    """
+    from onnx import TensorProto, helper
+
+    graph = _Graph(variant == "float16")
+    config = encoder.config
+    n_leads = len(config.leads)
+    x = graph.add("Unsqueeze", _normalised(graph, config.normalisation), graph.constant("height", np.array([2])))
+    for i, (weight, bias, ends) in enumerate(_folded(encoder)):
+        x = graph.add(
+            "Conv", x, graph.weight(f"weight{i}", weight), graph.constant(f"bias{i}", bias),
+            group=n_leads, kernel_shape=[1, 3], pads=[0, 1, 0, 1],
+        )  # fmt: skip
+        x = graph.add("Relu", x)
+        if ends:
+            x = graph.add("MaxPool", x, kernel_shape=[1, 2], strides=[1, 2])
+    x = graph.add("ReduceMean", x, graph.constant("positions", np.array([2, 3])), keepdims=0, name=EMBEDDINGS)
+    sizes = {EMBEDDINGS: n_leads * config.n_features}
+    if head is not None:
+        std = head.std.double()
+        linear, shift = head.linear.weight.double() / std, head.linear.bias
+        # Centred first: the sums would lose digits where a feature varies little around a large mean.
+        x = graph.add("Sub", x, graph.constant("mean", _array(head.mean)))
+        inputs = graph.constant("linear", _array(linear)), graph.constant("shift", _array(shift))
+        x = graph.add("Gemm", x, *inputs, transB=1, name=LOGITS)
+        if head.exclusive:
+            graph.add("Softmax", x, axis=1, name=PROBABILITIES)
+        else:
+            graph.add("Sigmoid", x, name=PROBABILITIES)
+        sizes |= dict.fromkeys((LOGITS, PROBABILITIES), len(shift))
+
+    def describe(name: str, *shape: int) -> Any:
+        return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["records", *shape])
+
+    outputs = [describe(name, size) for name, size in sizes.items()]
+    made = helper.make_graph(
+        graph.nodes, "lfbt", [describe(INPUT, n_leads, config.n_samples)], outputs, graph.constants
+    )
+    return helper.make_model(
+        made,
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=_IR,
+        producer_name="lfbt",
+        producer_version=lfbt.__version__,
+    )
+
+
+class _Graph:
+    """The nodes and constants of a graph that is being built."""
+
+    def __init__(self, half: bool) -> None:
+        self.half = half
+        self.nodes: list[Any] = []
+        self.constants: list[Any] = []
+
+    def add(self, operator: str, *inputs: str, name: str = "", **attributes: Any) -> str:
+        """Add a node; returns the name of its output, by default numbered."""
+        from onnx import helper
+
+        name = name or f"x{len(self.nodes)}"
+        self.nodes.append(helper.make_node(operator, inputs, [name], **attributes))
+        return name
+
+    def constant(self, name: str, value: NDArray[Any]) -> str:
+        """Add a constant; returns its name."""
+        from onnx import numpy_helper
+
+        self.constants.append(numpy_helper.from_array(value, name))
+        return name
+
+    def weight(self, name: str, value: NDArray[np.float32]) -> str:
+        """Add the weights of a convolution; in half precision they are cast back, once when the file is loaded."""
+        from onnx import TensorProto
+
+        if not self.half:
+            return self.constant(name, value)
+        return self.add("Cast", self.constant(name, value.astype(np.float16)), to=TensorProto.FLOAT)
+
+
+def _normalised(graph: _Graph, how: Normalisation) -> str:
+    """The z-score as `lfbt.signal.normalise` computes it: the mean in double precision."""
+    from onnx import TensorProto
+
+    if how == "none":
+        return INPUT
+    axes = graph.constant("axes", np.array([1, 2] if how == "record" else [2]))
+    mean = graph.add("ReduceMean", graph.add("Cast", INPUT, to=TensorProto.DOUBLE), axes)
+    centred = graph.add("Sub", INPUT, graph.add("Cast", mean, to=TensorProto.FLOAT))
+    std = graph.add("Sqrt", graph.add("ReduceMean", graph.add("Mul", centred, centred), axes))
+    return graph.add("Div", centred, graph.add("Add", std, graph.constant("epsilon", np.array([1e-5], np.float32))))
+
+
+def _folded(encoder: LeadEncoders) -> list[tuple[NDArray[np.float32], NDArray[np.float32], bool]]:
+    """Of each layer the convolution of all leads with its batch normalisation in it.
+
+    Weights ``[leads · channels, channels in, 1, 3]``, biases, and whether a pool follows.
+    """
+    leads: list[Any] = list(encoder.encoders.values())
+    layers = []
+    for i, of_leads in enumerate(zip(*(lead.pairs() for lead in leads), strict=True)):
+        weights, biases = [], []
+        for convolution, norm in of_leads:
+            scale = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
+            weights.append(convolution.weight.double() * scale[:, None, None])
+            biases.append((convolution.bias.double() - norm.running_mean.double()) * scale + norm.bias.double())
+        layers.append((_array(torch.cat(weights)[:, :, None]), _array(torch.cat(biases)), i in leads[0].block_ends))
+    return layers
+
+
+def _array(tensor: torch.Tensor) -> NDArray[np.float32]:
+    return tensor.detach().float().numpy()
+
+
+def _difference(file: Path, model: TorchModel, normalisation: Normalisation) -> float:
+    """The greatest difference of the file from PyTorch on random signals, relative to the largest value."""
+    config = model.config
+    signals = np.random.default_rng(0).standard_normal((2, len(config.leads), config.n_samples), np.float32)
+    expected = model.compute(normalise(signals, normalisation))
+    got = load_onnx(file, "checkpoint").compute(signals)
+    pairs = [(a, b) for a, b in zip(got, expected, strict=True) if b.size]
+    return float(max(np.abs(a - b).max() / max(1.0, float(np.abs(b).max())) for a, b in pairs))
