@@ -103,7 +103,10 @@ def test_predict_keeps_what_cannot_be_answered_with_the_reason(run):
                      Recording(np.ones((1, 64), np.float32), 6.4, ("II",), id="b")], run)  # fmt: skip
     assert table["pieces"].tolist() == [0, 0]
     assert table["error"][0].startswith("flat")
-    assert table["error"][1] == "absent lead V1 (the recording has II); the encoder takes II,V1"
+    assert table["error"][1] == (
+        "absent lead V1 (the recording has II); the encoder takes II,V1; for other leads train a classifier with --leads, "
+        "or with --leads-dropout and --lead-subsets"
+    )
     assert table[COLUMNS].isna().all(axis=None)
 
 

@@ -24,12 +24,13 @@ from lfbt.inference.prediction import (
     prediction_rows,
     served_leads,
 )
-from lfbt.inference.recordings import FileSettings, iterate_pieces, list_recordings
+from lfbt.inference.recordings import FileSettings, as_arguments, iterate_pieces, list_recordings
 from lfbt.models.config import EncoderConfig
 from lfbt.models.encoder import LeadEncoders
 from lfbt.models.heads import HEAD, Head, load_head
 from lfbt.models.pretrained import load_encoder
 from lfbt.recording import Recording, as_real_array, check_sampling_rate, parse_leads, to_mv, unit_in_mv
+from lfbt.runs.encoder_folder import BUNDLED
 from lfbt.runs.results import RESULTS, Results
 from lfbt.signal import Signal, check_offset
 from lfbt.utils.device import resolve_device
@@ -187,6 +188,9 @@ class Classifier:
         rows: list[dict[str, Any]] = []
         pieces = iterate_pieces(items, self.model.config, options, served_leads(self.model))
         for answer in iterate_answers(pieces, self.model):
+            answer = dataclasses.replace(
+                answer, pieces=dataclasses.replace(answer.pieces, reason=as_arguments(answer.pieces.reason))
+            )
             rows += prediction_rows(answer, self.model, per_piece)
         return pd.DataFrame(rows, columns=prediction_columns(self.classes, per_piece, bool(self.lead_subsets)))
 
@@ -256,6 +260,8 @@ def load_trained(folder: Path, place: torch.device) -> TorchModel:
 
 
 def _why_none(folder: Path) -> str:
+    if not folder.exists() and str(folder) == BUNDLED:
+        return "is an encoder without classes; train a classifier with lfbt probe or finetune"
     if not folder.exists():
         return "does not exist; give a run folder of lfbt probe or finetune"
     if trials := sorted(path.parent for path in folder.glob(f"[!.]*/{HEAD}")):
