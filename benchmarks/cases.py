@@ -136,6 +136,68 @@ def _literal_outcome(model: reference.Reference, first: Tensor, second: Tensor) 
     return torch.tensor(loss, dtype=torch.float64), *gradients
 
 
+def half_precision(sizes: Sizes) -> list[Row]:
+    """The same step in bf16, beside the literal form in float32 and in PyTorch's own bf16; the small preset's step."""
+    size = sizes.step
+    own_model = ours.new_model(size.leads, size.n_samples, size.projector)
+    literal_model = reference.Reference(size.n_leads, size.projector)
+    ours.copy_encoder(own_model.encoder, literal_model)
+    ours.copy_projectors(own_model.projectors, literal_model)
+    small = sizes.small_step
+    small_model = ours.new_model(small.leads, small.n_samples, small.projector)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        check = dataclasses.replace(size, batch=min(size.batch, _CHECK_BATCH))
+        differences = _differences_in_bf16(folder / "check", check, own_model, literal_model)
+        literal, own = literal_step(folder, size, literal_model), our_step(folder, size, own_model, "bf16")
+        timings = interleaved(literal, own, sizes.rounds)
+        autocast = interleaved(_autocast(literal), own, sizes.rounds)
+        single, half = (our_step(folder / "small", small, small_model, precision) for precision in ("fp32", "bf16"))
+        small_timings = interleaved(single, half, 4 * sizes.rounds)
+    agree = all(a <= _ROUNDING * b for a, b in differences.values())
+    found = "; ".join(f"{what} {a:.1e} ({b:.1e})" for what, (a, b) in differences.items())
+    note = (
+        "literal in float32; relative distance of ours to it, and in brackets of PyTorch's own layers under autocast, "
+        f"{check.batch} records: {found}"
+    )
+    memory = [in_fresh_process(task, size) for task in ("literal-step", "our-step-bf16")]
+    what = f"pretraining step in bf16, {_batch(size)}, {size.n_samples} samples"
+    default = "ours in float32"
+    return [
+        faster(f"{what}: time", 6, timings, note, agree=agree),
+        faster(f"{what}: time beside PyTorch's autocast", 1, autocast, "the literal form in bf16", "autocast"),
+        smaller(f"{what}: peak memory", 4, memory[0].peak_gb, memory[1].peak_gb, "as of the step in float32"),
+        faster(f"pretraining step of the preset small, {_batch(small)}: time", 1.8, small_timings, default, default),
+    ]
+
+
+def _autocast(task: Callable[[], object]) -> Callable[[], None]:
+    """The task under PyTorch's own autocast to bf16."""
+
+    def run() -> None:
+        with torch.autocast("cpu", torch.bfloat16):
+            task()
+
+    return run
+
+
+def _differences_in_bf16(
+    folder: Path, size: StepSize, own: ours.TrainState, literal: reference.Reference
+) -> dict[str, tuple[float, float]]:
+    """Distances from the literal form in float32: of ours in bf16, and of the literal form under PyTorch's autocast."""
+    dataset, draws = packed_batch(folder / "packed", size)
+    own_found = ours.gradients(own, ours.read_batch(dataset, np.arange(size.batch)), draws, "bf16")
+    views = next(iter(literal_views(folder, size)))
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded_found = _literal_outcome(literal, *views)
+    literal_found = _literal_outcome(literal, *views)
+    names = ("loss", "gradient of the first convolution", "gradient of the last convolution")
+    return {
+        name: (relative_difference(a, c), relative_difference(b, c))
+        for name, a, b, c in zip(names, own_found, rounded_found, literal_found, strict=True)
+    }
+
+
 def compiled(sizes: Sizes) -> list[Row]:
     """One lead's encoder under torch.compile."""
     size = sizes.step
@@ -324,6 +386,7 @@ def _batch(size: StepSize) -> str:
 CASES: dict[str, Callable[[Sizes], Sequence[Row]]] = {
     "loss": loss,
     "step": step,
+    "bf16": half_precision,
     "compile": compiled,
     "memory": memory,
     "large-batch": large_batch,

@@ -53,7 +53,7 @@ def main() -> None:
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
     task, setup = sys.argv[1], json.loads(sys.argv[2])
-    if task == "our-step":
+    if task.startswith("our-step"):
         keep_freed_memory()  # as the commands do
     size = StepSize(**setup["size"] | {"projector": tuple(setup["size"]["projector"])})
     with tempfile.TemporaryDirectory() as folder:

@@ -28,11 +28,13 @@ from lfbt.signal import Normalisation
 from lfbt.sources import PtbXl
 from lfbt.sources.synthesis import write_ptbxl
 from lfbt.training.augmentation import draw_views, random_views
+from lfbt.training.precision import MixedPrecision
+from lfbt.training.settings import Precision
 from lfbt.training.steps import train_step
 from lfbt.training.train_state import TrainState, create_train_state, free_gradients_early
 from lfbt.utils.tensors import seeded
 
-__all__ = ["Dataset", "TrainState", "draw_views", "epoch_batches", "open_dataset", "write_ptbxl"]
+__all__ = ["Dataset", "Precision", "TrainState", "draw_views", "epoch_batches", "open_dataset", "write_ptbxl"]
 
 
 def new_model(leads: Sequence[str], n_samples: int, projector: Sequence[int], low_memory: bool = False) -> TrainState:
@@ -54,12 +56,14 @@ def read_batch(dataset: Dataset, rows: NDArray[np.int64]) -> Tensor:
     return torch.from_numpy(dataset.batch(rows, "record"))
 
 
-def gradients(train_state: TrainState, signals: Tensor, draws: NDArray[np.float64]) -> tuple[Tensor, Tensor, Tensor]:
+def gradients(
+    train_state: TrainState, signals: Tensor, draws: NDArray[np.float64], precision: Precision = "fp32"
+) -> tuple[Tensor, Tensor, Tensor]:
     """The loss of a batch ``[B, leads, T]`` with `draws` ``[B, 2 views, 4]``, and its gradients of two convolutions.
 
     These are the first and the last ``[leads, out, in, 3]``.
     """
-    z1, z2 = train_state.model(random_views(signals, draws))
+    z1, z2 = _mixed(precision).forward(train_state.model, random_views(signals, draws))
     loss = lfbt_loss(z1, z2).total
     encoders = train_state.encoder.encoders.values()
     weights = [[lead.get_parameter(f"convolutions.{i}.weight") for lead in encoders] for i in (0, 12)]
@@ -68,10 +72,17 @@ def gradients(train_state: TrainState, signals: Tensor, draws: NDArray[np.float6
     return loss.detach(), first, last
 
 
-def step(train_state: TrainState, signals: Tensor, draws: NDArray[np.float64]) -> list[float]:
+def step(
+    train_state: TrainState, signals: Tensor, draws: NDArray[np.float64], precision: Precision = "fp32"
+) -> list[float]:
     """One step of pretraining; returns the loss: total, intra and inter."""
-    views = random_views(signals, draws)
-    return train_step(views, train_state.model, train_state.optimizer, lambda z1, z2, _: lfbt_loss(z1, z2))
+    views, optimizer = random_views(signals, draws), train_state.optimizer
+    loss = lambda z1, z2, _: lfbt_loss(z1, z2)  # noqa: E731
+    return train_step(views, train_state.model, optimizer, loss, precision=_mixed(precision))
+
+
+def _mixed(precision: Precision) -> MixedPrecision:
+    return MixedPrecision(precision, torch.device("cpu"))
 
 
 def loss_alone(z1: Tensor, z2: Tensor) -> Tensor:

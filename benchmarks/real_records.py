@@ -14,7 +14,8 @@ from scipy.signal import resample_poly
 from lfbt.errors import LfbtError
 from lfbt.io import read_wfdb
 from lfbt.recording import Recording
-from lfbt.signal import find_implausible_leads, fit_samples, implausible_span, measure_spans, resample_lead
+from lfbt.signal import fit_samples, resample_lead
+from lfbt.voltages import find_implausible_leads, implausible_span, measure_spans
 
 #: In which wrong units a record is taken for mV, and by how much it is too large then.
 UNITS = {"µV": 1e3, "counts of 200/mV": 200.0, "counts of 1000/mV": 1e3, "V": 1e-3, "one lead in µV": 1e3}

@@ -30,6 +30,8 @@ class Sizes:
     rounds: int = 5
     """Rounds in which literal and ours alternate."""
     step: StepSize = StepSize()
+    small_step: StepSize = StepSize(batch=64, n_samples=1024, projector=(512, 512, 512))
+    """The step of the small preset."""
     large_batch: int = 2048
     """Batch of the step with `low_memory` that must fit an ordinary machine."""
     matmul: int = 2048
@@ -53,6 +55,7 @@ PAPER = Sizes()
 QUICK = Sizes(
     rounds=1,
     step=StepSize(batch=8, n_leads=2, n_samples=256, projector=(32, 32)),
+    small_step=StepSize(batch=4, n_leads=2, n_samples=128, projector=(16, 16)),
     large_batch=16,
     matmul=128,
     read_records=64,

@@ -78,11 +78,11 @@ def literal_step(folder: Path, size: StepSize, model: reference.Reference) -> Ta
     return lambda: reference.step(model, optimizer, views)
 
 
-def our_step(folder: Path, size: StepSize, model: ours.TrainState) -> Task:
+def our_step(folder: Path, size: StepSize, model: ours.TrainState, precision: ours.Precision = "fp32") -> Task:
     """The same from lfbt, from a packed data set."""
     dataset, draws = packed_batch(folder / "packed", size)
     rows = np.random.default_rng(0).permutation(size.batch)
-    return lambda: ours.step(model, ours.read_batch(dataset, rows), draws[rows])
+    return lambda: ours.step(model, ours.read_batch(dataset, rows), draws[rows], precision)
 
 
 def _new_literal(folder: Path, size: StepSize, _low_memory: bool) -> Task:
@@ -93,10 +93,15 @@ def _new_ours(folder: Path, size: StepSize, low_memory: bool) -> Task:
     return our_step(folder, size, ours.new_model(size.leads, size.n_samples, size.projector, low_memory))
 
 
+def _new_ours_in_bf16(folder: Path, size: StepSize, low_memory: bool) -> Task:
+    return our_step(folder, size, ours.new_model(size.leads, size.n_samples, size.projector, low_memory), "bf16")
+
+
 #: The tasks of `benchmarks.memory`: functions of a folder to write to, a size, and whether to use low memory.
 TASKS: dict[str, Callable[[Path, StepSize, bool], Task]] = {
     "literal-loss": lambda _folder, size, _low_memory: literal_loss(size),
     "our-loss": lambda _folder, size, _low_memory: our_loss(size),
     "literal-step": _new_literal,
     "our-step": _new_ours,
+    "our-step-bf16": _new_ours_in_bf16,
 }

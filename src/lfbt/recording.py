@@ -189,7 +189,7 @@ def unit_in_mv(unit: str) -> float:
     in_mv = _UNITS_IN_MV[counts[3]] / gain if counts and gain else _UNITS_IN_MV.get(text)
     if in_mv is None:
         raise LfbtError(
-            f"unit: {str(unit)!r} is not a voltage that lfbt knows; allowed: mV, uV, µV, V, nV, or counts by their "
+            f"unit: {unit!r} is not a voltage that lfbt knows; allowed: mV, uV, µV, V, nV, or counts by their "
             "gain, such as 200/mV, and with the count of 0 V, such as 200(2048)/mV"
         )
     return in_mv

@@ -82,7 +82,7 @@ def test_predict_draws_where_it_is_asked(answerer):
         (None, FileSettings(file_sampling_rate=6.4), "leads: none given, but ecg.npy", ["leads"]),
         (None, FileSettings("II,II", 6.4), "leads: II is named twice", ["leads"]),
         (None, FileSettings("II,V1", 6.4, "inch"), "unit: 'inch' is not a voltage", ["unit"]),
-        (None, FileSettings("II,V1", float("inf")), "sampling_rate: inf Hz is not above 0", ["sampling_rate"]),
+        (None, FileSettings("II,V1", float("inf")), "sampling_rate: inf Hz is none of an ECG", ["sampling_rate"]),
         (npy(1000 * signal()), FILES, "implausible", ["unit", "allow_implausible"]),
         (npy(0 * signal()), FILES, "flat", []),
     ],

@@ -24,7 +24,7 @@ from lfbt.evaluation.settings import FinetuneSettings
 from lfbt.training import steps as steps_module
 from lfbt.training.augmentation import random_views
 from lfbt.training.checkpoints import last_checkpoint
-from lfbt.training.distributed import check_precision, init_distributed
+from lfbt.training.distributed import init_distributed
 from lfbt.training.pretraining import Pretrainer
 from lfbt.training.settings import PretrainSettings
 from lfbt.utils.interrupts import StoppedError
@@ -238,18 +238,6 @@ def test_pretrainer_prints_an_error_of_all_processes_once(several):
         others[0][2] == "seed is 1 in process 1 but 0 in the main one; launch all with the same words, on the same data"
     )
     assert others[1:] == [["2"] * 4] * len(others[1:])
-
-
-def test_check_precision_refuses_another_than_the_launchers(monkeypatch):
-    cpu, gpu = torch.device("cpu"), torch.device("cuda")
-    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
-    check_precision("bf16", cpu)
-    with pytest.raises(LfbtError, match="precision: accelerate launch has bf16, lfbt fp32; give both the same"):
-        check_precision("fp32", cpu)
-    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")
-    check_precision("fp16", gpu)
-    with pytest.raises(LfbtError, match="precision: fp16 needs a GPU"):
-        check_precision("fp16", cpu)
 
 
 def test_run_without_processes_is_refused(monkeypatch):

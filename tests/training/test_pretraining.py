@@ -178,7 +178,7 @@ def test_pretrainer_writes_the_run_folder(run, data):
         "splits": ["train"],
     }
     assert content | expected == content
-    fields = {field.name for field in list_fields(PretrainSettings)} - {"resume"}
+    fields = {field.name for field in list_fields(PretrainSettings)} - {"resume", "overwrite"}
     assert set(content) == fields | {
         "format",
         "lfbt_version",

@@ -103,10 +103,12 @@ def test_open_training_records_refuses_a_batch_of_one(tmp_path, n_records, batch
     Pretrainer(settings_of(**place, batch_size=3, epochs=1)).run()
 
 
-def test_describe_run_has_settings_but_resume_and_what_they_were_applied_to(data):
+def test_describe_run_has_settings_but_resume_and_overwrite_and_what_they_were_applied_to(data):
     settings = settings_of(data_dir=data, resume=True)
     described = describe_run(settings, open_training_records(settings), n_processes=2, quality_hash="q")
-    assert described.settings == {name: value for name, value in to_dict(settings).items() if name != "resume"}
+    assert described.settings == {
+        name: value for name, value in to_dict(settings).items() if name not in ("resume", "overwrite")
+    }
     assert (described.lfbt_version, described.kind) == (lfbt.__version__, "pretrain")
     assert (described.records, described.data_hash) == (6, open_dataset(data).hash)
     assert (described.quality_hash, described.synthetic, described.names_assumed) == ("q", False, False)

@@ -18,9 +18,10 @@ from lfbt.audit.report import Finding, Severity
 from lfbt.data.dataset import Dataset
 from lfbt.data.layouts import open_dataset
 from lfbt.recording import STANDARD_LEADS
-from lfbt.signal import Signal, find_implausible_leads, implausible_span, measure_spans
+from lfbt.signal import Signal
 from lfbt.sources.listing import SPLITS
 from lfbt.utils.figures import format_count, format_names
+from lfbt.voltages import find_implausible_leads, implausible_span, measure_spans
 
 _MIN_LIMB_LEADS = 3
 # Records that a message lists.

@@ -19,7 +19,6 @@ EXAMPLES = (
     "lfbt embed recordings/ --checkpoint runs/pretrain --missing-leads nan --out embeddings.parquet",
     "lfbt embed --watch inbox --out embeddings.jsonl",
     "lfbt embed --data-dir data/a data/b --checkpoint runs/finetune --out embeddings",
-    "lfbt embed --data-dir data/ptbxl --checkpoint runs/pretrain --out embeddings-II --leads II",
 )
 
 

@@ -12,7 +12,6 @@ from lfbt.inference.answering import PredictSettings, write_predictions
 EXAMPLES = (
     "lfbt predict --classifier runs/finetune ecg.dcm",
     "lfbt predict --classifier model.onnx recordings/ --out predictions.csv",
-    "lfbt predict --classifier runs/finetune - --out predictions.jsonl",
     "lfbt predict --classifier runs/finetune --watch inbox --out predictions.jsonl",
     "lfbt predict --classifier runs/finetune ecg.csv --file-leads I,II,V1 --file-sampling-rate 500 --file-unit uV",
 )

@@ -16,17 +16,10 @@ from numpy.typing import NDArray
 from lfbt.data.manifest import DatasetManifest
 from lfbt.errors import LfbtError
 from lfbt.recording import lead_names, missing_leads, parse_leads
-from lfbt.signal import (
-    Normalisation,
-    Signal,
-    find_implausible_leads,
-    implausible_record,
-    implausible_span,
-    measure_spans,
-    normalise,
-)
+from lfbt.signal import Normalisation, Signal, normalise
 from lfbt.sources.listing import SPLITS
 from lfbt.utils.figures import format_count
+from lfbt.voltages import find_implausible_leads, implausible_record, implausible_span, measure_spans
 
 # Records that are read at a time where all are read.
 _BLOCK = 256

@@ -25,7 +25,6 @@ from lfbt.data.splits import assign_splits
 from lfbt.data.writers import NpyWriter, PackedWriter
 from lfbt.errors import LfbtError
 from lfbt.recording import STANDARD_LEADS, missing_leads
-from lfbt.signal import implausible_span
 from lfbt.sources import SOURCES, Source
 from lfbt.sources.listing import SPLITS, Dropped, Entry, Listing
 from lfbt.sources.synthesis import MARKER
@@ -33,6 +32,7 @@ from lfbt.utils.figures import format_count
 from lfbt.utils.files import Outputs, atomic_folder, check_target
 from lfbt.utils.progress import progress_bar
 from lfbt.utils.settings import Affects, Form, as_path, convert, create, names_affecting, to_dict, validate
+from lfbt.voltages import implausible_span
 
 # Tells rows of `DROPPED` that are notes from those of what was dropped.
 _NOTED = "noted: "

@@ -13,20 +13,10 @@ import numpy as np
 
 from lfbt.errors import AbsentLeadError, LfbtError, UnreadableError
 from lfbt.recording import PAPER_LEADS, Recording, check_leads
-from lfbt.signal import (
-    FLAT_MV,
-    Signal,
-    choose_leads,
-    cut_pieces,
-    find_implausible_leads,
-    fit_samples,
-    implausible_span,
-    limb_leads_used,
-    measure_spans,
-    quality_fault,
-)
+from lfbt.signal import FLAT_MV, Signal, choose_leads, cut_pieces, fit_samples, limb_leads_used, quality_fault
 from lfbt.sources.listing import Dropped, Entry
 from lfbt.utils.settings import Affects, LeadNames, Range, Seed
+from lfbt.voltages import find_implausible_leads, implausible_span, measure_spans
 
 # A recording that is shorter than the duration is kept, and padded, from this many seconds on.
 _SHORTEST_RECORDING = 5.0

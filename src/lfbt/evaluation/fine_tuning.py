@@ -35,7 +35,8 @@ from lfbt.models.heads import Head, create_head
 from lfbt.runs.history import FittingStep
 from lfbt.runs.results import Results
 from lfbt.signal import Normalisation
-from lfbt.training.distributed import MixedPrecision, World, check_shard_sizes, init_distributed, select_device
+from lfbt.training.distributed import World, check_shard_sizes, init_distributed, select_device
+from lfbt.training.precision import MixedPrecision
 from lfbt.utils.collectives import all_gather_rows, all_reduce_sum, broadcast_buffers
 from lfbt.utils.progress import progress_bar, write_line
 from lfbt.utils.settings import Affects, add_named, names_affecting, to_dict, validate

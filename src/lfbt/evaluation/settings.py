@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from lfbt.errors import LfbtError
 from lfbt.runs.run_folder import check_resume
-from lfbt.training.settings import BatchNorm, Precision
+from lfbt.training.settings import BatchNorm
 from lfbt.utils import settings as fields
 from lfbt.utils.settings import Affects, LeadNames, Range, Seed, With, check_range
 
@@ -117,7 +117,7 @@ class TrainingSettings:
     """Records of a batch over all processes, at most."""
     learning_rate: Annotated[float, Range("(0, 1000]")] = 1e-4
     """Adam's rate, constant."""
-    precision: Precision = "fp32"
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """fp32, or bf16 or fp16 for the products of matrices in training; scores are computed in fp32."""
     batch_norm: BatchNorm = "global"
     """With several processes: statistics of the whole batch, or of each process's part of it."""

@@ -32,9 +32,10 @@ from lfbt.models.pretrained import load_encoder
 from lfbt.recording import Recording, as_real_array, check_sampling_rate, parse_leads, to_mv, unit_in_mv
 from lfbt.runs.encoder_folder import BUNDLED
 from lfbt.runs.results import RESULTS, Results
-from lfbt.signal import Signal, check_offset
+from lfbt.signal import Signal
 from lfbt.utils.device import resolve_device
 from lfbt.utils.settings import as_path, convert, validate
+from lfbt.voltages import check_offset
 
 if TYPE_CHECKING:
     import pandas as pd

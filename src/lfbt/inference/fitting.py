@@ -11,9 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 from lfbt.errors import AbsentLeadError, LfbtError
 from lfbt.models.config import EncoderConfig
 from lfbt.recording import as_real_array, check_sampling_rate, to_mv
-from lfbt.signal import Signal, check_offset, choose_leads, find_implausible_leads, fit_samples, implausible_record
+from lfbt.signal import Signal, choose_leads, fit_samples
 from lfbt.utils.figures import format_count
 from lfbt.utils.settings import Range, convert
+from lfbt.voltages import check_offset, find_implausible_leads, implausible_record
 
 
 def as_records(signals: ArrayLike, leads: Sequence[str]) -> NDArray[Any]:

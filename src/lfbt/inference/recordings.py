@@ -22,9 +22,10 @@ from lfbt.errors import LfbtError
 from lfbt.io import names_no_lead, open_npy, read, read_npy_row
 from lfbt.models.config import EncoderConfig, list_differences
 from lfbt.recording import Recording, check_sampling_rate, missing_leads, parse_leads, unit_in_mv
-from lfbt.signal import Signal, available_leads, implausible_span, normalise
+from lfbt.signal import Signal, available_leads, normalise
 from lfbt.sources import Folder
 from lfbt.sources.listing import Dropped, Entry
+from lfbt.voltages import implausible_span
 
 # Recordings that are read ahead.
 _AHEAD = 32

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from lfbt.errors import LfbtError, UnreadableError
 from lfbt.recording import STANDARD_LEADS, Recording, check_sampling_rate, lead_name, names_of_leads
-from lfbt.signal import find_offset
+from lfbt.voltages import find_offset
 
 # What wfdb, soundfile, scipy.io, NumPy and pandas raise on truncated and foreign files, as observed with such files.
 READ_ERRORS = (

@@ -209,8 +209,8 @@ class LeadEncoders(nn.Module):
         leads = [encoder.layers() for encoder in encoders]
         if not self.training:
             statistics = [[(norm.running_mean, norm.running_var) for _, norm in one.pairs()] for one in encoders]
-            return torch.stack([encode(view, leads, statistics) for view in views])
-        encoded = encode_in_training(views, leads, self.low_memory, self.sync_batch_norm)
+            return torch.stack([encode(view, leads, statistics, _autocast_dtype()) for view in views])
+        encoded = encode_in_training(views, leads, self.low_memory, self.sync_batch_norm, _autocast_dtype())
         n_records, n_samples = round(encoded.n_records.item()), views.shape[3]
         for of_view in zip(encoded.means, encoded.variances, strict=True):
             for encoder, mean, variance in zip(encoders, *of_view, strict=True):
@@ -248,6 +248,11 @@ class LeadEncoders(nn.Module):
 
     def _lead_encoders(self) -> list[LeadEncoder]:
         return list(self.encoders.values())  # type: ignore[arg-type]
+
+
+def _autocast_dtype() -> torch.dtype | None:
+    """What autocast on a CPU asks for; None without it."""
+    return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else None
 
 
 _RUNNING = ("running_mean", "running_var")

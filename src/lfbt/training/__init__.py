@@ -1,3 +1,3 @@
 """Pretraining of encoders."""
 
-__all__ = ["augmentation", "distributed", "pretraining", "settings", "steps", "train_state"]
+__all__ = ["augmentation", "distributed", "precision", "pretraining", "settings", "steps", "train_state"]

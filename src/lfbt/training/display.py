@@ -33,8 +33,8 @@ class Display:
         """Print a line."""
         self._bar.write(line)
 
-    def introduce(self, n_processes: int) -> None:
-        """Print what is learned from, where, and with which settings; and who else computes there."""
+    def introduce(self, n_processes: int, precision: str = "") -> None:
+        """Print what is learned from, where, and with which settings; `precision`, why it is; and who else computes."""
         settings, dataset = self._settings, self._records.dataset
         processes = f"{n_processes} processes of " if n_processes > 1 else ""
         changes = changes_to_preset(settings)
@@ -43,6 +43,8 @@ class Display:
             f"{dataset.n_samples} samples at {dataset.sampling_rate:g} Hz; {processes}{describe_device(self._device)}; "
             f"preset {settings.preset}{f' but {changes}' if changes else ''}"
         )
+        if precision:
+            self.write(precision)
         hint = load_hint(self._device)
         if hint is not None:
             self.write(hint)

@@ -1,4 +1,4 @@
-"""One process or several, launched by torchrun or accelerate: ranks, devices, data parallelism, mixed precision."""
+"""One process or several, launched by torchrun or accelerate: ranks, devices, data parallelism."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import nn
 
 from lfbt.errors import LfbtError
-from lfbt.training.settings import BatchNorm, Precision
+from lfbt.training.settings import BatchNorm
 from lfbt.utils.collectives import shard_sizes
 from lfbt.utils.device import resolve_device
 from lfbt.utils.figures import format_count
@@ -28,7 +28,6 @@ ResultT = TypeVar("ResultT")
 # Others wait while the main process saves, or evaluates the encoder.
 _TIMEOUT = datetime.timedelta(hours=2)
 
-_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 # How accelerate launch asks for what lfbt does not do.
 _UNSUPPORTED = {
     "ACCELERATE_USE_DEEPSPEED": "DEEPSPEED",
@@ -243,44 +242,3 @@ def check_shard_sizes(batch_sizes: Sequence[int], world: World, batch_norm: Batc
             f"batch_size: {world.size} processes cannot have {least} or more each of a batch of "
             f"{format_count(min(batch_sizes), 'record')}; take a larger batch or fewer processes"
         )
-
-
-def check_precision(precision: Precision, device: torch.device) -> None:
-    """Raise LfbtError for a precision that the device or the launcher is at odds with."""
-    if precision == "fp16" and device.type == "cpu":
-        raise LfbtError("precision: fp16 needs a GPU; take bf16 or fp32 on a CPU")
-    by_launcher = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
-    if by_launcher not in ("no", precision):
-        raise LfbtError(f"precision: accelerate launch has {by_launcher}, lfbt {precision}; give both the same")
-
-
-class MixedPrecision:
-    """Products of matrices in half precision by autocast; for fp16 gradients are scaled, so that none underflow.
-
-    In single precision all of it does nothing. scaler: None where gradients are not scaled.
-    """
-
-    def __init__(self, precision: Precision, device: torch.device) -> None:
-        check_precision(precision, device)
-        self._dtype = _DTYPES.get(precision)
-        self._device = device.type
-        self.scaler = torch.amp.GradScaler(device.type) if precision == "fp16" else None
-
-    def forward(self, model: nn.Module, *inputs: Tensor) -> Tensor:
-        """Call the model; its output is in single precision at least."""
-        if self._dtype is None:
-            output: Tensor = model(*inputs)
-            return output
-        with torch.autocast(self._device, self._dtype):
-            output = model(*inputs)
-        return output.float() if output.dtype == self._dtype else output
-
-    def step(self, loss: Tensor, optimizer: torch.optim.Optimizer) -> None:
-        """Backward pass and optimiser step."""
-        if self.scaler is None:
-            loss.backward()
-            optimizer.step()
-            return
-        self.scaler.scale(loss).backward()
-        self.scaler.step(optimizer)
-        self.scaler.update()

@@ -35,8 +35,9 @@ from lfbt.training import steps
 from lfbt.training.augmentation import draw_views, random_views
 from lfbt.training.checkpoints import last_checkpoint, save_checkpoint
 from lfbt.training.display import Display
-from lfbt.training.distributed import MixedPrecision, World, check_shard_sizes, init_distributed, select_device
+from lfbt.training.distributed import World, check_shard_sizes, init_distributed, select_device
 from lfbt.training.monitor import QualityMonitor, open_quality_data
+from lfbt.training.precision import MixedPrecision, with_precision
 from lfbt.training.records import TrainingRecords, describe_run, open_training_records
 from lfbt.training.schedule import learning_rate_at
 from lfbt.training.settings import PretrainSettings
@@ -149,20 +150,20 @@ class Pretrainer:
 
     def run(self) -> Path:
         """Pretrain, or resume; returns the run folder. Raises LfbtError and StoppedError as `pretrain` does."""
-        settings = self.settings
-        device = select_device(settings.compute.device)
+        device = select_device(self.settings.compute.device)
         with contextlib.ExitStack() as stack:
             # Before signals are caught: one ends a process that waits for others in vain.
             self.world = stack.enter_context(init_distributed(device))
             self.stop = stack.enter_context(catch_stop_signals())
             self.trackers = stack.enter_context(tracking())
+            self.settings, reason = with_precision(self.settings, self.world)
             self.world.run_on_all(self.setup)
             self.world.check_same(self._values_of_all_processes())
             resuming = self.world.run_on_all(lambda: self._acquire_run_folder(stack))
-            n_steps = settings.optimizer.epochs * self.records.steps_per_epoch
+            n_steps = self.settings.optimizer.epochs * self.records.steps_per_epoch
             bar = stack.enter_context(progress_bar(n_steps, "pretrain", self.world.is_main))
-            self.display = Display(bar, settings, self.records, device)
-            self.display.introduce(self.world.size)
+            self.display = Display(bar, self.settings, self.records, device)
+            self.display.introduce(self.world.size, reason)
             self.world.run_on_all(lambda: self._restore_checkpoint(resuming))
             self._parallelise()
             self.train()

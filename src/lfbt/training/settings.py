@@ -16,7 +16,7 @@ from lfbt.utils.settings import Affects, Form, LeadNames, Range, Seed, With, che
 
 Preset = Literal["paper", "small"]
 Schedule = Literal["constant", "cosine"]
-Precision = Literal["fp32", "bf16", "fp16"]
+Precision = Literal["fp32", "bf16", "fp16", "auto"]
 BatchNorm = Literal["global", "process"]
 
 #: Of a record, at least this part stays in a view's crop, and at most that part of the view is set to zero.
@@ -137,8 +137,9 @@ class ComputeSettings:
     device: Annotated[str, Affects.PROCESS] = "auto"
     """auto, cpu or cuda."""
     precision: Precision = "fp32"
-    """Of the products of matrices; the loss and its statistics stay in fp32. fp32: single. bf16: half, with the range
-    of single. fp16: half, on a GPU, with scaled gradients."""
+    """Of the products of matrices and, on a CPU, of what the encoders keep; the loss, all statistics, weights and the
+    optimiser stay in fp32. fp32: single. bf16: half, with the range of single. fp16: half, on a GPU, with scaled
+    gradients. auto: bf16 on a CPU that computes it faster, else fp32."""
     batch_norm: BatchNorm = "global"
     """What several processes normalise with. global: statistics of the whole batch. process: those of its own part."""
     low_memory: Annotated[bool, Affects.RUNTIME] = False

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lfbt.losses.objectives import LossFunction
-from lfbt.training.distributed import MixedPrecision
+from lfbt.training.precision import MixedPrecision
 
 
 def train_step(

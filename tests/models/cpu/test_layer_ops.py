@@ -150,6 +150,27 @@ def test_has_numba_is_false_where_it_cannot_be_imported(monkeypatch):
     layer_ops.has_numba.cache_clear()
 
 
-def test_activate_leaves_half_precision_to_pytorch():
-    y = torch.ones(2, 4, 8, dtype=torch.bfloat16)
-    assert (layer_ops.activate(y, y[0, 0], y[0, 0], pool=True) == 2).all()
+@pytest.mark.usefixtures("_implementation")
+@pytest.mark.parametrize("pool", [False, True])
+@pytest.mark.parametrize(("channels", "samples"), [(1, 5), (3, 16), (8, 2), (8, 64), (64, 15)])
+def test_layer_ops_in_bfloat16_round_the_results_of_single_precision(channels, samples, pool):
+    """What is stored is the bfloat16 nearest to the result from the stored numbers, sums are not rounded at all."""
+    y = outputs_of(channels, samples, torch.float32).bfloat16()
+    scale, shift, factor, offset = (random(channels, seed=i, dtype=torch.float32) for i in range(1, 5))
+    for half, single in zip(layer_ops.moments(y), layer_ops.moments(y.double()), strict=True):
+        assert half.dtype == torch.float64
+        torch.testing.assert_close(half, single, rtol=1e-5, atol=1e-6)
+    x, expected = (layer_ops.activate(one, scale, shift, pool) for one in (y, y.float()))
+    assert x.dtype == torch.bfloat16
+    torch.testing.assert_close(x.float(), expected, rtol=2**-8, atol=1e-6)
+    gradient = random(*x.shape, seed=9, dtype=torch.float32).bfloat16()
+    sums = layer_ops.gradient_sums(y, gradient, scale, shift, pool)
+    for half, single in zip(
+        sums, layer_ops.gradient_sums(y.float(), gradient.float(), scale, shift, pool), strict=True
+    ):
+        torch.testing.assert_close(half, single, rtol=1e-5, atol=1e-5)
+    values = scale, shift, factor, offset
+    expected = layer_ops.input_gradient(y.float(), gradient.float(), *values, pool)
+    result = layer_ops.input_gradient(y, gradient, *values, pool)
+    assert result.dtype == torch.bfloat16
+    torch.testing.assert_close(result.float(), expected, rtol=2**-7, atol=1e-6)

@@ -48,11 +48,10 @@ class Layer(NamedTuple):
     eps: float
     pool: bool
 
-    def detached(self) -> Layer:
-        """The layer without a gradient graph."""
-        return Layer(
-            self.weight.detach(), self.bias.detach(), self.scale.detach(), self.shift.detach(), self.eps, self.pool
-        )
+    def detached(self, dtype: torch.dtype | None) -> Layer:
+        """The layer without a gradient graph, its weight as `dtype` if there is one."""
+        weight = self.weight.detach().to(dtype or self.weight.dtype)
+        return Layer(weight, self.bias.detach(), self.scale.detach(), self.shift.detach(), self.eps, self.pool)
 
     def parameters(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The trained tensors."""
@@ -63,15 +62,24 @@ class Layer(NamedTuple):
 Statistics = Sequence[tuple[Tensor, Tensor]]
 
 
-def encode(signals: Tensor, leads: Sequence[Sequence[Layer]], statistics: Sequence[Statistics]) -> Tensor:
-    """Features ``[records, leads, features]`` of ``[records, leads, samples]`` with given statistics, no gradient."""
+def encode(
+    signals: Tensor,
+    leads: Sequence[Sequence[Layer]],
+    statistics: Sequence[Statistics],
+    dtype: torch.dtype | None = None,
+) -> Tensor:
+    """Features ``[records, leads, features]`` of ``[records, leads, samples]`` with given statistics, no gradient.
+
+    dtype: of the convolutions and of what is between them; that of the signals by default.
+    """
 
     def encode_lead(lead: int) -> Tensor:
-        x = _samples(signals, lead)
-        for layer, (mean, variance) in zip(leads[lead], statistics[lead], strict=True):
+        x = _samples(signals, lead, dtype)
+        layers = [layer.detached(dtype) for layer in leads[lead]]
+        for layer, (mean, variance) in zip(layers, statistics[lead], strict=True):
             scale, shift = _affine(layer, mean - layer.bias, variance)
             x = activate(_convolve(x, layer), scale, shift, layer.pool)
-        return x.mean(dim=1)
+        return _mean(x, signals)
 
     with _parallel_map(_threads(signals), len(leads)) as parallel_map:
         return torch.stack(parallel_map(encode_lead, range(len(leads))), dim=1)
@@ -91,16 +99,22 @@ class Encoded(NamedTuple):
 
 
 def encode_in_training(
-    views: Tensor, leads: Sequence[Sequence[Layer]], low_memory: bool = False, sync_batch_norm: bool = False
+    views: Tensor,
+    leads: Sequence[Sequence[Layer]],
+    low_memory: bool = False,
+    sync_batch_norm: bool = False,
+    dtype: torch.dtype | None = None,
 ) -> Encoded:
     """Features of ``[views, records, leads, samples]`` with batch statistics; each view and lead has its own.
 
     The features can be differentiated, once, with respect to the layers' parameters. With `sync_batch_norm` the
-    statistics cover the records of all processes, and the gradients are those of the process's own records.
+    statistics cover the records of all processes, and the gradients are those of the process's own records. dtype: of
+    the convolutions, their outputs and the gradients of these, as of `encode`; statistics and sums are in double
+    precision, gradients of the parameters in theirs.
     """
     parameters = [tensor for lead in leads for layer in lead for tensor in layer.parameters()]
     with_gradient = torch.is_grad_enabled()
-    return Encoded(*_Encode.apply(views, leads, low_memory, sync_batch_norm, with_gradient, *parameters))  # type: ignore[no-untyped-call]
+    return Encoded(*_Encode.apply(views, leads, low_memory, sync_batch_norm, dtype, with_gradient, *parameters))  # type: ignore[no-untyped-call]
 
 
 class _Encode(torch.autograd.Function):
@@ -111,10 +125,11 @@ class _Encode(torch.autograd.Function):
         leads: Sequence[Sequence[Layer]],
         low_memory: bool,
         sync_batch_norm: bool,
+        dtype: torch.dtype | None,
         with_gradient: bool,
         *_: Tensor,
     ) -> Any:
-        leads = [[layer.detached() for layer in lead] for lead in leads]
+        leads = [[layer.detached(dtype) for layer in lead] for lead in leads]
         threads = min(_threads(views), _LEADS_AT_ONCE) if low_memory else _threads(views)
 
         def encode_task(task: tuple[int, int]) -> _Steps[tuple[list[Tensor], list[Tensor]]]:
@@ -122,7 +137,7 @@ class _Encode(torch.autograd.Function):
             means: list[Tensor] = []
             variances: list[Tensor] = []
             outputs: list[Tensor] = []
-            x = _samples(views[view], lead)
+            x = _samples(views[view], lead, dtype)
             for layer in leads[lead]:
                 y = _convolve(x, layer)
                 del x
@@ -134,7 +149,7 @@ class _Encode(torch.autograd.Function):
                 if with_gradient and not low_memory:
                     outputs.append(y)
                 del y
-            return [x.mean(dim=1), torch.cat(means), torch.cat(variances), n_records], outputs
+            return [_mean(x, views), torch.cat(means), torch.cat(variances), n_records], outputs
 
         shape = (len(views), len(leads))
         at_once = None
@@ -146,7 +161,7 @@ class _Encode(torch.autograd.Function):
         )  # V L …
         n_records = n_records[0, 0].clone()
         if with_gradient:
-            ctx.leads, ctx.threads, ctx.at_once = leads, threads, at_once
+            ctx.leads, ctx.threads, ctx.at_once, ctx.dtype = leads, threads, at_once, dtype
             ctx.save_for_backward(views, means, variances, n_records, *(y for _, outputs in results for y in outputs))
         biases = torch.stack([torch.cat([layer.bias for layer in lead]) for lead in leads])
         full_means = means + biases
@@ -165,12 +180,12 @@ class _Encode(torch.autograd.Function):
             view, lead = task
             widths = [len(layer.weight) for layer in leads[lead]]
             statistics = list(zip(means[task].split(widths), variances[task].split(widths), strict=True))
-            signal, gradient = _samples(views[view], lead), d_features[view, :, lead]
+            signal, gradient = _samples(views[view], lead, ctx.dtype), d_features[view, :, lead]
             return _backward(signal, leads[lead], statistics, n_records, kept[task], gradient)
 
         gradients = _run_tasks(differentiate, tasks, ctx.threads, ctx.at_once)
         of_views = [list(itertools.chain(*gradients[i : i + len(leads)])) for i in range(0, len(gradients), len(leads))]
-        return *[None] * 5, *(sum(parts[1:], parts[0]) for parts in zip(*of_views, strict=True))
+        return *[None] * 6, *(sum(parts[1:], parts[0]) for parts in zip(*of_views, strict=True))
 
 
 def _backward(
@@ -190,7 +205,7 @@ def _backward(
             x = activate(outputs[-1], *affine, layer.pool)
         del x
     last = outputs[-1].shape[1] // 2 if layers[-1].pool else outputs[-1].shape[1]
-    gradient = (d_features / last)[:, None, :].expand(-1, last, -1).contiguous()
+    gradient = (d_features / last).to(signal.dtype)[:, None, :].expand(-1, last, -1).contiguous()
     gradients: list[Tensor] = []
     for i in reversed(range(len(layers))):
         layer, (mean, variance), affine, y = layers[i], statistics[i], affines[i], outputs.pop()
@@ -204,12 +219,13 @@ def _backward(
         scale = layer.scale * inverse_std
         factor = -scale * inverse_std.square() * (all_products - mean * all_g) / n
         offset = -scale * all_g / n - factor * mean
-        gradient = input_gradient(y, gradient, *affine, factor.to(y.dtype), offset.to(y.dtype), layer.pool)
+        own = layer.scale.dtype
+        gradient = input_gradient(y, gradient, *affine, factor.to(own), offset.to(own), layer.pool)
         del y
         x = activate(outputs[-1], *affines[i - 1], layers[i - 1].pool) if i else signal
         gradient, d_weight = _convolve_backward(gradient, x, layer, of_input=i > 0)
         d_bias = torch.zeros_like(layer.bias)
-        gradients[:0] = [d_weight, d_bias, d_scale.to(signal.dtype), d_shift.to(signal.dtype)]
+        gradients[:0] = [d_weight.to(own), d_bias, d_scale.to(own), d_shift.to(own)]
     return gradients
 
 
@@ -219,9 +235,14 @@ def _affine(layer: Layer, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tenso
     return scale.to(layer.scale.dtype), (layer.shift - mean * scale).to(layer.scale.dtype)
 
 
-def _samples(signals: Tensor, lead: int) -> Tensor:
-    """``[B, T, 1]`` of one lead of ``[B, L, T]``."""
-    return signals[:, lead, :, None].contiguous()
+def _samples(signals: Tensor, lead: int, dtype: torch.dtype | None) -> Tensor:
+    """``[B, T, 1]`` of one lead of ``[B, L, T]``, as `dtype`."""
+    return signals[:, lead, :, None].to(dtype or signals.dtype).contiguous()
+
+
+def _mean(x: Tensor, signals: Tensor) -> Tensor:
+    """The mean over time ``[B, channels]`` of the last activations, in the precision of the signals."""
+    return x.mean(dim=1, dtype=signals.dtype)
 
 
 def _convolve(x: Tensor, layer: Layer) -> Tensor:

@@ -2,7 +2,8 @@
 
 With x = max-pool(ReLU(scale · y + shift)), where scale and shift include the batch statistics, training needs four
 functions of a convolution's output y ``[B, T, channels]``: `moments`, `activate` and, backward,
-`gradient_sums` and `input_gradient`. Nothing but y has to be kept for them. On a CPU with Numba each is one compiled
+`gradient_sums` and `input_gradient`. Nothing but y has to be kept for them. In bfloat16 y, x and the gradients are
+stored so; scale and shift, sums and all arithmetic are in single precision. On a CPU with Numba each is one compiled
 loop (`lfbt.models.cpu.numba_ops`), elsewhere a few calls of PyTorch.
 """
 
@@ -14,11 +15,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lfbt.utils.tensors import to_full_precision
+
 
 def moments(y: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and biased variance of each channel, in double precision."""
     if _compiled(y):
         return _numba_ops().moments(y)  # type: ignore[no-any-return]
+    y = to_full_precision(y)
     mean = y.mean(dim=(0, 1), dtype=torch.float64)
     centred = y - mean.to(y.dtype)
     square = centred.square().mean(dim=(0, 1), dtype=torch.float64)
@@ -29,8 +33,8 @@ def activate(y: Tensor, scale: Tensor, shift: Tensor, pool: bool) -> Tensor:
     """``ReLU(scale · y + shift)``; with `pool` the maximum of each pair of samples, an odd last one left out."""
     if _compiled(y):
         return _numba_ops().activate(y, scale, shift, pool)  # type: ignore[no-any-return]
-    out = torch.addcmul(shift, y, scale).relu_()
-    return torch.maximum(*_pairs(out)) if pool else out
+    out = torch.addcmul(shift, y.to(scale.dtype), scale).relu_()
+    return (torch.maximum(*_pairs(out)) if pool else out).to(y.dtype)
 
 
 def gradient_sums(y: Tensor, gradient: Tensor, scale: Tensor, shift: Tensor, pool: bool) -> tuple[Tensor, Tensor]:
@@ -42,7 +46,7 @@ def gradient_sums(y: Tensor, gradient: Tensor, scale: Tensor, shift: Tensor, poo
         return _numba_ops().gradient_sums(y, gradient, scale, shift, pool)  # type: ignore[no-any-return]
     g = _before_relu(y, gradient, scale, shift, pool)
     sums = g.sum(dim=(0, 1), dtype=torch.float64)
-    return sums, g.mul_(y).sum(dim=(0, 1), dtype=torch.float64)
+    return sums, g.mul_(y.to(g.dtype)).sum(dim=(0, 1), dtype=torch.float64)
 
 
 def input_gradient(
@@ -55,7 +59,7 @@ def input_gradient(
     if _compiled(y):
         return _numba_ops().input_gradient(y, gradient, scale, shift, factor, offset, pool)  # type: ignore[no-any-return]
     g = _before_relu(y, gradient, scale, shift, pool)
-    return torch.addcmul(offset, y, factor).addcmul_(g, scale)
+    return torch.addcmul(offset, y.to(scale.dtype), factor).addcmul_(g, scale).to(y.dtype)
 
 
 @functools.cache
@@ -69,7 +73,7 @@ def has_numba() -> bool:
 
 
 def _compiled(y: Tensor) -> bool:
-    return y.device.type == "cpu" and y.dtype in (torch.float32, torch.float64) and has_numba()
+    return y.device.type == "cpu" and y.dtype in (torch.float32, torch.float64, torch.bfloat16) and has_numba()
 
 
 def _numba_ops() -> Any:
@@ -86,10 +90,11 @@ def _pairs(x: Tensor) -> tuple[Tensor, Tensor]:
 
 def _before_relu(y: Tensor, gradient: Tensor, scale: Tensor, shift: Tensor, pool: bool) -> Tensor:
     """The gradient before the ReLU, of all samples of y."""
-    out = torch.addcmul(shift, y, scale).relu_()
+    out = torch.addcmul(shift, y.to(scale.dtype), scale).relu_()
+    gradient = gradient.to(scale.dtype)
     if not pool:
         return gradient * (out > 0)
-    g = torch.zeros_like(y)
+    g = torch.zeros_like(out)
     for of_g, mask in zip(_pairs(g), _winners(*_pairs(out)), strict=True):
         torch.mul(gradient, mask, out=of_g)
     return g

@@ -6,6 +6,7 @@ They release the interpreter's lock and use one thread, so that several leads ru
 from __future__ import annotations
 
 import functools
+import math
 import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -16,10 +17,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-# A row of this many numbers fills vector registers: with fewer channels, a row has several samples.
-_LANES = 64
+from lfbt.models.cpu.bfloat16 import narrow, widen
+from lfbt.utils.tensors import to_full_precision
+
+# A row of so many numbers, several samples of few channels, makes what a loop costs before and after it small.
+_LANES = 256
 # Rows that are summed in their own precision before the sum is added in double precision.
-_PART = 256
+_PART = 64
 
 
 def moments(y: Tensor) -> tuple[Tensor, Tensor]:
@@ -27,10 +31,10 @@ def moments(y: Tensor) -> tuple[Tensor, Tensor]:
     rows, repeats = _rows(y)
     # Distances to one sample of each channel are summed, as squares of large numbers would lose digits: a sample in the
     # middle, as at the ends a convolution covers padding.
-    middle = y[0, y.shape[1] // 2]
+    middle = to_full_precision(y[0, y.shape[1] // 2])
     centre = middle.repeat(repeats)
-    sums, squares = _zeros(rows), _zeros(rows)
-    _loops(rows.shape[1], False).moments(rows, centre.numpy(), sums, squares)
+    sums, squares = _zeros(rows.shape[1]), _zeros(rows.shape[1])
+    _loops(rows.shape[1], rows.dtype).moments(rows, centre.numpy(), sums, squares)
     n = y.shape[0] * y.shape[1]
     mean, square = _fold(sums, y) / n, _fold(squares, y) / n
     return mean + middle, (square - mean.square()).clamp(min=0)
@@ -41,20 +45,25 @@ def activate(y: Tensor, scale: Tensor, shift: Tensor, pool: bool) -> Tensor:
     records, samples, channels = y.shape
     out = y.new_empty(records, samples // 2 if pool else samples, channels)
     if pool:
-        _loops(channels, True).activate(y.numpy(), scale.numpy(), shift.numpy(), out.numpy())
+        pairs, repeats = _pairs(y)
+        loops = _pool_loops(channels, repeats, _array(y).dtype)
+        loops.activate(pairs, *_repeated(repeats, scale, shift), _blocks(out, repeats))
     else:
         rows, repeats = _rows(y)
-        _loops(rows.shape[1], False).activate(rows, *_repeated(repeats, scale, shift), _rows(out)[0])
+        _loops(rows.shape[1], rows.dtype).activate(rows, *_repeated(repeats, scale, shift), _rows(out)[0])
     return out
 
 
 def gradient_sums(y: Tensor, gradient: Tensor, scale: Tensor, shift: Tensor, pool: bool) -> tuple[Tensor, Tensor]:
     """See `lfbt.models.cpu.layer_ops.gradient_sums`."""
-    rows, repeats = (y.numpy(), 1) if pool else _rows(y)
-    of_rows = gradient.numpy() if pool else _rows(gradient)[0]
-    sums, products = _zeros(rows), _zeros(rows)
-    loops = _loops(rows.shape[-1], pool)
-    loops.gradient_sums(rows, of_rows, *_repeated(repeats, scale, shift), sums, products)
+    rows, repeats = _pairs(y) if pool else _rows(y)
+    values = _repeated(repeats, scale, shift)
+    sums, products = _zeros(repeats * y.shape[2]), _zeros(repeats * y.shape[2])
+    if pool:
+        loops = _pool_loops(y.shape[2], repeats, _array(y).dtype)
+        loops.gradient_sums(rows, _blocks(gradient, repeats), *values, sums, products)
+    else:
+        _loops(rows.shape[1], rows.dtype).gradient_sums(rows, _rows(gradient)[0], *values, sums, products)
     return _fold(sums, y), _fold(products, y)
 
 
@@ -62,29 +71,57 @@ def input_gradient(
     y: Tensor, gradient: Tensor, scale: Tensor, shift: Tensor, factor: Tensor, offset: Tensor, pool: bool
 ) -> Tensor:
     """See `lfbt.models.cpu.layer_ops.input_gradient`."""
-    out = torch.empty_like(y) if pool else gradient
-    rows, repeats = (y.numpy(), 1) if pool else _rows(y)
-    of_rows, out_rows = (gradient.numpy(), out.numpy()) if pool else (_rows(gradient)[0], _rows(out)[0])
+    if not pool:
+        rows, repeats = _rows(y)
+        values = _repeated(repeats, scale, shift, factor, offset)
+        _loops(rows.shape[1], rows.dtype).input_gradient(rows, _rows(gradient)[0], *values)
+        return gradient
+    out = torch.empty_like(y)
+    pairs, repeats = _pairs(y)
     values = _repeated(repeats, scale, shift, factor, offset)
-    _loops(rows.shape[-1], pool).input_gradient(rows, of_rows, *values, out_rows)
+    loops = _pool_loops(y.shape[2], repeats, _array(y).dtype)
+    loops.input_gradient(pairs, _blocks(gradient, repeats), *values, _pairs(out)[0])
+    if y.shape[1] % 2:
+        out[:, -1] = torch.addcmul(offset, y[:, -1].to(factor.dtype), factor)
     return out
+
+
+def _array(y: Tensor) -> NDArray[Any]:
+    """`y` as an array; of bfloat16 the bits."""
+    return (y.view(torch.uint16) if y.dtype == torch.bfloat16 else y).numpy()
 
 
 def _rows(y: Tensor) -> tuple[NDArray[Any], int]:
     """`y` as ``[rows, lanes]``, and the number of samples in a row."""
     records, samples, channels = y.shape
-    repeats = max(1, _LANES // channels)
-    if records * samples % repeats:
-        repeats = 1
-    return y.view(-1, channels * repeats).numpy(), repeats
+    repeats = math.gcd(records * samples, max(1, _LANES // channels))
+    return _array(y.view(-1, channels * repeats)), repeats
+
+
+def _pairs(y: Tensor) -> tuple[NDArray[Any], int]:
+    """The pairs of samples ``[records, blocks, pairs, 2, words]``, and how many a block has.
+
+    Words of eight bytes, where a sample has whole ones, are sooner copied than their numbers.
+    """
+    records, samples, channels = y.shape
+    n_pairs = samples // 2
+    even = _array(y[:, : 2 * n_pairs])
+    words = even.view(np.uint64) if channels * even.itemsize % 8 == 0 else even
+    repeats = math.gcd(n_pairs, max(1, _LANES // channels))
+    return words.reshape(records, n_pairs // repeats, repeats, 2, -1, copy=False), repeats
+
+
+def _blocks(x: Tensor, repeats: int) -> NDArray[Any]:
+    """`x`, a sample for each pair, as ``[records, blocks, lanes]``."""
+    return _array(x.view(len(x), -1, repeats * x.shape[2]))
 
 
 def _repeated(repeats: int, *values: Tensor) -> list[NDArray[Any]]:
     return [value.repeat(repeats).numpy() for value in values]
 
 
-def _zeros(rows: NDArray[Any]) -> NDArray[np.float64]:
-    return np.zeros(rows.shape[-1])
+def _zeros(lanes: int) -> NDArray[np.float64]:
+    return np.zeros(lanes)
 
 
 def _fold(sums: NDArray[np.float64], y: Tensor) -> Tensor:
@@ -101,30 +138,45 @@ class _Loops(NamedTuple):
     input_gradient: Callable[..., None]
 
 
+class _PoolLoops(NamedTuple):
+    """Compiled functions that write to their last arguments, with a pool."""
+
+    activate: Callable[..., None]
+    gradient_sums: Callable[..., None]
+    input_gradient: Callable[..., None]
+
+
 _COMPILE_LOCK = threading.Lock()
 
 
-def _loops(lanes: int, pool: bool) -> _Loops:
-    """The loops for rows of `lanes` numbers, compiled once for all threads."""
+def _loops(lanes: int, dtype: np.dtype[Any]) -> _Loops:
+    """The loops for rows ``[rows, lanes]``, compiled once for all threads."""
     with _COMPILE_LOCK:
-        return _compile_loops(lanes, pool)
+        return _compile_loops(lanes, dtype == np.uint16)
+
+
+def _pool_loops(channels: int, repeats: int, dtype: np.dtype[Any]) -> _PoolLoops:
+    """The loops for pairs of samples, compiled once for all threads."""
+    with _COMPILE_LOCK:
+        return _compile_pool_loops(channels, repeats, dtype)
 
 
 @functools.cache
-def _compile_loops(lanes: int, pool: bool) -> _Loops:
+def _compile_loops(lanes: int, half: bool) -> _Loops:
     """The loops for rows of `lanes` numbers, a constant that the compiler needs to vectorise them.
 
-    Without pooling y is ``[rows, lanes]``, with it ``[records, samples, lanes]``. Values are loaded before they are
-    compared, as a load behind a condition is not vectorised. Comparisons let NaN through.
+    half: they are the bits of bfloat16. Values are loaded before they are compared, as a load behind a condition is not
+    vectorised. Comparisons let NaN through.
     """
+    number, stored = _conversions(half)
 
     @_jit
     def moments(y: Any, centre: Any, sums: Any, squares: Any) -> None:
         for start in range(0, len(y), _PART):
-            part_sums, part_squares = np.zeros(lanes, y.dtype), np.zeros(lanes, y.dtype)
+            part_sums, part_squares = np.zeros(lanes, centre.dtype), np.zeros(lanes, centre.dtype)
             for i in range(start, min(start + _PART, len(y))):
                 for c in range(lanes):
-                    distance = y[i, c] - centre[c]
+                    distance = number(y[i, c]) - centre[c]
                     part_sums[c] += distance
                     part_squares[c] += distance * distance
             for c in range(lanes):
@@ -133,31 +185,20 @@ def _compile_loops(lanes: int, pool: bool) -> _Loops:
 
     @_jit
     def activate(y: Any, scale: Any, shift: Any, out: Any) -> None:
-        zero = y.dtype.type(0)
+        zero = scale.dtype.type(0)
         for i in range(len(y)):
             for c in range(lanes):
-                u = y[i, c] * scale[c] + shift[c]
-                out[i, c] = zero if u < zero else u
-
-    @_jit
-    def activate_pool(y: Any, scale: Any, shift: Any, out: Any) -> None:
-        zero = y.dtype.type(0)
-        for record in range(len(y)):
-            for i in range(y.shape[1] // 2):
-                for c in range(lanes):
-                    u = y[record, 2 * i, c] * scale[c] + shift[c]
-                    v = y[record, 2 * i + 1, c] * scale[c] + shift[c]
-                    greater = v if u < v else u
-                    out[record, i, c] = zero if greater < zero else greater
+                u = number(y[i, c]) * scale[c] + shift[c]
+                out[i, c] = stored(zero if u < zero else u)
 
     @_jit
     def gradient_sums(y: Any, gradient: Any, scale: Any, shift: Any, sums: Any, products: Any) -> None:
-        zero = y.dtype.type(0)
+        zero = scale.dtype.type(0)
         for start in range(0, len(y), _PART):
-            part_sums, part_products = np.zeros(lanes, y.dtype), np.zeros(lanes, y.dtype)
+            part_sums, part_products = np.zeros(lanes, scale.dtype), np.zeros(lanes, scale.dtype)
             for i in range(start, min(start + _PART, len(y))):
                 for c in range(lanes):
-                    value, g = y[i, c], gradient[i, c]
+                    value, g = number(y[i, c]), number(gradient[i, c])
                     g = g if value * scale[c] + shift[c] > zero else zero
                     part_sums[c] += g
                     part_products[c] += g * value
@@ -166,16 +207,65 @@ def _compile_loops(lanes: int, pool: bool) -> _Loops:
                 products[c] += part_products[c]
 
     @_jit
-    def gradient_sums_pool(y: Any, gradient: Any, scale: Any, shift: Any, sums: Any, products: Any) -> None:
-        zero = y.dtype.type(0)
+    def input_gradient(y: Any, gradient: Any, scale: Any, shift: Any, factor: Any, offset: Any) -> None:
+        zero = scale.dtype.type(0)
+        # The compiler cannot tell that a row of the gradient may be written while it is read.
+        row = np.empty(lanes, y.dtype)
+        for i in range(len(y)):
+            for c in range(lanes):
+                value, g = number(y[i, c]), number(gradient[i, c]) * scale[c]
+                g = g if value * scale[c] + shift[c] > zero else zero
+                row[c] = stored(g + factor[c] * value + offset[c])
+            for c in range(lanes):
+                gradient[i, c] = row[c]
+
+    return _Loops(moments, activate, gradient_sums, input_gradient)
+
+
+@functools.cache
+def _compile_pool_loops(channels: int, repeats: int, dtype: np.dtype[Any]) -> _PoolLoops:
+    """The loops for blocks of pairs of samples ``[records, blocks, pairs, 2, words]``, `repeats` pairs in each.
+
+    The first samples of a block are copied to one row and the second to another, in which the compiler vectorises.
+    """
+    number, stored = _conversions(dtype == np.uint16)
+    lanes = channels * repeats
+
+    @_inline
+    def separate(block: Any, first: Any, second: Any) -> None:
+        for i in range(repeats):
+            for k in range(block.shape[2]):
+                first[i, k] = block[i, 0, k]
+                second[i, k] = block[i, 1, k]
+
+    @_jit
+    def activate(y: Any, scale: Any, shift: Any, out: Any) -> None:
+        zero = scale.dtype.type(0)
+        first_words, second_words = np.empty(y.shape[2::2], y.dtype), np.empty(y.shape[2::2], y.dtype)
+        first, second = first_words.view(dtype).reshape(lanes), second_words.view(dtype).reshape(lanes)
         for record in range(len(y)):
-            for start in range(0, y.shape[1] // 2, _PART):
-                part_sums, part_products = np.zeros(lanes, y.dtype), np.zeros(lanes, y.dtype)
-                for i in range(start, min(start + _PART, y.shape[1] // 2)):
+            for block in range(y.shape[1]):
+                separate(y[record, block], first_words, second_words)
+                for c in range(lanes):
+                    u = number(first[c]) * scale[c] + shift[c]
+                    v = number(second[c]) * scale[c] + shift[c]
+                    greater = v if u < v else u
+                    out[record, block, c] = stored(zero if greater < zero else greater)
+
+    @_jit
+    def gradient_sums(y: Any, gradient: Any, scale: Any, shift: Any, sums: Any, products: Any) -> None:
+        zero = scale.dtype.type(0)
+        first_words, second_words = np.empty(y.shape[2::2], y.dtype), np.empty(y.shape[2::2], y.dtype)
+        first, second = first_words.view(dtype).reshape(lanes), second_words.view(dtype).reshape(lanes)
+        for record in range(len(y)):
+            for start in range(0, y.shape[1], _PART):
+                part_sums, part_products = np.zeros(lanes, scale.dtype), np.zeros(lanes, scale.dtype)
+                for block in range(start, min(start + _PART, y.shape[1])):
+                    separate(y[record, block], first_words, second_words)
                     for c in range(lanes):
-                        first, second, g = y[record, 2 * i, c], y[record, 2 * i + 1, c], gradient[record, i, c]
-                        u, v = first * scale[c] + shift[c], second * scale[c] + shift[c]
-                        winner = first if u >= v else second
+                        one, other, g = number(first[c]), number(second[c]), number(gradient[record, block, c])
+                        u, v = one * scale[c] + shift[c], other * scale[c] + shift[c]
+                        winner = one if u >= v else other
                         g = g if (v if u < v else u) > zero else zero
                         part_sums[c] += g
                         part_products[c] += g * winner
@@ -185,32 +275,25 @@ def _compile_loops(lanes: int, pool: bool) -> _Loops:
 
     @_jit
     def input_gradient(y: Any, gradient: Any, scale: Any, shift: Any, factor: Any, offset: Any, out: Any) -> None:
-        zero = y.dtype.type(0)
-        for i in range(len(y)):
-            for c in range(lanes):
-                value, g = y[i, c], gradient[i, c] * scale[c]
-                g = g if value * scale[c] + shift[c] > zero else zero
-                out[i, c] = g + factor[c] * value + offset[c]
-
-    @_jit
-    def input_gradient_pool(y: Any, gradient: Any, scale: Any, shift: Any, factor: Any, offset: Any, out: Any) -> None:
-        zero = y.dtype.type(0)
+        zero = scale.dtype.type(0)
+        first_words, second_words = np.empty(y.shape[2::2], y.dtype), np.empty(y.shape[2::2], y.dtype)
+        first, second = first_words.view(dtype).reshape(lanes), second_words.view(dtype).reshape(lanes)
         for record in range(len(y)):
-            for i in range(y.shape[1] // 2):
+            for block in range(y.shape[1]):
+                separate(y[record, block], first_words, second_words)
                 for c in range(lanes):
-                    first, second, g = y[record, 2 * i, c], y[record, 2 * i + 1, c], gradient[record, i, c] * scale[c]
-                    u, v = first * scale[c] + shift[c], second * scale[c] + shift[c]
+                    one, other, g = number(first[c]), number(second[c]), number(gradient[record, block, c]) * scale[c]
+                    u, v = one * scale[c] + shift[c], other * scale[c] + shift[c]
                     g = g if (v if u < v else u) > zero else zero
                     of_first = g if u >= v else zero
-                    out[record, 2 * i, c] = of_first + factor[c] * first + offset[c]
-                    out[record, 2 * i + 1, c] = g - of_first + factor[c] * second + offset[c]
-            for i in range(y.shape[1] // 2 * 2, y.shape[1]):
-                for c in range(lanes):
-                    out[record, i, c] = factor[c] * y[record, i, c] + offset[c]
+                    first[c] = stored(of_first + factor[c] * one + offset[c])
+                    second[c] = stored(g - of_first + factor[c] * other + offset[c])
+                for i in range(repeats):
+                    for k in range(y.shape[4]):
+                        out[record, block, i, 0, k] = first_words[i, k]
+                        out[record, block, i, 1, k] = second_words[i, k]
 
-    if pool:
-        return _Loops(moments, activate_pool, gradient_sums_pool, input_gradient_pool)
-    return _Loops(moments, activate, gradient_sums, input_gradient)
+    return _PoolLoops(activate, gradient_sums, input_gradient)
 
 
 def _jit(loop: Callable[..., None]) -> Callable[..., None]:
@@ -221,3 +304,19 @@ def _jit(loop: Callable[..., None]) -> Callable[..., None]:
     except RuntimeError:  # no folder may be written to
         compiled = numba.njit(nogil=True, fastmath={"contract"})(loop)
     return compiled
+
+
+def _inline(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile `function` into those that call it."""
+    inlined: Callable[..., Any] = numba.njit(inline="always")(function)
+    return inlined
+
+
+@_inline
+def _same(value: Any) -> Any:
+    return value
+
+
+def _conversions(half: bool) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """What makes a number of what is stored, and the reverse."""
+    return (widen, narrow) if half else (_same, _same)
