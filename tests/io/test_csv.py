@@ -126,8 +126,8 @@ def test_read_csv_reads_one_lead_per_line(tmp_path):
 def test_read_csv_takes_the_stated_leads_for_columns_that_name_none(tmp_path):
     """As wearables write them: ecg, channel 1; a column that names a lead is believed."""
     write(tmp_path / "a.csv", "timestamp [ms],ecg [uV],hr\n0,1500,60\n2,2500,60\n")
-    recording = read_csv(tmp_path / "a.csv", ["I"], None, "mV")
-    assert (recording.signal.tolist(), recording.leads, recording.sampling_rate) == ([[1.5, 2.5]], ("I",), 500)
+    recording = read_csv(tmp_path / "a.csv", ["I"], 500.0, "mV")
+    assert (recording.signal.tolist(), recording.leads) == ([[1.5, 2.5]], ("I",))
     assert "leads as stated: I of the columns ecg" in recording.notes
     write(tmp_path / "a.csv", "CH1,CH2\n1,2\n3,4\n")
     assert read_csv(tmp_path / "a.csv", ["V1", "II"], 500.0, "mV").leads == ("V1", "II")
@@ -559,7 +559,7 @@ def test_read_csv_refuses_a_first_row_that_may_be_a_sample(tmp_path, start):
 
 def test_read_csv_says_that_whole_values_may_be_microvolts(tmp_path):
     path = write(tmp_path / "a.csv", "I\n" + "".join(f"{i % 41 - 50}\n" for i in range(300)))
-    with pytest.raises(UnreadableError, match=r"as in µV or of counts .*; give the unit uV, or of counts 1\(-30\)/mV"):
+    with pytest.raises(UnreadableError, match=r"in µV, or as of counts .*; give the unit uV, or of counts 1\(-31\)/mV"):
         read_csv(path, None, 500.0, "mV")
 
 

@@ -55,8 +55,9 @@ class Model(Protocol):
 
 def served_leads(model: Model) -> ServedLeads:
     """Return with which leads a model answers recordings."""
+    subsets = tuple(subset.leads for subset in model.subsets)
     remedy = "for other leads train a classifier with --leads, or with --leads-dropout and --lead-subsets"
-    return ServedLeads(tuple(subset.leads for subset in model.subsets), remedy)
+    return ServedLeads(subsets, "" if subsets else remedy)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -123,7 +123,7 @@ class Gate:
         if length.isdecimal() and int(length) > most:
             await refuse(self._too_large(), scope, receive, send)
         elif headers.get("content-type", _FORM).partition(";")[0].strip().lower() != _FORM:
-            refusal = HTTPException(422, f"files: send {_FORM} with files in fields named files: curl -F files=@ecg.scp")
+            refusal = HTTPException(422, f"files: send {_FORM}, with files in its field files: curl -F files=@ecg.scp")
             await refuse(refusal, scope, receive, send)
         elif self.admitted >= self.at_most:
             await refuse(self.busy(), scope, receive, send)
