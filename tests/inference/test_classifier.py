@@ -16,7 +16,8 @@ from lfbt.data.layouts import open_dataset
 from lfbt.errors import LfbtError
 from lfbt.evaluation.probing import run_probe
 from lfbt.evaluation.settings import ProbeSettings
-from lfbt.inference.classifier import TorchModel, load_classifier, predict
+from lfbt.inference.classifier import load_classifier, predict
+from lfbt.inference.torch_model import TorchModel
 from lfbt.recording import Recording
 from lfbt.runs.results import Results
 from lfbt.signal import normalise
