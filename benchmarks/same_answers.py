@@ -75,12 +75,11 @@ def same_answers(data: Path, folder: Path, epochs: int) -> list[Way]:
     compared = []
     for name, ask in ways.items():
         seconds, table = seconds_of(ask)
-        table = table.fillna("")
         first = table if first is None else first
         columns = [column for column in map(str, first) if column.startswith("p_")]
         difference = np.abs(table[columns].to_numpy(float) - first[columns].to_numpy(float)).max()
         called = ["record", "predicted", "above_threshold"]
-        otherwise = (table[called].to_numpy(str) != first[called].to_numpy(str)).any(axis=1)
+        otherwise = (table[called].fillna("") != first[called].fillna("")).any(axis=1)
         compared.append(Way(name, len(table), float(difference), int(otherwise.sum()), seconds))
     return compared
 
