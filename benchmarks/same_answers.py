@@ -64,12 +64,12 @@ def same_answers(data: Path, folder: Path, epochs: int) -> list[Way]:
     held = {int(dataset.ids[row]) for row in dataset.rows("test")}
     files = [path for path in sorted((data / "ptbxl" / "records500").rglob("*.hea")) if int(path.stem[:5]) in held]
     ways = {
-        "`lfbt predict`": lambda: _by_command(["-m", "lfbt"], folder / "run", files, folder / "shell.csv"),
-        "`load_classifier(…).predict`": lambda: lfbt.load_classifier(folder / "run", "cpu").predict(files),
-        "`lfbt predict`, ONNX, without PyTorch": lambda: _by_command(
+        "lfbt predict": lambda: _by_command(["-m", "lfbt"], folder / "run", files, folder / "shell.csv"),
+        "load_classifier(…).predict": lambda: lfbt.load_classifier(folder / "run", "cpu").predict(files),
+        "lfbt predict, ONNX, without PyTorch": lambda: _by_command(
             ["-c", _WITHOUT_TORCH], folder / "model.onnx", files, folder / "onnx.csv"
         ),
-        "`POST /predict`": lambda: _over_http(folder / "run", files),
+        "POST /predict": lambda: _over_http(folder / "run", files),
     }
     first: pd.DataFrame | None = None
     compared = []
@@ -134,7 +134,7 @@ def main() -> None:
         [w.name, f"{w.records}", f"{w.difference:.1e}", f"{w.called_otherwise}", f"{w.seconds:.1f}"] for w in ways
     ]
     files = [["export of one ECG", "largest difference of a sample, mV", "of the embedding"]]
-    files += [[f"`{name}`", f"{sample:.1e}", f"{embedding:.1e}"] for name, (sample, embedding) in exports.items()]
+    files += [[name, f"{sample:.1e}", f"{embedding:.1e}"] for name, (sample, embedding) in exports.items()]
     tables = f"{as_markdown(answers)}\n\n{as_markdown(files)}"
     if words.docs:
         before, begin, rest = words.docs.read_text(encoding="utf-8").partition(BEGIN)
