@@ -45,6 +45,8 @@ def served(classifier: Path) -> Iterator[tuple[int, str]]:
     finally:
         process.terminate()
         process.wait(timeout=60)
+        if process.stderr is not None:
+            process.stderr.close()
 
 
 def memory_mb(pid: int) -> dict[str, float]:

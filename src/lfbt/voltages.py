@@ -173,9 +173,12 @@ def find_offset(values: NDArray[Any], unit: str, leads: Sequence[str]) -> str | 
         return None
     gain = f"{1 / in_mv:.10g}"
     likely = power if is_unsigned else round(offset)
+    # Without a gain the values may as well be µV.
+    micro = in_mv == 1 and "/" not in unit and moved <= 1000 * _MAX_OFFSET_MV
+    what, units = ("in µV, or as of", "uV, or of counts ") if micro else ("as of", "")
     return (
-        f"lead {leads[row]} lies at {offset:g}, which is {moved:.3g} mV, as of counts with an offset; give the unit "
-        f"{gain}({likely})/mV, or {gain}(0)/mV"
+        f"lead {leads[row]} lies at {offset:g}, which is {moved:.3g} mV, {what} counts with an offset; give the unit "
+        f"{units}{gain}({likely})/mV, or {gain}(0)/mV"
     )
 
 

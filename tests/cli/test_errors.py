@@ -21,6 +21,12 @@ OUT_OF_MEMORY = "lfbt: error: out of memory; take a smaller --batch-size, or few
         (UnreadableError("a\nb.hea: cannot  be read"), 2, "lfbt: error: a b.hea: cannot be read\n"),
         (OSError("disk full"), 2, "lfbt: error: disk full\n"),
         (MemoryError(), 2, OUT_OF_MEMORY),
+        (
+            ModuleNotFoundError("No module named 'torch'", name="torch"),
+            2,
+            "lfbt: error: PyTorch is not installed, which all needs but .onnx files in predict and embed: pip install "
+            "torch\n",
+        ),
         (RuntimeError("CUDA out of memory"), 2, OUT_OF_MEMORY),
         (StoppedError("saved; resume with --resume"), 75, "lfbt: saved; resume with --resume\n"),
         (KeyboardInterrupt(), 130, "lfbt: interrupted\n"),

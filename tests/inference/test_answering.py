@@ -54,6 +54,12 @@ def test_answer_writes_nothing_where_none_can_be_answered(tmp_path):
         run()
 
 
+def test_answer_names_a_file_that_cannot_be_read_once(tmp_path):
+    with pytest.raises(LfbtError) as caught:
+        run(tmp_path / "absent.npy")
+    assert str(caught.value) == f"no recording could be answered; the first: file {tmp_path}/absent.npy: does not exist"
+
+
 def test_answer_refuses_an_output_before_it_computes(tmp_path):
     model = MeanModel()
     (tmp_path / "out.csv").touch()

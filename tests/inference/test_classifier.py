@@ -16,7 +16,8 @@ from lfbt.data.layouts import open_dataset
 from lfbt.errors import LfbtError
 from lfbt.evaluation.probing import run_probe
 from lfbt.evaluation.settings import ProbeSettings
-from lfbt.inference.classifier import TorchModel, load_classifier, predict
+from lfbt.inference.classifier import load_classifier, predict
+from lfbt.inference.torch_model import TorchModel
 from lfbt.recording import Recording
 from lfbt.runs.results import Results
 from lfbt.signal import normalise
@@ -103,8 +104,16 @@ def test_predict_keeps_what_cannot_be_answered_with_the_reason(run):
                      Recording(np.ones((1, 64), np.float32), 6.4, ("II",), id="b")], run)  # fmt: skip
     assert table["pieces"].tolist() == [0, 0]
     assert table["error"][0].startswith("flat")
-    assert table["error"][1] == "absent lead V1 (the recording has II); the encoder takes II,V1"
+    assert table["error"][1] == (
+        "absent lead V1 (the recording has II); the encoder takes II,V1; "
+        "for other leads train a classifier with --leads, or with --leads-dropout and --lead-subsets"
+    )
     assert table[COLUMNS].isna().all(axis=None)
+
+
+def test_predict_calls_what_a_file_lacks_by_its_arguments(run, tmp_path):
+    np.save(tmp_path / "a.npy", np.ones((2, 64)))
+    assert predict(tmp_path / "a.npy", run)["error"][0].startswith("sampling_rate: none given, but ")
 
 
 @pytest.mark.parametrize(
@@ -150,6 +159,7 @@ def test_load_classifier_refuses_runs_without_one(data, tmp_path):
     run_probe(ProbeSettings.create(data_dir=data, run_dir=knn, checkpoint=write_checkpoint(tmp_path / "c"), **given))
     for folder, message in {
         tmp_path / "absent": "does not exist",
+        Path("lfbt-small"): "lfbt-small is an encoder without classes; train a classifier",
         series: "is a series of trials; give one, such as ",
         knn: "keeps no classifier",
         data: "is no run with a classifier",

@@ -6,10 +6,11 @@ from tests.factories import waves, write_checkpoint, write_labelled
 from tests.inference.test_classifier import write_run
 
 from lfbt.errors import LfbtError
-from lfbt.inference.classifier import TorchModel, load_classifier
+from lfbt.inference.classifier import load_classifier
 from lfbt.inference.export import export
 from lfbt.inference.loading import load_encoder_model, load_model
 from lfbt.inference.onnx_model import OnnxModel
+from lfbt.inference.torch_model import TorchModel
 
 
 def test_load_model_takes_the_folder_of_a_run(tmp_path):

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import subprocess
 import sys
 
 import numpy as np
@@ -14,10 +15,10 @@ from tests.factories import write_checkpoint, write_labelled
 from tests.inference.test_classifier import write_run
 
 from lfbt.errors import LfbtError
-from lfbt.inference.classifier import TorchModel
 from lfbt.inference.export import export
 from lfbt.inference.onnx_file import CARD_KEY
 from lfbt.inference.onnx_model import load_classes, load_onnx
+from lfbt.inference.torch_model import TorchModel
 from lfbt.models.encoder import LeadEncoders
 from lfbt.models.pretrained import load_encoder, save_encoder
 from lfbt.signal import normalise
@@ -93,6 +94,17 @@ def test_load_onnx_says_how_to_install_onnxruntime(place, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(LfbtError, match=r"needs the package onnxruntime .*pip install 'lfbt\[onnx\]'"):
         load_onnx(place / "model.onnx", "classifier")
+
+
+def test_load_classifier_answers_where_torch_cannot_be_imported(place):
+    program = (
+        "import sys; sys.modules['torch'] = None; import lfbt, numpy as np; "
+        f"table = lfbt.load_classifier({str(place / 'model.onnx')!r}).predict("
+        "np.random.default_rng(0).standard_normal((1, 2, 64)), leads='II,V1', sampling_rate=6.4); "
+        "print(table['pieces'][0], table['error'][0])"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ended.stdout.strip() == "1"
 
 
 @pytest.mark.parametrize(("stated", "expected"), [("3", 3), ("", 2), ("0", 2), ("many", 2)])

@@ -76,6 +76,10 @@ def test_iterate_pieces_says_why_there_are_none(tmp_path):
     assert "which is outside [0.05, 10]; the values are likely in µV, or raw counts; state" in reasons["large"]
     assert reasons["other"].startswith("absent lead V1")
     assert reasons["other"].endswith("the encoder takes II,V1")
+    write(folder / "wearable.csv", "ecg\n" + "1\n2\n" * 2500)
+    (nameless,) = pieces_of(folder / "wearable.csv", settings=FileSettings("", 500.0))
+    assert nameless.reason.endswith("(the recording has ecg); the encoder takes II,V1; say by file_leads which leads "
+                                    "its columns are")  # fmt: skip
     assert "line 2, column 2 holds 'x'" in reasons["broken"]
     assert reasons["absent"].endswith("absent.npy: does not exist")
     assert all(len(got[name].signals) == 0 for name, reason in reasons.items() if reason)
@@ -94,7 +98,8 @@ def test_list_recordings_reads_each_form_of_input(tmp_path):
     assert [one.id for one in got] == ["a", "b", "b", "many/0", "many/1", "r0", "r1"]
     assert [one.reason for one in got] == [""] * 7
     assert got[5].file == str(data)
-    assert got[5].patient == "p0"
+    # Only the data set knows patients.
+    assert [one.patient for one in got] == [""] * 5 + ["p0", "p1"]
     np.testing.assert_array_equal(got[1].signals, got[2].signals)
     np.testing.assert_array_equal(got[6].signals[0], normalise(waves([0, 1])[1], "record"))
 

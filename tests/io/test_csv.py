@@ -123,6 +123,19 @@ def test_read_csv_reads_one_lead_per_line(tmp_path):
     assert read_csv(tmp_path / "a.csv", ["I"], 500.0, "mV").signal.tolist() == [[1.5, 2.5]]
 
 
+def test_read_csv_takes_the_stated_leads_for_columns_that_name_none(tmp_path):
+    """As wearables write them: ecg, channel 1; a column that names a lead is believed."""
+    write(tmp_path / "a.csv", "timestamp [ms],ecg [uV],hr\n0,1500,60\n2,2500,60\n")
+    recording = read_csv(tmp_path / "a.csv", ["I"], 500.0, "mV")
+    assert (recording.signal.tolist(), recording.leads) == ([[1.5, 2.5]], ("I",))
+    assert "leads as stated: I of the columns ecg" in recording.notes
+    write(tmp_path / "a.csv", "CH1,CH2\n1,2\n3,4\n")
+    assert read_csv(tmp_path / "a.csv", ["V1", "II"], 500.0, "mV").leads == ("V1", "II")
+    assert read_csv(tmp_path / "a.csv", ["I"], 500.0, "mV").leads == ("CH1", "CH2")
+    write(tmp_path / "a.csv", "ecg,II\n1,2\n3,4\n")
+    assert read_csv(tmp_path / "a.csv", ["I", "II"], 500.0, "mV").leads == ("ecg", "II")
+
+
 def test_read_csv_takes_twelve_column_numbers_for_a_header(tmp_path):
     """As pandas writes a table without names; of whole numbers, too."""
     for start in (0, 1):
@@ -542,6 +555,12 @@ def test_read_csv_refuses_a_first_row_that_may_be_a_sample(tmp_path, start):
         read_csv(write(tmp_path / "a.csv", near), ["I", "II", "III"], 500.0, "uV")
     far = "\n".join([first, *(f"{900 + i % 7},{900 + i % 5},{900 + i % 4}" for i in range(50))])
     assert read_csv(write(tmp_path / "a.csv", far), ["I", "II", "III"], 500.0, "uV").signal.shape == (3, 50)
+
+
+def test_read_csv_says_that_whole_values_may_be_microvolts(tmp_path):
+    path = write(tmp_path / "a.csv", "I\n" + "".join(f"{i % 41 - 50}\n" for i in range(300)))
+    with pytest.raises(UnreadableError, match=r"in µV, or as of counts .*; give the unit uV, or of counts 1\(-31\)/mV"):
+        read_csv(path, None, 500.0, "mV")
 
 
 @pytest.mark.parametrize(("unit", "offset"), [("200/mV", 2048), ("1000/mV", 32768), ("uV", 2048), ("200/mV", 1024)])

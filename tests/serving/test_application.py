@@ -127,6 +127,9 @@ def test_fields_in_the_address_are_refused_instead_of_ignored(client):
 def test_requests_that_are_no_form_are_refused(client):
     assert "files: Field required" in detail(client.post("/predict"), 422)
     assert "files" in detail(client.post("/predict", json={"files": []}), 422)
+    # As curl --data-binary sends it.
+    bare = {"content": b"&" * 99, "headers": {"content-type": "application/x-www-form-urlencoded"}}
+    assert "curl -F files=@ecg.scp" in detail(client.post("/predict", **bare), 422)
     broken = {"content": b"--b\r\nno header", "headers": {"content-type": "multipart/form-data; boundary=b"}}
     detail(client.post("/predict", **broken), 400)
     detail(client.post("/predict", content=b"x", headers={"content-type": "multipart/form-data"}), 400)

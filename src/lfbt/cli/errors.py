@@ -52,6 +52,13 @@ def reporting_errors() -> Iterator[None]:
     except (LfbtError, OSError) as error:
         _print(f"error: {_as_typed(' '.join(str(error).split()))}")
         raise SystemExit(_USER_ERROR_STATUS) from None
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        _print(
+            "error: PyTorch is not installed, which all needs but .onnx files in predict and embed: pip install torch"
+        )
+        raise SystemExit(_USER_ERROR_STATUS) from None
     except (MemoryError, RuntimeError) as error:
         # PyTorch raises RuntimeError for many causes; only a lack of memory is the user's to mend.
         if not isinstance(error, MemoryError) and "memory" not in str(error):

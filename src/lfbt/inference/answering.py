@@ -132,7 +132,8 @@ def answer(settings: AnswerSettings, answering: Answering, stream: TextIO | None
         for one in iterate_answers(pieces, model, settings.batch_size):
             if one.pieces.reason:
                 failed += 1
-                first = first or f"{one.pieces.file or one.pieces.id}: {one.pieces.reason}"
+                place, reason = one.pieces.file or one.pieces.id, one.pieces.reason
+                first = first or (reason if place in reason else f"{place}: {reason}")
             else:
                 answered += 1
             for row in answering.rows(one):

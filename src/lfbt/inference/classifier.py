@@ -1,78 +1,33 @@
-"""A trained classifier: an encoder, the linear layer on it, and the thresholds kept from validation."""
+"""A trained classifier as users hold it: whatever holds ECGs in, a table of probabilities out."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from lfbt.data.dataset import Dataset
 from lfbt.errors import LfbtError
+from lfbt.inference.loading import load_model
 from lfbt.inference.onnx_file import is_onnx
-from lfbt.inference.onnx_model import load_classes
 from lfbt.inference.prediction import (
     Model,
-    ServedSubset,
     iterate_answers,
     prediction_columns,
     prediction_rows,
     served_leads,
 )
-from lfbt.inference.recordings import FileSettings, iterate_pieces, list_recordings
-from lfbt.models.config import EncoderConfig
-from lfbt.models.encoder import LeadEncoders
-from lfbt.models.heads import HEAD, Head, load_head
-from lfbt.models.pretrained import load_encoder
+from lfbt.inference.recordings import FileSettings, as_arguments, iterate_pieces, list_recordings
 from lfbt.recording import Recording, as_real_array, check_sampling_rate, parse_leads, to_mv, unit_in_mv
-from lfbt.runs.results import RESULTS, Results
-from lfbt.signal import Signal
-from lfbt.utils.device import resolve_device
 from lfbt.utils.settings import as_path, convert, validate
 from lfbt.voltages import check_offset
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class TorchModel:
-    """An encoder, perhaps with a classifier, computed by PyTorch; see `lfbt.inference.prediction.Model`."""
-
-    encoder: LeadEncoders
-    head: Head | None = None
-    classes: tuple[str, ...] = ()
-    thresholds: tuple[float | None, ...] = ()
-    subsets: tuple[ServedSubset, ...] = ()
-
-    @property
-    def config(self) -> EncoderConfig:
-        """What the encoder takes."""
-        return self.encoder.config
-
-    @property
-    def exclusive(self) -> bool:
-        """Whether a recording has exactly one class."""
-        return self.head is None or self.head.exclusive
-
-    @torch.no_grad()
-    def compute(self, signals: Signal) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Compute embeddings ``[pieces, leads × features]`` and logits ``[pieces, classes]`` of normalised signals.
-
-        A lead that is NaN is absent: its features are NaN.
-        """
-        place = next(self.encoder.parameters()).device
-        x = torch.from_numpy(signals).to(place)
-        absent = x[:, :, :1].isnan()
-        features = self.encoder(torch.where(absent, 0.0, x)) if absent.any() else self.encoder(x)
-        embeddings = torch.where(absent, torch.nan, features).flatten(1)
-        logits = np.empty((len(signals), 0), np.float32) if self.head is None else self.head(embeddings).cpu().numpy()
-        return embeddings.cpu().numpy(), logits
+    import torch
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -171,7 +126,11 @@ class Classifier:
 
         Examples
         --------
+        >>> import numpy as np
+        >>> from lfbt.inference.torch_model import TorchModel
+        >>> from lfbt.models.config import EncoderConfig
         >>> from lfbt.models.encoder import random_encoder
+        >>> from lfbt.models.heads import Head
         >>> encoder = random_encoder(EncoderConfig(("II", "V1"), sampling_rate=100, n_samples=1000), seed=0)
         >>> model = TorchModel(encoder, Head(n_inputs=128, n_classes=2), ("AF", "SR"), (0.5, 0.5))
         >>> recording = Recording(np.random.default_rng(0).standard_normal((2, 12500)), 500.0, ("II", "V1"), id="a")
@@ -188,6 +147,9 @@ class Classifier:
         rows: list[dict[str, Any]] = []
         pieces = iterate_pieces(items, self.model.config, options, served_leads(self.model))
         for answer in iterate_answers(pieces, self.model):
+            answer = dataclasses.replace(
+                answer, pieces=dataclasses.replace(answer.pieces, reason=as_arguments(answer.pieces.reason))
+            )
             rows += prediction_rows(answer, self.model, per_piece)
         return pd.DataFrame(rows, columns=prediction_columns(self.classes, per_piece, bool(self.lead_subsets)))
 
@@ -224,46 +186,7 @@ def load_classifier(run: str | os.PathLike[str], device: str | torch.device = "a
     Classifier('probe', classes NORM,MI,STTC,CD,HYP, leads II,III,V1,V2,V3,V4,V5,V6, 10 s)
     """
     folder = as_path("classifier", run)
-    if is_onnx(folder):
-        return Classifier(load_classes(folder, str(device)), folder.stem)
-    return Classifier(load_trained(folder, resolve_device(device)), folder.resolve().name)
-
-
-def load_trained(folder: Path, place: torch.device) -> TorchModel:
-    """Load the classifier in the folder of a run. Raises LfbtError as `load_classifier` does."""
-    if not (folder / HEAD).is_dir():
-        raise LfbtError(f"classifier: {folder} {_why_none(folder)}")
-    encoder = load_encoder(folder)
-    head, classes = load_head(folder / HEAD)
-    n_features = len(encoder.config.leads) * encoder.config.n_features
-    if head.linear.in_features != n_features:
-        raise LfbtError(
-            f"classifier: {folder / HEAD} takes {head.linear.in_features} features, but its encoder gives {n_features}"
-        )
-    results = Results.load(folder)
-    subsets = {} if head.lead_dropout is None else head.lead_dropout.subsets
-    if {name: tuple(one.leads) for name, one in results.by_lead_subset.items()} != subsets:
-        raise LfbtError(
-            f"classifier: {folder / RESULTS} is of other lead subsets than {folder / HEAD}; restore the files"
-        )
-    all_scores = [results.test, *(results.by_lead_subset[name].test for name in subsets)]
-    if any(set(scores.per_class) != set(classes) for scores in all_scores):
-        raise LfbtError(f"classifier: {folder / RESULTS} is of other classes than {folder / HEAD}; restore the files")
-    thresholds, *of_subsets = (tuple(scores.per_class[name].threshold for name in classes) for scores in all_scores)
-    served = tuple(map(ServedSubset, subsets.values(), of_subsets))
-    for leads in subsets.values():
-        encoder.select_leads(leads)  # refused where the encoder does not have them
-    return TorchModel(encoder.to(place), head.to(place), classes, thresholds, served)
-
-
-def _why_none(folder: Path) -> str:
-    if not folder.exists():
-        return "does not exist; give a run folder of lfbt probe or finetune"
-    if trials := sorted(path.parent for path in folder.glob(f"[!.]*/{HEAD}")):
-        return f"is a series of trials; give one, such as {trials[0]}"
-    if (folder / RESULTS).is_file():
-        return "keeps no classifier, as those of knn, of folds and of lead subsets; give a run of one split"
-    return "is no run with a classifier; give a run folder of lfbt probe or finetune"
+    return Classifier(load_model(folder, device), folder.stem if is_onnx(folder) else folder.resolve().name)
 
 
 def predict(
@@ -292,7 +215,11 @@ def predict(
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from lfbt.inference.torch_model import TorchModel
+    >>> from lfbt.models.config import EncoderConfig
     >>> from lfbt.models.encoder import random_encoder
+    >>> from lfbt.models.heads import Head
     >>> encoder = random_encoder(EncoderConfig(("II", "V1"), sampling_rate=100, n_samples=1000), seed=0)
     >>> classifier = Classifier(TorchModel(encoder, Head(128, 2), ("AF", "SR"), (0.5, 0.5)), "example")
     >>> signals = np.random.default_rng(0).standard_normal((3, 2, 5000))

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 import lfbt
 from lfbt.errors import LfbtError
-from lfbt.inference.classifier import TorchModel, load_trained
 from lfbt.inference.encoder import Encoder, load_encoder, without_folders
 from lfbt.inference.onnx_file import (
     CARD_KEY,
@@ -26,6 +25,7 @@ from lfbt.inference.onnx_file import (
     read_onnx_file,
 )
 from lfbt.inference.onnx_model import load_onnx
+from lfbt.inference.torch_model import TorchModel, load_trained
 from lfbt.models.encoder import LeadEncoders
 from lfbt.models.heads import HEAD, Head
 from lfbt.models.pretrained import load_history

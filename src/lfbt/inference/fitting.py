@@ -42,7 +42,8 @@ def check_duration(n_samples: int, sampling_rate: float, config: EncoderConfig) 
             f"signals: {format_count(n_samples, 'sample')} at {sampling_rate:g} Hz "
             f"{'lasts' if n_samples == 1 else 'last'} {n_samples / sampling_rate:g} s, but the "
             f"encoder's records last {seconds:g} s ({config.n_samples} samples at {config.sampling_rate:g} Hz); cut "
-            f"or pad them to {round(seconds * sampling_rate)} samples, or correct sampling_rate"
+            f"or pad them to {round(seconds * sampling_rate)} samples, as the command lfbt embed does with files, or "
+            "correct sampling_rate"
         )
     check_sampling_rate(sampling_rate)
 

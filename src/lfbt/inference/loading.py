@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lfbt.errors import LfbtError
 from lfbt.inference.onnx_file import is_onnx
 from lfbt.inference.onnx_model import load_classes, load_onnx
 from lfbt.inference.prediction import Model
 
+if TYPE_CHECKING:
+    import torch
 
-def load_model(classifier: Path, device: str = "auto") -> Model:
+
+def load_model(classifier: Path, device: str | torch.device = "auto") -> Model:
     """Load a classifier.
 
     Parameters
@@ -19,7 +23,7 @@ def load_model(classifier: Path, device: str = "auto") -> Model:
     classifier
         The run folder of a probe or a fine-tuning, or an ``.onnx`` file of a classifier.
     device
-        ``auto``, ``cpu`` or ``cuda``; an ``.onnx`` file is computed on the CPU.
+        ``auto``, ``cpu`` or ``cuda``, or PyTorch's; an ``.onnx`` file is computed on the CPU.
 
     Returns
     -------
@@ -32,11 +36,12 @@ def load_model(classifier: Path, device: str = "auto") -> Model:
         For a folder or file that has no classifier.
     """
     if is_onnx(classifier):
-        return load_classes(classifier, device)
+        return load_classes(classifier, str(device))
     # PyTorch takes seconds.
-    from lfbt.inference.classifier import load_classifier
+    from lfbt.inference.torch_model import load_trained
+    from lfbt.utils.device import resolve_device
 
-    return load_classifier(classifier, device).model
+    return load_trained(classifier, resolve_device(device))
 
 
 def load_encoder_model(checkpoint: Path, device: str = "auto", leads: Sequence[str] = ()) -> Model:
@@ -65,7 +70,7 @@ def load_encoder_model(checkpoint: Path, device: str = "auto", leads: Sequence[s
         if leads:
             raise LfbtError(f"leads: those of {checkpoint} are fixed; leave --leads out, or give the encoder itself")
         return load_onnx(checkpoint, "checkpoint", device)
-    from lfbt.inference.classifier import TorchModel
+    from lfbt.inference.torch_model import TorchModel
     from lfbt.models.pretrained import load_encoder
     from lfbt.utils.device import resolve_device
 

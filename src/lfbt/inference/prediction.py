@@ -55,7 +55,9 @@ class Model(Protocol):
 
 def served_leads(model: Model) -> ServedLeads:
     """Return with which leads a model answers recordings."""
-    return ServedLeads(tuple(subset.leads for subset in model.subsets))
+    subsets = tuple(subset.leads for subset in model.subsets)
+    remedy = "for other leads train a classifier with --leads, or with --leads-dropout and --lead-subsets"
+    return ServedLeads(subsets, "" if subsets else remedy)
 
 
 @dataclasses.dataclass(frozen=True)

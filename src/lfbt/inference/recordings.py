@@ -6,6 +6,7 @@ import collections
 import dataclasses
 import functools
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,7 +19,7 @@ from lfbt.data.layouts import open_dataset
 from lfbt.data.manifest import MANIFEST
 from lfbt.data.records import PrepareSettings, cut_recording
 from lfbt.errors import LfbtError
-from lfbt.io import open_npy, read, read_npy_row
+from lfbt.io import names_no_lead, open_npy, read, read_npy_row
 from lfbt.models.config import EncoderConfig, list_differences
 from lfbt.recording import Recording, check_sampling_rate, missing_leads, parse_leads, unit_in_mv
 from lfbt.signal import Signal, available_leads, normalise
@@ -142,7 +143,8 @@ def list_recordings(inputs: Iterable[Path], settings: FileSettings) -> list[Entr
         elif path.is_dir():
             options = {name: getattr(settings, name) for name in ("file_leads", "file_sampling_rate", "file_unit")}
             listing = Folder(**options).find(path)
-            found += listing.entries
+            # A folder states no patients; to prepare it each record stands for one.
+            found += [dataclasses.replace(entry, patient="") for entry in listing.entries]
             found += [dataclasses.replace(item, file=str(path / item.file)) for item in listing.dropped]
         else:
             found += list_file(path, settings)
@@ -179,6 +181,15 @@ def _read_file(path: Path, **options: Any) -> Recording:
         if name in _OF_FILES and colon:
             raise LfbtError(f"file_{name}:{rest}") from error
         raise
+
+
+def as_arguments(message: str) -> str:
+    """Call settings of files as the arguments of functions and the fields of forms are called.
+
+    >>> as_arguments("file_unit: mmHg is no voltage")
+    'unit: mmHg is no voltage'
+    """
+    return re.sub(rf"\bfile_({'|'.join(_OF_FILES)})\b", r"\1", message)
 
 
 def iterate_pieces(
@@ -243,7 +254,10 @@ def _cut(item: Entry | Recording, config: EncoderConfig, settings: PrepareSettin
         present = available_leads(recording.leads, config.leads)
         leads = served.choose(present, config.leads)
         if not leads:
-            return _without_pieces(file, item.id, _why_absent(recording.leads, present, config, served), config)
+            why = _why_absent(recording.leads, present, config, served)
+            if file.lower().endswith(".csv") and all(map(names_no_lead, recording.leads)):
+                why += "; say by file_leads which leads its columns are"
+            return _without_pieces(file, item.id, why, config)
         settings = dataclasses.replace(settings, leads=leads)
         entry = item if isinstance(item, Entry) else Entry(item.id, item.patient, Path(item.id), lambda _: recording)
         prepared = cut_recording(entry, recording, settings)

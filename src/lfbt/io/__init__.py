@@ -7,6 +7,7 @@ worker process.
 from lfbt.io.arrays import open_npy, read_npy, read_npy_row
 from lfbt.io.clinical import CLINICAL_FORMATS, read_clinical
 from lfbt.io.csv import CsvHeader, holds_voltages, read_csv, read_csv_header
+from lfbt.io.csv_columns import names_no_lead
 from lfbt.io.hdf5 import open_hdf5, read_hdf5, read_hdf5_ids, read_hdf5_row
 from lfbt.io.matlab import read_cpsc_mat
 from lfbt.io.reader import read
@@ -16,6 +17,7 @@ __all__ = [
     "CLINICAL_FORMATS",
     "CsvHeader",
     "holds_voltages",
+    "names_no_lead",
     "open_hdf5",
     "open_npy",
     "read",

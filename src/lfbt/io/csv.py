@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfbt.errors import UnreadableError
-from lfbt.io.csv_columns import COUNTS, Column, is_number, time_unit
+from lfbt.io.csv_columns import COUNTS, Column, is_number, names_no_lead, time_unit
 from lfbt.io.csv_layout import N_LINES, CsvLayout, find_layout, read_layout, split_cells
 from lfbt.io.csv_rows import check_rows
 from lfbt.io.csv_text import first_lines, read_first_lines, read_text
@@ -41,7 +41,7 @@ def read_csv(
     path : Path
         A file in UTF-8, UTF-16 or Windows-1252.
     leads : sequence of str or None
-        The name of each column, used where there is no header row.
+        The name of each column, used where there is no header row, or one that says of no column which lead it is.
     sampling_rate : float or None
         In Hz; None takes the one that a column of times or a line above the samples tells, with a note.
     unit : str
@@ -76,6 +76,9 @@ def read_csv(
     signal = (table if len(kept) == len(columns) else table[kept]).to_numpy(dtype=np.float64).T
     names: Sequence[str] = [columns[index].name for index in kept]
     units = [columns[index].unit or layout.unit for index in kept]
+    if leads is not None and len(leads) == len(names) and all(map(names_no_lead, names)):
+        notes.append(f"leads as stated: {','.join(leads)} of the columns {', '.join(names)}")
+        names = leads
     if not all(names):
         if leads is None:
             raise UnreadableError(f"file {path}: no header row names its leads; give their names")

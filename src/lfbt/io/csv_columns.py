@@ -35,6 +35,8 @@ _OTHERS = re.compile(
 )
 _OTHER_UNIT = re.compile(r"(%|bpm|/min|1/min|min-1|°c|°f|mmhg|kpa|ohm|kohm|g|m/s2|m/s²|l/min|rpm)", re.IGNORECASE)
 _BRACKETS = re.compile(r"(?P<name>.+?)\s*[\[({]\s*(?P<unit>[^\])}]+?)\s*[\])}]")
+# What a column is called that holds an ECG and does not say of which lead; in lower case and of letters only.
+_NO_LEAD = re.compile("(ecg|ekg|signal|voltage|amplitude|values?|data|raw|channel|ch|leads?)+")
 # A number, a date or a clock time, or a word for a missing number.
 _VALUE = re.compile(
     r"""["']?[+-]?(?:[.,]?\d[\d.,:/TZeE+ -]*(?:[ap]m)?|inf|infinity|nan|na|n/a|nat)["']?""", re.IGNORECASE
@@ -128,6 +130,15 @@ def name_leads(cells: Sequence[str]) -> list[Column] | None:
     columns = [recognise(cell) for cell in cells]
     leads = [lead_name(column.name) for column in columns if column.kind == "lead"]
     return columns if any(lead in STANDARD_LEADS for lead in leads) else None
+
+
+def names_no_lead(name: str) -> bool:
+    """Whether the name of a column that may be a lead does not say which.
+
+    >>> [names_no_lead(name) for name in ("ecg", "Channel 1", "ECG II", "II")]
+    [True, True, False, False]
+    """
+    return _NO_LEAD.fullmatch(re.sub("[^a-z]", "", name.lower())) is not None
 
 
 def is_number(cell: str, decimal: str = ".") -> bool:

@@ -19,7 +19,7 @@ import numpy as np
 from lfbt.drawing.ecg_paper import draw_ecg
 from lfbt.errors import LfbtError
 from lfbt.inference.prediction import Answer, Model, embedding_rows, iterate_answers, prediction_rows
-from lfbt.inference.recordings import FileSettings, iterate_pieces
+from lfbt.inference.recordings import FileSettings, as_arguments, iterate_pieces
 from lfbt.recording import Recording
 from lfbt.serving.metrics import Metrics
 from lfbt.serving.neighbours import TrainingRecords
@@ -189,7 +189,7 @@ def _in_words_of_the_form() -> Iterator[None]:
     try:
         yield
     except LfbtError as error:
-        raise type(error)(re.sub(rf"\bfile_({'|'.join(_FIELDS)})\b", r"\1", str(error))) from error
+        raise type(error)(as_arguments(str(error))) from error
 
 
 def fields_named(message: str) -> list[str]:

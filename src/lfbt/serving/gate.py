@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _MB = 1_000_000
+_FORM = "multipart/form-data"
 # A client that is refused reads why only after it has sent what it had to send: so much of it is taken and dropped.
 _DROPPED_BYTES, _DROPPED_SECONDS = 64 * _MB, 10.0
 # A client that is asked to come again waits so long at most, in seconds.
@@ -121,6 +122,9 @@ class Gate:
         length = headers.get("content-length", "")
         if length.isdecimal() and int(length) > most:
             await refuse(self._too_large(), scope, receive, send)
+        elif headers.get("content-type", _FORM).partition(";")[0].strip().lower() != _FORM:
+            refusal = HTTPException(422, f"files: send {_FORM}, with files in its field files: curl -F files=@ecg.scp")
+            await refuse(refusal, scope, receive, send)
         elif self.admitted >= self.at_most:
             await refuse(self.busy(), scope, receive, send)
         else:

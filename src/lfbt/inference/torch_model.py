@@ -1,0 +1,97 @@
+"""A model computed by PyTorch: an encoder, perhaps the linear layer on it, and the thresholds kept from validation."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lfbt.errors import LfbtError
+from lfbt.inference.prediction import ServedSubset
+from lfbt.models.config import EncoderConfig
+from lfbt.models.encoder import LeadEncoders
+from lfbt.models.heads import HEAD, Head, load_head
+from lfbt.models.pretrained import load_encoder
+from lfbt.runs.encoder_folder import BUNDLED
+from lfbt.runs.results import RESULTS, Results
+from lfbt.signal import Signal
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TorchModel:
+    """An encoder, perhaps with a classifier, computed by PyTorch; see `lfbt.inference.prediction.Model`."""
+
+    encoder: LeadEncoders
+    head: Head | None = None
+    classes: tuple[str, ...] = ()
+    thresholds: tuple[float | None, ...] = ()
+    subsets: tuple[ServedSubset, ...] = ()
+
+    @property
+    def config(self) -> EncoderConfig:
+        """What the encoder takes."""
+        return self.encoder.config
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether a recording has exactly one class."""
+        return self.head is None or self.head.exclusive
+
+    @torch.no_grad()
+    def compute(self, signals: Signal) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Compute embeddings ``[pieces, leads × features]`` and logits ``[pieces, classes]`` of normalised signals.
+
+        A lead that is NaN is absent: its features are NaN.
+        """
+        place = next(self.encoder.parameters()).device
+        x = torch.from_numpy(signals).to(place)
+        absent = x[:, :, :1].isnan()
+        features = self.encoder(torch.where(absent, 0.0, x)) if absent.any() else self.encoder(x)
+        embeddings = torch.where(absent, torch.nan, features).flatten(1)
+        logits = np.empty((len(signals), 0), np.float32) if self.head is None else self.head(embeddings).cpu().numpy()
+        return embeddings.cpu().numpy(), logits
+
+
+def load_trained(folder: Path, place: torch.device) -> TorchModel:
+    """Load the classifier in the folder of a run.
+
+    Raises LfbtError as `lfbt.inference.classifier.load_classifier` does.
+    """
+    if not (folder / HEAD).is_dir():
+        raise LfbtError(f"classifier: {folder} {_why_none(folder)}")
+    encoder = load_encoder(folder)
+    head, classes = load_head(folder / HEAD)
+    n_features = len(encoder.config.leads) * encoder.config.n_features
+    if head.linear.in_features != n_features:
+        raise LfbtError(
+            f"classifier: {folder / HEAD} takes {head.linear.in_features} features, but its encoder gives {n_features}"
+        )
+    results = Results.load(folder)
+    subsets = {} if head.lead_dropout is None else head.lead_dropout.subsets
+    if {name: tuple(one.leads) for name, one in results.by_lead_subset.items()} != subsets:
+        raise LfbtError(
+            f"classifier: {folder / RESULTS} is of other lead subsets than {folder / HEAD}; restore the files"
+        )
+    all_scores = [results.test, *(results.by_lead_subset[name].test for name in subsets)]
+    if any(set(scores.per_class) != set(classes) for scores in all_scores):
+        raise LfbtError(f"classifier: {folder / RESULTS} is of other classes than {folder / HEAD}; restore the files")
+    thresholds, *of_subsets = (tuple(scores.per_class[name].threshold for name in classes) for scores in all_scores)
+    served = tuple(map(ServedSubset, subsets.values(), of_subsets))
+    for leads in subsets.values():
+        encoder.select_leads(leads)  # refused where the encoder does not have them
+    return TorchModel(encoder.to(place), head.to(place), classes, thresholds, served)
+
+
+def _why_none(folder: Path) -> str:
+    if not folder.exists() and str(folder) == BUNDLED:
+        return "is an encoder without classes; train a classifier with lfbt probe or finetune"
+    if not folder.exists():
+        return "does not exist; give a run folder of lfbt probe or finetune"
+    if trials := sorted(path.parent for path in folder.glob(f"[!.]*/{HEAD}")):
+        return f"is a series of trials; give one, such as {trials[0]}"
+    if (folder / RESULTS).is_file():
+        return "keeps no classifier, as those of knn, of folds and of lead subsets; give a run of one split"
+    return "is no run with a classifier; give a run folder of lfbt probe or finetune"
