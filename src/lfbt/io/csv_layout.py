@@ -13,6 +13,8 @@ from lfbt.errors import UnreadableError
 from lfbt.io.csv_clocks import is_clock, is_date
 from lfbt.io.csv_columns import Column, is_number, is_value, name_leads, recognise, with_units
 from lfbt.io.csv_text import read_first_lines
+from lfbt.io.csv_watch import find_watch_export
+from lfbt.recording import is_voltage
 
 #: Lines that are looked at; comments and headers may take some of them.
 N_LINES = 60
@@ -71,6 +73,10 @@ def read_layout(path: Path, separator: str | None = None, decimal: str | None = 
 
 def find_layout(path: Path, first_lines: Sequence[str], separator: str | None, decimal: str | None) -> CsvLayout:
     """Find out as `read_layout` how the file is written that begins with these lines."""
+    if separator is None and decimal is None and (watch := find_watch_export(first_lines)):
+        n_facts = sum(bool(line.strip()) for line in first_lines[: watch.n_skipped])
+        column = Column(watch.lead, "lead", watch.unit)
+        return CsvLayout(";", watch.decimal, watch.n_skipped, [column], watch.rate, "", n_facts)
     numbered = [(number, line) for number, line in enumerate(first_lines) if _holds_cells(line)]
     lines = [line for _, line in numbered]
     separator = separator or _separator(lines, decimal)
@@ -88,6 +94,12 @@ def find_layout(path: Path, first_lines: Sequence[str], separator: str | None, d
     if n_header < len(rows):
         columns = _with_comments(columns, n_header, above, rows[n_header], separator)
         columns = columns and _with_dates(columns, rows[n_header], decimal)
+    units = [column.name for column in columns or () if column.kind == "lead" and is_voltage(column.name)]
+    if units:
+        raise UnreadableError(
+            f"file {path}: its header has {units[0]} for the name of a lead, which is a unit; name the leads, such as "
+            f"I ({units[0]}), or remove that line"
+        )
     rate, unit = _stated(path, above)
     return CsvLayout(separator, decimal, n_skipped, columns, rate, unit, n_preamble)
 
