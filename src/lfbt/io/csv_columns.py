@@ -23,7 +23,7 @@ _TIME_UNITS |= {"hh:mm:ss.mmm": 1.0, "hh:mm:ss": 1.0, "mm:ss.mmm": 1.0, "mm:ss":
 _LONG_UNITS = {"min": 60.0, "mins": 60.0, "minute": 60.0, "minutes": 60.0, "minuten": 60.0}
 _LONG_UNITS |= {"h": 3600.0, "hr": 3600.0, "hrs": 3600.0, "hour": 3600.0, "hours": 3600.0, "std": 3600.0}
 _TIME_WORDS = "time|t|timestamp|datetime|zeit|zeitstempel|uhrzeit|temps|tiempo|tempo|tijd|tid|czas|время|时间|時間|시간"
-_TIME = re.compile(rf"(elapsed[ _]?)?({_TIME_WORDS})(?:[ _](?P<unit>[a-zµμ]+))?")
+_TIME = re.compile(rf"(elapsed|[a-z]+[ _])?({_TIME_WORDS})(?:[ _](?P<unit>[a-zµμ]+))?")
 _DATE = re.compile("date|datum|fecha|dato|日付|日期")
 # In lower case and of letters only.
 _ROW_NUMBERS = re.compile("index|samples?|row|unnamed|(sample|row)?(number|no|nr|index)")
