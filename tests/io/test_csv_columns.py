@@ -21,6 +21,7 @@ def test_is_number_knows_the_decimal_sign():
         ("HR", "other"), ("SpO2 [%]", "other"), ("Resp", "other"), ("HR_bpm", "other"), ("X [mmHg]", "other"),
         ("Datum", "time"), ("Time (min)", "time"), ("t/h", "time"), ("min", "lead"), ("V1_min", "lead"),
         ("MLII", "lead"), ("X", "lead"), ("C3", "lead"), ("Row number", "row number"),
+        ("Phone timestamp", "time"), ("sensor timestamp [ns]", "time"), ("Shimmer_Timestamp", "time"),
     ],
 )  # fmt: skip
 def test_recognise_tells_leads_times_and_what_is_neither(cell, kind):
