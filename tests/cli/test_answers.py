@@ -47,6 +47,24 @@ def test_stream_of_is_stdout_for_text_that_is_not_aligned(monkeypatch):
     assert stream_of(None) is None
 
 
+def test_answers_are_printed_nowhere_where_stdout_is_closed(monkeypatch):
+    """As a daemon has it."""
+    monkeypatch.setattr("sys.stdout", None)
+    assert stream_of(None) is None
+    assert output_of(AnswerReport(1, 0, "", COLUMNS, ROWS[:1]), None).status == 0
+    with pytest.raises(LfbtError, match=r"^out: required with --watch where stdout is closed"):
+        check_watching(WatchSettings(Path("in")), None)
+
+
+def test_output_of_fits_the_terminal(monkeypatch):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "30")
+    rows = [{"file": "a.npy", "notes": "a note of many words that is long"}, {"file": "b.npy", "notes": ""}]
+    lines = output_of(AnswerReport(2, 0, "", ["file", "notes"], rows), None).text.splitlines()
+    assert lines[:2] == ["file   a.npy", "notes  a note of many words"]
+    assert max(map(len, lines)) <= 30
+
+
 def test_check_watching_refuses_answers_that_go_nowhere():
     check_watching(WatchSettings(Path("in")), None)
     with printing_text(False):

@@ -35,6 +35,11 @@ def test_to_json_converts_all_that_results_hold():
     }
 
 
+def test_to_json_is_utf8_whatever_a_file_is_called():
+    text = Output("", {"out": Path("a\udcff.csv")}).to_json()
+    assert json.loads(text.encode()) == {"out": "a\udcff.csv"}
+
+
 def words_of(chain, to):
     """A run of each command that takes seconds."""
     data, encoder = ("--data-dir", chain / "data"), ("--checkpoint", chain / "pretrain")

@@ -117,6 +117,28 @@ def test_parse_settings_names_the_option_the_value_and_what_is_allowed(words, me
     assert capsys.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize("word", ["--run-dir", "--exclude", "--data-dir"])
+def test_parse_settings_refuses_an_empty_path(word):
+    """It would be the current folder: a shell gives it for a variable that is not set."""
+    given = dict(zip(GIVEN[::2], GIVEN[1::2], strict=True)) | {word: ""}
+    with pytest.raises(LfbtError) as caught:
+        parse(*(part for pair in given.items() for part in pair))
+    name = word.removeprefix("--").replace("-", "_")
+    assert str(caught.value) == f"{name}: '' is not a path; is a variable empty?"
+
+
+def test_parse_settings_keeps_a_path_that_is_no_name_of_the_hub(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here").mkdir()
+    for word, expected in (
+        ("./owner/name", tmp_path / "owner" / "name"),
+        ("owner/name", Path("owner/name")),
+        ("./here", Path("here")),
+        ("./a/b/c", Path("a/b/c")),
+    ):
+        assert parse(*GIVEN, "--exclude", word).exclude == expected
+
+
 @pytest.mark.parametrize(
     ("leads", "message"), [("II,II", "leads: II is named twice in II,II"), ("", "leads: none given")]
 )

@@ -58,7 +58,11 @@ def answer(url, place, path="predict", **fields):
 
 @pytest.mark.parametrize(
     ("number", "status", "line"),
-    [(signal.SIGTERM, 143, "lfbt: stopped by SIGTERM\n"), (signal.SIGINT, 130, "lfbt: interrupted\n")],
+    [
+        (signal.SIGTERM, 143, "lfbt: stopped by SIGTERM\n"),
+        (signal.SIGHUP, 129, "lfbt: stopped by SIGHUP\n"),
+        (signal.SIGINT, 130, "lfbt: interrupted\n"),
+    ],
 )
 def test_serve_answers_as_predict_does_and_ends_on_a_signal(place, number, status, line):
     words = ("predict", place / "ecg.npy", "--classifier", place / "run", "--device", "cpu", "--json")

@@ -308,5 +308,9 @@ def test_series_is_not_resumed_with_other_lead_dropout(command, tune):
     off: dict[str, Any] = {"leads_dropout": 0.0, "lead_subsets": ()}
     for name, begun, resumed in (("on", {}, off), ("off", off, {}), ("more", {}, {"leads_dropout": 0.7})):
         command(name, tune, seeds=(0, 1), epochs=1, **begun)
-        with pytest.raises(LfbtError, match=r"^resume: .*leads_dropout|^resume: .*lead_subsets"):
+        with pytest.raises(LfbtError, match=r"^resume: .*leads_dropout|^resume: .*lead_subsets") as caught:
             command(name, tune, seeds=(0, 1), epochs=1, resume=True, **resumed)
+        # This version has the setting.
+        assert "had no setting" not in str(caught.value)
+        if name == "off":
+            assert "leads_dropout is 0.6 but was 0.0" in str(caught.value)

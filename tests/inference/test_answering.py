@@ -45,6 +45,12 @@ def test_answer_reads_a_list_from_stdin(tmp_path, monkeypatch):
     assert [row["file"] for row in report.rows] == [str(file) for file in files]
 
 
+def test_answer_has_no_list_where_stdin_is_closed(monkeypatch):
+    monkeypatch.setattr("sys.stdin", None)
+    with pytest.raises(LfbtError, match=r"^inputs: none given"):
+        run(Path("-"))
+
+
 def test_answer_writes_nothing_where_none_can_be_answered(tmp_path):
     short = save(tmp_path / "b.npy", 100)
     with pytest.raises(LfbtError, match=r"no recording could be answered; the first: .*b\.npy: short: 0\.2 s"):

@@ -193,6 +193,18 @@ def serving(tmp_path_factory):
     return write_run(place / "serving", data, checkpoint=checkpoint, **settings)
 
 
+def test_an_exported_classifier_serves_the_same_subsets(serving, tmp_path):
+    exported = lfbt.export(serving, tmp_path / "model.onnx")
+    assert exported.lead_subsets == (("II",), ("V1", "V2"))
+    by_torch, by_onnx = load_classifier(serving, "cpu"), load_classifier(tmp_path / "model.onnx")
+    assert by_onnx.lead_subsets == by_torch.lead_subsets
+    given = [of_leads(*leads) for leads in (LEADS, ("V2", "II"), ("V2", "V3", "V1"), ("V1",), ("II",), ("V3",))]
+    expected, found = by_torch.predict(given), by_onnx.predict(given)
+    np.testing.assert_allclose(found[COLUMNS], expected[COLUMNS], rtol=0, atol=1e-5)
+    others = [name for name in expected.columns if name not in COLUMNS]
+    pd.testing.assert_frame_equal(found[others], expected[others])
+
+
 def of_leads(*leads):
     signals = dict(zip((*LEADS, "V3"), waves([1], 4, seed=3)[0], strict=True))
     return Recording(np.stack([signals[lead] for lead in leads]), 6.4, leads, id=",".join(leads))

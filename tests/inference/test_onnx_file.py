@@ -111,6 +111,60 @@ def test_read_onnx_file_refuses_functions_and_sparse_tensors(changed):
     assert "a graph with parts" in changed(lambda model: model.graph.sparse_initializer.append(sparse))
 
 
+@pytest.mark.parametrize(
+    ("operator", "attributes"),
+    [
+        ("Conv", {"pads": [0, 10**9, 0, 10**9]}),
+        ("Conv", {"pads": [1000, 1, 1000, 1]}),
+        ("Conv", {"dilations": [1, 10**12]}),
+        ("Conv", {"strides": [1, 2]}),
+        ("Conv", {"auto_pad": "SAME_UPPER"}),
+        ("Conv", {"group": 1}),
+        ("MaxPool", {"kernel_shape": [1, 10**9], "pads": [0, 10**9 - 1, 0, 10**9 - 1]}),
+        ("ReduceMean", {"keepdims": 1}),
+    ],
+)
+def test_read_onnx_file_refuses_other_attributes_than_those_that_are_written(changed, operator, attributes):
+    """Pads and dilations could have a runtime take any amount of memory."""
+
+    def change(model):
+        node = [one for one in model.graph.node if one.op_type == operator][-1]
+        kept = [one for one in node.attribute if one.name not in attributes]
+        del node.attribute[:]
+        node.attribute.extend([*kept, *(helper.make_attribute(name, value) for name, value in attributes.items())])
+
+    assert "its graph is not the one that its metadata states, from node" in changed(change)
+
+
+def test_read_onnx_file_refuses_weights_and_nodes_that_do_not_belong_to_the_model(changed):
+    """A column and a row that are added to each other would take 40 GB."""
+
+    def spread(model):
+        for name, shape in (("column", (100_000, 1)), ("row", (1, 100_000))):
+            model.graph.initializer.append(numpy_helper.from_array(np.zeros(shape, np.float32), name))
+        model.graph.node.append(helper.make_node("Add", ["column", "row"], ["large"]))
+
+    assert "its graph is not the one" in changed(spread)
+    more = numpy_helper.from_array(np.zeros(3, np.float32), "more")
+    assert "its weights are not those" in changed(lambda model: model.graph.initializer.append(more))
+    assert "its weights are not those" in changed(
+        lambda model: model.graph.initializer.append(model.graph.initializer[0])
+    )
+    assert "its weights are not those" in changed(lambda model: model.graph.initializer.pop())
+
+    def declare(model):
+        tensor = next(one for one in model.graph.initializer if one.name == "weight0")
+        tensor.dims[:] = [10**12, 10**6]
+
+    assert "weight0: " in changed(declare)
+
+    def other_axes(model):
+        tensor = next(one for one in model.graph.initializer if one.name == "axes")
+        tensor.CopyFrom(numpy_helper.from_array(np.array([0, 1]), "axes"))
+
+    assert "axes: has other values than lfbt writes" in changed(other_axes)
+
+
 @pytest.mark.parametrize("kind", [np.float32, np.float16])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_read_onnx_file_refuses_weights_that_are_no_numbers(changed, kind, value):
@@ -155,6 +209,11 @@ def test_read_onnx_file_refuses_metadata_that_is_missing_or_doubtful(changed):
         ({"classes": ["a", "a"], "thresholds": [0.5, 0.5]}, "classes: a name is there twice"),
         ({"classes": ["a", "b"], "thresholds": [0.5]}, "thresholds: 1 of 2 classes"),
         ({"classes": ["a"], "thresholds": [1.5]}, "thresholds: one is outside"),
+        ({"classes": ["a;b"], "thresholds": [None]}, "classes: 'a;b' is no name of a class"),
+        ({"classes": ["a\n"], "thresholds": [None]}, r"classes: 'a\n' is no name of a class"),
+        ({"classes": ["\ud800"], "thresholds": [None]}, "classes: "),
+        ({"sampling_rate": 0.01}, "n_samples: 64 at 0.01 Hz are over 3600 s"),
+        ({"subsets": [{"leads": ["II"], "thresholds": []}]}, "subsets: II are not some of the leads of a classifier"),
         ({"exclusive": "yes"}, "field exclusive: Expected `bool`, got `str`"),
         ({"format": 2}, "has format 2, but this lfbt reads up to 1"),
     ],

@@ -13,6 +13,7 @@ from lfbt.inference.prediction import (
     prediction_columns,
     prediction_rows,
     probabilities_of,
+    thresholds_for,
 )
 from lfbt.inference.recordings import Pieces
 from lfbt.models.config import EncoderConfig
@@ -31,6 +32,19 @@ class MeanModel:
         self.batches.append(len(signals))
         means = signals.mean(axis=2).astype(np.float32)
         return np.repeat(means, 64, axis=1), means
+
+
+class SubsetModel(MeanModel):
+    """Lead II suffices; the logits are the mean of the leads that are there, and minus it."""
+
+    def __init__(self):
+        super().__init__(thresholds=(0.1, 0.2))
+        self.subsets = (ServedSubset(("II",), (0.0, None)),)
+
+    def compute(self, signals):
+        embeddings, _ = super().compute(signals)
+        means = np.nanmean(signals, axis=(1, 2))
+        return embeddings, np.stack([means, -means], axis=1).astype(np.float32)
 
 
 def recording(name, *means, reason=""):
@@ -112,3 +126,9 @@ def test_probabilities_are_finite_and_exclusive_ones_add_up_to_1(logits):
     several = probabilities_of(np.array(logits), exclusive=False)
     np.testing.assert_allclose(several, [1 / (1 + np.exp(-x)) for x in logits], rtol=1e-12)
     assert ((exclusive >= 0) & (exclusive <= 1) & (several >= 0) & (several <= 1)).all()
+
+
+def test_thresholds_for_are_those_of_the_leads_that_are_used():
+    model = SubsetModel()
+    assert thresholds_for(model, ("II",)) == (0.0, None)
+    assert thresholds_for(model, ("II", "V1")) == thresholds_for(model, ()) == (0.1, 0.2)

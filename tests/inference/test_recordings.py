@@ -104,6 +104,14 @@ def test_list_recordings_reads_each_form_of_input(tmp_path):
     np.testing.assert_array_equal(got[6].signals[0], normalise(waves([0, 1])[1], "record"))
 
 
+def test_list_recordings_takes_two_files_of_one_name(tmp_path):
+    """Such as one ECG in two formats: the files tell them apart."""
+    np.save(tmp_path / "a.npy", np.ones((2, 64)))
+    (tmp_path / "a.csv").write_text("II,V1\n" + "0.1,0.2\n" * 64)
+    found = list_recordings([tmp_path], FileSettings("II,V1", 6.4))
+    assert sorted(str(entry.file) for entry in found if isinstance(entry, Entry)) == [str(tmp_path / "a.csv"), str(tmp_path / "a.npy")]
+
+
 def test_list_recordings_refuses_a_folder_without_recordings(tmp_path):
     write(tmp_path / "a" / "readme.txt", "hello")
     with pytest.raises(LfbtError, match=r"holds 1 \.txt, but not any signal file"):

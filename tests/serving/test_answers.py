@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tests.factories import write_labelled
 from tests.inference.test_classifier import write_run
-from tests.inference.test_prediction import MeanModel
+from tests.inference.test_prediction import MeanModel, SubsetModel
 from tests.serving.helpers import ONE, npy, signal
 
 from lfbt.errors import LfbtError
@@ -17,7 +17,7 @@ from lfbt.inference.answering import AnswerSettings, PredictSettings, write_pred
 from lfbt.inference.loading import load_model
 from lfbt.inference.recordings import FileSettings
 from lfbt.serving.answers import Answerer, BusyError, Question, fields_named
-from lfbt.serving.neighbours import kept_by_run
+from lfbt.serving.neighbours import TrainingRecords, kept_by_run
 from lfbt.serving.uploads import Upload
 
 FILES = FileSettings(file_leads="II,V1", file_sampling_rate=6.4)
@@ -68,6 +68,22 @@ def test_embed_gives_the_mean_and_each_piece(answerer):
     assert found.encoder_leads == ["II", "V1"]
     assert (len(found.embedding), len(found.of_pieces), found.neighbours) == (128, 2, None)
     np.testing.assert_allclose(found.embedding, np.mean([one.embedding for one in found.of_pieces], axis=0), atol=1e-6)
+
+
+def test_predict_answers_from_subsets_with_their_thresholds_and_embed_does_not():
+    records = TrainingRecords(("a",), ((),), np.ones((1, 128), np.float32))
+    one_lead = question(npy(signal(n_leads=1)), FileSettings("II", 6.4))
+    with contextlib.closing(Answerer(SubsetModel(), ONE, records)) as answerer:
+        found = answerer.predict(one_lead)
+        whole = answerer.predict(question())
+        with pytest.raises(LfbtError, match=r"^absent lead V1 \(the recording has II\); the encoder takes II,V1$"):
+            answerer.embed(question(npy(signal(n_leads=1)), FileSettings("II", 6.4)))
+    assert (found.leads, found.leads_used, found.neighbours) == (["II"], ["II"], None)
+    assert found.notes == ["absent lead V1: answered from II"]
+    assert (found.thresholds, whole.thresholds) == ({"A": 0.0, "B": None}, {"A": 0.1, "B": 0.2})
+    assert found.above_threshold == ["A"]
+    assert whole.leads_used == ["II", "V1"]
+    assert whole.neighbours is not None
 
 
 def test_predict_draws_where_it_is_asked(answerer):

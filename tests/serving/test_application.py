@@ -14,7 +14,7 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
     status_code_conformance,
 )
-from tests.inference.test_prediction import MeanModel
+from tests.inference.test_prediction import MeanModel, SubsetModel
 from tests.serving.helpers import ONE, STATED, SlowModel, npy, post, serving, signal, wfdb
 
 import lfbt
@@ -122,6 +122,26 @@ def test_predict_accepts_implausible_voltages_if_told(client):
 
 def test_fields_in_the_address_are_refused_instead_of_ignored(client):
     assert "sampling_rate" in detail(post(client, ECG, "/predict?sampling_rate=6.4"), 422)
+
+
+def test_fields_that_are_given_twice_are_refused(client):
+    for second in ("mV", "uV"):
+        response = client.post("/predict", files=[("files", ECG[0])], data=STATED | {"unit": ["mV", second]})
+        assert detail(response, 422) == "unit: given several times; give each field once"
+        assert response.json()["fields"] == ["unit"]
+
+
+def test_a_field_of_text_in_place_of_a_file_is_refused_with_what_to_do(client):
+    """As curl sends it without the @."""
+    said = detail(client.post("/predict", data={"files": "ecg.npy"}, files={"x": b""}), 422)
+    assert "files.0: is text, not a file; send its content with its name, as curl -F files=@ecg.dcm does" in said
+
+
+def test_health_names_the_leads_that_suffice():
+    with serving(SubsetModel()) as client:
+        assert client.get("/health").json()["lead_subsets"] == [["II"]]
+        answer = post(client, [("ecg.npy", npy(signal(n_leads=1)))], leads="II", sampling_rate="6.4").json()
+    assert (answer["leads_used"], answer["thresholds"]) == (["II"], {"A": 0.0, "B": None})
 
 
 def test_requests_that_are_no_form_are_refused(client):

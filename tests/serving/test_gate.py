@@ -80,7 +80,7 @@ def test_other_names_are_refused_unless_the_server_is_for_others(host):
 
 def test_pages_of_other_sites_are_refused():
     assert asked(new_gate(), origin="http://127.0.0.1:8000")[0] == 200
-    for origin in ("http://evil.example", "null", "http://127.0.0.1:9000"):
+    for origin in ("http://evil.example", "null", "http://127.0.0.1:9000", "http://[::1", "http://127.0.0.1:8000@evil"):
         status, _, body, _ = asked(new_gate(), origin=origin)
         assert status == 403
         assert "is another site" in body
@@ -150,3 +150,15 @@ def test_a_place_is_free_again_after_an_error():
 )
 def test_is_loopback(host, local):
     assert is_loopback(host) == local
+
+
+async def hasty(scope, receive, send):
+    """Answers after the first part."""
+    await receive()
+    await PlainTextResponse("no form", 400)(scope, receive, send)
+
+
+def test_an_answer_before_the_end_of_the_body_is_sent_after_it():
+    """A client that still sends would see a connection that is reset."""
+    status, _, body, left = asked(new_gate(app=hasty), body=[b"a", b"b", b"c"])
+    assert (status, body, left) == (400, "no form", [])

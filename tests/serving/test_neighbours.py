@@ -57,3 +57,8 @@ def test_embedded_refuses_a_data_set_without_training_records(tmp_path):
     write_labelled(tmp_path / "data", split=["test"] * 48)
     with pytest.raises(LfbtError, match="has no training records"):
         embedded(tmp_path / "data", MeanModel())
+
+
+def test_embedded_calls_what_is_no_data_set_by_its_option(tmp_path):
+    with pytest.raises(LfbtError, match=r"^neighbours: .*absent is not a folder: it does not exist"):
+        embedded(tmp_path / "absent", MeanModel())

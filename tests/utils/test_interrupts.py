@@ -9,10 +9,17 @@ import pytest
 
 import lfbt.utils.interrupts as interrupt_module
 from lfbt.cli.errors import reporting_errors
-from lfbt.utils.interrupts import STOPPED_STATUS, StoppedError, TerminatedError, catch_stop_signals, raising_terminated
+from lfbt.utils.interrupts import (
+    STOPPED_STATUS,
+    StoppedError,
+    TerminatedError,
+    calling_on_hangup,
+    catch_stop_signals,
+    raising_terminated,
+)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_catch_stop_signals_records_a_signal_and_restores_handlers(number):
     before = signal.getsignal(number)
     with catch_stop_signals() as request:
@@ -36,6 +43,36 @@ def test_catch_stop_signals_interrupts_on_a_second_ctrl_c(monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_catch_stop_signals_and_calling_on_hangup_leave_sighup_ignored():
+    """As nohup has it."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    called = []
+    try:
+        with catch_stop_signals() as request, calling_on_hangup(lambda: called.append(1)):
+            os.kill(os.getpid(), signal.SIGHUP)
+        assert (request.signal, called) == (None, [])
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_calling_on_hangup_lets_the_block_end_and_then_raises_the_signal():
+    done = []
+
+    def hang_up():
+        with calling_on_hangup(lambda: done.append("called")):
+            os.kill(os.getpid(), signal.SIGHUP)
+            done.append("ended")
+        done.append("not reached")
+
+    with pytest.raises(TerminatedError, match=r"^stopped by SIGHUP$"), raising_terminated():
+        hang_up()
+    assert done == ["called", "ended"]
+    with calling_on_hangup(lambda: done.append("again")):
+        pass
+    assert done == ["called", "ended"]
 
 
 def test_catch_stop_signals_records_nothing_in_another_thread():

@@ -49,6 +49,13 @@ def test_as_text_stacks_the_cells_of_rows_that_are_too_wide():
         "settings  epochs=9",
     ]
     assert as_text([["a header", "alone"]], 5) == "a header  alone"
+    # What does not fit beside its name stands below it.
+    assert as_text([["settings", "run"], ["seed=1 a_long_name=of-a-value", "b"]], 24).splitlines() == [
+        "settings",
+        "  seed=1",
+        "  a_long_name=of-a-value",
+        "run       b",
+    ]
     # An address is not broken.
     assert as_text([["where"], ["https://physionet.org/content/x"]], 12).split() == [
         "where",

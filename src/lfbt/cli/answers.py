@@ -12,6 +12,7 @@ from lfbt.inference.answer_table import format_csv, format_rows
 from lfbt.inference.answering import AnswerReport
 from lfbt.inference.watching import WatchSettings
 from lfbt.utils.figures import format_count
+from lfbt.utils.tables import terminal_width
 
 # Some recordings have no answer; the others do.
 _PARTLY_STATUS = 1
@@ -22,13 +23,17 @@ def stream_of(out: Path | None) -> TextIO | None:
 
     On a terminal the table is aligned, which takes all rows.
     """
-    return None if out is not None or sys.stdout.isatty() or not prints_text() else sys.stdout
+    return None if out is not None or terminal_width() is not None or not prints_text() else sys.stdout
 
 
 def check_watching(watching: WatchSettings, out: Path | None) -> None:
     """Raise LfbtError for answers that would go nowhere."""
-    if watching.watch is not None and out is None and not prints_text():
+    if watching.watch is None or out is not None:
+        return
+    if not prints_text():
         raise LfbtError("out: required with --watch and --json or --quiet, which leave nothing else; name a file")
+    if sys.stdout is None:
+        raise LfbtError("out: required with --watch where stdout is closed; name a file")
 
 
 def output_of(report: AnswerReport, out: Path | None) -> Output:
@@ -49,8 +54,10 @@ def output_of(report: AnswerReport, out: Path | None) -> Output:
     }
     if out is None:
         values["rows"] = report.rows
-        to_text = format_rows if sys.stdout.isatty() else format_csv
-        text = to_text(report.rows, report.columns) if report.rows else ""
+        width = terminal_width()
+        rows, columns = report.rows, report.columns
+        text = format_csv(rows, columns) if width is None else format_rows(rows, columns, width)
+        text = text if rows else ""
     else:
         text = f"{out}: {format_count(report.answered, 'recording')} answered"
     return Output(text, values, _PARTLY_STATUS if report.failed else 0)

@@ -25,8 +25,11 @@ def run(words: Sequence[str]) -> Output:
     """Export a model."""
     exported = write_onnx(parse(words))
     what = f"classes {','.join(exported.classes)}" if exported.classes else "embeddings only, without a classifier"
+    leads = format_count(len(exported.leads), "lead")
+    if exported.lead_subsets:
+        leads += f", or {' or '.join(map(','.join, exported.lead_subsets))}"
     text = (
-        f"{exported.out}: {what}; {format_count(len(exported.leads), 'lead')}, {exported.variant}, "
+        f"{exported.out}: {what}; {leads}, {exported.variant}, "
         f"{exported.megabytes:g} MB, opset {exported.opset}; differs from PyTorch by {exported.difference:.1e} at most"
     )
     return Output(text, vars(exported))

@@ -55,7 +55,9 @@ class Output:
 
     def to_json(self) -> str:
         """Return the values as one JSON object, with null for what is not a finite number."""
-        return json.dumps(_plain(self.values), indent=2, ensure_ascii=False, allow_nan=False)
+        text = json.dumps(_plain(self.values), indent=2, ensure_ascii=False, allow_nan=False)
+        # Of names of files that are no UTF-8; JSON has the same escapes.
+        return text.encode(errors="backslashreplace").decode()
 
 
 def _plain(value: Any) -> Any:

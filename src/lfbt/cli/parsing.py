@@ -8,6 +8,7 @@ import itertools
 import re
 import types
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lfbt.cli.errors import set_flags
@@ -16,7 +17,7 @@ from lfbt.cli.options import Option, list_options
 from lfbt.cli.overview import COMMANDS, suggest
 from lfbt.errors import LfbtError
 from lfbt.recording import parse_leads
-from lfbt.utils.settings import LeadNames, check_effect
+from lfbt.utils.settings import LeadNames, check_effect, typed_path
 
 if TYPE_CHECKING:
     import tyro
@@ -80,15 +81,15 @@ def parse_settings(
     defaults: dict[str, Any] = {} if default is None else {"default": default}
     printed = io.StringIO()
     try:
-        with _lead_names(), contextlib.redirect_stderr(printed):
+        with _own_forms(), contextlib.redirect_stderr(printed):
             settings: S = tyro.cli(kind, prog=f"lfbt {command}", args=list(words), config=config, **defaults)
     except SystemExit:
         raise LfbtError(f"{_refusal(printed.getvalue(), words, options)}; {hint}") from None
     except _RefusedError as error:
+        named = [o.field.name for o in options if o.item == error.kind and error.word in _values_of(o.flag, words)]
         # Lead names are refused as those of `leads`, whichever option has them.
-        named = [o.field.name for o in options if o.item == LeadNames and error.word in _values_of(o.flag, words)]
         what = str(error).removeprefix("leads: ")
-        raise LfbtError(f"{named[0] if named else 'leads'}: {what}") from error
+        raise LfbtError(f"{named[0] if named else error.name}: {what}") from error
     given = _given_flags(words)
     check_effect(settings, [option.field.name for option in options if option.flag in given])
     return settings
@@ -186,25 +187,39 @@ def _refusal(printed: str, words: Sequence[str], options: Sequence[Option]) -> s
 class _RefusedError(Exception):
     """Passes through tyro, which takes an LfbtError, a ValueError, for a word of the wrong form."""
 
-    def __init__(self, message: str, word: str) -> None:
+    def __init__(self, message: str, word: str, kind: Any, name: str) -> None:
         super().__init__(message)
-        self.word = word
+        self.word, self.kind, self.name = word, kind, name
 
 
-def _lead_names() -> tyro.constructors.ConstructorRegistry:
-    """The rule that lead names are one comma-separated word."""
+def _own_forms() -> tyro.constructors.ConstructorRegistry:
+    """The rules that lead names are one comma-separated word, and that an empty word is no path."""
     import tyro
 
     def parse(given: list[str]) -> LeadNames:
         try:
             return parse_leads(given[0])
         except LfbtError as error:
-            raise _RefusedError(str(error), given[0]) from error
+            raise _RefusedError(str(error), given[0], LeadNames, "leads") from error
+
+    def parse_path(given: list[str]) -> Path:
+        if not given[0]:
+            # It would be the current folder.
+            raise _RefusedError("'' is not a path; is a variable empty?", "", Path, "path")
+        return typed_path(given[0])
 
     registry = tyro.constructors.ConstructorRegistry()
 
     @registry.primitive_rule
     def _rule(info: tyro.constructors.PrimitiveTypeInfo) -> tyro.constructors.PrimitiveConstructorSpec[Any] | None:
+        if info.type is Path:
+            return tyro.constructors.PrimitiveConstructorSpec(
+                nargs=1,
+                metavar="PATH",
+                instance_from_str=parse_path,
+                is_instance=lambda value: isinstance(value, Path),
+                str_from_instance=lambda path: [str(path)],
+            )
         if info.type != LeadNames:
             return None
         return tyro.constructors.PrimitiveConstructorSpec(

@@ -165,7 +165,7 @@ def series_folder(settings: ClassifySettings, task: Task, trials: Sequence[Trial
     del values["resume"], values["overwrite"]
     begun = settings.trials.run_dir / SETTINGS
     # A series of a version without lead dropout, which is as one of today without it, goes on.
-    if not settings.leads_dropout and not (begun.is_file() and "leads_dropout" in read_json(begun)):
+    if not settings.leads_dropout and begun.is_file() and "leads_dropout" not in read_json(begun):
         del values["leads_dropout"]
         if not isinstance(settings, ProbeSettings):
             del values["lead_subsets"]

@@ -164,15 +164,15 @@ def format_csv(rows: Sequence[Row], columns: Sequence[str]) -> str:
     return file.getvalue().removesuffix("\n")
 
 
-def format_rows(rows: Sequence[Row], columns: Sequence[str]) -> str:
-    """Format rows as aligned text, with four digits and without columns that are empty in all.
+def format_rows(rows: Sequence[Row], columns: Sequence[str], width: int | None = None) -> str:
+    """Format rows as text of at most `width`, with four digits and without columns that are empty in all.
 
     >>> print(format_rows([{"file": "a.csv", "p_AF": 0.5, "notes": ""}], ["file", "p_AF", "notes"]))
     file   p_AF
     a.csv  0.5000
     """
     used = [name for name in columns if any(row.get(name, "") != "" for row in rows)]
-    return as_text([used, *([_as_cell(row.get(name, "")) for name in used] for row in rows)])
+    return as_text([used, *([_as_cell(row.get(name, "")) for name in used] for row in rows)], width)
 
 
 def _as_cell(value: Any) -> str:

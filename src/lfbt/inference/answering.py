@@ -146,6 +146,7 @@ def answer(settings: AnswerSettings, answering: Answering, stream: TextIO | None
 def _inputs(inputs: tuple[Path, ...]) -> Iterator[Path]:
     for path in inputs:
         if path == _STDIN:
-            yield from read_list(sys.stdin)
+            # None where it is closed.
+            yield from read_list(sys.stdin or ())
         else:
             yield path

@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Annotated, Literal
 
+from lfbt.errors import LfbtError
 from lfbt.inference.recordings import FileSettings
 from lfbt.inference.watching import WatchSettings
 from lfbt.runs.encoder_folder import BUNDLED
@@ -48,3 +49,19 @@ class EmbedSettings:
     overwrite: Annotated[bool, Affects.RUNTIME] = False
     """Replace what lfbt has written there before, once all is complete; never other files."""
     watching: WatchSettings = dataclasses.field(default_factory=WatchSettings)
+
+    def check(self) -> None:
+        """Raise LfbtError for settings that have an effect on inputs only, or on data sets in `data_dir` only."""
+        files = self.files
+        of_inputs = {
+            "per_piece": self.per_piece,
+            "file_leads": files.file_leads,
+            "file_sampling_rate": files.file_sampling_rate,
+            "file_unit": files.file_unit != "mV",
+        }
+        of_data_sets = {"allow_mismatch": self.allow_mismatch, "split_seed": self.split_seed}
+        if self.data_dir and (given := [name for name, value in of_inputs.items() if value]):
+            raise LfbtError(f"{given[0]}: has an effect on inputs only, not on data_dir; leave it out")
+        has_inputs = self.inputs or self.watching.watch is not None
+        if has_inputs and (given := [name for name, value in of_data_sets.items() if value]):
+            raise LfbtError(f"{given[0]}: has an effect on data sets in data_dir only; leave it out")

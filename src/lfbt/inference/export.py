@@ -14,16 +14,8 @@ from numpy.typing import NDArray
 import lfbt
 from lfbt.errors import LfbtError
 from lfbt.inference.encoder import Encoder, load_encoder, without_folders
-from lfbt.inference.onnx_file import (
-    CARD_KEY,
-    EMBEDDINGS,
-    INPUT,
-    LOGITS,
-    PROBABILITIES,
-    OnnxCard,
-    is_onnx,
-    read_onnx_file,
-)
+from lfbt.inference.onnx_file import CARD_KEY, OnnxCard, is_onnx, read_onnx_file
+from lfbt.inference.onnx_graph import EMBEDDINGS, FLOAT16, INPUT, LOGITS, PROBABILITIES, describe_graph
 from lfbt.inference.onnx_model import load_onnx
 from lfbt.inference.torch_model import TorchModel, load_trained
 from lfbt.models.encoder import LeadEncoders
@@ -58,12 +50,16 @@ class ExportSettings:
 
 @dataclasses.dataclass(frozen=True)
 class Exported:
-    """A file that was written: its size, classes (none of an encoder), and the greatest difference from PyTorch."""
+    """A file that was written: its size, classes (none of an encoder), and the greatest difference from PyTorch.
+
+    lead_subsets: the leads that suffice, besides all of them.
+    """
 
     out: Path
     megabytes: float
     leads: tuple[str, ...]
     classes: tuple[str, ...]
+    lead_subsets: tuple[tuple[str, ...], ...]
     variant: str
     opset: int
     difference: float
@@ -140,6 +136,7 @@ def write_onnx(settings: ExportSettings) -> Exported:
         round(len(content) / 1e6, 2),
         card.leads,
         card.classes,
+        tuple(subset.leads for subset in card.subsets),
         settings.variant,
         OPSET,
         difference,
@@ -187,6 +184,7 @@ def _load(checkpoint: Path, variant: str) -> tuple[TorchModel, OnnxCard]:
         classes=model.classes,
         exclusive=model.exclusive,
         thresholds=model.thresholds,
+        subsets=model.subsets,
         synthetic=synthetic,
         history=without_folders(history),
         settings=without_folders(settings),
@@ -195,10 +193,7 @@ def _load(checkpoint: Path, variant: str) -> tuple[TorchModel, OnnxCard]:
 
 
 def build_model(encoder: LeadEncoders, head: Head | None, variant: str) -> Any:
-    """Build the ONNX model of an encoder, and perhaps of the classifier on it.
-
-    The leads are the groups of two-dimensional convolutions with kernels 1 × 3, which onnxruntime computes faster than
-    any other form tried (`docs/onnx.md`); batch normalisation is folded into them.
+    """Build the ONNX model of an encoder, and perhaps of the classifier on it; see `describe_graph`.
 
     Parameters
     ----------
@@ -214,44 +209,42 @@ def build_model(encoder: LeadEncoders, head: Head | None, variant: str) -> Any:
     onnx.ModelProto
         Without metadata.
     """
-    from onnx import TensorProto, helper
+    from onnx import TensorProto, helper, numpy_helper
 
-    graph = _Graph(variant == "float16")
     config = encoder.config
     n_leads = len(config.leads)
-    x = graph.add("Unsqueeze", _normalised(graph, config.normalisation), graph.constant("height", np.array([2])))
-    for i, (weight, bias, ends) in enumerate(_folded(encoder)):
-        x = graph.add(
-            "Conv", x, graph.weight(f"weight{i}", weight), graph.constant(f"bias{i}", bias),
-            group=n_leads, kernel_shape=[1, 3], pads=[0, 1, 0, 1],
-        )  # fmt: skip
-        x = graph.add("Relu", x)
-        if ends:
-            x = graph.add("MaxPool", x, kernel_shape=[1, 2], strides=[1, 2])
-    x = graph.add("ReduceMean", x, graph.constant("positions", np.array([2, 3])), keepdims=0, name=EMBEDDINGS)
+    values: dict[str, NDArray[Any]] = {}
+    for i, (weight, bias) in enumerate(_folded(encoder)):
+        values |= {f"weight{i}": weight, f"bias{i}": bias}
     sizes = {EMBEDDINGS: n_leads * config.n_features}
-    if head is not None:
-        std = head.std.double()
-        linear, shift = head.linear.weight.double() / std, head.linear.bias
-        # Centred first: the sums would lose digits where a feature varies little around a large mean.
-        x = graph.add("Sub", x, graph.constant("mean", _array(head.mean)))
-        inputs = graph.constant("linear", _array(linear)), graph.constant("shift", _array(shift))
-        x = graph.add("Gemm", x, *inputs, transB=1, name=LOGITS)
-        if head.exclusive:
-            graph.add("Softmax", x, axis=1, name=PROBABILITIES)
-        else:
-            graph.add("Sigmoid", x, name=PROBABILITIES)
-        sizes |= dict.fromkeys((LOGITS, PROBABILITIES), len(shift))
+    if head is None:
+        graph = describe_graph(config, is_half=variant == "float16")
+    else:
+        graph = describe_graph(
+            config,
+            head.linear.out_features,
+            exclusive=head.exclusive,
+            has_subsets=head.lead_dropout is not None,
+            is_half=variant == "float16",
+        )
+        linear = head.linear.weight.double() / head.std.double()
+        values |= {"mean": _array(head.mean), "linear": _array(linear), "shift": _array(head.linear.bias)}
+        sizes |= dict.fromkeys((LOGITS, PROBABILITIES), head.linear.out_features)
+    constants = [numpy_helper.from_array(value, name) for name, value in graph.constants.items()]
+    for name, form in graph.weights.items():
+        kind = np.float16 if form.type == FLOAT16 else np.float32
+        constants.append(numpy_helper.from_array(values[name].astype(kind), name))
 
     def describe(name: str, *shape: int) -> Any:
         return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["records", *shape])
 
+    nodes = []
+    for operator, inputs, name, attributes in graph.nodes:
+        nodes.append(helper.make_node(operator, inputs, [name]))
+        nodes[-1].attribute.extend(helper.make_attribute(*one) for one in attributes.items())
     outputs = [describe(name, size) for name, size in sizes.items()]
-    made = helper.make_graph(
-        graph.nodes, "lfbt", [describe(INPUT, n_leads, config.n_samples)], outputs, graph.constants
-    )
     return helper.make_model(
-        made,
+        helper.make_graph(nodes, "lfbt", [describe(INPUT, n_leads, config.n_samples)], outputs, constants),
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=_IR,
         producer_name="lfbt",
@@ -259,65 +252,20 @@ def build_model(encoder: LeadEncoders, head: Head | None, variant: str) -> Any:
     )
 
 
-class _Graph:
-    """The nodes and constants of a graph that is being built."""
-
-    def __init__(self, half: bool) -> None:
-        self.half = half
-        self.nodes: list[Any] = []
-        self.constants: list[Any] = []
-
-    def add(self, operator: str, *inputs: str, name: str = "", **attributes: Any) -> str:
-        """Add a node; returns the name of its output, by default numbered."""
-        from onnx import helper
-
-        name = name or f"x{len(self.nodes)}"
-        self.nodes.append(helper.make_node(operator, inputs, [name], **attributes))
-        return name
-
-    def constant(self, name: str, value: NDArray[Any]) -> str:
-        """Add a constant; returns its name."""
-        from onnx import numpy_helper
-
-        self.constants.append(numpy_helper.from_array(value, name))
-        return name
-
-    def weight(self, name: str, value: NDArray[np.float32]) -> str:
-        """Add the weights of a convolution; in half precision they are cast back, once when the file is loaded."""
-        from onnx import TensorProto
-
-        if not self.half:
-            return self.constant(name, value)
-        return self.add("Cast", self.constant(name, value.astype(np.float16)), to=TensorProto.FLOAT)
-
-
-def _normalised(graph: _Graph, how: Normalisation) -> str:
-    """The z-score as `lfbt.signal.normalise` computes it: the mean in double precision."""
-    from onnx import TensorProto
-
-    if how == "none":
-        return INPUT
-    axes = graph.constant("axes", np.array([1, 2] if how == "record" else [2]))
-    mean = graph.add("ReduceMean", graph.add("Cast", INPUT, to=TensorProto.DOUBLE), axes)
-    centred = graph.add("Sub", INPUT, graph.add("Cast", mean, to=TensorProto.FLOAT))
-    std = graph.add("Sqrt", graph.add("ReduceMean", graph.add("Mul", centred, centred), axes))
-    return graph.add("Div", centred, graph.add("Add", std, graph.constant("epsilon", np.array([1e-5], np.float32))))
-
-
-def _folded(encoder: LeadEncoders) -> list[tuple[NDArray[np.float32], NDArray[np.float32], bool]]:
+def _folded(encoder: LeadEncoders) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
     """Of each layer the convolution of all leads with its batch normalisation in it.
 
-    Weights ``[leads · channels, channels in, 1, 3]``, biases, and whether a pool follows.
+    Weights ``[leads · channels, channels in, 1, 3]``, and biases.
     """
     leads: list[Any] = list(encoder.encoders.values())
     layers = []
-    for i, of_leads in enumerate(zip(*(lead.pairs() for lead in leads), strict=True)):
+    for of_leads in zip(*(lead.pairs() for lead in leads), strict=True):
         weights, biases = [], []
         for convolution, norm in of_leads:
             scale = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
             weights.append(convolution.weight.double() * scale[:, None, None])
             biases.append((convolution.bias.double() - norm.running_mean.double()) * scale + norm.bias.double())
-        layers.append((_array(torch.cat(weights)[:, :, None]), _array(torch.cat(biases)), i in leads[0].block_ends))
+        layers.append((_array(torch.cat(weights)[:, :, None]), _array(torch.cat(biases))))
     return layers
 
 
@@ -326,10 +274,22 @@ def _array(tensor: torch.Tensor) -> NDArray[np.float32]:
 
 
 def _difference(file: Path, model: TorchModel, normalisation: Normalisation) -> float:
-    """The greatest difference of the file from PyTorch on random signals, relative to the largest value."""
+    """The greatest difference of the file from PyTorch on random signals, relative to the largest value.
+
+    Of a model that serves subsets of its leads with these, too.
+    """
     config = model.config
     signals = np.random.default_rng(0).standard_normal((2, len(config.leads), config.n_samples), np.float32)
-    expected = model.compute(normalise(signals, normalisation))
-    got = load_onnx(file, "checkpoint").compute(signals)
-    pairs = [(a, b) for a, b in zip(got, expected, strict=True) if b.size]
-    return float(max(np.abs(a - b).max() / max(1.0, float(np.abs(b).max())) for a, b in pairs))
+    exported = load_onnx(file, "checkpoint")
+    greatest = 0.0
+    for leads in (config.leads, *(subset.leads for subset in model.subsets)):
+        used = np.isin(config.leads, leads)
+        given, scored = (np.full_like(signals, np.nan) for _ in range(2))
+        given[:, used] = signals[:, used]
+        scored[:, used] = normalise(signals[:, used], normalisation)
+        for a, b in zip(exported.compute(given), model.compute(scored), strict=True):
+            if b.size:
+                # Features of absent leads are NaN in both.
+                apart = np.abs(np.where(np.isnan(a) & np.isnan(b), 0, a - b)).max()
+                greatest = float(np.maximum(greatest, apart / max(1.0, float(np.nanmax(np.abs(b))))))
+    return greatest

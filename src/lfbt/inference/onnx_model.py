@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfbt.errors import LfbtError
-from lfbt.inference.onnx_file import EMBEDDINGS, INPUT, LOGITS, PROBABILITIES, OnnxCard, read_onnx_file
+from lfbt.inference.onnx_file import OnnxCard, read_onnx_file
+from lfbt.inference.onnx_graph import EMBEDDINGS, INPUT, LOGITS, PROBABILITIES
 from lfbt.inference.prediction import ServedSubset
 from lfbt.models.config import EncoderConfig
 from lfbt.signal import Signal
@@ -54,8 +55,8 @@ class OnnxModel:
 
     @property
     def subsets(self) -> tuple[ServedSubset, ...]:
-        """None: the graph takes all leads."""
-        return ()
+        """The leads that suffice, besides all of them; none of most files."""
+        return self.card.subsets
 
     def compute(self, signals: Signal) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Compute embeddings ``[pieces, leads × features]`` and logits ``[pieces, classes]`` of signals in mV."""

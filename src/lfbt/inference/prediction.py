@@ -60,6 +60,11 @@ def served_leads(model: Model) -> ServedLeads:
     return ServedLeads(subsets, "" if subsets else remedy)
 
 
+def thresholds_for(model: Model, leads: Sequence[str]) -> tuple[float | None, ...]:
+    """Return the thresholds of a model for recordings of which it uses `leads`."""
+    return next((subset.thresholds for subset in model.subsets if subset.leads == tuple(leads)), model.thresholds)
+
+
 @dataclasses.dataclass(frozen=True)
 class Answer:
     """What a model says of a recording.
@@ -161,8 +166,7 @@ def prediction_rows(answer: Answer, model: Model, per_piece: bool) -> Iterator[d
     without one; ``above_threshold`` are those that reach the thresholds kept from validation. Of a model that serves
     subsets of its leads, ``leads`` are those used, and thresholds those of the subset.
     """
-    used = answer.pieces.leads_used
-    thresholds = next((subset.thresholds for subset in model.subsets if subset.leads == used), model.thresholds)
+    thresholds = thresholds_for(model, answer.pieces.leads_used)
     for row, logits in _rows(answer, answer.logits, per_piece, with_leads=bool(model.subsets)):
         if logits is None:
             yield row

@@ -371,5 +371,10 @@ def _ahead(items: Iterator[Pieces], n: int) -> Iterator[Pieces]:
 
 
 def read_list(lines: Iterable[str]) -> list[Path]:
-    """Read paths, one a line; blank lines are passed over."""
-    return [Path(line.rstrip("\r\n")) for line in lines if line.strip()]
+    r"""Read paths, one a line, without a byte order mark; blank lines are passed over.
+
+    >>> read_list(["\ufeffa.csv\r\n", "\n", "b.csv"])
+    [PosixPath('a.csv'), PosixPath('b.csv')]
+    """
+    named = (line.removeprefix("\ufeff").rstrip("\r\n") for line in lines)
+    return [Path(line) for line in named if line.strip()]

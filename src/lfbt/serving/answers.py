@@ -18,8 +18,16 @@ import numpy as np
 
 from lfbt.drawing.ecg_paper import draw_ecg
 from lfbt.errors import LfbtError
-from lfbt.inference.prediction import Answer, Model, embedding_rows, iterate_answers, prediction_rows
-from lfbt.inference.recordings import FileSettings, as_arguments, iterate_pieces
+from lfbt.inference.prediction import (
+    Answer,
+    Model,
+    embedding_rows,
+    iterate_answers,
+    prediction_rows,
+    served_leads,
+    thresholds_for,
+)
+from lfbt.inference.recordings import FileSettings, ServedLeads, as_arguments, iterate_pieces
 from lfbt.recording import Recording
 from lfbt.serving.metrics import Metrics
 from lfbt.serving.neighbours import TrainingRecords
@@ -105,20 +113,21 @@ class Answerer:
         BusyError
             Where it has waited too long.
         """
-        answer, known = self._answer(question)
+        answer, known = self._answer(question, served_leads(self.model))
         pooled, *pieces = prediction_rows(answer, self.model, question.per_piece)
+        thresholds = thresholds_for(self.model, answer.pieces.leads_used)
         of_pieces = [PiecePrediction(piece=row["piece"], **self._classes(row).model_dump()) for row in pieces]
         return Prediction(
             **known,
             **self._classes(pooled).model_dump(),
-            thresholds=dict(zip(self.model.classes, self.model.thresholds, strict=True)),
+            thresholds=dict(zip(self.model.classes, thresholds, strict=True)),
             exclusive=self.model.exclusive,
             of_pieces=of_pieces if question.per_piece else None,
         )
 
     def embed(self, question: Question) -> Embedding:
-        """Compute the embedding of a recording; raises as `predict`."""
-        answer, known = self._answer(question)
+        """Compute the embedding of a recording, which needs all leads; raises as `predict`."""
+        answer, known = self._answer(question, ServedLeads())
         pooled, *pieces = embedding_rows(answer, question.per_piece)
         n = answer.embeddings.shape[1]
         of_pieces = [PieceEmbedding(piece=row["piece"], embedding=[row[f"e{i}"] for i in range(n)]) for row in pieces]
@@ -137,7 +146,7 @@ class Answerer:
             above_threshold=[name for name in row["above_threshold"].split(";") if name],
         )
 
-    def _answer(self, question: Question) -> tuple[Answer, dict[str, Any]]:
+    def _answer(self, question: Question, served: ServedLeads) -> tuple[Answer, dict[str, Any]]:
         """The answer to a recording, and what is known of it."""
         began = time.monotonic()
         if began > question.until:
@@ -145,7 +154,7 @@ class Answerer:
         with _in_words_of_the_form():
             validate(question.files)
             recording, name = self._read(question)
-            pieces = list(iterate_pieces([recording], self.model.config, question.files))
+            pieces = list(iterate_pieces([recording], self.model.config, question.files, served))
             with self._computing:
                 (answer,) = iterate_answers(pieces, self.model)
             if answer.pieces.reason:
@@ -155,12 +164,14 @@ class Answerer:
             "record": answer.pieces.id,
             "patient": answer.pieces.patient,
             "leads": list(recording.leads),
+            "leads_used": list(answer.pieces.leads_used),
             "sampling_rate": float(recording.sampling_rate),
             "seconds": recording.signal.shape[1] / float(recording.sampling_rate),
             "pieces": len(answer.embeddings),
             "notes": list(answer.pieces.notes),
         }
-        if self._neighbours is not None:
+        # Those of training records are of all leads.
+        if self._neighbours is not None and len(answer.pieces.leads_used) == len(self.model.config.leads):
             nearest = self._neighbours.nearest(answer.embeddings.mean(axis=0), _N_NEIGHBOURS)
             known["neighbours"] = [
                 NeighbourOut(record=one.record, labels=list(one.labels), distance=one.distance) for one in nearest

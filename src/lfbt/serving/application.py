@@ -98,6 +98,9 @@ def create_application(answerer: Answerer, name: str, limits: LimitSettings, *, 
         if request.query_params:
             given = ", ".join(request.query_params)
             raise HTTPException(422, f"{given!a}: is given in the address; put it into the form")
+        fields = [name for name, _ in (await request.form()).multi_items() if name != "files"]
+        if repeated := [name for name in dict.fromkeys(fields) if fields.count(name) > 1]:
+            raise LfbtError(f"{', '.join(repeated)}: given several times; give each field once")
         question = Question(
             uploads=[Upload(one.filename or "", one.file) for one in form.files],
             files=FileSettings(form.leads, form.sampling_rate, form.unit, form.allow_implausible),
@@ -128,6 +131,7 @@ def create_application(answerer: Answerer, name: str, limits: LimitSettings, *, 
             model=name,
             classes=list(model.classes),
             leads=list(model.config.leads),
+            lead_subsets=[list(subset.leads) for subset in model.subsets],
             seconds=model.config.n_samples / model.config.sampling_rate,
             admitted=_the(gate).admitted,
             admitted_at_most=_the(gate).at_most,
@@ -166,6 +170,13 @@ def _the(gate: Gate | None) -> Gate:
     return gate
 
 
+def _in_our_words(error: dict[str, Any]) -> str:
+    """What is wrong with a field."""
+    if error["loc"][1:2] == ("files",) and isinstance(error.get("input"), str):
+        return "is text, not a file; send its content with its name, as curl -F files=@ecg.dcm does"
+    return str(error["msg"])
+
+
 def _tell_errors(app: FastAPI) -> None:
     """Have every error told in one line, as `Problem`."""
 
@@ -183,6 +194,8 @@ def _tell_errors(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def tell_form(_: Request, error: RequestValidationError) -> JSONResponse:
-        said = [(".".join(str(part) for part in one["loc"][1:]) or "form", one["msg"]) for one in error.errors()]
+        said = [
+            (".".join(str(part) for part in one["loc"][1:]) or "form", _in_our_words(one)) for one in error.errors()
+        ]
         fields = list(dict.fromkeys(name.partition(".")[0] for name, _ in said))
         return problem(422, "; ".join(f"{ascii(name)[1:-1]}: {message}" for name, message in said), fields)

@@ -112,7 +112,7 @@ class Gate:
         if self._only_local and not is_loopback(_host_name(host)):
             return HTTPException(421, f"host: {host!r} is not this machine; ask for 127.0.0.1 or localhost")
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != host:
+        if origin is not None and _host_and_port(origin) != host:
             return HTTPException(403, f"origin: {origin!r} is another site; its pages may not use this server")
         return None
 
@@ -130,15 +130,21 @@ class Gate:
         else:
             self.admitted += 1
             try:
-                await self._app(scope, self._limited(receive, most), send)
+                await self._app(scope, *self._limited(receive, send, most))
             finally:
                 self.admitted -= 1
 
-    def _limited(self, receive: Receive, most: int) -> Receive:
-        """Receive no more than `most` bytes, and not for ever."""
+    def _limited(self, receive: Receive, send: Send, most: int) -> tuple[Receive, Send]:
+        """Receive no more than `most` bytes, and not for ever; and send no answer before a client can read it."""
         until = asyncio.get_running_loop().time() + self._limits.receive_seconds
         seen = 0
         is_complete = False
+
+        async def noted() -> Message:
+            nonlocal is_complete
+            message = await receive()
+            is_complete = not message.get("more_body", False)
+            return message
 
         async def limited() -> Message:
             nonlocal seen, is_complete
@@ -147,18 +153,24 @@ class Gate:
                 return await receive()
             try:
                 async with asyncio.timeout_at(until):
-                    message = await receive()
+                    message = await noted()
             except TimeoutError:
+                # Nothing more is waited for.
+                is_complete = True
                 seconds = self._limits.receive_seconds
                 raise HTTPException(408, f"files: did not arrive within {seconds:g} s") from None
             seen += len(message.get("body", b""))
-            is_complete = not message.get("more_body", False)
             if seen > most:
-                await _drop(receive, message)
+                await _drop(noted, message)
                 raise self._too_large()
             return message
 
-        return limited
+        async def after_the_body(message: Message) -> None:
+            if not is_complete:
+                await _drop(noted, {"more_body": True})
+            await send(message)
+
+        return limited, after_the_body
 
     def _too_large(self) -> HTTPException:
         return HTTPException(413, f"files: more than {self._limits.upload_mb:g} MB, which is all the server takes")
@@ -176,6 +188,13 @@ def _host_name(host: str) -> str:
     with contextlib.suppress(ValueError):
         return urlsplit(f"//{host}").hostname or ""
     return ""
+
+
+def _host_and_port(origin: str) -> str | None:
+    """The host of an Origin header, with the port where it is given; None of what is no address."""
+    with contextlib.suppress(ValueError):
+        return urlsplit(origin).netloc
+    return None
 
 
 async def refuse(problem: HTTPException, scope: Scope, receive: Receive, send: Send) -> None:

@@ -97,7 +97,10 @@ def embedded(folder: Path, model: Model) -> TrainingRecords:
     LfbtError
         For a data set that does not fit the model or has no training records.
     """
-    dataset = open_dataset(folder)
+    try:
+        dataset = open_dataset(folder)
+    except LfbtError as error:
+        raise LfbtError(f"neighbours: {str(error).removeprefix('data_dir: ')}") from error
     rows = dataset.rows("train")
     if not len(rows):
         raise LfbtError(f"neighbours: {folder} has no training records")

@@ -44,11 +44,14 @@ class RecordingOut(BaseModel):
     record: str
     patient: str
     leads: list[str]
+    leads_used: list[str] = Field(description="The leads of the encoder that the answer is from.")
     sampling_rate: float = Field(description="In Hz, as recorded.")
     seconds: float
     pieces: int = Field(description="Pieces of the encoder's duration that were pooled.")
     notes: list[str]
-    neighbours: list[NeighbourOut] | None = Field(None, description="The nearest first; null where none are kept.")
+    neighbours: list[NeighbourOut] | None = Field(
+        None, description="The nearest first; null where none are kept, or leads are absent."
+    )
     drawing: str | None = Field(None, description="SVG at 25 mm/s and 10 mm/mV.")
 
 
@@ -106,6 +109,7 @@ class Health(BaseModel):
     model: str = Field(description="The name of the run or the encoder.")
     classes: list[str] = Field(description="Empty for an encoder alone, which gives no predictions.")
     leads: list[str] = Field(description="Leads that are needed; missing limb leads are derived.")
+    lead_subsets: list[list[str]] = Field(description="Leads that suffice for a prediction, too.")
     seconds: float = Field(description="Duration that the encoder takes.")
     admitted: int = Field(description="Uploads that arrive, wait or are worked on.")
     admitted_at_most: int

@@ -12,6 +12,7 @@ from lfbt.inference.loading import load_encoder_model, load_model
 from lfbt.inference.prediction import Model
 from lfbt.serving.settings import ServeSettings
 from lfbt.utils.figures import format_count
+from lfbt.utils.interrupts import calling_on_hangup
 from lfbt.utils.progress import write_line
 from lfbt.utils.settings import validate
 
@@ -25,7 +26,7 @@ _KEEP_ALIVE_SECONDS = 75
 
 
 def serve(settings: ServeSettings) -> None:
-    """Answer recordings over HTTP until SIGINT or SIGTERM, which is raised again once all uploads are answered.
+    """Answer recordings over HTTP until SIGINT, SIGTERM or SIGHUP, which is raised again once all uploads are answered.
 
     Parameters
     ----------
@@ -80,7 +81,9 @@ def serve(settings: ServeSettings) -> None:
                     f"host: {host} is no loopback address: whoever can reach this machine can use the server, without "
                     "a password and unencrypted"
                 )
-            uvicorn.Server(config).run(sockets=[listener])
+            server = uvicorn.Server(config)
+            with calling_on_hangup(lambda: setattr(server, "should_exit", True)):
+                server.run(sockets=[listener])
 
 
 def _load(settings: ServeSettings) -> tuple[Model, Path]:

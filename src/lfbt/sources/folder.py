@@ -88,10 +88,15 @@ class Folder:
         """
         if self.table is None:
             _refuse_download(folder)
-        return self.find(folder)
+        listing = self.find(folder)
+        check_unique((entry.id for entry in listing.entries), f"folder {folder}")
+        return listing
 
     def find(self, folder: Path) -> Listing:
-        """List the records below `folder`. Raises LfbtError if there are none or the options do not fit them."""
+        """List the records below `folder`, of which two may have the same name.
+
+        Raises LfbtError if there are none or the options do not fit them.
+        """
         check_labels_file(self.labels, "table", self.table)
         unit_in_mv(self.file_unit)
         if self.file_separator == self.file_decimal == ",":
@@ -108,7 +113,8 @@ class Folder:
             suffixes = ", ".join((*_PLAIN_SUFFIXES, *CLINICAL_FORMATS))
             raise not_found(folder, files, "folder", f"any signal file ({suffixes})")
         entries, note = self._entries(folder, signals, headers)
-        check_unique((entry.id for entry in entries), f"folder {folder}")
+        if self.table:
+            check_unique((entry.id for entry in entries), f"folder {folder}")
         if self.labels == "folders":
             listing = _with_folders(entries, folder)
         elif self.table:

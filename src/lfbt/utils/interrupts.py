@@ -6,7 +6,7 @@ import contextlib
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 
 #: Exit status of a run that was asked to stop and has saved: sysexits.h's "temporary failure, try again".
@@ -74,7 +74,9 @@ class StopRequest:
 
 @contextlib.contextmanager
 def catch_stop_signals() -> Iterator[StopRequest]:
-    """Record SIGTERM and SIGINT while the block runs; a second press of Ctrl-C interrupts it.
+    """Record SIGTERM, SIGHUP and SIGINT while the block runs; a second press of Ctrl-C interrupts it.
+
+    SIGHUP that is ignored, as nohup has it, stays so.
 
     Python delivers signals to the main thread only, so in another one nothing is recorded.
 
@@ -87,9 +89,38 @@ def catch_stop_signals() -> Iterator[StopRequest]:
     if threading.current_thread() is not threading.main_thread():
         yield request
         return
-    before = {number: signal.signal(number, request.receive) for number in (signal.SIGTERM, signal.SIGINT)}
+    numbers = [signal.SIGTERM, signal.SIGINT]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, request.receive) for number in numbers}
     try:
         yield request
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def calling_on_hangup(end: Callable[[], None]) -> Iterator[None]:
+    """Call `end` at SIGHUP while the block runs, and raise the signal again after it.
+
+    For libraries that end in order on SIGTERM and SIGINT only. A signal that is ignored, as nohup has it, stays so.
+    """
+    before = signal.getsignal(signal.SIGHUP)
+    if before is signal.SIG_IGN or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    received = False
+
+    def receive(_: int, __: FrameType | None) -> None:
+        nonlocal received
+        received = True
+        end()
+
+    signal.signal(signal.SIGHUP, receive)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    if received:
+        signal.raise_signal(signal.SIGHUP)

@@ -231,6 +231,19 @@ def convert(name: str, value: Any, kind: Any) -> Any:
     return _converted(Field(name, kind, (), name), value, kind)
 
 
+def typed_path(text: str | os.PathLike[str]) -> Path:
+    """Return the path of a text; absolute of ``./owner/name`` that is not there.
+
+    `Path` would drop what tells it from ``owner/name``, a repository of the hub.
+
+    >>> typed_path("./data/ptbxl-of-tomorrow").is_absolute(), typed_path("./data").is_absolute()
+    (True, False)
+    """
+    path = Path(text)
+    is_dotted = isinstance(text, str) and text.startswith("./") and len(path.parts) == 2
+    return path.absolute() if is_dotted and not path.exists() else path
+
+
 def as_path(name: str, value: Any, form: str = "a path") -> Path:
     """Take a text or a path as a path. Raises LfbtError for anything else, which is not `form`.
 
@@ -390,7 +403,7 @@ def _converted(field: Field, value: Any, kind: Any) -> Any:
         return tuple(_converted(field, item, typing.get_args(kind)[0]) for item in _items_of(value))
     # An empty text would be the current folder.
     if kind is Path and isinstance(value, (str, os.PathLike)) and value != "":
-        return Path(value)
+        return typed_path(value)
     if kind is bool and isinstance(value, np.bool_):
         return bool(value)
     _check(field, value, kind)

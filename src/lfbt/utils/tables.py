@@ -32,12 +32,22 @@ def as_text(cells: Sequence[Sequence[str]], width: int | None = None) -> str:
 def _as_block(header: Sequence[str], line: Sequence[str], width: int) -> str:
     """One row, a line a cell that is not empty."""
     margin = max(map(len, header)) + 2
-    # An address or a path stays whole, to be copied.
-    wrap = textwrap.TextWrapper(
-        max(width, margin + 10), subsequent_indent=" " * margin, break_long_words=False, break_on_hyphens=False
-    )
     pairs = [(name, cell) for name, cell in zip(header, line, strict=True) if cell]
-    return "\n".join(wrap.fill(f"{name:<{margin}}{cell}") for name, cell in pairs)
+    lines = []
+    for name, cell in pairs:
+        # What does not fit beside its name stands below it.
+        is_below = max(map(len, cell.split())) > width - margin
+        indent = " " * (2 if is_below else margin)
+        # An address or a path stays whole, to be copied.
+        wrap = textwrap.TextWrapper(
+            max(width, len(indent) + 10),
+            initial_indent=indent if is_below else f"{name:<{margin}}",
+            subsequent_indent=indent,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        lines += [name] * is_below + [wrap.fill(cell)]
+    return "\n".join(lines)
 
 
 def as_markdown(cells: Sequence[Sequence[str]]) -> str:
