@@ -158,6 +158,30 @@ def test_load_classifier_refuses_runs_without_one(data, tmp_path):
             load_classifier(folder)
 
 
+@pytest.mark.parametrize(
+    ("file", "change", "message"),
+    [
+        ("head/config.json", lambda head: head["classes"].reverse(), "is of other classes than"),
+        ("head/config.json", lambda head: head.update(exclusive=False), "is of other classes than"),
+        ("results.json", lambda results: results.update(task="multi-label"), "is of other classes than"),
+        ("results.json", lambda results: results["test"]["per_class"]["fast"].update(threshold=7), "threshold 7.0"),
+        (
+            "results.json",
+            lambda results: results["test"]["per_class"]["fast"].update(threshold=np.nan),
+            "threshold nan",
+        ),
+    ],
+    ids=["order of classes", "kind of head", "kind of results", "threshold", "no threshold"],
+)
+def test_load_classifier_refuses_what_was_edited(copy, file, change, message):
+    """Probabilities would stand under the names of other classes, or a class never be called."""
+    content = json.loads((copy / file).read_text())
+    change(content)
+    (copy / file).write_text(json.dumps(content))
+    with pytest.raises(LfbtError, match=message):
+        load_classifier(copy)
+
+
 def test_load_classifier_refuses_files_that_do_not_fit_each_other(copy):
     results = json.loads((copy / "results.json").read_text())
     results["test"]["per_class"]["other"] = results["test"]["per_class"].pop("fast")
