@@ -158,6 +158,32 @@ def test_load_classifier_refuses_runs_without_one(data, tmp_path):
             load_classifier(folder)
 
 
+def test_predict_takes_arrays_and_columns_of_paths(run, tmp_path):
+    np.save(tmp_path / "a.npy", waves([1], 4)[0, :2])
+    options: dict[str, Any] = {"leads": "II,V1", "sampling_rate": 6.4}
+    path = str(tmp_path / "a.npy")
+    classifier = load_classifier(run, "cpu")
+    expected = classifier.predict([path], **options)
+    for paths in (np.array([path]), np.array([path], object), pd.Series([path])):
+        pd.testing.assert_frame_equal(classifier.predict(paths, **options), expected)
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (None, "nothing is given"),
+        ([], "nothing is given"),
+        (iter(["a.npy"]), "a list_iterator is not taken"),
+        (b"a.npy", "a bytes is not taken"),
+        ({"a.npy"}, "a set is not taken"),
+    ],
+    ids=["None", "list", "iterator", "bytes", "set"],
+)
+def test_predict_says_what_is_not_taken(run, x, message):
+    with pytest.raises(LfbtError, match=f"^predict: {message}"):
+        load_classifier(run, "cpu").predict(x)
+
+
 @pytest.mark.parametrize(
     ("file", "change", "message"),
     [
