@@ -168,6 +168,56 @@ def test_load_classifier_refuses_runs_without_one(data, tmp_path):
             load_classifier(folder)
 
 
+def test_predict_takes_arrays_and_columns_of_paths(run, tmp_path):
+    np.save(tmp_path / "a.npy", waves([1], 4)[0, :2])
+    options: dict[str, Any] = {"leads": "II,V1", "sampling_rate": 6.4}
+    path = str(tmp_path / "a.npy")
+    classifier = load_classifier(run, "cpu")
+    expected = classifier.predict([path], **options)
+    for paths in (np.array([path]), np.array([path], object), pd.Series([path])):
+        pd.testing.assert_frame_equal(classifier.predict(paths, **options), expected)
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (None, "nothing is given"),
+        ([], "nothing is given"),
+        (iter(["a.npy"]), "a list_iterator is not taken"),
+        (b"a.npy", "a bytes is not taken"),
+        ({"a.npy"}, "a set is not taken"),
+    ],
+    ids=["None", "list", "iterator", "bytes", "set"],
+)
+def test_predict_says_what_is_not_taken(run, x, message):
+    with pytest.raises(LfbtError, match=f"^predict: {message}"):
+        load_classifier(run, "cpu").predict(x)
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "message"),
+    [
+        ("head/config.json", lambda head: head["classes"].reverse(), "is of other classes than"),
+        ("head/config.json", lambda head: head.update(exclusive=False), "is of other classes than"),
+        ("results.json", lambda results: results.update(task="multi-label"), "is of other classes than"),
+        ("results.json", lambda results: results["test"]["per_class"]["fast"].update(threshold=7), "threshold 7.0"),
+        (
+            "results.json",
+            lambda results: results["test"]["per_class"]["fast"].update(threshold=np.nan),
+            "threshold nan",
+        ),
+    ],
+    ids=["order of classes", "kind of head", "kind of results", "threshold", "no threshold"],
+)
+def test_load_classifier_refuses_what_was_edited(copy, file, change, message):
+    """Probabilities would stand under the names of other classes, or a class never be called."""
+    content = json.loads((copy / file).read_text())
+    change(content)
+    (copy / file).write_text(json.dumps(content))
+    with pytest.raises(LfbtError, match=message):
+        load_classifier(copy)
+
+
 def test_load_classifier_refuses_files_that_do_not_fit_each_other(copy):
     results = json.loads((copy / "results.json").read_text())
     results["test"]["per_class"]["other"] = results["test"]["per_class"].pop("fast")

@@ -17,6 +17,7 @@ from lfbt.inference.recordings import FileSettings, ServedLeads, iterate_pieces,
 from lfbt.models.config import EncoderConfig
 from lfbt.recording import STANDARD_LEADS, Recording
 from lfbt.signal import normalise
+from lfbt.sources.listing import Entry
 
 CONFIG = EncoderConfig(("II", "V1"), sampling_rate=6.4, n_samples=64)
 FILES = FileSettings("II,V1", 500.0)
@@ -109,7 +110,8 @@ def test_list_recordings_takes_two_files_of_one_name(tmp_path):
     np.save(tmp_path / "a.npy", np.ones((2, 64)))
     (tmp_path / "a.csv").write_text("II,V1\n" + "0.1,0.2\n" * 64)
     found = list_recordings([tmp_path], FileSettings("II,V1", 6.4))
-    assert sorted(str(entry.file) for entry in found if isinstance(entry, Entry)) == [str(tmp_path / "a.csv"), str(tmp_path / "a.npy")]
+    files = sorted(str(entry.file) for entry in found if isinstance(entry, Entry))
+    assert files == [str(tmp_path / "a.csv"), str(tmp_path / "a.npy")]
 
 
 def test_list_recordings_refuses_a_folder_without_recordings(tmp_path):

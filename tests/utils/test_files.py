@@ -1,5 +1,6 @@
 """Files: written whole or not at all, never over other results; JSON read and written as objects."""
 
+import errno
 import json
 import pathlib
 
@@ -315,3 +316,15 @@ def test_check_replaceable_refuses_links_and_the_folders_one_is_in(made, tmp_pat
     for folder in ("/", ".."):
         with pytest.raises(LfbtError, match=r"^overwrite: "):
             check_replaceable(pathlib.Path(folder), OUTPUTS)
+
+
+def test_atomic_folder_names_the_folder_that_does_not_fit_on_the_disk(tmp_path):
+    def fill(number):
+        with atomic_folder(tmp_path / "out"):
+            raise OSError(number, "No space left on device", "inside")
+
+    with pytest.raises(LfbtError, match=r"out: cannot be written \(No space left on device\); make room there"):
+        fill(errno.ENOSPC)
+    with pytest.raises(FileNotFoundError):
+        fill(errno.ENOENT)
+    assert not list(tmp_path.iterdir())

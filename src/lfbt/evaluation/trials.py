@@ -165,7 +165,13 @@ def series_folder(settings: ClassifySettings, task: Task, trials: Sequence[Trial
     del values["resume"], values["overwrite"]
     begun = settings.trials.run_dir / SETTINGS
     # A series of a version without lead dropout, which is as one of today without it, goes on.
-    if not settings.leads_dropout and begun.is_file() and "leads_dropout" not in read_json(begun):
+    without = not (begun.is_file() and "leads_dropout" in read_json(begun))
+    if settings.leads_dropout and without and begun.is_file() and settings.trials.resume:
+        raise LfbtError(
+            f"resume: leads_dropout is {settings.leads_dropout} but was 0.0 in {settings.trials.run_dir}; give the "
+            "run's own settings"
+        )
+    if not settings.leads_dropout and without:
         del values["leads_dropout"]
         if not isinstance(settings, ProbeSettings):
             del values["lead_subsets"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import ArrayLike
@@ -239,7 +239,13 @@ def _as_items(
     options: FileSettings,
 ) -> Iterable[Any]:
     """The recordings of what users give."""
-    several = list(x) if isinstance(x, (list, tuple)) and x else [x]
+    # Arrays and columns of paths, too.
+    is_list = isinstance(x, (list, tuple)) or getattr(getattr(x, "dtype", None), "kind", "") in ("O", "U", "T")
+    several = list(x) if is_list else [x]
+    if x is None or not several:
+        raise LfbtError("predict: nothing is given; give paths, recordings, data sets or an array")
+    if isinstance(x, (Iterator, bytes, Mapping, Set)):
+        raise LfbtError(f"predict: a {type(x).__name__} is not taken; give a list of recordings or of paths")
     stated = leads is not None or sampling_rate is not None or unit is not None
     if all(isinstance(item, (Recording, Dataset)) for item in several):
         if stated:

@@ -76,9 +76,14 @@ def load_trained(folder: Path, place: torch.device) -> TorchModel:
             f"classifier: {folder / RESULTS} is of other lead subsets than {folder / HEAD}; restore the files"
         )
     all_scores = [results.test, *(results.by_lead_subset[name].test for name in subsets)]
-    if any(set(scores.per_class) != set(classes) for scores in all_scores):
+    # The order is that of the logits.
+    if results.exclusive != head.exclusive or any(tuple(scores.per_class) != classes for scores in all_scores):
         raise LfbtError(f"classifier: {folder / RESULTS} is of other classes than {folder / HEAD}; restore the files")
     thresholds, *of_subsets = (tuple(scores.per_class[name].threshold for name in classes) for scores in all_scores)
+    if broken := [at for each in (thresholds, *of_subsets) for at in each if at is not None and not 0 <= at <= 1]:
+        raise LfbtError(
+            f"classifier: {folder / RESULTS} has the threshold {broken[0]}, outside [0, 1]; restore the file"
+        )
     served = tuple(map(ServedSubset, subsets.values(), of_subsets))
     for leads in subsets.values():
         encoder.select_leads(leads)  # refused where the encoder does not have them

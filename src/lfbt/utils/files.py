@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import functools
 import json
 import os
@@ -154,6 +155,11 @@ def atomic_folder(
         is_kept = can_go_on(partial)
         if is_kept:
             stop.add_note(f"what is done is kept in {partial}; the same command goes on")
+        raise
+    except OSError as error:
+        # Others may be about what is read.
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise write_error(folder, error) from error
         raise
     finally:
         if not is_kept:

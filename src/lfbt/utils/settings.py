@@ -251,8 +251,8 @@ def as_path(name: str, value: Any, form: str = "a path") -> Path:
     Traceback (most recent call last):
     lfbt.errors.LfbtError: data_dir: None is not a path
     """
-    path: Path = convert(name, value, Annotated[Path, Form(form)])
-    return path
+    convert(name, value, Annotated[Path, Form(form)])
+    return Path(value)
 
 
 def add_named(own: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
