@@ -37,7 +37,7 @@ def test_predict_answers_files_and_says_which_it_cannot(place, tmp_path):
     words = ("predict", "--classifier", place / "run", place / "files", *FILES, "--device", "cpu")
     status, out, err = run(*words, "--out", tmp_path / "a.jsonl")
     assert (status, out) == (1, f"{tmp_path / 'a.jsonl'}: 2 recordings answered\n")
-    assert err.startswith(f"1 recording could not be answered, the first: {place}/files/2.npy:")
+    assert err.startswith(f"1 recording could not be answered, the first: file {place}/files/2.npy:")
     lines = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()]
     assert [line["record"] for line in lines] == ["0", "1", "2"]
     assert "cannot be read" in lines[2]["error"]
