@@ -97,9 +97,10 @@ def test_projectors_in_half_precision_return_single():
         EncoderConfig(("II", "V1"), 6.4, 64), (16, 12), learning_rate=1e-3, standardised=False
     )
     views = torch.randn(2, 5, 2, 64, generator=torch.Generator().manual_seed(0))
-    exact = train_state.model(views)
+    features = train_state.encoder(views).detach()
+    exact = train_state.projectors(features)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        half = train_state.model(views)
+        half = train_state.projectors(features)
     assert half.dtype == torch.float32
     assert not torch.equal(half, exact)
     torch.testing.assert_close(half, exact, rtol=0, atol=0.05)
