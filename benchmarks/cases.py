@@ -61,13 +61,19 @@ def loss(sizes: Sizes) -> list[Row]:
     ]
 
 
+def _equal_models(size: StepSize) -> tuple[ours.TrainState, reference.Reference]:
+    """Ours and the literal form with the same weights."""
+    own = ours.new_model(size.leads, size.n_samples, size.projector)
+    literal = reference.Reference(size.n_leads, size.projector)
+    ours.copy_encoder(own.encoder, literal)
+    ours.copy_projectors(own.projectors, literal)
+    return own, literal
+
+
 def step(sizes: Sizes) -> list[Row]:
     """A complete pretraining step, and the share of the machine's peak that its arithmetic reaches."""
     size = sizes.step
-    own_model = ours.new_model(size.leads, size.n_samples, size.projector)
-    literal_model = reference.Reference(size.n_leads, size.projector)
-    ours.copy_encoder(own_model.encoder, literal_model)
-    ours.copy_projectors(own_model.projectors, literal_model)
+    own_model, literal_model = _equal_models(size)
     peaks: list[float] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -139,10 +145,7 @@ def _literal_outcome(model: reference.Reference, first: Tensor, second: Tensor) 
 def half_precision(sizes: Sizes) -> list[Row]:
     """The same step in bf16, beside the literal form in float32 and in PyTorch's own bf16; the small preset's step."""
     size = sizes.step
-    own_model = ours.new_model(size.leads, size.n_samples, size.projector)
-    literal_model = reference.Reference(size.n_leads, size.projector)
-    ours.copy_encoder(own_model.encoder, literal_model)
-    ours.copy_projectors(own_model.projectors, literal_model)
+    own_model, literal_model = _equal_models(size)
     small = sizes.small_step
     small_model = ours.new_model(small.leads, small.n_samples, small.projector)
     with tempfile.TemporaryDirectory() as name:
