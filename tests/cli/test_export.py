@@ -56,7 +56,7 @@ def run_without(absent, *words):
     return found.returncode, found.stdout, found.stderr
 
 
-ABSENT = ("torch", "onnx", "onnxscript", "sklearn", "numba")
+ABSENT = ("torch", "onnx", "sklearn", "numba")
 
 
 @pytest.mark.parametrize("inputs", ["files", "data"])

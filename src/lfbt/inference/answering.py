@@ -34,7 +34,7 @@ class AnswerSettings:
     inputs: Annotated[tuple[Path, ...], Affects.LOCATION] = ()
     """Files, folders or prepared data sets; - for a list of paths on stdin, one a line."""
     out: Annotated[Path | None, Affects.LOCATION] = None
-    """New file .csv, .jsonl (a line of JSON a recording) or .parquet; without it the table is printed, at the end."""
+    """New file .csv, .jsonl (a line of JSON a recording) or .parquet; without it the table is printed."""
     overwrite: Annotated[bool, Affects.RUNTIME] = False
     """Replace the file if it has answers of lfbt, once the new ones are complete; never another file."""
     per_piece: bool = False

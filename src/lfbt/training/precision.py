@@ -19,7 +19,7 @@ from lfbt.training.settings import Precision, PretrainSettings
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
-# A convolution of an encoder in the middle: records, channels, samples; a tenth of a second in all.
+# A convolution of an encoder in the middle: records, channels, samples.
 _RECORDS, _CHANNELS, _SAMPLES = 32, 32, 512
 _ROUNDS = 7
 # What makes bf16 worth its rounding, and how far that may move the results of a convolution.
