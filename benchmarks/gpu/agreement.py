@@ -22,8 +22,11 @@ from lfbt.training.train_state import TrainState, create_train_state
 
 # Relative. Where rounding alone moves the CPU's result this far, the device's may differ by a few times as much.
 _LEAST, _ROUNDING = 1e-5, 3.0
-# Half precision rounds the activations of every layer, too.
-_ROUNDING_OF_LAYERS = 6.0
+# A gradient of zero has a distance of 1. Rounding that moves activations across zero comes near it.
+_MOST = 0.9
+# In bf16 so near that only the CPU's own distance in bf16 tells what is right.
+_OF_CPU = 1.25
+_DOUBLE = 1e-9
 #: Bits of the mantissa after the leading one.
 _BITS = {"fp32": 23, "defaults": 10, "tf32": 10, "bf16": 7, "fp16": 10}
 _LARGEST_SCALE = 2.0**16
@@ -47,7 +50,7 @@ def device_state(
     for group in state.optimizer.param_groups:
         group["lr"] = learning_rate
     if not state.encoder.low_memory:
-        state.encoder._can_be_fused = lambda _: False  # type: ignore[method-assign]
+        state.encoder._can_be_fused = lambda signals: False  # type: ignore[method-assign]  # noqa: ARG005
     return state
 
 
@@ -118,6 +121,12 @@ def distances_by_rounding(size: StepSize, bits: int) -> dict[str, float]:
     return distances(outcome(state, views), exact_outcome(size))
 
 
+@functools.cache
+def _distances_in_bf16(size: StepSize) -> dict[str, float]:
+    """Distances of the CPU in bf16, by PyTorch's own layers under autocast."""
+    return distances(outcome(device_state(size, "cpu"), new_views(size), "bf16"), exact_outcome(size))
+
+
 def rounded(x: Tensor, bits: int) -> Tensor:
     """Single precision, rounded to `bits` of the mantissa.
 
@@ -130,8 +139,13 @@ def rounded(x: Tensor, bits: int) -> Tensor:
 
 def bounds(size: StepSize, name: str) -> dict[str, float]:
     """How far the device may be from the exact outcome in a precision or a setting of TF32."""
-    times = _ROUNDING if name == "fp32" else _ROUNDING_OF_LAYERS
-    return {what: max(_LEAST, times * value) for what, value in distances_by_rounding(size, _BITS[name]).items()}
+    bits = _BITS[name]
+    least = max(_LEAST, 2.0 ** -(bits + 1))
+    if name == "bf16":
+        return {what: max(least, _OF_CPU * value) for what, value in _distances_in_bf16(size).items()}
+    return {
+        what: min(_MOST, max(least, _ROUNDING * value)) for what, value in distances_by_rounding(size, bits).items()
+    }
 
 
 def _compared(what: str, found: Outcome, size: StepSize, name: str) -> Found:
@@ -153,8 +167,8 @@ def views(place: Place) -> Found:
 
 
 def single_precision(place: Place) -> Found:
-    """A step in single precision with and without TF32 beside the CPU's in double."""
-    size, found = place.sizes.check, []
+    """A step in double precision, and in single with and without TF32, beside the CPU's in double."""
+    size, found = place.sizes.check, _in_double(place)
     for name in TF32:
         with arithmetic(name):
             own = outcome(device_state(size, place.device), new_views(size).to(place.device))
@@ -164,9 +178,22 @@ def single_precision(place: Place) -> Found:
     return found
 
 
+def _in_double(place: Place) -> Found:
+    """All gradients within rounding, which single precision cannot show: it moves activations across zero."""
+    size = place.sizes.exact
+    state = device_state(size, place.device)
+    state.model.double()
+    own = outcome(state, new_views(size).double().to(place.device))
+    return [
+        at_most(f"double precision: {part}", value, _DOUBLE)
+        for part, value in distances(own, exact_outcome(size)).items()
+    ]
+
+
 def half_precision(place: Place) -> Found:
     """A step in bf16 and fp16 beside the CPU's in double, and the losses of some steps beside single precision."""
-    size, found = place.sizes.check, []
+    size = place.sizes.check
+    found: Found = []
     precisions: tuple[Precision, ...] = ("bf16", "fp16")
     with arithmetic():
         single = losses(place, "fp32")[0]

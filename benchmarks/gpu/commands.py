@@ -36,7 +36,8 @@ def trained_encoder(size: StepSize) -> LeadEncoders:
 
 def embeddings(place: Place) -> Found:
     """`lfbt.embed` beside the CPU's, with and without TF32."""
-    size, found = place.sizes.check, []
+    size = place.sizes.check
+    found: Found = []
     dataset = from_arrays(new_signals(size, seed=1).numpy(), size.leads, size.n_samples / 10)
     encoder = trained_encoder(size)
     expected = embed_dataset(dataset, encoder, allow_implausible=True, device="cpu")

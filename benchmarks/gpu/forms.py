@@ -32,7 +32,8 @@ class StackedEncoders(nn.Module):
         super().__init__()
         leads = [one.pairs() for one in encoder.encoders.values()]  # type: ignore[operator]
         self.config, self.n_leads = encoder.config, len(leads)
-        self.block_ends = next(iter(encoder.encoders.values())).block_ends
+        ends = next(iter(encoder.encoders.values())).block_ends
+        self.block_ends: set[int] = ends  # type: ignore[assignment]
         self.weights, self.biases, self.scales, self.shifts = (nn.ParameterList() for _ in range(4))
         for i in range(len(leads[0])):
             convolutions, norms = zip(*(pairs[i] for pairs in leads), strict=True)
@@ -56,7 +57,8 @@ class StackedEncoders(nn.Module):
             if i in self.block_ends:
                 x = F.max_pool1d(x, 2) if x.ndim == 3 else F.max_pool2d(x, (1, 2))
         features = to_full_precision(x).flatten(2).mean(dim=2)  # B stacks·features
-        return features.unflatten(1, (n_views, self.n_leads, -1)).transpose(0, 1)
+        by_view: Tensor = features.unflatten(1, (n_views, self.n_leads, -1)).transpose(0, 1)
+        return by_view
 
     def enter(self, x: Tensor) -> Tensor:
         """The layout that the convolutions take."""
@@ -103,7 +105,8 @@ class Batched(StackedEncoders):
         shifted = torch.cat([padded[..., k : k + x.shape[-1]] for k in range(3)], dim=2)  # B stacks 3·in T
         rows = weight.unflatten(0, (self.n_leads, -1)).transpose(2, 3).flatten(2)  # leads out 3·in
         products = rows.repeat(n_views, 1, 1) @ shifted  # B stacks out T
-        return products.flatten(1, 2) + bias.repeat(n_views)[:, None].to(products.dtype)
+        y: Tensor = products.flatten(1, 2) + bias.repeat(n_views)[:, None].to(products.dtype)
+        return y
 
 
 class OneByOne(StackedEncoders):
@@ -130,16 +133,19 @@ class OneByOne(StackedEncoders):
             weight, bias, scale, shift = (
                 part[i].chunk(self.n_leads)[lead] for part in (self.weights, self.biases, self.scales, self.shifts)
             )
-            running = [
+            mean, variance = (
                 self.get_buffer(f"{name}_{i}").chunk(self.n_leads)[lead] for name in ("running_mean", "running_var")
-            ]
+            )
             kernel = weight.unsqueeze(2).contiguous(memory_format=torch.channels_last)
             x = F.conv2d(x, kernel, bias, padding=(0, 1))
-            of_views = [F.batch_norm(one, *running, scale, shift, True, _MOMENTUM, _EPS) for one in x.chunk(n_views)]
-            x = F.relu(torch.cat(of_views))
+            normalised = [
+                F.batch_norm(one, mean, variance, scale, shift, True, _MOMENTUM, _EPS) for one in x.chunk(n_views)
+            ]
+            x = F.relu(torch.cat(normalised))
             if i in self.block_ends:
                 x = F.max_pool2d(x, (1, 2))
-        return to_full_precision(x).flatten(2).mean(dim=2).unflatten(0, (n_views, n_records))
+        features: Tensor = to_full_precision(x).flatten(2).mean(dim=2).unflatten(0, (n_views, n_records))
+        return features
 
 
 #: The candidates by name.
@@ -153,7 +159,8 @@ FORMS: dict[str, Callable[[LeadEncoders], StackedEncoders]] = {
 
 def equal_forms(place: Place) -> Found:
     """Every form beside the shipped one in double precision on the device: features, statistics, gradients."""
-    size, found = place.sizes.exact, []
+    size = place.sizes.exact
+    found: Found = []
     views = random_views(new_signals(size), draw_views(0, 0, size.batch)).double().to(place.device)
     with arithmetic():
         for name, form in FORMS.items():
@@ -178,7 +185,7 @@ def _learned(encoder: nn.Module) -> dict[str, Tensor]:
         gradients = [weight.grad for weight in (*encoder.weights, *encoder.scales)]
         kept = list(encoder.buffers())
     else:
-        leads = [one.pairs() for one in encoder.encoders.values()]  # type: ignore[union-attr, operator]
+        leads = [one.pairs() for one in encoder.encoders.values()]  # type: ignore[operator]
         layers = [[pairs[i] for pairs in leads] for i in range(len(leads[0]))]
         gradients = [torch.cat([convolution.weight.grad for convolution, _ in layer]) for layer in layers]
         gradients += [torch.cat([norm.weight.grad for _, norm in layer]) for layer in layers]

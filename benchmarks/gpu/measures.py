@@ -7,6 +7,7 @@ import statistics
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch._C._autograd import DeviceType
 
 from benchmarks.gpu.agreement import device_state, new_signals
 from benchmarks.gpu.commands import probe_inputs, trained_encoder
@@ -82,7 +83,7 @@ def kernels(place: Place) -> Found:
 
     averages = list(profiler.key_averages())
     if place.is_gpu:
-        averages = [one for one in averages if one.device_type == torch.autograd.DeviceType.CUDA]
+        averages = [one for one in averages if one.device_type == DeviceType.CUDA]
     found: Found = [
         Figure(KERNELS, one.key[:100], {"ms": spent(one), "calls": one.count})
         for one in sorted(averages, key=spent, reverse=True)[:_KERNELS]
@@ -93,7 +94,8 @@ def kernels(place: Place) -> Found:
 
 def embed(place: Place) -> Found:
     """Records a second through the encoder in evaluation mode, signals on the device."""
-    size, found = place.sizes.step, []
+    size = place.sizes.step
+    found: Found = []
     encoder = trained_encoder(size).to(place.device)
     for batch in place.sizes.embed_batches:
         signals = new_signals(size)[torch.arange(batch) % size.batch].to(place.device)
@@ -112,7 +114,8 @@ def embed(place: Place) -> Found:
 def rest(place: Place) -> Found:
     """A step of fine-tuning, a validation batch, an epoch of a probe, and reading onto the device."""
     size, sizes, device = place.sizes.step, place.sizes, place.device
-    signals, found = new_signals(size).to(device), []
+    signals = new_signals(size).to(device)
+    found: Found = []
     with arithmetic("defaults"):
         for precision in _PRECISIONS:
             encoder, mixed = device_state(size, device).encoder, MixedPrecision(precision, device)

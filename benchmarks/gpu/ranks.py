@@ -90,8 +90,10 @@ def main() -> None:
     file, name, backend, content = Path(sys.argv[1]), sys.argv[2], sys.argv[3], json.loads(sys.argv[4])
     size = StepSize(**content | {"projector": tuple(content["projector"])})
     device = torch.device(name)
-    if name == "cuda":
-        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+    if device.type == "cuda":
+        # Each its own with NCCL; with gloo all have the one.
+        own = int(os.environ["LOCAL_RANK"]) if backend == "nccl" else device.index or 0
+        device = torch.device("cuda", own)
         torch.cuda.set_device(device)
     if backend == "gloo":
         # On a GPU `init_distributed` would take NCCL, which refuses two processes on one.

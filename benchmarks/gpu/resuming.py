@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,7 +11,7 @@ from torch import Tensor
 from benchmarks.data import write_packed
 from benchmarks.gpu.agreement import device_state, new_signals
 from benchmarks.gpu.device import arithmetic
-from benchmarks.gpu.results import Found, Place, at_most, holds, not_available
+from benchmarks.gpu.results import Check, Found, Place, at_most, holds, not_available
 from lfbt.errors import LfbtError
 from lfbt.losses.lfbt import lfbt_loss
 from lfbt.training.augmentation import draw_views, random_views
@@ -24,7 +25,8 @@ _PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "fp16")
 
 def resumed(place: Place) -> Found:
     """The train state after some steps, beside that of the same again, and of a run that was saved and resumed."""
-    n, found = place.sizes.steps, []
+    n = place.sizes.steps
+    found: Found = []
     for precision in _PRECISIONS:
         try:
             # As a user has it: PyTorch's own TF32, cuDNN deterministic.
@@ -67,7 +69,7 @@ def _n_different(one: dict[str, Tensor], other: dict[str, Tensor]) -> int:
     return sum(not torch.equal(value, other[name]) for name, value in one.items())
 
 
-def _named_nondeterministic(place: Place) -> Found[0]:  # type: ignore[valid-type]
+def _named_nondeterministic(place: Place) -> Check:
     """The operations of a step that PyTorch says it has no deterministic form of."""
     size = place.sizes.check
     state, mixed = device_state(size, place.device), MixedPrecision("fp32", place.device)
@@ -93,7 +95,7 @@ def by_command(place: Place) -> Found:
 
     size, data = place.sizes.check, place.folder / "data"
     write_packed(data, place.sizes.records, size.leads, size.n_samples)
-    common = {
+    common: dict[str, Any] = {
         "batch_size": size.batch, "projector": "-".join(map(str, size.projector)), "learning_rate": 1e-4,
         "quality_every": 0, "workers": 2,
     }  # fmt: skip

@@ -109,7 +109,7 @@ def step(variant: Variant, place: Place) -> Found:
             return [not_available(what, str(error))]
         first = run()
         found = milliseconds(run, place.device, place.sizes.repeats)
-    values = {
+    values: dict[str, float | str | None] = {
         "ms": statistics.median(found), "lowest": min(found), "highest": max(found), "peak GB": peak_gb(place.device),
     }  # fmt: skip
     expected = first_loss(place.device, place.sizes)

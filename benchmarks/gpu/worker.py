@@ -90,7 +90,7 @@ def _serve(connection: Connection, run: Run, device: str, sizes: GpuSizes) -> No
     if device == "cpu":
         # What is tried there is tiny, and other processes may hold the cores.
         torch.set_num_threads(1)
-        layer_ops.has_numba = lambda: False  # compiling would take longer than all else
+        vars(layer_ops)["has_numba"] = lambda: False  # compiling would take longer than all else
     connection.send("ready")
     while True:
         try:
