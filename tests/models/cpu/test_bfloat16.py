@@ -14,7 +14,7 @@ from lfbt.models.cpu.bfloat16 import narrow, widen
 def widened(bits):
     out = np.empty(len(bits), np.float32)
     for i in range(len(bits)):
-        out[i] = widen(bits[i])  # type: ignore[call-arg]
+        out[i] = widen(bits[i])
     return out
 
 
@@ -22,7 +22,7 @@ def widened(bits):
 def narrowed(values):
     out = np.empty(len(values), np.uint16)
     for i in range(len(values)):
-        out[i] = narrow(values[i])  # type: ignore[call-arg]
+        out[i] = narrow(values[i], out[i])
     return out
 
 
@@ -49,3 +49,17 @@ def test_narrow_takes_the_even_one_of_two_equally_near():
 
 def test_narrow_keeps_nan_whose_bits_are_all_ones():
     assert np.isnan(widened(narrowed(np.array([0xFFFFFFFF, 0x7FFFFFFF], np.uint32).view(np.float32)))).all()
+
+
+def test_other_numbers_are_left_as_they_are():
+    @numba.njit
+    def both(values):
+        out = np.empty_like(values)
+        for i in range(len(values)):
+            out[i] = narrow(widen(values[i]), values[i])
+        return out
+
+    for dtype in (np.float32, np.float64):
+        values = np.array([1 / 3, -np.pi, np.inf], dtype)
+        assert both(values).dtype == dtype
+        np.testing.assert_array_equal(both(values), values)

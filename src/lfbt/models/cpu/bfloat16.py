@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from numba import types
@@ -11,9 +12,14 @@ from numba.extending import intrinsic
 _SHIFT = 16
 
 
-@intrinsic
-def widen(_context: Any, _bits: Any) -> Any:
-    """The float32 of the bits of a bfloat16; exact."""
+def _widen(_context: Any, value: Any) -> Any:
+    """The float32 of the bits of a bfloat16, exact; any other number as it is."""
+
+    def keep(_context: Any, _builder: Any, _signature: Any, arguments: Any) -> Any:
+        return arguments[0]
+
+    if value != types.uint16:
+        return value(value), keep
 
     def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         word = context.get_value_type(types.uint32)
@@ -23,9 +29,17 @@ def widen(_context: Any, _bits: Any) -> Any:
     return types.float32(types.uint16), generate
 
 
-@intrinsic
-def narrow(_context: Any, _value: Any) -> Any:
-    """The bits of the nearest bfloat16, of two equally near ones the even, as PyTorch rounds; NaN stays NaN."""
+def _narrow(_context: Any, value: Any, like: Any) -> Any:
+    """The bits of the nearest bfloat16 where `like` is such bits, else `value` as it is.
+
+    Of two equally near ones it is the even, as PyTorch rounds; NaN stays NaN.
+    """
+
+    def keep(_context: Any, _builder: Any, _signature: Any, arguments: Any) -> Any:
+        return arguments[0]
+
+    if like != types.uint16:
+        return value(value, like), keep
 
     def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         def constant(value: int) -> Any:
@@ -39,4 +53,9 @@ def narrow(_context: Any, _value: Any) -> Any:
         rounded = builder.select(is_nan, constant(0x7FC0), rounded)
         return builder.trunc(rounded, context.get_value_type(types.uint16))
 
-    return types.uint16(types.float32), generate
+    return types.uint16(types.float32, like), generate
+
+
+#: ``widen(value)`` and ``narrow(value, like)``, for loops that Numba compiles.
+widen: Callable[..., Any] = intrinsic(_widen)
+narrow: Callable[..., Any] = intrinsic(_narrow)

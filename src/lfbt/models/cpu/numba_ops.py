@@ -34,7 +34,7 @@ def moments(y: Tensor) -> tuple[Tensor, Tensor]:
     middle = to_full_precision(y[0, y.shape[1] // 2])
     centre = middle.repeat(repeats)
     sums, squares = _zeros(rows.shape[1]), _zeros(rows.shape[1])
-    _loops(rows.shape[1], rows.dtype).moments(rows, centre.numpy(), sums, squares)
+    _loops(rows.shape[1]).moments(rows, centre.numpy(), sums, squares)
     n = y.shape[0] * y.shape[1]
     mean, square = _fold(sums, y) / n, _fold(squares, y) / n
     return mean + middle, (square - mean.square()).clamp(min=0)
@@ -46,11 +46,11 @@ def activate(y: Tensor, scale: Tensor, shift: Tensor, pool: bool) -> Tensor:
     out = y.new_empty(records, samples // 2 if pool else samples, channels)
     if pool:
         pairs, repeats = _pairs(y)
-        loops = _pool_loops(channels, repeats, _array(y).dtype)
+        loops = _pool_loops(channels * repeats, _array(y).dtype)
         loops.activate(pairs, *_repeated(repeats, scale, shift), _blocks(out, repeats))
     else:
         rows, repeats = _rows(y)
-        _loops(rows.shape[1], rows.dtype).activate(rows, *_repeated(repeats, scale, shift), _rows(out)[0])
+        _loops(rows.shape[1]).activate(rows, *_repeated(repeats, scale, shift), _rows(out)[0])
     return out
 
 
@@ -60,10 +60,10 @@ def gradient_sums(y: Tensor, gradient: Tensor, scale: Tensor, shift: Tensor, poo
     values = _repeated(repeats, scale, shift)
     sums, products = _zeros(repeats * y.shape[2]), _zeros(repeats * y.shape[2])
     if pool:
-        loops = _pool_loops(y.shape[2], repeats, _array(y).dtype)
+        loops = _pool_loops(y.shape[2] * repeats, _array(y).dtype)
         loops.gradient_sums(rows, _blocks(gradient, repeats), *values, sums, products)
     else:
-        _loops(rows.shape[1], rows.dtype).gradient_sums(rows, _rows(gradient)[0], *values, sums, products)
+        _loops(rows.shape[1]).gradient_sums(rows, _rows(gradient)[0], *values, sums, products)
     return _fold(sums, y), _fold(products, y)
 
 
@@ -74,12 +74,12 @@ def input_gradient(
     if not pool:
         rows, repeats = _rows(y)
         values = _repeated(repeats, scale, shift, factor, offset)
-        _loops(rows.shape[1], rows.dtype).input_gradient(rows, _rows(gradient)[0], *values)
+        _loops(rows.shape[1]).input_gradient(rows, _rows(gradient)[0], *values)
         return gradient
     out = torch.empty_like(y)
     pairs, repeats = _pairs(y)
     values = _repeated(repeats, scale, shift, factor, offset)
-    loops = _pool_loops(y.shape[2], repeats, _array(y).dtype)
+    loops = _pool_loops(y.shape[2] * repeats, _array(y).dtype)
     loops.input_gradient(pairs, _blocks(gradient, repeats), *values, _pairs(out)[0])
     if y.shape[1] % 2:
         out[:, -1] = torch.addcmul(offset, y[:, -1].to(factor.dtype), factor)
@@ -149,26 +149,26 @@ class _PoolLoops(NamedTuple):
 _COMPILE_LOCK = threading.Lock()
 
 
-def _loops(lanes: int, dtype: np.dtype[Any]) -> _Loops:
+def _loops(lanes: int) -> _Loops:
     """The loops for rows ``[rows, lanes]``, compiled once for all threads."""
     with _COMPILE_LOCK:
-        return _compile_loops(lanes, dtype == np.uint16)
+        return _compile_loops(lanes)
 
 
-def _pool_loops(channels: int, repeats: int, dtype: np.dtype[Any]) -> _PoolLoops:
+def _pool_loops(lanes: int, dtype: np.dtype[Any]) -> _PoolLoops:
     """The loops for pairs of samples, compiled once for all threads."""
     with _COMPILE_LOCK:
-        return _compile_pool_loops(channels, repeats, dtype)
+        return _compile_pool_loops(lanes, dtype)
 
 
 @functools.cache
-def _compile_loops(lanes: int, half: bool) -> _Loops:
+def _compile_loops(lanes: int) -> _Loops:
     """The loops for rows of `lanes` numbers, a constant that the compiler needs to vectorise them.
 
-    half: they are the bits of bfloat16. Values are loaded before they are compared, as a load behind a condition is not
-    vectorised. Comparisons let NaN through.
+    Values are loaded before they are compared, as a load behind a condition is not vectorised. Comparisons let NaN
+    through. Beside what the module defines the loops may refer to plain constants only: Numba would not find them on
+    disk, in the next process, with a function among what they refer to.
     """
-    number, stored = _conversions(half)
 
     @_jit
     def moments(y: Any, centre: Any, sums: Any, squares: Any) -> None:
@@ -176,7 +176,7 @@ def _compile_loops(lanes: int, half: bool) -> _Loops:
             part_sums, part_squares = np.zeros(lanes, centre.dtype), np.zeros(lanes, centre.dtype)
             for i in range(start, min(start + _PART, len(y))):
                 for c in range(lanes):
-                    distance = number(y[i, c]) - centre[c]
+                    distance = widen(y[i, c]) - centre[c]
                     part_sums[c] += distance
                     part_squares[c] += distance * distance
             for c in range(lanes):
@@ -188,8 +188,8 @@ def _compile_loops(lanes: int, half: bool) -> _Loops:
         zero = scale.dtype.type(0)
         for i in range(len(y)):
             for c in range(lanes):
-                u = number(y[i, c]) * scale[c] + shift[c]
-                out[i, c] = stored(zero if u < zero else u)
+                u = widen(y[i, c]) * scale[c] + shift[c]
+                out[i, c] = narrow(zero if u < zero else u, y[i, c])
 
     @_jit
     def gradient_sums(y: Any, gradient: Any, scale: Any, shift: Any, sums: Any, products: Any) -> None:
@@ -198,7 +198,7 @@ def _compile_loops(lanes: int, half: bool) -> _Loops:
             part_sums, part_products = np.zeros(lanes, scale.dtype), np.zeros(lanes, scale.dtype)
             for i in range(start, min(start + _PART, len(y))):
                 for c in range(lanes):
-                    value, g = number(y[i, c]), number(gradient[i, c])
+                    value, g = widen(y[i, c]), widen(gradient[i, c])
                     g = g if value * scale[c] + shift[c] > zero else zero
                     part_sums[c] += g
                     part_products[c] += g * value
@@ -213,9 +213,9 @@ def _compile_loops(lanes: int, half: bool) -> _Loops:
         row = np.empty(lanes, y.dtype)
         for i in range(len(y)):
             for c in range(lanes):
-                value, g = number(y[i, c]), number(gradient[i, c]) * scale[c]
+                value, g = widen(y[i, c]), widen(gradient[i, c]) * scale[c]
                 g = g if value * scale[c] + shift[c] > zero else zero
-                row[c] = stored(g + factor[c] * value + offset[c])
+                row[c] = narrow(g + factor[c] * value + offset[c], y[i, c])
             for c in range(lanes):
                 gradient[i, c] = row[c]
 
@@ -223,20 +223,11 @@ def _compile_loops(lanes: int, half: bool) -> _Loops:
 
 
 @functools.cache
-def _compile_pool_loops(channels: int, repeats: int, dtype: np.dtype[Any]) -> _PoolLoops:
-    """The loops for blocks of pairs of samples ``[records, blocks, pairs, 2, words]``, `repeats` pairs in each.
+def _compile_pool_loops(lanes: int, dtype: np.dtype[Any]) -> _PoolLoops:
+    """The loops for blocks of pairs of samples ``[records, blocks, pairs, 2, words]``, `lanes` numbers in a row.
 
     The first samples of a block are copied to one row and the second to another, in which the compiler vectorises.
     """
-    number, stored = _conversions(dtype == np.uint16)
-    lanes = channels * repeats
-
-    @_inline
-    def separate(block: Any, first: Any, second: Any) -> None:
-        for i in range(repeats):
-            for k in range(block.shape[2]):
-                first[i, k] = block[i, 0, k]
-                second[i, k] = block[i, 1, k]
 
     @_jit
     def activate(y: Any, scale: Any, shift: Any, out: Any) -> None:
@@ -245,12 +236,12 @@ def _compile_pool_loops(channels: int, repeats: int, dtype: np.dtype[Any]) -> _P
         first, second = first_words.view(dtype).reshape(lanes), second_words.view(dtype).reshape(lanes)
         for record in range(len(y)):
             for block in range(y.shape[1]):
-                separate(y[record, block], first_words, second_words)
+                _separate(y[record, block], first_words, second_words)
                 for c in range(lanes):
-                    u = number(first[c]) * scale[c] + shift[c]
-                    v = number(second[c]) * scale[c] + shift[c]
+                    u = widen(first[c]) * scale[c] + shift[c]
+                    v = widen(second[c]) * scale[c] + shift[c]
                     greater = v if u < v else u
-                    out[record, block, c] = stored(zero if greater < zero else greater)
+                    out[record, block, c] = narrow(zero if greater < zero else greater, first[c])
 
     @_jit
     def gradient_sums(y: Any, gradient: Any, scale: Any, shift: Any, sums: Any, products: Any) -> None:
@@ -261,9 +252,9 @@ def _compile_pool_loops(channels: int, repeats: int, dtype: np.dtype[Any]) -> _P
             for start in range(0, y.shape[1], _PART):
                 part_sums, part_products = np.zeros(lanes, scale.dtype), np.zeros(lanes, scale.dtype)
                 for block in range(start, min(start + _PART, y.shape[1])):
-                    separate(y[record, block], first_words, second_words)
+                    _separate(y[record, block], first_words, second_words)
                     for c in range(lanes):
-                        one, other, g = number(first[c]), number(second[c]), number(gradient[record, block, c])
+                        one, other, g = widen(first[c]), widen(second[c]), widen(gradient[record, block, c])
                         u, v = one * scale[c] + shift[c], other * scale[c] + shift[c]
                         winner = one if u >= v else other
                         g = g if (v if u < v else u) > zero else zero
@@ -280,15 +271,15 @@ def _compile_pool_loops(channels: int, repeats: int, dtype: np.dtype[Any]) -> _P
         first, second = first_words.view(dtype).reshape(lanes), second_words.view(dtype).reshape(lanes)
         for record in range(len(y)):
             for block in range(y.shape[1]):
-                separate(y[record, block], first_words, second_words)
+                _separate(y[record, block], first_words, second_words)
                 for c in range(lanes):
-                    one, other, g = number(first[c]), number(second[c]), number(gradient[record, block, c]) * scale[c]
+                    one, other, g = widen(first[c]), widen(second[c]), widen(gradient[record, block, c]) * scale[c]
                     u, v = one * scale[c] + shift[c], other * scale[c] + shift[c]
                     g = g if (v if u < v else u) > zero else zero
                     of_first = g if u >= v else zero
-                    first[c] = stored(of_first + factor[c] * one + offset[c])
-                    second[c] = stored(g - of_first + factor[c] * other + offset[c])
-                for i in range(repeats):
+                    first[c] = narrow(of_first + factor[c] * one + offset[c], first[c])
+                    second[c] = narrow(g - of_first + factor[c] * other + offset[c], second[c])
+                for i in range(y.shape[2]):
                     for k in range(y.shape[4]):
                         out[record, block, i, 0, k] = first_words[i, k]
                         out[record, block, i, 1, k] = second_words[i, k]
@@ -313,10 +304,9 @@ def _inline(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @_inline
-def _same(value: Any) -> Any:
-    return value
-
-
-def _conversions(half: bool) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """What makes a number of what is stored, and the reverse."""
-    return (widen, narrow) if half else (_same, _same)
+def _separate(block: Any, first: Any, second: Any) -> None:
+    """Copy the first samples of each pair of a block ``[pairs, 2, words]`` to one row and the second to another."""
+    for i in range(first.shape[0]):
+        for k in range(block.shape[2]):
+            first[i, k] = block[i, 0, k]
+            second[i, k] = block[i, 1, k]
