@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 from lfbt.errors import UnreadableError
 from lfbt.io.csv_clocks import is_clock, is_date
-from lfbt.io.csv_columns import Column, is_number, is_value, name_leads, recognise, with_units
+from lfbt.io.csv_columns import Column, is_number, is_value, name_leads, recognise, with_units, without_arrivals
+from lfbt.io.csv_stated import find_one_lead, find_stated
 from lfbt.io.csv_text import read_first_lines
 
 #: Lines that are looked at; comments and headers may take some of them.
@@ -22,13 +23,6 @@ _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
 # 1,250 between other separators may be a thousand or a decimal comma.
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")
 _QUOTED = re.compile(r"""^(["'])(.*)\1$""")
-# What lines above the samples may state of them.
-_RATE = re.compile(
-    r"\b(?:sampl(?:e|ing)[ _-]*(?:rate|freq(?:uency)?)|abtast(?:rate|frequenz)|fs|sfreq)\b"
-    r"(?P<before>[^\d\w]*(?:k?hz)?\W*)(?P<rate>\d+(?:[.,]\d+)?)\s*(?P<kilo>k)?(?:hz|sps|1/s)?\W*$",
-    re.IGNORECASE,
-)
-_UNIT = re.compile(r"\b(?:units?|einheit(?:en)?|amplitude unit)\b[^\w/]*(?P<unit>[mµμun]?v)\W*$", re.IGNORECASE)
 
 
 class CsvLayout(NamedTuple):
@@ -73,12 +67,15 @@ def find_layout(path: Path, first_lines: Sequence[str], separator: str | None, d
     """Find out as `read_layout` how the file is written that begins with these lines."""
     numbered = [(number, line) for number, line in enumerate(first_lines) if _holds_cells(line)]
     lines = [line for _, line in numbered]
-    separator = separator or _separator(lines, decimal)
+    one_lead = None if separator else find_one_lead(lines)
+    separator = ";" if one_lead else separator or _separator(lines, decimal)
     rows = [split_cells(line, separator) for line in lines]
-    n_preamble, is_named = _preamble(rows)
+    n_preamble, is_named = (one_lead[1], False) if one_lead else _preamble(rows)
     body = rows[n_preamble:]
     decimal = decimal or _decimal(path, body, separator)
     columns, n_header = _columns(path, body, decimal) if is_named else (None, 0)
+    if one_lead:
+        columns = [Column(one_lead[0], "lead", "")]
     if columns is not None and len(body) > n_header and (named := with_units(columns, body[n_header])):
         columns, n_header = named, n_header + 1
     n_header += n_preamble
@@ -87,8 +84,8 @@ def find_layout(path: Path, first_lines: Sequence[str], separator: str | None, d
     above = [line for line in first_lines[:n_skipped] if line.strip()]
     if n_header < len(rows):
         columns = _with_comments(columns, n_header, above, rows[n_header], separator)
-        columns = columns and _with_dates(columns, rows[n_header], decimal)
-    rate, unit = _stated(path, above)
+        columns = columns and without_arrivals(_with_dates(columns, rows[n_header], decimal))
+    rate, unit = find_stated(path, above)
     return CsvLayout(separator, decimal, n_skipped, columns, rate, unit, n_preamble)
 
 
@@ -255,19 +252,3 @@ def _with_dates(columns: Sequence[Column], sample: Sequence[str], decimal: str) 
     if len(clocks) == len(dates) == 1:
         kinds[dates[0]] = kinds[dates[0]]._replace(kind="date")
     return kinds
-
-
-def _stated(path: Path, lines: Sequence[str]) -> tuple[float | None, str]:
-    """Find the sampling rate and the unit that lines above the samples state. Raises UnreadableError if two differ."""
-    rates = {
-        float(match["rate"].replace(",", ".")) * (1000 if match["kilo"] or "khz" in match["before"].lower() else 1)
-        for match in map(_RATE.search, lines)
-        if match
-    }
-    units = {match["unit"].lower(): match["unit"] for match in map(_UNIT.search, lines) if match}
-    for what, found in (("sampling rates", sorted(rates)), ("units", sorted(units))):
-        if len(found) > 1:
-            raise UnreadableError(
-                f"file {path}: the lines above its samples state two {what}, {found[0]} and {found[1]}"
-            )
-    return next(iter(rates), None), next(iter(units.values()), "")
