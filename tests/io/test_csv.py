@@ -634,3 +634,14 @@ def test_read_csv_takes_the_minus_of_typography(tmp_path):
     recording = read_csv(write(tmp_path / "a.csv", "\u2160,\u2161\n\u22121.5,2\n1,\u22122\n"), None, 500.0, "mV")
     assert recording.leads == ("I", "II")
     assert recording.signal.tolist() == [[-1.5, 1], [2, -2]]
+
+
+def test_read_csv_refuses_counts_whose_gain_stands_above_them(tmp_path):
+    path = write(tmp_path / "a.csv", "Resolution: 5 uV/bit\nI,II\n100,200\n-100,0\n")
+    assert read_csv(path, None, 500.0, "0.2/uV").signal.tolist() == [[0.5, -0.5], [1, 0]]
+    for unit in ("mV", "uV", "100/mV"):
+        with pytest.raises(UnreadableError, match=f"states the gain 0.2/uV.*not {unit}; give the unit 0.2/uV"):
+            read_csv(path, None, 500.0, unit)
+    # Voltages, not counts.
+    path = write(tmp_path / "b.csv", "Resolution: 5 uV/bit\nI,II\n0.1,0.2\n-0.1,0\n")
+    assert read_csv(path, None, 500.0, "mV").signal[0, 0] == np.float32(0.1)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lfbt.errors import UnreadableError
-from lfbt.io.csv_stated import find_one_lead, find_stated
+from lfbt.io.csv_stated import find_gain, find_one_lead, find_stated
 
 
 @pytest.mark.parametrize(
@@ -111,3 +111,21 @@ def test_find_one_lead_is_none_for_other_files(lines):
 
 def test_find_one_lead_counts_the_lines_above():
     assert find_one_lead(["Name,Ada", "Ableitung,Ableitung I", "Einheit,µV", "1,5", "-2,5", "0"]) == ("I", 3)
+
+
+@pytest.mark.parametrize(
+    ("line", "gain"),
+    [
+        *(
+            (line, "0.2/uV")
+            for line in ("# Resolution: 5 uV/bit", "LSB: 5 uV", "1 LSB = 5 uV", "Amplitude resolution;5 uV")
+        ),
+        *((line, "200/mV") for line in ("Gain: 200 /mV", "gain=200/mV", "200 counts/mV", "Scale,200 ADU/mV")),
+        *(
+            (line, "")
+            for line in ("Gain: 10 mm/mV", "Resolution: 16 bit", "Gain: 24", "25 mm/s, 10 mm/mV", "LSB: 0 uV")
+        ),
+    ],
+)
+def test_find_gain_gives_a_unit_of_counts(line, gain):
+    assert find_gain(["Name;7", line]) == gain

@@ -102,7 +102,22 @@ def read_csv(
             f"file {path}: column {counts} holds counts, not a voltage; name it by the lead only, and give the gain as "
             "the unit, such as 200/mV"
         )
+    if layout.gain and not any(units):
+        _check_gain(path, signal, layout.gain, unit)
     return make_recording(path, _in_mv(path, signal, names, units, unit), names, sampling_rate, notes)
+
+
+def _check_gain(path: Path, signal: NDArray[np.float64], gain: str, unit: str) -> None:
+    """Raise UnreadableError if whole numbers are read in another unit than counts of the `gain` that the file states.
+
+    Other numbers are voltages already.
+    """
+    finite = signal[np.isfinite(signal)]
+    if (finite % 1 == 0).all() and not np.isclose(unit_in_mv(unit), unit_in_mv(gain), rtol=1e-4):
+        raise UnreadableError(
+            f"file {path}: a line above its samples states the gain {gain}, and these are whole numbers, counts, not "
+            f"{unit}; give the unit {gain}, or remove the line"
+        )
 
 
 def _is_of_recording(path: Path, column: Column, cells: Any) -> bool:

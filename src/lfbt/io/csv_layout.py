@@ -12,7 +12,7 @@ from typing import NamedTuple
 from lfbt.errors import UnreadableError
 from lfbt.io.csv_clocks import is_clock, is_date
 from lfbt.io.csv_columns import Column, is_number, is_value, name_leads, recognise, with_units, without_arrivals
-from lfbt.io.csv_stated import find_one_lead, find_stated
+from lfbt.io.csv_stated import find_gain, find_one_lead, find_stated
 from lfbt.io.csv_text import read_first_lines
 
 #: Lines that are looked at; comments and headers may take some of them.
@@ -28,7 +28,8 @@ _QUOTED = re.compile(r"""^(["'])(.*)\1$""")
 class CsvLayout(NamedTuple):
     """Separator and decimal sign, the lines before the first sample, and the columns; None where no row names them.
 
-    Lines above the samples may state a `rate` in Hz and a `unit`; `n_preamble` of them are neither comments nor header.
+    Lines above the samples may state a `rate` in Hz, a `unit` and the `gain` of counts; `n_preamble` are neither
+    comments nor header.
     """
 
     separator: str
@@ -38,6 +39,7 @@ class CsvLayout(NamedTuple):
     rate: float | None = None
     unit: str = ""
     n_preamble: int = 0
+    gain: str = ""
 
 
 def read_layout(path: Path, separator: str | None = None, decimal: str | None = None) -> CsvLayout:
@@ -86,7 +88,7 @@ def find_layout(path: Path, first_lines: Sequence[str], separator: str | None, d
         columns = _with_comments(columns, n_header, above, rows[n_header], separator)
         columns = columns and without_arrivals(_with_dates(columns, rows[n_header], decimal))
     rate, unit = find_stated(path, above)
-    return CsvLayout(separator, decimal, n_skipped, columns, rate, unit, n_preamble)
+    return CsvLayout(separator, decimal, n_skipped, columns, rate, unit, n_preamble, find_gain(above))
 
 
 def split_cells(line: str, separator: str) -> list[str]:

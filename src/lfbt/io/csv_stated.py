@@ -44,6 +44,17 @@ _UNIT = re.compile(
     rf"[^\w/]*(?:in\s+)?(?P<unit>{_VOLTAGE})(?:[^\w/]+(?P=unit))*\W*$",
     re.IGNORECASE,
 )
+_COUNT = "(?:adu|counts?|lsb|bits?|digits?|steps?)"
+_VOLTS_A_COUNT = re.compile(
+    rf"(?:(?:\b(?:lsb|(?:amplitude[ _]?)?resolution|auflösung)\b[^\w\d]*){_NUMBER}\s*(?P<unit>[mµμun]v)"
+    rf"|{_NUMBER.replace('number', 'other')}\s*(?P<of>[mµμun]v)\s*(?:/|per)\s*{_COUNT})\b",
+    re.IGNORECASE,
+)
+_COUNTS_A_VOLT = re.compile(
+    rf"(?:\bgain\b[^\w\d]*{_NUMBER}\s*{_COUNT}?|{_NUMBER.replace('number', 'other')}\s*{_COUNT})\s*/\s*"
+    r"(?P<unit>[mµμun]v)\b",
+    re.IGNORECASE,
+)
 _LEAD = re.compile(
     r"^\W*(?:leads?|ableitung|d[eé]rivation|derivaci[oó]n|deriva[cç][aã]o|derivazione)\W*[,;:=\t]\W*(.+)$", re.I
 )
@@ -68,6 +79,22 @@ def find_stated(path: Path, lines: Sequence[str]) -> tuple[float | None, str]:
                 f"file {path}: the lines above its samples state two {what}, {found[0]} and {found[1]}"
             )
     return next(iter(rates), None), next(iter(units.values()), "")
+
+
+def find_gain(lines: Sequence[str]) -> str:
+    """Find the gain of counts that lines above the samples state, as a unit; empty if none does.
+
+    >>> find_gain(["Resolution: 5 uV/bit"]), find_gain(["Gain: 200 adu/mV"]), find_gain(["Gain: 10 mm/mV"])
+    ('0.2/uV', '200/mV', '')
+    """
+    for line in lines:
+        if match := _VOLTS_A_COUNT.search(line):
+            volts = float((match["number"] or match["other"]).replace(",", "."))
+            if volts:
+                return f"{float(f'{1 / volts:.6g}')}/{match['unit'] or match['of']}".replace(".0/", "/")
+        if match := _COUNTS_A_VOLT.search(line):
+            return f"{(match['number'] or match['other']).replace(',', '.')}/{match['unit']}"
+    return ""
 
 
 def find_one_lead(lines: Sequence[str]) -> tuple[str, int] | None:
