@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -38,13 +39,14 @@ def write_packed(
         for first in range(0, n_records, _CHUNK):
             signals[first : first + _CHUNK] = _signals(rng, templates, classes[first : first + _CHUNK])
     signals.flush()
+    hashes = [_hash(signals[0])] * n_records if empty else map(_hash, signals)
     n_val = n_test = n_records // 6 if labelled else 0
     splits = np.repeat(SPLITS, (n_records - n_val - n_test, n_val, n_test))
     with (folder / RECORDS).open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file)
-        rows.writerow(("id", "patient", "labels", "split"))
-        for number, (label, split) in enumerate(zip(classes, splits, strict=True)):
-            rows.writerow((number, number, CLASSES[label] if labelled else "", split))
+        rows.writerow(("id", "patient", "labels", "split", "hash"))
+        for number, (label, split, hash) in enumerate(zip(classes, splits, hashes, strict=True)):
+            rows.writerow((number, number, CLASSES[label] if labelled else "", split, hash))
     content = {
         "leads": leads,
         "sampling_rate": n_samples / 10,
@@ -53,6 +55,11 @@ def write_packed(
         "synthetic": True,
     }
     write_json(folder / MANIFEST, content)
+
+
+def _hash(signal: NDArray[np.float32]) -> str:
+    """The hash of a record, so that lfbt need not look for values that are not finite at every read."""
+    return hashlib.sha256(signal.tobytes()).hexdigest()
 
 
 def write_npy(packed: Path, folder: Path) -> list[Path]:

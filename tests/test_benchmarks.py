@@ -1,8 +1,10 @@
 """The benchmark: its literal form is the method, its command runs, and the documentation shows what it wrote."""
 
 import json
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,12 @@ from benchmarks import (
     small_preset,
 )
 from benchmarks.cases import CASES
+from benchmarks.gpu import agreement, protocol, variants, worker
+from benchmarks.gpu import device as gpu_device
+from benchmarks.gpu import render as gpu_render
+from benchmarks.gpu.items import ITEMS, chosen
+from benchmarks.gpu.results import Check, Figure, Place, at_most
+from benchmarks.gpu.sizes import QUICK
 from benchmarks.measure import Timings, fitted_exponent
 from benchmarks.render import BEGIN, END, render, with_section
 from sklearn.linear_model import LogisticRegression
@@ -28,6 +36,7 @@ from tests.literal import literal_encoder, literal_loss, literal_projector, lite
 from tests.published_files import write_wfdb
 
 from lfbt.errors import LfbtError
+from lfbt.models.cpu import layer_ops
 from lfbt.models.encoder import EncoderConfig
 from lfbt.recording import PAPER_LEADS
 from lfbt.signal import resample_lead
@@ -252,3 +261,188 @@ def test_real_records_refuses_at_most_one_of_a_hundred_acceptable_ecgs_and_all_w
     assert found.sum(axis=0).tolist() == [6, 33, 2]
     rows = {row.split("|")[1].strip(): float(row.split("|")[-2]) for row in real_records.voltages(records)}
     assert {unit: rows[unit] for unit in real_records.UNITS} == dict.fromkeys(real_records.UNITS, 100.0) | {"V": 99.9}
+
+
+def test_the_gpu_command_checks_everything_on_a_cpu(tmp_path):
+    """At sizes that mean nothing; the documentation still says that no GPU was tried."""
+    docs, out = tmp_path / "gpu.md", tmp_path / "gpu.json"
+    docs.write_text(f"above\n{BEGIN}\nold\n{END}\nbelow\n")
+    words = [sys.executable, "-m", "benchmarks.gpu", "--device", "cpu", "--quick", "--out", out, "--docs", docs]
+    done = subprocess.run(words, cwd=ROOT, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    results = json.loads(out.read_text())
+    assert list(results["items"]) == list(ITEMS)
+    checks = gpu_render.list_checks(results)
+    assert {check["verdict"] for check in checks} == {"right", "not available"}
+    # Two GPUs and a GPU's own features; all else has run.
+    why = {check["note"] for check in checks if check["verdict"] == "not available"}
+    assert all(reason.startswith(("NCCL", "CUDA graphs", "precision: fp16 needs a GPU")) for reason in why)
+    assert docs.read_text() == with_section(f"above\n{BEGIN}\n{END}\nbelow\n", gpu_render.render(results))
+    assert gpu_render.UNTRIED in docs.read_text()
+    assert "right, 0 wrong, 0 failed" in done.stdout
+
+
+def test_the_gpu_command_goes_on_with_some_items_and_refuses_unknown_ones(tmp_path):
+    out = tmp_path / "gpu.json"
+
+    def run(*words):
+        command = [sys.executable, "-m", "benchmarks.gpu", "--quick", "--out", out, *words]
+        return subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+
+    assert run("--device", "cpu", "--only", "views").returncode == 0
+    results = json.loads(out.read_text())
+    wrong = {"what": "x", "verdict": "wrong", "value": 2.0, "bound": 1.0, "note": ""}
+    results["items"] = {"probe": {"checks": [wrong], "figures": [], "seconds": 0.5}}
+    out.write_text(json.dumps(results))
+    assert run("--device", "cpu", "--only", "views").returncode == 1
+    assert list(json.loads(out.read_text())["items"]) == ["views", "probe"]
+    refused = run("--device", "cpu", "--only", "vews")
+    assert (refused.returncode, "'vews' is none of views" in refused.stderr) == (2, True)
+    if not torch.cuda.is_available():
+        assert "PyTorch finds no such GPU" in run().stderr
+
+
+def _item(name, place):
+    """An item that hangs, ends its process, raises, lacks a package, or finds something."""
+    if name == "hangs":
+        time.sleep(60)
+    if name == "crashes":
+        os._exit(7)
+    if name == "raises":
+        raise RuntimeError("CUDA error: an illegal memory access\nmore")
+    if name == "lacks":
+        raise ModuleNotFoundError("No module named 'msgspec'", name="msgspec")
+    return [at_most(f"in {os.getpid()}", 1.0, 2.0), Figure("steps", "one", {"ms": 3.0})]
+
+
+def test_worker_outlives_items_that_hang_crash_or_raise():
+    of_items = worker.Worker(_item, "cpu", QUICK)
+    try:
+        found = {
+            name: of_items.find(name, limit)
+            for name, limit in {
+                "first": 60,
+                "lacks": 60,
+                "second": 60,
+                "raises": 60,
+                "hangs": 1,
+                "crashes": 60,
+                "last": 60,
+            }.items()
+        }
+    finally:
+        of_items.close()
+    notes = {name: (one["checks"][0]["verdict"], one["checks"][0]["note"]) for name, one in found.items()}
+    assert notes["raises"] == ("failed", "RuntimeError: CUDA error: an illegal memory access")
+    assert notes["hangs"] == ("failed", "not done after 1 s")
+    assert notes["crashes"] == ("failed", "the process ended with status 7")
+    assert notes["lacks"] == ("not available", "the package msgspec is not installed")
+    processes = [found[name]["checks"][0]["what"] for name in ("first", "second", "last")]
+    # A GPU that refused something once may refuse all else: only what raises nothing keeps its process.
+    assert (processes[0] == processes[1], processes[1] == processes[2]) == (True, False)
+    assert found["last"]["figures"] == [{"table": "steps", "what": "one", "values": {"ms": 3.0}}]
+
+
+def test_at_most_takes_what_is_no_number_for_wrong():
+    assert [at_most("x", value, 1.0).verdict for value in (1.0, 1.1, float("nan"))] == ["right", "wrong", "wrong"]
+
+
+@pytest.mark.parametrize("name", ["fp32", "defaults", "tf32", "bf16", "fp16"])
+def test_bounds_find_a_gradient_that_is_zero_twice_or_reversed(name, monkeypatch):
+    monkeypatch.setattr(layer_ops, "has_numba", lambda: False)  # compiling takes longer than all else
+    exact = agreement.exact_outcome(QUICK.check)
+    limits = agreement.bounds(QUICK.check, name)
+    for factor in (2.5, -1.0):
+        found = agreement.distances({what: factor * value for what, value in exact.items()}, exact)
+        assert all(found[what] > limits[what] for what in exact)
+    zero = agreement.distances({what: 0 * value for what, value in exact.items()}, exact)
+    assert all(zero[what] > limits[what] for what in exact if name != "bf16" or "gradient" not in what)
+
+
+def test_rounded_keeps_so_many_bits():
+    x = torch.tensor([1.0, -1 - 2**-10, 1 + 2**-11 + 2**-20, 3e5, 0.0])
+    assert agreement.rounded(x, 10).tolist() == [1.0, -1 - 2**-10, 1 + 2**-10, 2**18 * round(3e5 / 2**8) / 2**10, 0.0]
+    assert torch.equal(agreement.rounded(x, 7), x.bfloat16().float())
+
+
+def test_arithmetic_sets_and_restores_the_switches():
+    def switches():
+        cudnn = torch.backends.cudnn
+        return cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32, cudnn.deterministic, cudnn.benchmark
+
+    before = switches()
+    for name, (convolutions, products) in gpu_device.TF32.items():
+        for free in (False, True):
+            with gpu_device.arithmetic(name, free):
+                assert switches() == (convolutions, products, not free, free)
+    assert switches() == before
+
+
+def test_events_time_parts_by_the_clock_of_a_gpu(monkeypatch):
+    class Event:
+        """At the number of milliseconds that is the number of events so far, squared."""
+
+        recorded = 0
+
+        def __init__(self, enable_timing):
+            assert enable_timing
+
+        def record(self):
+            self.at, Event.recorded = Event.recorded**2, Event.recorded + 1
+
+        def elapsed_time(self, other):
+            return other.at - self.at
+
+    waited: list[torch.device] = []
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    monkeypatch.setattr(torch.cuda, "synchronize", waited.append)
+    events = gpu_device.Events(torch.device("cuda"))
+    for name in ("", "views", "loss", "views"):
+        events.mark(name)
+    assert events.milliseconds() == {"views": 1 + 5, "loss": 3}
+    assert waited == [torch.device("cuda")]
+
+
+def test_variants_and_items_have_names_of_their_own():
+    assert variants.Variant().name == "shipped, defaults"
+    graphed = variants.Variant("batched", "bf16", graph=True, adam="foreach")
+    assert graphed.name == "batched, bf16, CUDA graph, Adam foreach"
+    assert len(variants.VARIANTS) == len(variants._all())
+    assert chosen(["step:stacked:bf16:CUDA-graph", "views"]) == ["views", "step:stacked:bf16:CUDA-graph"]
+    assert set(chosen(["step"])) == {name for name in ITEMS if name.startswith("step:")}
+
+
+def test_the_protocol_by_hand():
+    """273 batches of 128 records, 200 epochs, two γ; PTB-XL's 12978 training records are 102 batches, and so on."""
+    assert protocol.pretraining_steps() == 2 * 200 * 273
+    of_data = {"ptbxl": (11, 21, 51, 102), "cpsc2018": (7, 14, 35, 70), "chapman": (6, 12, 30, 60)}
+    assert protocol.classifier_work()[0] == 2 * 100 * sum(map(sum, of_data.values()))
+    found = protocol.hours(step_ms=40, finetune_ms=0, embed_rate=1e9, probe_ms=0)
+    assert found["in all"] == pytest.approx(109_200 * 0.04 / 3600, rel=0.001)
+
+
+def test_the_gpu_page_says_which_checks_are_wrong_and_which_target_is_reached(tmp_path):
+    place = Place(torch.device("cuda"), QUICK, tmp_path)
+    found = worker.answer_of(lambda *_: [at_most("loss | x", 0.5, 0.1), Check("y", "failed", note="why")], "a", place)
+    steps = worker.answer_of(
+        lambda *_: [
+            Figure("steps", what, {"ms": ms}) for what, ms in (("shipped, bf16", 41.0), ("stacked, bf16", 12.0))
+        ],
+        "b",
+        place,
+    )
+    results = {"quick": False, "machine": {"device": "GPU"}, "items": {"a": found, "b": steps}}
+    page, lines = gpu_render.render(results), gpu_render.summary(results)
+    assert gpu_render.UNTRIED not in page
+    assert "| pretraining step, as shipped (shipped, bf16) | ≤ 40 ms | 41 ms | no |" in page
+    assert "| pretraining step, fastest candidate (stacked, bf16) | ≤ 40 ms | 12 ms | yes |" in page
+    assert "0 right, 1 wrong, 1 failed, 0 not available" in page
+    assert "WRONG loss | x: 0.5 > 0.1" in lines
+    assert "FAILED y: why" in lines
+
+
+def test_the_gpu_page_shows_what_was_run():
+    text, file = (ROOT / "docs" / "gpu.md").read_text(), ROOT / "docs" / "gpu.json"
+    results = json.loads(file.read_text()) if file.exists() else {}
+    assert gpu_render.render(results) in text
+    assert (gpu_render.UNTRIED in text) == (results.get("machine", {}).get("device", "cpu") == "cpu")

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import numbers
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -68,7 +69,9 @@ def lead_name(name: str) -> str:
     ('V1', 'I')
     """
     stripped = name.strip()
-    word = _PREFIXES.sub("", re.sub("[\u2212\u2013]", "-", stripped.lower())).strip("_ ")
+    # One character of East Asian fonts may be a Roman numeral.
+    plain = unicodedata.normalize("NFKC", stripped).lower()
+    word = _PREFIXES.sub("", re.sub("[\u2212\u2013]", "-", plain)).strip("_ ")
     if spaced := _SPACED.fullmatch(word):
         word = spaced[1] + spaced[2]
     negated = word.startswith("-") or word.endswith("neg")

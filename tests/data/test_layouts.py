@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from tests.data.helpers import LEADS, ROWS, noise, write_npy, write_packed
 
 from lfbt.data.layouts import _natural, check_n_leads, open_dataset, open_datasets
+from lfbt.data.packed_signals import PackedSignals
 from lfbt.errors import LfbtError
 from lfbt.recording import PAPER_LEADS, STANDARD_LEADS
 from lfbt.signal import normalise
@@ -247,7 +248,8 @@ def test_open_dataset_reads_a_packed_data_set_as_written(tmp_path):
     assert dataset.split.tolist() == ["train", "val", "train", "test"]
     assert dataset.classes == ("NORM", "MI", "CD")
     assert (dataset.hash, dataset.synthetic, dataset.names_assumed) == ("abc", False, False)
-    assert isinstance(dataset.signals, np.memmap)
+    assert isinstance(dataset.signals, PackedSignals)
+    assert not dataset.compared
     np.testing.assert_array_equal(dataset.batch(np.arange(4), "none"), signals)
 
 

@@ -580,3 +580,87 @@ def test_holds_voltages_tells_samples_from_a_table(tmp_path):
     assert holds_voltages(write(tmp_path / "a.csv", "ECG,annotation\n0.5,N\n-0.2,N\n"))
     assert not holds_voltages(write(tmp_path / "a.csv", "ECG,annotation\n12,N\n13,AF\n"))
     assert not holds_voltages(write(tmp_path / "a.csv", "ECG,annotation\na-1,N\nb.c,AF\n"))
+
+
+_WATCH = """Name,"Ada, L."
+Recorded Date,2021-03-04 10:11:12 +0100
+Classification,Sinus Rhythm
+Symptoms,
+Device,"Watch6,1"
+Sample Rate,512.414 hertz
+
+
+Lead,Lead I
+Unit,µV
+
+"""
+_UHR = _WATCH.replace("Sample Rate,512.414 hertz", 'Messrate,"512,414 Hertz"').replace(
+    "Lead,Lead", "Ableitung,Ableitung"
+)
+
+
+@pytest.mark.parametrize(
+    ("above", "values"),
+    [
+        (_WATCH, "1000.5\n-20\n0.25\n"),
+        (_UHR.replace("Unit", "Einheit"), "1000,5\n-20\n0,25\n"),
+        (_UHR.replace("Unit", "Einheit"), '"1000,5"\n"-20"\n"0,25"\n'),
+        (_WATCH.replace(",", ";"), "1000.5\n-20\n0.25\n"),
+    ],
+)
+def test_read_csv_reads_the_ecg_of_a_watch(tmp_path, above, values):
+    recording = read_csv(write(tmp_path / "a.csv", above + values), None, None, "mV")
+    assert (recording.leads, recording.sampling_rate) == (("I",), 512.414)
+    np.testing.assert_allclose(recording.signal, [[1.0005, -0.02, 0.00025]], rtol=1e-6)
+
+
+def test_read_csv_compares_the_rate_of_a_watch(tmp_path):
+    with pytest.raises(UnreadableError, match=r"states 512\.414 Hz, not 512 Hz"):
+        read_csv(write(tmp_path / "a.csv", _WATCH + "1.5\n2\n"), ["I"], 512.0, "mV")
+
+
+def test_read_csv_leaves_out_times_of_arrival_beside_those_of_samples(tmp_path):
+    rows = [f"2023-05-04T10:00:0{i // 73};{599616217123456789 + i * 7692308};{i};{i % 7}" for i in range(200)]
+    text = "\n".join(["Phone timestamp;sensor timestamp [ns];Sample #;ecg [uV]", *rows])
+    recording = read_csv(write(tmp_path / "a.csv", text), None, None, "mV")
+    assert (recording.leads, recording.sampling_rate) == (("ecg",), 130.0)
+    assert recording.notes == ("left out as no leads: Phone timestamp", "sampling rate 130 Hz by its times")
+
+
+def test_read_csv_takes_columns_without_unit_for_no_leads(tmp_path):
+    text = "Clock\tECG\tECG status\nms\tuV\tno_units\n0\t1000\t128\n2\t-1000\t128\n"
+    recording = read_csv(write(tmp_path / "a.csv", text), None, 500.0, "mV")
+    assert recording.leads == ("ECG",)
+    assert recording.signal.tolist() == [[1, -1]]
+
+
+@pytest.mark.parametrize("name", ["record", "patient_id", "ID", "Exam No", "beat"])
+def test_read_csv_refuses_several_recordings_in_one_file(tmp_path, name):
+    alike = read_csv(write(tmp_path / "a.csv", f"{name},I,class\n7,1,0\n7,2,1\n"), None, 500.0, "mV")
+    assert alike.leads == ("I",)
+    assert alike.notes == (f"left out as no leads: {name}, class",)
+    with pytest.raises(UnreadableError, match=f"its column {name} has 7 and 8, as of several recordings"):
+        read_csv(write(tmp_path / "b.csv", f"{name},I\n7,1\n8,2\n"), None, 500.0, "mV")
+
+
+def test_read_csv_names_a_table_of_one_recording_a_line(tmp_path):
+    line = ",".join(["0.5"] * 187) + ",0\n"
+    with pytest.raises(UnreadableError, match=r"its lines hold 188 numbers, not 1 lead.*records, 1, samples"):
+        read_csv(write(tmp_path / "a.csv", line * 3), ["II"], 125.0, "mV")
+
+
+def test_read_csv_takes_the_minus_of_typography(tmp_path):
+    recording = read_csv(write(tmp_path / "a.csv", "\u2160,\u2161\n\u22121.5,2\n1,\u22122\n"), None, 500.0, "mV")
+    assert recording.leads == ("I", "II")
+    assert recording.signal.tolist() == [[-1.5, 1], [2, -2]]
+
+
+def test_read_csv_refuses_counts_whose_gain_stands_above_them(tmp_path):
+    path = write(tmp_path / "a.csv", "Resolution: 5 uV/bit\nI,II\n100,200\n-100,0\n")
+    assert read_csv(path, None, 500.0, "0.2/uV").signal.tolist() == [[0.5, -0.5], [1, 0]]
+    for unit in ("mV", "uV", "100/mV"):
+        with pytest.raises(UnreadableError, match=f"states the gain 0.2/uV.*not {unit}; give the unit 0.2/uV"):
+            read_csv(path, None, 500.0, unit)
+    # Voltages, not counts.
+    path = write(tmp_path / "b.csv", "Resolution: 5 uV/bit\nI,II\n0.1,0.2\n-0.1,0\n")
+    assert read_csv(path, None, 500.0, "mV").signal[0, 0] == np.float32(0.1)

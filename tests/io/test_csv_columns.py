@@ -2,7 +2,17 @@
 
 import pytest
 
-from lfbt.io.csv_columns import Column, is_number, is_value, name_leads, recognise, time_unit, with_units
+from lfbt.io.csv_columns import (
+    Column,
+    is_number,
+    is_value,
+    name_leads,
+    recognise,
+    tells_recordings_apart,
+    time_unit,
+    with_units,
+    without_arrivals,
+)
 
 
 def test_time_unit_is_in_seconds():
@@ -45,3 +55,15 @@ def test_name_leads_takes_comments_that_name_a_standard_lead():
 def test_is_value_knows_numbers_dates_and_times(cell):
     assert is_value(cell)
     assert not is_value(f"lead {cell}")
+
+
+@pytest.mark.parametrize(("name", "is_one"), [("Record", True), ("patient_id", True), ("ECG", False), ("II", False)])
+def test_tells_recordings_apart_knows_their_names(name, is_one):
+    assert tells_recordings_apart(name) is is_one
+
+
+def test_without_arrivals_keeps_the_only_times():
+    columns = [recognise("Phone timestamp"), recognise("ECG")]
+    assert without_arrivals(columns) == columns
+    kinds = [column.kind for column in without_arrivals([recognise("time [s]"), *columns])]
+    assert kinds == ["time", "other", "lead"]

@@ -3,6 +3,7 @@
 import pytest
 from tests.published_files import write
 
+from lfbt.errors import UnreadableError
 from lfbt.io.csv_columns import Column
 from lfbt.io.csv_layout import read_layout
 
@@ -59,3 +60,11 @@ def test_read_layout_reads_a_row_of_units(tmp_path):
     layout = read_layout(write(tmp_path / "a.csv", "time,I,II\ns,uV,(mV)\n1,2,3\n"))
     assert [column.unit for column in layout.columns or ()] == ["s", "uV", "mV"]
     assert layout.n_skipped == 2
+
+
+@pytest.mark.parametrize("header", ["Signal,µV", "mV"])
+def test_read_layout_refuses_a_unit_for_the_name_of_a_lead(tmp_path, header):
+    row = ",".join(["0.5"] * len(header.split(",")))
+    path = write(tmp_path / "a.csv", "\n".join([header, *[row] * 9]))
+    with pytest.raises(UnreadableError, match=r"its header has .*V for the name of a lead, which is a unit"):
+        read_layout(path)

@@ -256,3 +256,21 @@ def test_find_shift_accepts_floats_that_are_rounded_down_too_far():
 def test_coarse_step_counts_the_rows_between_changes():
     assert coarse_step(np.floor(np.arange(1000) / 4), 1.0) == (0.25, 0.01, True)
     assert coarse_step(np.floor(np.arange(100) / 60), 1.0)[2] is False
+
+
+@pytest.mark.parametrize("rate", [130.2, 256.4])
+def test_stated_rate_knows_nanoseconds_since_1970(tmp_path, rate):
+    rows = [f"{1600000000123456789 + int(i * 1e9 / rate)},{i % 7}" for i in range(2000)]
+    path = write(tmp_path / "a.csv", "\n".join(["timestamp [ns],ecg [uV]", *rows]))
+    assert read_csv(path, None, None, "mV").sampling_rate == rate
+
+
+@pytest.mark.parametrize(
+    "header", ["Sensor timestamp", "Relative Time", "unix_time", "timestamps", "millis", "clock", "Phone timestamp"]
+)
+def test_check_times_knows_times_of_devices(tmp_path, header):
+    rows = [f"{1000 + 2 * i},{i % 7}" for i in range(200)]
+    path = write(tmp_path / "a.csv", "\n".join([f"{header},I", *rows]))
+    assert read_csv(path, None, 500.0, "mV").leads == ("I",)
+    with pytest.raises(UnreadableError, match=f"column {header} is"):
+        read_csv(path, None, 250.0, "mV")

@@ -178,6 +178,7 @@ def test_apply_table_refuses_patients_under_names_of_other_languages(tmp_path, c
 @pytest.mark.parametrize(
     ("column", "values"),
     [
+        ("device_id", ("D1", "D1", "D2", "D3")),
         ("hadm_id", ("1", "1", "2", "3")),
         ("stayNumber", ("7", "8", "9", "9")),
         ("code", ("a", "b", "c", "c")),
@@ -204,6 +205,10 @@ def test_apply_table_refuses_a_column_whose_values_records_share_as_patients(tmp
         ("age", ("61", "61", "70", "34")),
         ("year", ("2019", "2019", "2020", "2021")),
         ("date", ("2020-01-05", "2020-01-05", "2020-01-06", "2020-01-07")),
+        ("day_of_ecg", ("20200105", "20200105", "20200106", "20200107")),
+        ("acquired", ("20200105", "20200105", "20200106", "20200107")),
+        ("device", ("MAC5500", "MAC5500", "CS-200", "AT-102")),
+        ("physician", ("Dr1", "Dr1", "Dr2", "Dr3")),
         ("recorder_id", ("A", "B", "A", "B")),  # no more values than classes
         ("ecg_name", ("P1", "P2", "P3", "P4")),  # none is shared
     ],
@@ -251,3 +256,20 @@ def test_apply_table_reads_a_column_of_0_and_1_a_class(tmp_path):
     assert listing.classes == ("AF", "NORM")
     assert listing.label_rule == "the columns NORM, AF of t.csv, a class each, where they are 1"
     assert listing.assumption == "columns of t.csv that are not used: sex"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "cp1252", "utf-16"])
+def test_apply_table_reads_what_spreadsheets_write(tmp_path, encoding):
+    (tmp_path / "t.csv").write_text("record\tlabel\tort\nr1\tMüde\tKöln\n", encoding=encoding)
+    listing = apply_table([Entry("r1", "r1", tmp_path / "r1.hea", no_reader)], tmp_path / "t.csv", tmp_path)
+    assert listing.classes == ("Müde",)
+
+
+def test_apply_table_says_that_ids_have_lost_their_zeros(tmp_path):
+    with pytest.raises(LfbtError, match="such as 001; 1 lacks zeros at its start, so write the column record as text"):
+        apply(tmp_path, "record,label\n1,a\n2,b\n", ("001", "002"))
+
+
+def test_apply_table_names_the_column_of_numbers_that_r_writes(tmp_path):
+    with pytest.raises(LfbtError, match=r"more than the 2 cells.*if R put row numbers there, name their column"):
+        apply(tmp_path, '"record","label"\n"1","r1","a"\n"2","r2","b"\n')

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from lfbt.data.dataset import Dataset, options_to_fit
 from lfbt.data.manifest import MANIFEST, DatasetManifest
+from lfbt.data.packed_signals import PackedSignals
 from lfbt.data.splits import split_by_patient
 from lfbt.errors import LfbtError
 from lfbt.recording import PAPER_LEADS, STANDARD_LEADS
@@ -155,6 +156,7 @@ def open_datasets(folders: Sequence[Path], split_seed: int = 0) -> Dataset:
         names_assumed=any(part.names_assumed for part in parts),
         synthetic=any(part.synthetic for part in parts),
         in_mv=all(part.in_mv for part in parts),
+        compared=all(part.compared for part in parts),
         manifest=DatasetManifest(),
     )
 
@@ -195,15 +197,17 @@ def _open_packed(folder: Path, manifest: DatasetManifest) -> Dataset:
     leads = _stated(manifest.leads, "leads", folder)
     classes = _stated(manifest.classes, "classes", folder)
     try:
-        signals = np.lib.format.open_memmap(folder / SIGNALS, mode="r")
         columns = ["id", "patient", "labels", "split"]
-        table = pd.read_csv(folder / RECORDS, dtype=str, keep_default_na=False, usecols=columns)
+        wanted = {*columns, "hash"}
+        table = pd.read_csv(folder / RECORDS, dtype=str, keep_default_na=False, usecols=wanted.__contains__)
         records = {name: table[name].tolist() for name in columns}
+        hashes = table["hash"].tolist() if "hash" in table else []
+        signals = PackedSignals(folder / SIGNALS, records["id"], hashes)
     except (KeyError, ValueError, TypeError, OSError, EOFError) as error:
         raise LfbtError(f"{folder}: is not a complete packed data set ({error}); prepare it again") from error
     if signals.dtype not in (np.float32, np.float16):
         raise LfbtError(f"{folder}: {SIGNALS} holds {signals.dtype}, not float32 or float16; prepare it again")
-    if signals.ndim != 3 or signals.shape[:2] != (len(table), len(leads)):
+    if len(signals.shape) != 3 or signals.shape[:2] != (len(table), len(leads)):
         raise LfbtError(
             f"{folder}: {SIGNALS} has shape {list(signals.shape)} but {RECORDS} has "
             f"{format_count(len(table), 'record')} and "
@@ -234,6 +238,7 @@ def _open_packed(folder: Path, manifest: DatasetManifest) -> Dataset:
         hash=_stated(manifest.hash, "hash", folder),
         synthetic=manifest.synthetic,
         in_mv=manifest.unit == "mV",
+        compared=signals.is_compared,
         manifest=manifest,
     )
 

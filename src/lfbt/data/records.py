@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import math
 import os
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 
+from lfbt.data.packed_signals import hash_signal
 from lfbt.errors import AbsentLeadError, LfbtError, UnreadableError
 from lfbt.recording import PAPER_LEADS, Recording, check_leads
 from lfbt.signal import FLAT_MV, Signal, choose_leads, cut_pieces, fit_samples, limb_leads_used, quality_fault
@@ -175,7 +175,7 @@ def cut_recording(entry: Entry, recording: Recording, settings: PrepareSettings)
             signal = fit_samples(piece[: len(settings.leads)], n_raw, settings.n_samples)
             if settings.dtype == "float16":
                 signal = _round_to_float16(signal, entry)
-            pieces.append(Piece(number, signal, hashlib.sha256(signal.data).hexdigest()))
+            pieces.append(Piece(number, signal, hash_signal(signal)))
     return Prepared(entry, len(cut), pieces, dropped, [span for span in spans if span > 0], recording.notes)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfbt.errors import UnreadableError
-from lfbt.io.csv_columns import COUNTS, Column, is_number, names_no_lead, time_unit
+from lfbt.io.csv_columns import COUNTS, Column, is_number, names_no_lead, tells_recordings_apart, time_unit
 from lfbt.io.csv_layout import N_LINES, CsvLayout, find_layout, read_layout, split_cells
 from lfbt.io.csv_rows import check_rows
 from lfbt.io.csv_text import first_lines, read_first_lines, read_text
@@ -19,6 +19,9 @@ from lfbt.io.csv_times import check_times, stated_rate
 from lfbt.io.recordings import READ_ERRORS, check_not_offset, check_not_times, leads_first, make_recording
 from lfbt.recording import Recording, to_mv, unit_in_mv
 from lfbt.utils.figures import format_count
+
+# More columns than any ECG has leads.
+_N_LEADS = 64
 
 
 def read_csv(
@@ -65,6 +68,10 @@ def read_csv(
     check_rows(path, text, layout, decimal is not None)
     table = _read_table(path, text, layout)
     columns, table = _fit_columns(path, layout, table, leads)
+    columns = [
+        column._replace(kind="other") if _is_of_recording(path, column, table[place]) else column
+        for place, column in enumerate(columns)
+    ]
     notes = [f"{format_count(layout.n_preamble, 'line')} above the header left out"] if layout.n_preamble else []
     if left_out := [column.name for column in columns if column.kind == "other"]:
         notes.append(f"left out as no leads: {', '.join(left_out)}")
@@ -87,13 +94,46 @@ def read_csv(
         if turned:
             notes += turned
             units = [layout.unit] * len(names)
+        if len(signal) > max(_N_LEADS, len(names)):
+            raise UnreadableError(
+                f"file {path}: its lines hold {len(signal)} numbers, not {format_count(len(names), 'lead')}; if each "
+                "line is a recording of one lead, save them as .npy [records, 1, samples], without a column of classes"
+            )
     check_not_times(path, signal, names)
     if counts := next((one.name for one in columns if one.kind == "lead" and COUNTS.search(one.name)), None):
         raise UnreadableError(
             f"file {path}: column {counts} holds counts, not a voltage; name it by the lead only, and give the gain as "
             "the unit, such as 200/mV"
         )
+    if layout.gain and not any(units):
+        _check_gain(path, signal, layout.gain, unit)
     return make_recording(path, _in_mv(path, signal, names, units, unit), names, sampling_rate, notes)
+
+
+def _check_gain(path: Path, signal: NDArray[np.float64], gain: str, unit: str) -> None:
+    """Raise UnreadableError if whole numbers are read in another unit than counts of the `gain` that the file states.
+
+    Other numbers are voltages already.
+    """
+    finite = signal[np.isfinite(signal)]
+    if (finite % 1 == 0).all() and not np.isclose(unit_in_mv(unit), unit_in_mv(gain), rtol=1e-4):
+        raise UnreadableError(
+            f"file {path}: a line above its samples states the gain {gain}, and these are whole numbers, counts, not "
+            f"{unit}; give the unit {gain}, or remove the line"
+        )
+
+
+def _is_of_recording(path: Path, column: Column, cells: Any) -> bool:
+    """Whether a column names the recording, and so is no lead. Raises UnreadableError if it names several."""
+    if column.kind != "lead" or not tells_recordings_apart(column.name):
+        return False
+    if cells.nunique(dropna=False) > 1:
+        first, other = cells.iloc[0], cells[cells != cells.iloc[0]].iloc[0]
+        raise UnreadableError(
+            f"file {path}: its column {column.name} has {first:g} and {other:g}, as of several recordings in one file; "
+            "write a file for each, or, if it is a lead, name it so"
+        )
+    return True
 
 
 def _fit_columns(path: Path, layout: CsvLayout, table: Any, leads: Sequence[str] | None) -> tuple[list[Column], Any]:

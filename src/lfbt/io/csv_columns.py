@@ -16,14 +16,28 @@ _NAME_THEN_UNIT = re.compile(r"(?P<name>.+?)(?:\s+in\s+|\s*[/_]\s*)(?P<unit>\w+)
 # Counts of a converter have no unit that is known.
 COUNTS = re.compile(r"[\[({](counts?|adu|adc|lsb|raw|\d+/\w+)[\])}]", re.IGNORECASE)
 _TIME_UNITS = {"s": 1.0, "sec": 1.0, "secs": 1.0, "second": 1.0, "seconds": 1.0, "ms": 1e-3, "msec": 1e-3}
-_TIME_UNITS |= {"millisecond": 1e-3, "milliseconds": 1e-3, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ns": 1e-9}
+_TIME_UNITS |= {
+    "millis": 1e-3,
+    "micros": 1e-6,
+    "millisecond": 1e-3,
+    "milliseconds": 1e-3,
+    "us": 1e-6,
+    "µs": 1e-6,
+    "μs": 1e-6,
+    "ns": 1e-9,
+}
 # Texts that PhysioNet puts in place of a unit, and ours for dates and clock times: all become seconds.
 _TIME_UNITS |= {"hh:mm:ss.mmm": 1.0, "hh:mm:ss": 1.0, "mm:ss.mmm": 1.0, "mm:ss": 1.0, "hh:mm": 60.0, "date": 1.0}
 # Units only where the name says time: alone they are other words, too.
 _LONG_UNITS = {"min": 60.0, "mins": 60.0, "minute": 60.0, "minutes": 60.0, "minuten": 60.0}
 _LONG_UNITS |= {"h": 3600.0, "hr": 3600.0, "hrs": 3600.0, "hour": 3600.0, "hours": 3600.0, "std": 3600.0}
 _TIME_WORDS = "time|t|timestamp|datetime|zeit|zeitstempel|uhrzeit|temps|tiempo|tempo|tijd|tid|czas|время|时间|時間|시간"
-_TIME = re.compile(rf"(elapsed|[a-z]+[ _])?({_TIME_WORDS})(?:[ _](?P<unit>[a-zµμ]+))?")
+_TIME_WORDS += "|times|timestamps|ts|clock|epoch|elapsed|laufzeit"
+# Clocks of what receives the samples, often in packets, and other words before time.
+_ARRIVAL_WORDS = "phone|host|pc|computer|server|system|lsl|local|arrival|received"
+_BEFORE_TIME = f"{_ARRIVAL_WORDS}|elapsed|shimmer|sensor|device|relative|recording|acquisition|sample|unix|utc"
+_ARRIVAL = re.compile(rf"({_ARRIVAL_WORDS})[ _]?({_TIME_WORDS})")
+_TIME = re.compile(rf"(({_BEFORE_TIME})[ _]?)?({_TIME_WORDS})(?:[ _](?P<unit>[a-zµμ]+))?")
 _DATE = re.compile("date|datum|fecha|dato|日付|日期")
 # In lower case and of letters only.
 _ROW_NUMBERS = re.compile("index|samples?|row|unnamed|(sample|row)?(number|no|nr|index)")
@@ -31,9 +45,16 @@ _ROW_NUMBERS = re.compile("index|samples?|row|unnamed|(sample|row)?(number|no|nr
 _OTHERS = re.compile(
     "hr|hf|bpm|heartrate|heartfrequency|herzfrequenz|herzrate|pulse?|pulserate|s[pa]o2|pleth|ppg|resp(iration|rate)?"
     "|respirationrate|rr|rrintervals?|markers?|events?|annotations?|annot|triggers?|comments?|notes?|flags?|status"
-    "|quality|sqi|batt(ery)?|temp(erature)?|nibp|abp|etco2|emg|eeg|eog|acc[xyz]?|gyro[xyz]?|rpeaks?|label"
+    "|quality|sqi|batt(ery)?|temp(erature)?|nibp|abp|etco2|emg|eeg|eog|acc[xyz]?|gyro[xyz]?|rpeaks?|label|class|target"
 )
-_OTHER_UNIT = re.compile(r"(%|bpm|/min|1/min|min-1|°c|°f|mmhg|kpa|ohm|kohm|g|m/s2|m/s²|l/min|rpm)", re.IGNORECASE)
+_OTHER_UNIT = re.compile(
+    r"(no[ _]units?|%|bpm|/min|1/min|min-1|°c|°f|mmhg|kpa|ohm|kohm|g|m/s2|m/s²|l/min|rpm)", re.IGNORECASE
+)
+# What tells recordings in one file apart, in lower case and of letters only.
+_GROUPS = re.compile(
+    "(record|recording|patient|subject|participant|person|case|exam|study|file|session|trial|segment|beat|window)"
+    "(id|no|nr|num|number|name)?|(ecg|p|u|uu)?id"
+)
 _BRACKETS = re.compile(r"(?P<name>.+?)\s*[\[({]\s*(?P<unit>[^\])}]+?)\s*[\])}]")
 # What a column is called that holds an ECG and does not say of which lead; in lower case and of letters only.
 _NO_LEAD = re.compile("(ecg|ekg|signal|voltage|amplitude|values?|data|raw|channel|ch|leads?)+")
@@ -91,6 +112,23 @@ def recognise(cell: str) -> Column:
         return Column(name, "other", unit)
     # Other brackets are a part of the name.
     return Column(cell, "lead", "")
+
+
+def tells_recordings_apart(name: str) -> bool:
+    """Whether a column is called as one that numbers the recordings in a file.
+
+    >>> tells_recordings_apart("patient_id"), tells_recordings_apart("ECG")
+    (True, False)
+    """
+    return _GROUPS.fullmatch(re.sub("[^a-z]", "", name.lower())) is not None
+
+
+def without_arrivals(columns: Sequence[Column]) -> list[Column]:
+    """Leave out the times at which samples arrived (``Phone timestamp``) where others are of the samples."""
+    is_arrival = [column.kind == "time" and _ARRIVAL.fullmatch(column.name.lower()) is not None for column in columns]
+    if not any(column.kind == "time" and not late for column, late in zip(columns, is_arrival, strict=True)):
+        return list(columns)
+    return [column._replace(kind="other") if late else column for column, late in zip(columns, is_arrival, strict=True)]
 
 
 def time_unit(column: Column) -> float | None:

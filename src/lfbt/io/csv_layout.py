@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 from lfbt.errors import UnreadableError
 from lfbt.io.csv_clocks import is_clock, is_date
-from lfbt.io.csv_columns import Column, is_number, is_value, name_leads, recognise, with_units
+from lfbt.io.csv_columns import Column, is_number, is_value, name_leads, recognise, with_units, without_arrivals
+from lfbt.io.csv_stated import find_gain, find_one_lead, find_stated
 from lfbt.io.csv_text import read_first_lines
-from lfbt.io.csv_watch import find_watch_export
 from lfbt.recording import is_voltage
 
 #: Lines that are looked at; comments and headers may take some of them.
@@ -24,19 +24,13 @@ _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
 # 1,250 between other separators may be a thousand or a decimal comma.
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")
 _QUOTED = re.compile(r"""^(["'])(.*)\1$""")
-# What lines above the samples may state of them.
-_RATE = re.compile(
-    r"\b(?:sampl(?:e|ing)[ _-]*(?:rate|freq(?:uency)?)|abtast(?:rate|frequenz)|fs|sfreq)\b"
-    r"(?P<before>[^\d\w]*(?:k?hz)?\W*)(?P<rate>\d+(?:[.,]\d+)?)\s*(?P<kilo>k)?(?:hz|sps|1/s)?\W*$",
-    re.IGNORECASE,
-)
-_UNIT = re.compile(r"\b(?:units?|einheit(?:en)?|amplitude unit)\b[^\w/]*(?P<unit>[mµμun]?v)\W*$", re.IGNORECASE)
 
 
 class CsvLayout(NamedTuple):
     """Separator and decimal sign, the lines before the first sample, and the columns; None where no row names them.
 
-    Lines above the samples may state a `rate` in Hz and a `unit`; `n_preamble` of them are neither comments nor header.
+    Lines above the samples may state a `rate` in Hz, a `unit` and the `gain` of counts; `n_preamble` are neither
+    comments nor header.
     """
 
     separator: str
@@ -46,6 +40,7 @@ class CsvLayout(NamedTuple):
     rate: float | None = None
     unit: str = ""
     n_preamble: int = 0
+    gain: str = ""
 
 
 def read_layout(path: Path, separator: str | None = None, decimal: str | None = None) -> CsvLayout:
@@ -73,18 +68,17 @@ def read_layout(path: Path, separator: str | None = None, decimal: str | None = 
 
 def find_layout(path: Path, first_lines: Sequence[str], separator: str | None, decimal: str | None) -> CsvLayout:
     """Find out as `read_layout` how the file is written that begins with these lines."""
-    if separator is None and decimal is None and (watch := find_watch_export(first_lines)):
-        n_facts = sum(bool(line.strip()) for line in first_lines[: watch.n_skipped])
-        column = Column(watch.lead, "lead", watch.unit)
-        return CsvLayout(";", watch.decimal, watch.n_skipped, [column], watch.rate, "", n_facts)
     numbered = [(number, line) for number, line in enumerate(first_lines) if _holds_cells(line)]
     lines = [line for _, line in numbered]
-    separator = separator or _separator(lines, decimal)
+    one_lead = None if separator else find_one_lead(lines)
+    separator = ";" if one_lead else separator or _separator(lines, decimal)
     rows = [split_cells(line, separator) for line in lines]
-    n_preamble, is_named = _preamble(rows)
+    n_preamble, is_named = (one_lead[1], False) if one_lead else _preamble(rows)
     body = rows[n_preamble:]
     decimal = decimal or _decimal(path, body, separator)
     columns, n_header = _columns(path, body, decimal) if is_named else (None, 0)
+    if one_lead:
+        columns = [Column(one_lead[0], "lead", "")]
     if columns is not None and len(body) > n_header and (named := with_units(columns, body[n_header])):
         columns, n_header = named, n_header + 1
     n_header += n_preamble
@@ -93,15 +87,15 @@ def find_layout(path: Path, first_lines: Sequence[str], separator: str | None, d
     above = [line for line in first_lines[:n_skipped] if line.strip()]
     if n_header < len(rows):
         columns = _with_comments(columns, n_header, above, rows[n_header], separator)
-        columns = columns and _with_dates(columns, rows[n_header], decimal)
+        columns = columns and without_arrivals(_with_dates(columns, rows[n_header], decimal))
     units = [column.name for column in columns or () if column.kind == "lead" and is_voltage(column.name)]
     if units:
         raise UnreadableError(
             f"file {path}: its header has {units[0]} for the name of a lead, which is a unit; name the leads, such as "
             f"I ({units[0]}), or remove that line"
         )
-    rate, unit = _stated(path, above)
-    return CsvLayout(separator, decimal, n_skipped, columns, rate, unit, n_preamble)
+    rate, unit = find_stated(path, above)
+    return CsvLayout(separator, decimal, n_skipped, columns, rate, unit, n_preamble, find_gain(above))
 
 
 def split_cells(line: str, separator: str) -> list[str]:
@@ -267,19 +261,3 @@ def _with_dates(columns: Sequence[Column], sample: Sequence[str], decimal: str) 
     if len(clocks) == len(dates) == 1:
         kinds[dates[0]] = kinds[dates[0]]._replace(kind="date")
     return kinds
-
-
-def _stated(path: Path, lines: Sequence[str]) -> tuple[float | None, str]:
-    """Find the sampling rate and the unit that lines above the samples state. Raises UnreadableError if two differ."""
-    rates = {
-        float(match["rate"].replace(",", ".")) * (1000 if match["kilo"] or "khz" in match["before"].lower() else 1)
-        for match in map(_RATE.search, lines)
-        if match
-    }
-    units = {match["unit"].lower(): match["unit"] for match in map(_UNIT.search, lines) if match}
-    for what, found in (("sampling rates", sorted(rates)), ("units", sorted(units))):
-        if len(found) > 1:
-            raise UnreadableError(
-                f"file {path}: the lines above its samples state two {what}, {found[0]} and {found[1]}"
-            )
-    return next(iter(rates), None), next(iter(units.values()), "")

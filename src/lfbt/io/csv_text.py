@@ -83,6 +83,8 @@ def _to_utf8(path: Path, data: bytes) -> bytes:
                 raise unreadable(path, no_text, "save it as UTF-8") from no_text
     if b"\0" in data[:_CHUNK]:
         raise UnreadableError(f"file {path}: cannot be read (it is not text, for it has zero bytes); save it as UTF-8")
+    # The minus sign of typography.
+    data = data.replace("\u2212".encode(), b"-") if encoding or not data.isascii() else data
     return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in data else data
 
 

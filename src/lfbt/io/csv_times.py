@@ -24,6 +24,8 @@ _ANY_UNIT = (1.0, 1e-3, 1e-6, 1e-9, 60.0, 3600.0)
 _SHORT_CLOCK = {1.0: "minutes and seconds", 60.0: "hours and minutes"}
 # So many rows that are missing would not show in the rate that coarse times tell.
 _N_MISSING = 3
+# Whole numbers above are not exact as floats: nanoseconds since 1970.
+_N_FLOAT = 2**53
 
 
 def stated_rate(path: Path, column: Column, cells: Any, first_line: int) -> float:
@@ -220,6 +222,8 @@ def _times(path: Path, column: Column, cells: Any, first_line: int) -> tuple[NDA
         line = first_line + int(np.argmax(empty))
         raise UnreadableError(f"file {path}: line {line} has no time in its column {column.name}")
     if parsed is cells:
+        if cells.dtype.kind in "iu" and cells.abs().max() > _N_FLOAT:
+            cells = cells - cells.iloc[0]
         return cells.to_numpy(dtype=np.float64), _ANY_UNIT if unit is None else (unit,)
     return (parsed - parsed.iloc[0]).dt.total_seconds().to_numpy(), (1.0,)
 

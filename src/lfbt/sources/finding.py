@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import fnmatch
 import os
@@ -188,13 +189,14 @@ def unique_names(files: Iterable[Path], source: str) -> dict[str, Path]:
 def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     """Read a CSV table with a header row: every cell as stripped text.
 
-    What separates cells, a comma, semicolon or tab, is what the header has most of.
+    What separates cells, a comma, semicolon or tab, is what the header has most of. Text is UTF-8, UTF-16 with its
+    mark, or else Windows-1252.
 
     Raises LfbtError if the file is not such a table, lacks one of `columns`, has a column twice, or a row with more
     or fewer cells than the header.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with path.open(encoding=_encoding(path), newline="") as file:
             reader = csv.DictReader(file, delimiter=_separator(file.readline()))
             file.seek(0)
             names = [name.strip() for name in reader.fieldnames or []]
@@ -208,7 +210,7 @@ def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
                 if None in row:
                     raise LfbtError(
                         f"table {path}: line {reader.line_num} has more than the {len(names)} cells of the header; put "
-                        'a cell with a comma between quotes, as "a, b"'
+                        'a cell with a comma between quotes, as "a, b"; if R put row numbers there, name their column'
                     )
                 if None in row.values():
                     raise LfbtError(
@@ -240,6 +242,18 @@ def iter_table(path: Path, columns: Sequence[str]) -> Iterator[list[str]]:
                 yield [row[place].strip() for place in places]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise _unreadable_table(path, error) from error
+
+
+def _encoding(path: Path) -> str:
+    """The encoding of a table: spreadsheets also write UTF-16 and Windows-1252."""
+    data = path.read_bytes()
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    try:
+        data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return "cp1252"
+    return "utf-8-sig"
 
 
 def _separator(header: str) -> str:

@@ -17,7 +17,7 @@ _COLUMNS = ("record", "patient", "label", "split")
 # Other names that people give these columns, in lower case and without what is no letter.
 _NOUNS = {
     "patient": "patient pat subject subj person participant proband case mrn pid paciente paziente individual animal "
-    "pt fall pseudonym",
+    "pt fall pseudonym surname lastname familyname nachname",
     "label": "label class classe diagnosis diagnose diagnosi dx diag target rhythm rhythmus befund finding category "
     "annotation outcome superclass",
     "split": "split fold stratfold cvfold partition subset dataset set traintest",
@@ -33,6 +33,12 @@ _ALSO_CALLED = {
 # Words in the names of ids, and ids themselves: P001, a3-f9, 10000032, 007; no age, date or year.
 _OF_IDS = frozenset(f"{_ENDINGS} cod codigo hash".split())
 _ID = re.compile(r"0\d+|\d{5,}|(?=.*\d)(?=.*[A-Za-z])[\w-]+", re.ASCII)
+# Words in the names of columns whose values many patients share, and days without separators.
+_SHARED = (
+    "device machine model manufacturer software firmware version hospital site centre center clinic ward room "
+    "department physician doctor cardiologist operator technician zip plz postcode date day month year icd"
+)
+_DAY = re.compile(r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])")
 # Of the patients of a table, on average at most.
 _RECORDS_OF_A_PATIENT = 20
 _ALSO_RECORD = re.compile("(ecg|exam|study)(id|name|no|nr|number|file)|id|name|filename(hr|lr)")
@@ -105,7 +111,12 @@ def apply_table(entries: Sequence[Entry], table: Path, folder: Path) -> Listing:
         kept.append(dataclasses.replace(entry, patient=patient or entry.id, labels=labels, split=split))
     if not kept:
         example = entries[0].id
-        raise LfbtError(f"table {table}: none of its {len(rows)} rows names a record of {folder}, such as {example}")
+        bare = {name.lstrip("0") for name in by_name}
+        lost = next((name for name in names if name in bare), "")
+        raise LfbtError(
+            f"table {table}: none of its {len(rows)} rows names a record of {folder}, such as {example}"
+            + (f"; {lost} lacks zeros at its start, so write the column record as text" if lost else "")
+        )
     classes = tuple(sorted({label for entry in kept for label in entry.labels}))
     if "label" in rows[0] and not classes:
         raise LfbtError(f"table {table}: its column label is empty for all records; fill it, or remove the column")
@@ -183,7 +194,9 @@ def _refuse_shared_ids(
         n_values = len(set(values))
         shared = max(n_classes + 1, 2, len(values) / _RECORDS_OF_A_PATIENT) <= n_values < len(values)
         words = {word.lower() for word in re.findall("[A-Z]?[a-z]+|[A-Z]+", name)}
-        if shared and (words & _OF_IDS or all(_ID.fullmatch(value) for value in values)):
+        is_common = words & set(_SHARED.split()) or all(_DAY.fullmatch(value) for value in values)
+        by_value = not is_common and all(_ID.fullmatch(value) for value in values)
+        if shared and (words & _OF_IDS or by_value):
             raise LfbtError(
                 f"table {table}: no column patient, but records share values of {name!r}, such as "
                 f"{next(value for value in values if values.count(value) > 1)!r}, as those of one patient do; rename "

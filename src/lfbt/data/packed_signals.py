@@ -1,0 +1,125 @@
+"""The signals of a packed data set: gathered in one pass, each record compared with its hash at its first read."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lfbt.errors import LfbtError
+
+_HASH_BYTES = 32
+
+
+def hash_signal(signal: NDArray[Any]) -> str:
+    """The hash of a record ``[leads, samples]`` in ``records.csv``: SHA-256 of its numbers in float32."""
+    return _digest(signal).hex()
+
+
+def _digest(signal: NDArray[Any]) -> bytes:
+    return hashlib.sha256(np.ascontiguousarray(signal, dtype="<f4").data).digest()
+
+
+class PackedSignals:
+    """``signals.npy`` of any float type, memory-mapped and indexed by rows ``[records]`` like an array.
+
+    With hashes a record is compared with its own when it is read for the first time, and again after the file has been
+    written to. As `lfbt prepare` writes finite records only, those that are the same are finite.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    ids : sequence of str
+        Names of the records, for messages.
+    hashes : sequence of str
+        As of `hash_signal`, one a record; where any has another form no record is compared.
+
+    Attributes
+    ----------
+    is_compared : bool
+        Whether records are compared with hashes.
+
+    Raises
+    ------
+    LfbtError
+        On reading a record that is not the one that was written, and from a file that was cut meanwhile.
+    OSError, ValueError
+        If `path` is no array.
+    """
+
+    def __init__(self, path: Path, ids: Sequence[str], hashes: Sequence[str]) -> None:
+        self.path = path
+        self.ids = ids
+        self._hashes = _as_bytes(hashes)
+        self.is_compared = self._hashes is not None
+        self._state = _state(path)
+        stored = np.lib.format.open_memmap(path, mode="r")
+        self.shape: tuple[int, ...] = stored.shape
+        self.dtype = stored.dtype
+        self._stored = np.asarray(stored)
+        self._same = np.zeros(len(stored), dtype=bool)
+
+    def __getitem__(self, rows: NDArray[np.int64], /) -> NDArray[Any]:
+        same = self._same_since_written()
+        signals = self._stored.take(rows, axis=0)
+        if self._hashes is not None:
+            for i in np.flatnonzero(~same[rows]):
+                self._compare(signals[i], self._hashes[rows[i]].tobytes(), int(rows[i]))
+            same[rows] = True
+        return signals
+
+    def _same_since_written(self) -> NDArray[np.bool_]:
+        """Which records were compared ``[records]``: none, once more, after the file was written to.
+
+        A new array then, so that another thread cannot note in it what it compared before.
+        """
+        now = _state(self.path)
+        if now is None or self._state is None or now[0] != self._state[0]:
+            return self._same  # moved, removed or replaced: what is mapped stays as it is
+        if now[1] != self._state[1]:
+            raise LfbtError(
+                f"{self.path}: has {now[1]:,} bytes, and had {self._state[1]:,} when it was opened; prepare it again"
+            )
+        if now != self._state:
+            self._state, self._same = now, np.zeros_like(self._same)
+        return self._same
+
+    def _compare(self, signal: NDArray[Any], hash: bytes, row: int) -> None:
+        if _digest(signal) == hash:
+            return
+        record = f"{self.path.parent}: record {self.ids[row]}"
+        if not np.isfinite(signal).all():
+            raise not_finite(record)
+        raise LfbtError(
+            f"{record} is not the one that was written, whose hash records.csv has; prepare the data set again"
+        )
+
+
+def not_finite(record: str) -> LfbtError:
+    """The error for a record that cannot be used, by its name."""
+    return LfbtError(f"{record} holds NaN or infinity; remove it or prepare the data set again")
+
+
+def _as_bytes(hashes: Sequence[str]) -> NDArray[np.uint8] | None:
+    """Hashes in hexadecimal digits as ``[records, 32]``; None unless all are of the form of `hash_signal`."""
+    if not hashes or any(len(hash) != 2 * _HASH_BYTES for hash in hashes):
+        return None
+    try:
+        return np.frombuffer(bytes.fromhex("".join(hashes)), dtype=np.uint8).reshape(len(hashes), _HASH_BYTES)
+    except ValueError:
+        return None
+
+
+def _state(path: Path) -> tuple[int, int, int] | None:
+    """What changes with a file's content: which file it is, its bytes and when it was written; None without one."""
+    try:
+        found = os.stat(path)  # noqa: PTH116 - half the time of Path.stat, for every batch
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
