@@ -3,6 +3,7 @@
 import hashlib
 import os
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
@@ -59,7 +60,7 @@ def test_packed_signals_are_those_of_the_file_in_the_order_of_the_rows(tmp_path,
 
 def test_packed_signals_take_a_row_a_slice_a_mask_and_all_as_an_array_does(tmp_path):
     signals = write_hashed(tmp_path)
-    stored = open_dataset(tmp_path).signals
+    stored: Any = open_dataset(tmp_path).signals
     for index in (0, -1, slice(1, 3), slice(None, None, -2), signals[:, 0, 0] > 0, [2, 0], np.int64(3)):
         np.testing.assert_array_equal(stored[index], signals[index])
     np.testing.assert_array_equal(np.asarray(stored), signals)

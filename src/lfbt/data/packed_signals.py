@@ -72,7 +72,7 @@ class PackedSignals:
     def __getitem__(self, index: Any, /) -> NDArray[Any]:
         rows = self._rows[index]
         same = self._same_since_written()
-        signals = self._stored.take(rows, axis=0)
+        signals: NDArray[Any] = self._stored.take(rows, axis=0)
         if self._hashes is not None:
             each, of_each = np.atleast_1d(rows), signals.reshape(-1, *self.shape[1:])
             for i in np.flatnonzero(~same[each]):
