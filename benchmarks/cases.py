@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 import itertools
 import statistics
 import subprocess
@@ -294,6 +295,33 @@ def reading(sizes: Sizes) -> list[Row]:
     return [faster(what, 20, stored, note)]
 
 
+def embedding(sizes: Sizes) -> list[Row]:
+    """Embeddings of records by a frozen encoder."""
+    size, n = sizes.step, sizes.embed_records
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_packed(folder / "packed", n, size.leads, size.n_samples)
+        files = write_npy(folder / "packed", folder / "npy")
+        dataset = ours.open_dataset(folder / "packed")
+        encoder = ours.new_encoder(dataset, folder / "encoder")
+        model = reference.Reference(size.n_leads, size.projector)
+        ours.copy_encoder(encoder, model)
+        literal = functools.partial(reference.features_of, model, files, 128)
+        single = functools.partial(ours.embeddings, encoder, dataset, n, "fp32")
+        half = functools.partial(ours.embeddings, encoder, dataset, n, "bf16")
+        exact = reference.features_of(model, files, 128)
+        differences = [relative_difference(own(), exact) for own in (single, half)]
+        timings = interleaved(literal, single, sizes.rounds)
+        half_timings = interleaved(single, half, sizes.rounds)
+    what = f"embed {n:,} records, {size.n_leads} leads, {size.n_samples} samples"
+    notes = [f"relative distance to the literal form {difference:.1e}" for difference in differences]
+    agree = differences[0] <= _AGREEMENT
+    return [
+        faster(f"{what}: time", 4, timings, f"{_per_second(n, timings)}; {notes[0]}", agree=agree),
+        faster(f"{what}: time in bf16", 1.3, half_timings, f"{_per_second(n, half_timings)}; {notes[1]}", "fp32"),
+    ]
+
+
 def linear_probe(sizes: Sizes) -> list[Row]:
     """The linear probe from signals to test scores: one round, as it takes minutes."""
     from sklearn.metrics import roc_auc_score
@@ -358,13 +386,13 @@ def preparation(sizes: Sizes) -> list[Row]:
         against_one = interleaved(lambda: own(1), lambda: own(2), sizes.rounds)
     what = f"prepare {sizes.prepare_records:,} WFDB recordings"
     return [
-        faster(f"{what}, 1 worker", 1.5, against_plain, _rates(sizes, against_plain)),
-        faster(f"{what}, 2 workers", 1.7, against_one, _rates(sizes, against_one), "1 worker"),
+        faster(f"{what}, 1 worker", 1.5, against_plain, _per_second(sizes.prepare_records, against_plain)),
+        faster(f"{what}, 2 workers", 1.7, against_one, _per_second(sizes.prepare_records, against_one), "1 worker"),
     ]
 
 
-def _rates(sizes: Sizes, timings: Timings) -> str:
-    before, after = (sizes.prepare_records / statistics.median(side) for side in (timings.literal, timings.ours))
+def _per_second(n_records: int, timings: Timings) -> str:
+    before, after = (n_records / statistics.median(side) for side in (timings.literal, timings.ours))
     return f"{before:.0f} → {after:.0f} records a second"
 
 
@@ -395,6 +423,7 @@ CASES: dict[str, Callable[[Sizes], Sequence[Row]]] = {
     "memory": memory,
     "large-batch": large_batch,
     "reading": reading,
+    "embed": embedding,
     "probe": linear_probe,
     "prepare": preparation,
     "start": start,

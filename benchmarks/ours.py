@@ -20,6 +20,7 @@ from lfbt.evaluation.probing import run_probe
 from lfbt.evaluation.settings import ProbeSettings
 from lfbt.losses.lfbt import lfbt_loss
 from lfbt.models.encoder import EncoderConfig, LeadEncoders, estimate_batch_norm, random_encoder
+from lfbt.models.features import FeaturePrecision, compute_embeddings
 from lfbt.models.heads import Head
 from lfbt.models.pretrained import save_encoder
 from lfbt.models.projector import Projectors
@@ -122,6 +123,12 @@ def new_encoder(dataset: Dataset, folder: Path) -> LeadEncoders:
     estimate_batch_norm(encoder, [read_batch(dataset, rows)])
     save_encoder(folder, encoder, {"method": "random"})
     return encoder
+
+
+def embeddings(encoder: LeadEncoders, dataset: Dataset, n: int, precision: FeaturePrecision) -> Tensor:
+    """Embeddings ``[records, leads × 64]`` of the first `n` records, as `lfbt embed` computes them."""
+    device = torch.device("cpu")
+    return compute_embeddings(encoder, dataset, np.arange(n), device, workers=2, precision=precision)
 
 
 def new_head(n_inputs: int, n_classes: int, seed: int) -> nn.Linear:

@@ -39,6 +39,7 @@ class Sizes:
     read_records: int = 30_000
     read_batches: int = 10
     """Batches read in one round."""
+    embed_records: int = 1_024
     probe_records: int = 12_000
     probe_epochs: int = 100
     prepare_records: int = 4_000
@@ -60,6 +61,7 @@ QUICK = Sizes(
     matmul=128,
     read_records=64,
     read_batches=2,
+    embed_records=16,
     probe_records=240,
     probe_epochs=5,
     prepare_records=24,

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
@@ -55,6 +56,20 @@ def test_packed_signals_are_those_of_the_file_in_the_order_of_the_rows(tmp_path,
     for _ in range(2):
         np.testing.assert_array_equal(dataset.signals[rows], signals[rows])
     np.testing.assert_array_equal(dataset.batch(rows, "none"), signals[rows].astype(np.float32))
+
+
+def test_packed_signals_take_a_row_a_slice_a_mask_and_all_as_an_array_does(tmp_path):
+    signals = write_hashed(tmp_path)
+    stored: Any = open_dataset(tmp_path).signals
+    for index in (0, -1, slice(1, 3), slice(None, None, -2), signals[:, 0, 0] > 0, [2, 0], np.int64(3)):
+        np.testing.assert_array_equal(stored[index], signals[index])
+    np.testing.assert_array_equal(np.asarray(stored), signals)
+    for beyond in (4, -5, np.array([1, 4])):
+        with pytest.raises(IndexError):
+            stored[beyond]
+    edit(tmp_path, 3, 0.5)
+    with pytest.raises(LfbtError, match=CHANGED):
+        stored[3]
 
 
 @pytest.mark.parametrize("value", [0.5, 1e30])

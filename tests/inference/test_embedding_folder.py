@@ -76,6 +76,18 @@ def test_embed_equals_plain_layers(run, checkpoint, data):
     assert_close_to_literal(embeddings, literal_embeddings(load_encoder(checkpoint), np.load(data / "signals.npy")))
 
 
+def test_embed_in_bf16_is_the_encoder_under_autocast_and_says_so(run, data, checkpoint):
+    single, folder = embeddings_of(run()), run("bf16", precision="bf16")
+    half = embeddings_of(folder)
+    assert half.dtype == np.float32
+    signals = torch.from_numpy(open_dataset(data).batch(np.arange(48), "record"))
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        expected = load_encoder(checkpoint).eval()(signals).flatten(1)
+    np.testing.assert_array_equal(half, expected.numpy())
+    assert not np.array_equal(half, single)
+    assert EmbedSummary.load(folder).precision == "bf16"
+
+
 def test_embed_writes_three_files(run, data):
     folder = run()
     assert sorted(path.name for path in folder.iterdir()) == ["embed.json", "embeddings.npy", "records.csv"]

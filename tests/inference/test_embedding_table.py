@@ -4,8 +4,10 @@ import dataclasses
 
 import numpy as np
 import pandas as pd
+import pytest
 from tests.factories import waves, write_checkpoint, write_packed
 
+from lfbt.errors import LfbtError
 from lfbt.inference.embed_settings import EmbedSettings
 from lfbt.inference.embedding import embed
 from lfbt.inference.embedding_table import embed_inputs
@@ -83,3 +85,10 @@ def test_embed_inputs_leaves_columns_of_absent_leads_empty_where_asked(tmp_path)
         np.testing.assert_allclose(columns[1, 64:], part, atol=1e-5)
         assert np.isnan(columns[1, :64]).all()
         assert np.isnan(columns[2]).all()
+
+
+def test_embed_inputs_refuses_a_precision_that_has_no_effect(tmp_path):
+    settings = EmbedSettings((), tmp_path / "a.csv", tmp_path / "checkpoint", (tmp_path,), precision="bf16")
+    with pytest.raises(LfbtError, match=r"^precision: bf16 has an effect on data_dir only; leave it out for inputs"):
+        embed_inputs(settings)
+    assert not (tmp_path / "a.csv").exists()

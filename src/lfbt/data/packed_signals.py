@@ -26,7 +26,7 @@ def _digest(signal: NDArray[Any]) -> bytes:
 
 
 class PackedSignals:
-    """``signals.npy`` of any float type, memory-mapped and indexed by rows ``[records]`` like an array.
+    """``signals.npy`` of any float type, memory-mapped; one row, a slice or an array of rows is read like an array's.
 
     With hashes a record is compared with its own when it is read for the first time, and again after the file has been
     written to. As `lfbt prepare` writes finite records only, those that are the same are finite.
@@ -63,15 +63,21 @@ class PackedSignals:
         self.shape: tuple[int, ...] = stored.shape
         self.dtype = stored.dtype
         self._stored = np.asarray(stored)
+        self._rows = np.arange(len(stored))
         self._same = np.zeros(len(stored), dtype=bool)
 
-    def __getitem__(self, rows: NDArray[np.int64], /) -> NDArray[Any]:
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: Any, /) -> NDArray[Any]:
+        rows = self._rows[index]
         same = self._same_since_written()
-        signals = self._stored.take(rows, axis=0)
+        signals: NDArray[Any] = self._stored.take(rows, axis=0)
         if self._hashes is not None:
-            for i in np.flatnonzero(~same[rows]):
-                self._compare(signals[i], self._hashes[rows[i]].tobytes(), int(rows[i]))
-            same[rows] = True
+            each, of_each = np.atleast_1d(rows), signals.reshape(-1, *self.shape[1:])
+            for i in np.flatnonzero(~same[each]):
+                self._compare(of_each[i], self._hashes[each[i]].tobytes(), int(each[i]))
+            same[each] = True
         return signals
 
     def _same_since_written(self) -> NDArray[np.bool_]:

@@ -49,6 +49,7 @@ class EmbedSummary:
     n_features: int
     data: EmbeddedData
     encoder: EncoderOrigin
+    precision: str = "fp32"
 
     def save(self, folder: Path) -> None:
         """Write ``embed.json`` in `folder`."""
@@ -114,7 +115,9 @@ def write_embeddings(settings: EmbedSettings) -> EmbedSummary:
     if not settings.files.allow_implausible:
         dataset.check_voltages()
     rows = np.arange(len(dataset))
-    embeddings = compute_embeddings(encoder.to(device), dataset, rows, device, settings.workers, "embed")
+    embeddings = compute_embeddings(
+        encoder.to(device), dataset, rows, device, settings.workers, "embed", precision=settings.precision
+    )
     summary = EmbedSummary(
         lfbt_version=lfbt.__version__,
         synthetic=dataset.synthetic,
@@ -123,6 +126,7 @@ def write_embeddings(settings: EmbedSettings) -> EmbedSummary:
         n_features=encoder.config.n_features,
         data=EmbeddedData([folder.name for folder in settings.data_dir], dataset.hash),
         encoder=EncoderOrigin(checkpoint_name(checkpoint), history),
+        precision=settings.precision,
     )
     records = {"id": dataset.ids, "patient": dataset.patients, "split": dataset.split}
     table = pd.DataFrame(records | {"labels": [";".join(labels) for labels in dataset.labels]})

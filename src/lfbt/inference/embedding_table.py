@@ -41,6 +41,11 @@ def embed_inputs(settings: EmbedSettings, stream: TextIO | None = None) -> Answe
         As `lfbt.inference.answering.write_predictions`.
     """
     validate(settings)
+    if settings.precision != "fp32":
+        raise LfbtError(
+            f"precision: {settings.precision} has an effect on data_dir only; leave it out for inputs, or name data "
+            "sets by data_dir"
+        )
     checkpoint = take_checkpoint(settings.checkpoint)
     some = settings.missing_leads == "nan"
     if some and is_onnx(checkpoint):
