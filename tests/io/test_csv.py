@@ -176,6 +176,11 @@ def test_read_csv_refuses_what_can_be_read_in_two_ways_or_contradicts_itself(tmp
         ("I\tII\n1\t2\n1\t2\t\n", "line 3 has 3 cells, not 2"),
         ("I,II\n1,True\n2,False\n", "line 2 holds 'True', which is not a number"),
         ("time,I,II\n0,1,TRUE\n0.002,2,\n", "line 2 holds 'TRUE', which is not a number"),
+        (
+            "time,I\n99999999999999999000,1\n99999999999999999002,2\n",
+            "'99999999999999999000'; expected numbers or dates",
+        ),
+        ("time,I\n0,1\n0.002,x\n", "line 3, column 2 holds 'x', which is not a number"),
         ("I (uV),II\n1,2\n", "states the unit uV, but none for II"),
         ("I,II (mV)\n1,2\n", "states the unit mV, but none for I;"),
     ],
