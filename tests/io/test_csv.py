@@ -566,3 +566,11 @@ def test_holds_voltages_tells_samples_from_a_table(tmp_path):
     assert holds_voltages(write(tmp_path / "a.csv", "ECG,annotation\n0.5,N\n-0.2,N\n"))
     assert not holds_voltages(write(tmp_path / "a.csv", "ECG,annotation\n12,N\n13,AF\n"))
     assert not holds_voltages(write(tmp_path / "a.csv", "ECG,annotation\na-1,N\nb.c,AF\n"))
+
+
+@pytest.mark.parametrize(("above", "unit"), [("# Unit: mV\n", "mV"), ("", "200/mV")])
+def test_read_csv_refuses_more_columns_than_names_also_of_counts_with_an_offset(tmp_path, above, unit):
+    rows = "".join(f"{number % 7 - 3},{number % 5 - 2},{2048 + number % 90}\n" for number in range(120))
+    write(tmp_path / "a.csv", above + rows)
+    with pytest.raises(UnreadableError, match=r"its signal has shape \[3, 120\], not \[2 leads, samples\]"):
+        read_csv(tmp_path / "a.csv", ["I", "II"], 500.0, unit)
