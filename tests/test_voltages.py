@@ -52,6 +52,8 @@ def test_measure_spans_is_from_lowest_to_highest():
         (2048 + np.arange(200) % 90, "200(0)/mV", None),
         (np.where(np.arange(200) % 9, 2048.0 + np.arange(200) % 90, np.nan), "200/mV", 2048),
         (np.full(200, np.nan), "200/mV", None),
+        (np.repeat([0, 2048], [100, 100]), "200/mV", 1024),
+        (np.repeat([0, 2048], [101, 99]), "200/mV", None),
     ],
 )
 def test_find_offset_names_the_likely_one(values, unit, offset):

@@ -153,11 +153,13 @@ def find_offset(values: NDArray[Any], unit: str, leads: Sequence[str]) -> str | 
     'lead II lies at 2074, which is 10.4 mV, as of counts with an offset; give the unit 200(2048)/mV, or 200(0)/mV'
     >>> find_offset(counts, "200(2048)/mV", ("II",))
     """
-    if zero_count(unit) is not None or values.ndim != 2 or values.shape[1] < _N_FOR_OFFSET or not len(values):
+    if zero_count(unit) is not None or values.ndim != 2 or not 0 < len(values) == len(leads):
         return None
     in_mv = unit_in_mv(unit)
-    # A few hundred samples of each lead are enough for its middle.
+    # A few hundred samples of each lead are enough for its middle, which is within 1 mV where most of them are.
     some = values[:, :: max(1, values.shape[1] // 500)].astype(np.float64)
+    if len(some[0]) < _N_FOR_OFFSET or (np.count_nonzero(np.abs(some) * in_mv <= 1, axis=1) > len(some[0]) / 2).all():
+        return None
     middles = np.median(some, axis=1)
     if not np.isfinite(middles).all():
         middles = np.array([np.median(row[np.isfinite(row)]) if np.isfinite(row).any() else 0.0 for row in some])

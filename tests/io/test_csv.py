@@ -189,6 +189,11 @@ def test_read_csv_refuses_what_can_be_read_in_two_ways_or_contradicts_itself(tmp
         ("I\tII\n1\t2\n1\t2\t\n", "line 3 has 3 cells, not 2"),
         ("I,II\n1,True\n2,False\n", "line 2 holds 'True', which is not a number"),
         ("time,I,II\n0,1,TRUE\n0.002,2,\n", "line 2 holds 'TRUE', which is not a number"),
+        (
+            "time,I\n99999999999999999000,1\n99999999999999999002,2\n",
+            "'99999999999999999000'; expected numbers or dates",
+        ),
+        ("time,I\n0,1\n0.002,x\n", "line 3, column 2 holds 'x', which is not a number"),
         ("I (uV),II\n1,2\n", "states the unit uV, but none for II"),
         ("I,II (mV)\n1,2\n", "states the unit mV, but none for I;"),
     ],
@@ -664,3 +669,11 @@ def test_read_csv_refuses_counts_whose_gain_stands_above_them(tmp_path):
     # Voltages, not counts.
     path = write(tmp_path / "b.csv", "Resolution: 5 uV/bit\nI,II\n0.1,0.2\n-0.1,0\n")
     assert read_csv(path, None, 500.0, "mV").signal[0, 0] == np.float32(0.1)
+
+
+@pytest.mark.parametrize(("above", "unit"), [("# Unit: mV\n", "mV"), ("", "200/mV")])
+def test_read_csv_refuses_more_columns_than_names_also_of_counts_with_an_offset(tmp_path, above, unit):
+    rows = "".join(f"{number % 7 - 3},{number % 5 - 2},{2048 + number % 90}\n" for number in range(120))
+    write(tmp_path / "a.csv", above + rows)
+    with pytest.raises(UnreadableError, match=r"its signal has shape \[3, 120\], not \[2 leads, samples\]"):
+        read_csv(tmp_path / "a.csv", ["I", "II"], 500.0, unit)

@@ -20,6 +20,19 @@ def test_check_rows_counts_cells_but_not_separators_in_quotes(tmp_path):
         check_rows(path, b"1\n1,2,3\n", CsvLayout(",", ".", 0, None))
 
 
+@pytest.mark.parametrize("is_ended", [False, True])
+@pytest.mark.parametrize("width", [3, 200_000])
+def test_check_rows_finds_one_row_among_many(width, is_ended):
+    """In files of more than one part, also with rows that are longer than a part."""
+    rows = [f"{'1' * width},2,3"] * (600_000 // width)
+    layout = CsvLayout(",", ".", 1, None)
+    check_rows(Path("a.csv"), "\n".join(["1", *rows]).encode() + b"\n" * is_ended, layout)
+    for row in range(2, len(rows), max(1, len(rows) // 7)):
+        moved = [*rows[: row - 1], "1,2,3,4", "1,2", *rows[row + 1 :]]
+        with pytest.raises(UnreadableError, match=rf"line {row + 1} has 4 cells"):
+            check_rows(Path("a.csv"), "\n".join(["1", *moved]).encode() + b"\n" * is_ended, layout)
+
+
 @given(st.lists(st.integers(1, 4), min_size=2, max_size=6), st.booleans())
 def test_check_rows_refuses_each_row_of_another_length(counts, is_ended):
     """Also where longer rows make up for shorter ones."""

@@ -3,7 +3,7 @@
 import pytest
 
 from lfbt.errors import UnreadableError
-from lfbt.io.csv_text import first_lines, read_first_lines, read_text, skip_lines
+from lfbt.io.csv_text import end_of_lines, first_lines, read_first_lines, read_text
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252", "utf-16", "utf-16-le", "utf-16-be"])
@@ -24,10 +24,17 @@ def test_read_first_lines_reads_long_ones(tmp_path, encoding):
     assert [read_first_lines(tmp_path / "a.csv", n) for n in (1, 2, 9)] == [lines[:1], lines[:2], lines]
 
 
-def test_first_lines_and_skip_lines_are_two_parts():
+@pytest.mark.parametrize("end", ["\n", "\r", "\r\n"])
+def test_read_first_lines_reads_as_many_whatever_ends_them(tmp_path, end):
+    lines = [f"{number}" * 2000 for number in range(60)]
+    (tmp_path / "a.csv").write_bytes("".join(line + end for line in lines).encode())
+    assert read_first_lines(tmp_path / "a.csv", 50) == lines[:50]
+
+
+def test_first_lines_and_what_follows_end_of_lines_are_two_parts():
     assert first_lines(b"a\nb\nc", 2) == ["a", "b"]
     assert first_lines(b"a\n", 5) == ["a"]
-    assert [skip_lines(b"a\nb\nc", n) for n in range(4)] == [b"a\nb\nc", b"b\nc", b"c", b""]
+    assert [b"a\nb\nc"[end_of_lines(b"a\nb\nc", n) :] for n in range(4)] == [b"a\nb\nc", b"b\nc", b"c", b""]
 
 
 @pytest.mark.parametrize("data", [b"\xff\xfe1", b"\x89PNG\0\0\0\0", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", b"a\x81b"])

@@ -20,6 +20,7 @@ from lfbt.recording import is_voltage
 N_LINES = 60
 # The last is Excel's; what it says shows in the other lines.
 _COMMENTS = ("#", "%", "//", "sep=")
+_NUMERIC = re.compile(r"[+-]?[\d,]")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
 # 1,250 between other separators may be a thousand or a decimal comma.
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")
@@ -108,6 +109,8 @@ def split_cells(line: str, separator: str) -> list[str]:
     else:
         cells = line.split(separator)
     cells = [cell.strip() for cell in cells]
+    if '"' not in line and "'" not in line:
+        return cells
     return [_QUOTED.sub(r"\2", cell).strip() if cell[:1] in "\"'" else cell for cell in cells]
 
 
@@ -168,10 +171,9 @@ def _has_value(row: Sequence[str]) -> bool:
 
 def _decimal(path: Path, rows: Sequence[Sequence[str]], separator: str) -> str:
     """Find the decimal sign of the cells. Raises UnreadableError if commas may be either."""
-    if separator == "," and not any("," in cell for row in rows for cell in row):
-        return "."
+    cells = [cell for row in rows for cell in row if "," in cell]
     # Clock times say nothing of the other columns.
-    cells = [cell for row in rows for cell in row if "," in cell and ":" not in cell and re.match(r"[+-]?[\d,]", cell)]
+    cells = [cell for cell in cells if ":" not in cell and _NUMERIC.match(cell)]
     if separator == "," and not any(map(_DECIMAL_COMMA.fullmatch, cells)):
         return "."
     if not cells:
@@ -181,7 +183,7 @@ def _decimal(path: Path, rows: Sequence[Sequence[str]], separator: str) -> str:
             f"file {path}: {cells[0]!r} may have a decimal comma or one of thousands; state it with --file-decimal"
         )
     others = [cell for cell in cells if not _DECIMAL_COMMA.fullmatch(cell)]
-    if others or any(is_number(cell) and "." in cell for row in rows for cell in row):
+    if others or any("." in cell and is_number(cell) for row in rows for cell in row):
         found = f"{others[0]!r}" if others else "both . and ,"
         raise UnreadableError(
             f"file {path}: {found} in cells between {separator!r}; state --file-separator and --file-decimal"

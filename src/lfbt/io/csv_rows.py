@@ -6,12 +6,16 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from lfbt.errors import UnreadableError
 from lfbt.io.csv_layout import CsvLayout, split_cells
-from lfbt.io.csv_text import skip_lines
+from lfbt.io.csv_text import end_of_lines
 
 # Readers of numbers take these for 1 and 0.
 _TRUTH = re.compile(r"\b(true|false)\b", re.IGNORECASE)
+# So many bytes, with all that is made of them, stay in the cache of a processor.
+_PART = 1 << 16
 _GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}(\.\d{3})+")
 
 
@@ -31,42 +35,50 @@ def check_rows(path: Path, text: bytes, layout: CsvLayout, decimal_is_known: boo
     decimal_is_known : bool
         Whether the decimal sign was stated, and not found.
     """
-    body = skip_lines(text, layout.n_skipped)
-    is_alike = not _needs_a_look(body) and _is_alike(body, layout.separator)
-    rows = _lines(body) if is_alike else iter(_check_lines(path, body.decode().split("\n"), layout))
-    if not decimal_is_known and b"." in body and (example := _grouped_number(rows, layout.separator)):
+    start = end_of_lines(text, layout.n_skipped)
+    is_alike = not _needs_a_look(text, start) and _is_alike(text, start, layout.separator)
+    rows = _lines(text, start) if is_alike else iter(_check_lines(path, text[start:].decode().split("\n"), layout))
+    if not decimal_is_known and text.find(b".", start) >= 0 and (example := _grouped_number(rows, layout.separator)):
         raise UnreadableError(
             f"file {path}: {example!r} beside whole numbers may have a decimal point or one of thousands; "
             "state it with --file-decimal, or write numbers without grouping"
         )
 
 
-def _needs_a_look(body: bytes) -> bool:
-    """Whether there may be a word for true or false, or a cell in quotes."""
-    if b'"' in body:
+def _needs_a_look(text: bytes, start: int) -> bool:
+    """Whether there may be a word for true or false, or a cell in quotes, from `start` on."""
+    if text.find(b'"', start) >= 0:
         return True
     # A letter is found sooner than a word.
-    letters = any(letter in body for letter in (b"t", b"T", b"f", b"F"))
-    return letters and any(word in body.lower() for word in (b"true", b"false"))
+    letters = any(text.find(letter, start) >= 0 for letter in (b"t", b"T", b"f", b"F"))
+    return letters and any(word in text[start:].lower() for word in (b"true", b"false"))
 
 
-def _is_alike(body: bytes, separator: str) -> bool:
-    """Whether every line has as many separators, and some."""
+def _is_alike(text: bytes, start: int, separator: str) -> bool:
+    """Whether every line from `start` on has as many separators, and some."""
     if len(separator) != 1 or separator == " " or not separator.isascii():
         return False
-    row = separator.encode() * body.count(separator.encode(), 0, body.find(b"\n") + 1 or len(body)) + b"\n"
-    others = bytes(set(range(256)) - set(row))
-    marks = body.translate(None, others) + (b"" if body.endswith(b"\n") else b"\n")
-    return len(row) > 1 and marks == row * (len(marks) // len(row))
+    text = text if text.endswith(b"\n") else text + b"\n"
+    n_separators = text.count(separator.encode(), start, text.find(b"\n", start))
+    while n_separators and start < len(text):
+        end = text.rfind(b"\n", start, start + _PART) + 1 or len(text)
+        characters = np.frombuffer(text, np.uint8, end - start, start)
+        is_end = characters == ord("\n")
+        marks = np.flatnonzero(is_end | (characters == ord(separator)))
+        # Each end of a line comes after so many separators, and nothing else does.
+        ends = marks[n_separators :: n_separators + 1]
+        if len(ends) != np.count_nonzero(is_end) or not is_end[ends].all():
+            return False
+        start = end
+    return n_separators > 0
 
 
-def _lines(body: bytes) -> Iterator[str]:
-    """Yield the lines, which are not all split where only the first are wanted."""
-    start = 0
-    while start < len(body):
-        end = body.find(b"\n", start)
-        end = len(body) if end < 0 else end
-        yield body[start:end].decode()
+def _lines(text: bytes, start: int) -> Iterator[str]:
+    """Yield the lines from `start` on, which are not all split where only the first are wanted."""
+    while start < len(text):
+        end = text.find(b"\n", start)
+        end = len(text) if end < 0 else end
+        yield text[start:end].decode()
         start = end + 1
 
 

@@ -35,7 +35,7 @@ def read_first_lines(path: Path, n: int) -> list[str]:
     start, is_whole = bytearray(), False
     try:
         with path.open("rb") as file:
-            while not is_whole and start.count(b"\n") + start.count(b"\r") <= n:
+            while not is_whole and all(end_of_lines(start, n + 1, mark) == len(start) for mark in (b"\n", b"\r")):
                 chunk = file.read(_CHUNK)
                 is_whole = not chunk
                 start += chunk
@@ -50,20 +50,20 @@ def read_first_lines(path: Path, n: int) -> list[str]:
 
 def first_lines(text: bytes, n: int) -> list[str]:
     """Return the first `n` lines of what `read_text` gives, without their ends."""
-    lines = text.split(b"\n", n)[:n]
+    lines = text[: end_of_lines(text, n)].split(b"\n")[:n]
     if lines and not lines[-1]:
         lines.pop()
     return [line.decode() for line in lines]
 
 
-def skip_lines(text: bytes, n: int) -> bytes:
-    """Return what follows the first `n` lines."""
-    start = 0
+def end_of_lines(text: bytes | bytearray, n: int, mark: bytes = b"\n") -> int:
+    """Where the first `n` lines, which end with `mark`, end; the length of the text if it has no more."""
+    end = 0
     for _ in range(n):
-        start = text.find(b"\n", start) + 1
-        if not start:
-            return b""
-    return text[start:]
+        end = text.find(mark, end) + 1
+        if not end:
+            return len(text)
+    return end
 
 
 def _to_utf8(path: Path, data: bytes) -> bytes:

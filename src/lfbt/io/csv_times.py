@@ -160,7 +160,7 @@ def _rounding(times: NDArray[np.float64]) -> float:
         return 0.0
     # Floats of large times are not exact.
     exact = max(1e-9, 2 * float(np.spacing(np.abs(times).max())))
-    decimal = next((10.0**-n for n in range(10) if np.allclose(times, np.round(times, n), rtol=0, atol=exact)), 0.0)
+    decimal = next((10.0**-n for n in range(10) if (np.abs(times - np.round(times, n)) <= exact).all()), 0.0)
     return max(decimal, _float32_step(times))
 
 
@@ -217,7 +217,7 @@ def _times(path: Path, column: Column, cells: Any, first_line: int) -> tuple[NDA
                 f"file {path}: line {first_line + row} holds {str(cells.iloc[row])!r}; "
                 f"expected numbers or dates in its column {column.name}"
             ) from error
-    empty = (parsed.isna() | parsed.isin([np.inf, -np.inf])).to_numpy()
+    empty = parsed.isna().to_numpy() if parsed is not cells else ~np.isfinite(cells.to_numpy())
     if empty.any():
         line = first_line + int(np.argmax(empty))
         raise UnreadableError(f"file {path}: line {line} has no time in its column {column.name}")
