@@ -426,7 +426,8 @@ def test_the_gpu_page_says_which_checks_are_wrong_and_which_target_is_reached(tm
     found = worker.answer_of(lambda *_: [at_most("loss | x", 0.5, 0.1), Check("y", "failed", note="why")], "a", place)
     steps = worker.answer_of(
         lambda *_: [
-            Figure("steps", what, {"ms": ms}) for what, ms in (("shipped, bf16", 41.0), ("stacked, bf16", 12.0))
+            Figure("steps", what, {"ms": ms})
+            for what, ms in (("shipped, bf16, CUDA graph", 41.0), ("stacked, bf16", 12.0))
         ],
         "b",
         place,
@@ -434,7 +435,7 @@ def test_the_gpu_page_says_which_checks_are_wrong_and_which_target_is_reached(tm
     results = {"quick": False, "machine": {"device": "GPU"}, "items": {"a": found, "b": steps}}
     page, lines = gpu_render.render(results), gpu_render.summary(results)
     assert gpu_render.UNTRIED not in page
-    assert "| pretraining step, as shipped (shipped, bf16) | ≤ 40 ms | 41 ms | no |" in page
+    assert "| pretraining step, as shipped (shipped, bf16, CUDA graph) | ≤ 40 ms | 41 ms | no |" in page
     assert "| pretraining step, fastest candidate (stacked, bf16) | ≤ 40 ms | 12 ms | yes |" in page
     assert "0 right, 1 wrong, 1 failed, 0 not available" in page
     assert "WRONG loss | x: 0.5 > 0.1" in lines

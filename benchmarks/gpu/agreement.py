@@ -213,16 +213,28 @@ def half_precision(place: Place) -> Found:
 
 
 def losses(place: Place, precision: Precision) -> tuple[list[float], float | None]:
-    """The losses of some steps, and the scale of gradients after them."""
+    """The losses of some steps, and the scale of gradients after them.
+
+    Where that was too large nothing is learned, it is halved, and the step is made again.
+    """
     size = place.sizes.check
     state, mixed = device_state(size, place.device, _RATE), MixedPrecision(precision, place.device)
     signals = new_signals(size).to(place.device)
     found = []
     for number in range(place.sizes.steps):
         two = random_views(signals, draw_views(0, number, size.batch))
-        terms = train_step(two, state.model, state.optimizer, lambda a, b, _: lfbt_loss(a, b), precision=mixed)
+        learned = False
+        while not learned:
+            before = _scale(mixed)
+            terms = train_step(two, state.model, state.optimizer, lambda a, b, _: lfbt_loss(a, b), precision=mixed)
+            learned = _scale(mixed) >= before
         found.append(terms[0])
-    return found, None if mixed.scaler is None else float(mixed.scaler.get_scale())
+    return found, None if mixed.scaler is None else _scale(mixed)
+
+
+def _scale(mixed: MixedPrecision) -> float:
+    """The scale of gradients; 1 where they are not scaled."""
+    return 1.0 if mixed.scaler is None else float(mixed.scaler.get_scale())
 
 
 def low_memory(place: Place) -> Found:

@@ -32,11 +32,12 @@ ITEMS: dict[str, Item] = {
     "half-precision": Item(agreement.half_precision, 90),
     "low-memory": Item(agreement.low_memory, 60),
     "resumed": Item(resuming.resumed, 60),
+    "recorded": Item(resuming.recorded, 60),
     "embeddings": Item(commands.embeddings, 60),
     "reading-ahead": Item(commands.reading_ahead, 30),
     "probe": Item(commands.probe, 60),
     "forms": Item(forms.equal_forms, 60),
-    **_steps(dict(list(variants.VARIANTS.items())[:7]), 40),
+    **_steps(dict(list(variants.VARIANTS.items())[:12]), 40),
     "parts": Item(measures.parts, 60),
     "kernels": Item(measures.kernels, 60),
     "embed": Item(measures.embed, 60),
@@ -45,7 +46,7 @@ ITEMS: dict[str, Item] = {
     "pretrain": Item(resuming.by_command, 90),
     "finetuning": Item(commands.finetuning, 90),
     "two-ranks": Item(ranks.two_ranks, 90),
-    **_steps(dict(list(variants.VARIANTS.items())[7:]), 40),
+    **_steps(dict(list(variants.VARIANTS.items())[12:]), 40),
     **_steps(variants.COMPILED, 120),
 }
 

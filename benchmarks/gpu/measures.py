@@ -127,7 +127,8 @@ def rest(place: Place) -> Found:
             def run() -> None:
                 loss = F.cross_entropy(mixed.forward(both, signals), classes)  # noqa: B023
                 optimizer.zero_grad(set_to_none=True)  # noqa: B023
-                mixed.step(loss, optimizer)  # noqa: B023
+                mixed.backward(loss)  # noqa: B023
+                mixed.step(optimizer)  # noqa: B023
 
             took = milliseconds(run, device, sizes.repeats)
             found.append(Figure(REST, f"step of fine-tuning in {precision}", {"ms": statistics.median(took)}))

@@ -20,7 +20,7 @@ _TITLES = {
     "rest": "Fine-tuning, probes and reading",
 }
 # What `--precision` offers; the other variants are candidates.
-_SHIPPED = ("shipped, defaults", "shipped, bf16", "shipped, fp16")
+_SHIPPED = tuple(f"shipped, {precision}, CUDA graph" for precision in ("defaults", "bf16", "fp16"))
 
 
 def render(results: Mapping[str, Any]) -> str:

@@ -14,10 +14,11 @@ from benchmarks.gpu.device import arithmetic
 from benchmarks.gpu.results import Check, Found, Place, at_most, holds, not_available
 from lfbt.errors import LfbtError
 from lfbt.losses.lfbt import lfbt_loss
+from lfbt.losses.objectives import METHODS, build_loss
 from lfbt.training.augmentation import draw_views, random_views
 from lfbt.training.precision import MixedPrecision
 from lfbt.training.settings import Precision
-from lfbt.training.steps import train_step
+from lfbt.training.steps import Steps, train_step
 from lfbt.training.train_state import TrainState
 
 _PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "fp16")
@@ -54,15 +55,45 @@ def _learned(place: Place, precision: Precision, parts: list[range]) -> dict[str
             state.load(checkpoint)
             if mixed.scaler is not None:
                 state.restore_scale(mixed.scaler)
+        learn = _steps(state, mixed, place)
         for number in part:
-            _step(state, signals, mixed, number)
+            learn(_views(signals, number), None)
         checkpoint = {name: value.detach().cpu().clone() for name, value in state.checkpoint(mixed.scaler).items()}
     return checkpoint or {}
 
 
-def _step(state: TrainState, signals: Tensor, mixed: MixedPrecision, number: int) -> None:
-    views = random_views(signals, draw_views(0, number, len(signals)))
-    train_step(views, state.model, state.optimizer, lambda a, b, _: lfbt_loss(a, b), precision=mixed)
+def recorded(place: Place) -> Found:
+    """Steps recorded as CUDA graphs beside the same launched one by one, for every objective."""
+    if not place.is_gpu:
+        return [not_available("steps recorded as CUDA graphs", "CUDA graphs need a GPU")]
+    size, n = place.sizes.check, place.sizes.steps
+    signals = new_signals(size).to(place.device)
+    found: Found = []
+    for objective, precision in [*((one, "fp32") for one in METHODS), ("lfbt", "bf16"), ("lfbt", "fp16")]:
+        states = []
+        for recorded_size in (size.batch, None):
+            state, mixed = device_state(size, place.device), MixedPrecision(precision, place.device)  # type: ignore[arg-type]
+            loss = build_loss(objective, 0.8, 0.0051, 0.1)
+            learn = Steps(state.model, state.optimizer, loss, mixed, recorded_size)
+            with arithmetic("defaults"):
+                for number in range(n):
+                    learn(_views(signals, number), None)
+            states.append({name: value.detach().cpu() for name, value in state.state().items()})
+        what = f"recorded, {objective}, {precision}: as launched one by one"
+        found.append(
+            at_most(what, _n_different(*states), 0, f"tensors of {len(states[0])} that differ after {n} steps")
+        )
+    return found
+
+
+def _steps(state: TrainState, mixed: MixedPrecision, place: Place) -> Steps:
+    """Steps as training makes them on the device."""
+    size = place.sizes.check.batch if place.is_gpu else None
+    return Steps(state.model, state.optimizer, lambda a, b, _: lfbt_loss(a, b), mixed, size)
+
+
+def _views(signals: Tensor, number: int) -> Tensor:
+    return random_views(signals, draw_views(0, number, len(signals)))
 
 
 def _n_different(one: dict[str, Tensor], other: dict[str, Tensor]) -> int:
@@ -77,7 +108,8 @@ def _named_nondeterministic(place: Place) -> Check:
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            _step(state, new_signals(size).to(place.device), mixed, 0)
+            views = _views(new_signals(size).to(place.device), 0)
+            train_step(views, state.model, state.optimizer, lambda a, b, _: lfbt_loss(a, b), precision=mixed)
     finally:
         torch.use_deterministic_algorithms(False)
     names = sorted({str(one.message).split(" does not")[0][:80] for one in caught if "determinis" in str(one.message)})

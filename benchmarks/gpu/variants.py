@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from benchmarks.gpu.agreement import device_state, new_signals
 from benchmarks.gpu.device import arithmetic, milliseconds, peak_gb, reset_peak
@@ -21,7 +21,7 @@ from lfbt.losses.lfbt import lfbt_loss
 from lfbt.training.augmentation import draw_views, random_views
 from lfbt.training.precision import MixedPrecision
 from lfbt.training.settings import Precision
-from lfbt.training.steps import train_step
+from lfbt.training.steps import Steps
 from lfbt.training.train_state import PretrainingModel, free_gradients_early
 
 STEPS = "steps"
@@ -34,8 +34,8 @@ class Variant:
     """How a step is computed.
 
     form: shipped, or one of `FORMS`; precision: of lfbt, or a setting of TF32; compiled: mode of torch.compile; graph:
-    forward and backward pass replayed as a CUDA graph; free: cuDNN chooses the fastest, deterministic or not; adam:
-    fused or foreach.
+    forward and backward pass recorded as a CUDA graph, as on one GPU; free: cuDNN chooses the fastest, deterministic or
+    not; adam: fused or foreach.
     """
 
     form: str = "shipped"
@@ -67,11 +67,11 @@ class Variant:
 
 def _all() -> list[Variant]:
     """Those that answer most come first: time may run out."""
-    shipped = [Variant(precision=precision) for precision in ("defaults", "bf16", "fp32", "tf32", "fp16")]
+    precisions = ("defaults", "bf16", "fp32", "tf32", "fp16")
+    shipped = [Variant(precision=precision, graph=graph) for graph in (True, False) for precision in precisions]
     forms = [Variant(form, precision) for form in FORMS for precision in ("bf16", "tf32")]
     others = [
         Variant(precision="bf16", free=True),
-        Variant(precision="bf16", graph=True),
         Variant(precision="bf16", adam="foreach"),
         Variant(precision="defaults", low_memory=True),
         Variant(precision="bf16", low_memory=True),
@@ -141,50 +141,9 @@ def new_step(variant: Variant, place: Place) -> Callable[[], float]:
         mode = None if variant.compiled == "default" or place.sizes.compiler == "eager" else variant.compiled
         model = torch.compile(model, mode=mode, backend=place.sizes.compiler)  # type: ignore[assignment]
     signals, draws = new_signals(size).to(device), draw_views(0, 0, size.batch)
-    if variant.graph:
-        return _replayed(model, optimizer, mixed, random_views(signals, draws), lambda: random_views(signals, draws))
+    learn = Steps(model, optimizer, lambda a, b, _: lfbt_loss(a, b), mixed, size.batch if variant.graph else None)
 
     def run() -> float:
-        views = random_views(signals, draws)
-        return train_step(views, model, optimizer, lambda a, b, _: lfbt_loss(a, b), precision=mixed)[0]
-
-    return run
-
-
-def _replayed(
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    mixed: MixedPrecision,
-    static: Tensor,
-    next_views: Callable[[], Tensor],
-) -> Callable[[], float]:
-    """A step whose forward and backward pass, with the loss, is captured once and replayed."""
-
-    def passes() -> Tensor:
-        loss = lfbt_loss(*mixed.forward(model, static)).total
-        loss.backward()
-        return loss.detach()
-
-    buffers = [buffer.clone() for buffer in model.buffers()]
-    stream = torch.cuda.Stream()
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        for _ in range(3):
-            passes()
-            optimizer.zero_grad(set_to_none=True)
-    torch.cuda.current_stream().wait_stream(stream)
-    with torch.no_grad():
-        for buffer, before in zip(model.buffers(), buffers, strict=True):
-            buffer.copy_(before)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        loss = passes()
-
-    def run() -> float:
-        static.copy_(next_views())
-        graph.replay()
-        found = float(loss)
-        optimizer.step()
-        return found
+        return learn(random_views(signals, draws), None)[0]
 
     return run

@@ -211,6 +211,7 @@ FLAGS: dict[str, dict[str, str]] = {
         **FILES,
         "--split-seed": "0",
         "--device": "auto",
+        "--precision": "fp32",
         "--workers": "2",
         **WATCH,
     },

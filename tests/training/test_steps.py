@@ -1,12 +1,14 @@
-"""One step of learning: how far it goes, and what it leaves alone."""
+"""Steps of learning: how far they go, what they leave alone, and that a recorded one is the same."""
 
 import math
 
 import pytest
 import torch
 
+from lfbt.losses.lfbt import lfbt_loss
 from lfbt.models.encoder import EncoderConfig
-from lfbt.training.steps import train_step
+from lfbt.training.precision import MixedPrecision
+from lfbt.training.steps import RecordedStep, Steps, train_step
 from lfbt.training.train_state import create_train_state
 
 
@@ -34,3 +36,84 @@ def test_train_step_learns_nothing_from_a_loss_that_is_not_finite():
     with pytest.raises(FloatingPointError, match="nan"):
         train_step(views(), state.model, state.optimizer, lambda z1, z2, sizes: (z1.sum() * math.nan,))
     assert all(torch.equal(now, then) for now, then in zip(state.model.parameters(), before, strict=True))
+
+
+CPU = MixedPrecision("fp32", torch.device("cpu"))
+
+
+def new_state():
+    return create_train_state(EncoderConfig(("II", "V1"), 6.4, 64), (16, 16), 1e-3, seed=1)
+
+
+def loss(z1, z2, sizes):
+    assert sizes is None
+    return lfbt_loss(z1, z2)
+
+
+def recorder(model):
+    """Stands in for CUDA graphs: what is repeated writes result and gradients to where they were when recorded."""
+
+    def record(passes, device):
+        assert device == torch.device("cpu")
+        for _ in range(2):
+            passes()
+        result = passes()
+        kept = [parameter.grad for parameter in model.parameters()]
+
+        def replay():
+            now = passes()
+            for parameter, gradient in zip(model.parameters(), kept, strict=True):
+                gradient.copy_(parameter.grad)
+                # A graph knows nothing of what a parameter refers to.
+                parameter.grad = None
+            return result.copy_(now)
+
+        return replay
+
+    return record
+
+
+def batches(*sizes):
+    generator = torch.Generator().manual_seed(2)
+    return [torch.randn((2, size, 2, 64), generator=generator) for size in sizes]
+
+
+def test_recorded_steps_learn_bit_for_bit_what_train_step_does(monkeypatch):
+    """Also with smaller batches between them, which are not recorded."""
+    given = batches(5, 5, 3, 5, 3, 5)
+    plain, other = new_state(), new_state()
+    monkeypatch.setattr("lfbt.training.steps.record_graph", recorder(other.model))
+    steps = Steps(other.model, other.optimizer, loss, CPU, recorded_size=5)
+    for batch in given:
+        assert steps(batch, None) == train_step(batch, plain.model, plain.optimizer, loss)
+    for name, tensor in plain.state().items():
+        assert torch.equal(other.state()[name], tensor), name
+
+
+def test_recording_a_step_learns_nothing():
+    state, untouched = new_state(), new_state()
+    RecordedStep(views(), state.model, state.optimizer, loss, CPU, recorder(state.model))
+    assert all(torch.equal(state.state()[name], tensor) for name, tensor in untouched.state().items())
+    assert all(parameter.grad is None for parameter in state.model.parameters())
+
+
+def test_a_recorded_step_learns_nothing_from_a_loss_that_is_not_finite():
+    state = new_state()
+    step = RecordedStep(views(), state.model, state.optimizer, loss, CPU, recorder(state.model))
+    before = {name: parameter.detach().clone() for name, parameter in state.model.named_parameters()}
+    with pytest.raises(FloatingPointError, match="nan"):
+        step(views() * math.nan)
+    assert all(torch.equal(parameter, before[name]) for name, parameter in state.model.named_parameters())
+
+
+def test_steps_are_not_recorded_where_memory_does_not_suffice(monkeypatch):
+    def too_large(passes, device):
+        passes()
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr("lfbt.training.steps.record_graph", too_large)
+    plain, other = new_state(), new_state()
+    steps = Steps(other.model, other.optimizer, loss, CPU, recorded_size=5)
+    for batch in batches(5, 5):
+        assert steps(batch, None) == train_step(batch, plain.model, plain.optimizer, loss)
+    assert all(torch.equal(other.state()[name], tensor) for name, tensor in plain.state().items())

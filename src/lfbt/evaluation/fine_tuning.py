@@ -217,7 +217,8 @@ def _fit(
                 loss = head.loss(precision.forward(model, *inputs), targets[torch.from_numpy(shard)])
                 optimizer.zero_grad(set_to_none=True)
                 # The mean of the processes' gradients is that of the whole batch then.
-                precision.step(loss * (len(shard) * world.size / len(batch)), optimizer)
+                precision.backward(loss * (len(shard) * world.size / len(batch)))
+                precision.step(optimizer)
                 losses += loss.detach() * len(shard)
                 bar.advance()
             if world.size > 1:

@@ -218,33 +218,56 @@ class LeadEncoders(nn.Module):
         return encoded.features
 
     def _grouped(self, views: Tensor) -> Tensor:
-        """Features of ``[V, B, L, T]`` by convolutions with a group for each lead, one view after the other."""
-        return torch.stack([self._grouped_view(view) for view in views])
+        """Features of ``[V, B, L, T]`` by convolutions with a group for each lead of each view, as images of height 1.
 
-    def _grouped_view(self, signals: Tensor) -> Tensor:
-        encoders = self._lead_encoders()
-        x = signals  # B L T
-        for i, of_leads in enumerate(zip(*(encoder.pairs() for encoder in encoders), strict=True)):
-            convolutions, norms = zip(*of_leads, strict=True)
+        Each view has batch statistics of its own, because it has channels of its own.
+        """
+        n_views, of_leads = len(views), [encoder.pairs() for encoder in self._lead_encoders()]
+        block_ends = self._lead_encoders()[0].block_ends
+        x = views.transpose(0, 1).flatten(1, 2).unsqueeze(2)  # B V·L 1 T
+        if torch.is_autocast_enabled("cuda"):
+            # Matrix units take half precision with channels last, without a copy of each layer.
+            x = x.contiguous(memory_format=torch.channels_last)
+        statistics = []
+        for i, layer in enumerate(zip(*(of_leads * n_views), strict=True)):
+            convolutions, norms = zip(*layer, strict=True)
             weight, bias = (torch.cat([getattr(one, name) for one in convolutions]) for name in ("weight", "bias"))
             scale, shift = (torch.cat([getattr(one, name) for one in norms]) for name in ("weight", "bias"))
-            mean, variance = (torch.cat([getattr(one, name) for one in norms]) for name in _RUNNING)
             # Batch statistics cancel the bias, but the running mean has to include it.
-            x = F.conv1d(x, weight, bias, padding=1, groups=len(encoders))  # B L·channels T
-            if self.training and self.sync_batch_norm:
-                x = sync_batch_norm(x, mean, variance, scale, shift, _momentum(norms[0]), norms[0].eps)
-            else:
-                x = F.batch_norm(x, mean, variance, scale, shift, self.training, _momentum(norms[0]), norms[0].eps)
-            x = F.relu(x)
-            if i in encoders[0].block_ends:
-                x = F.max_pool1d(x, 2)
+            x = F.conv2d(x, weight.unsqueeze(2), bias, padding=(0, 1), groups=len(layer))  # B V·L·channels 1 T
             if self.training:
-                for k, norm in enumerate(norms):
-                    for name, value in zip(_RUNNING, (mean, variance), strict=True):
-                        getattr(norm, name).copy_(value.unflatten(0, (len(norms), -1))[k])
-                    norm.num_batches_tracked += 1
-        features: Tensor = to_full_precision(x).mean(dim=2).unflatten(1, (len(encoders), -1))  # B L features
-        return features
+                mean, variance = torch.zeros_like(scale), torch.zeros_like(scale)
+                normalise = sync_batch_norm if self.sync_batch_norm else _batch_norm
+                # With all of the weight on this batch, these become its statistics.
+                x = normalise(x, mean, variance, scale, shift, 1.0, norms[0].eps)
+                statistics.append((mean, variance))
+            else:
+                mean, variance = (torch.cat([getattr(one, name) for one in norms]) for name in _RUNNING)
+                x = F.batch_norm(x, mean, variance, scale, shift, eps=norms[0].eps)
+            x = F.relu(x)
+            if i in block_ends:
+                x = F.max_pool2d(x, (1, 2))
+        if self.training:
+            self._update_grouped_statistics(statistics, n_views)
+        features: Tensor = to_full_precision(x).mean(dim=(2, 3)).unflatten(1, (n_views, len(of_leads), -1))
+        return features.transpose(0, 1)  # V B L features
+
+    @torch.no_grad()
+    def _update_grouped_statistics(self, statistics: Sequence[tuple[Tensor, Tensor]], n_views: int) -> None:
+        """Update the running statistics by those of each layer, ``[V·L·channels]``, one view after the other."""
+        layers = list(zip(*(encoder.pairs() for encoder in self._lead_encoders()), strict=True))
+        norms = [norm for layer in layers for _, norm in layer]
+        running = [getattr(norm, name) for name in _RUNNING for norm in norms]
+        for view in range(n_views):
+            values = [
+                value
+                for of_layers in zip(*statistics, strict=True)
+                for of_layer in of_layers
+                for value in of_layer.unflatten(0, (n_views, len(self.encoders), -1))[view]
+            ]
+            # One call for all layers of all leads: launching hundreds would take as long as a layer.
+            torch._foreach_lerp_(running, values, _momentum(norms[0]))
+            torch._foreach_add_([norm.num_batches_tracked for norm in norms], 1)
 
     def _lead_encoders(self) -> list[LeadEncoder]:
         return list(self.encoders.values())  # type: ignore[arg-type]
@@ -256,6 +279,12 @@ def _autocast_dtype() -> torch.dtype | None:
 
 
 _RUNNING = ("running_mean", "running_var")
+
+
+def _batch_norm(
+    x: Tensor, mean: Tensor, variance: Tensor, scale: Tensor, shift: Tensor, momentum: float, eps: float
+) -> Tensor:
+    return F.batch_norm(x, mean, variance, scale, shift, True, momentum, eps)
 
 
 def _momentum(norm: nn.BatchNorm1d) -> float:

@@ -56,13 +56,15 @@ class MixedPrecision:
             output = model(*inputs)
         return output.float() if output.dtype == self._dtype else output
 
-    def step(self, loss: Tensor, optimizer: torch.optim.Optimizer) -> None:
-        """Backward pass and optimiser step."""
+    def backward(self, loss: Tensor) -> None:
+        """Backward pass."""
+        (loss if self.scaler is None else self.scaler.scale(loss)).backward()
+
+    def step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Optimiser step by the gradients of `backward`."""
         if self.scaler is None:
-            loss.backward()
             optimizer.step()
             return
-        self.scaler.scale(loss).backward()
         self.scaler.step(optimizer)
         self.scaler.update()
 

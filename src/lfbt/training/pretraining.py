@@ -31,7 +31,6 @@ from lfbt.runs.run_folder import (
     acquire_run_folder,
 )
 from lfbt.runs.trackers import LOGS, Trackers, check_trackers, tracking
-from lfbt.training import steps
 from lfbt.training.augmentation import draw_views, random_views
 from lfbt.training.checkpoints import last_checkpoint, save_checkpoint
 from lfbt.training.display import Display
@@ -41,6 +40,7 @@ from lfbt.training.precision import MixedPrecision, with_precision
 from lfbt.training.records import TrainingRecords, describe_run, open_training_records
 from lfbt.training.schedule import learning_rate_at
 from lfbt.training.settings import PretrainSettings
+from lfbt.training.steps import Steps
 from lfbt.training.train_state import TrainState, create_train_state, free_gradients_early, warm_up_buckets
 from lfbt.utils.figures import format_count, format_names
 from lfbt.utils.files import Outputs, write_json
@@ -134,6 +134,7 @@ class Pretrainer:
     records: TrainingRecords
     state: TrainState
     model: nn.Module
+    step: Steps
     loss: LossFunction
     precision: MixedPrecision
     monitor: QualityMonitor | None
@@ -284,6 +285,9 @@ class Pretrainer:
             warm_up_buckets(self.model, state)
         elif self.settings.compute.low_memory and scaler is None:
             free_gradients_early(state.model, state.optimizer)
+        recorded = self.world.device.type == "cuda" and not several and not self.settings.compute.low_memory
+        size = self.records.batch_size if recorded else None
+        self.step = Steps(self.model, state.optimizer, self.loss, self.precision, size)
 
     # --- the loop ---
 
@@ -332,9 +336,8 @@ class Pretrainer:
         """
         for group in self.state.optimizer.param_groups:
             group["lr"] = rate
-        sizes = self.world.shard_sizes(len(batch))
         try:
-            return steps.train_step(views, self.model, self.state.optimizer, self.loss, sizes, self.precision)
+            return self.step(views, self.world.shard_sizes(len(batch)))
         except FloatingPointError as error:
             raise self._not_finite(batch, rate, str(error)) from error
 
