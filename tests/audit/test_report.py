@@ -47,3 +47,10 @@ def test_report_text_shows_two_examples_of_each_kind(tmp_path):
     assert "record r1: V2 does not move" in text
     assert "record r2" not in text
     assert "  and 3 more; --out DIR lists all\n" in text
+
+
+def test_report_text_names_the_table_that_was_written(tmp_path):
+    signals = generate_ecg().copy()
+    signals[:5, 7] = 0
+    text = report_text(run_check(write(tmp_path / "data", signals)), tmp_path / "out")
+    assert f"  and 3 more; {tmp_path / 'out' / 'findings.csv'} lists all\n" in text

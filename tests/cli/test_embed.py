@@ -166,3 +166,10 @@ def test_embed_and_probe_use_the_encoders_of_named_leads_in_the_order_given(chai
     test = open_dataset(chain / "data").rows("test")
     found = np.load(tmp_path / "probe" / "X_test.npy")
     np.testing.assert_allclose(found, np.concatenate([ii, v1], axis=1)[test], rtol=1e-4, atol=1e-5)
+
+
+def test_embed_without_inputs_says_so_whatever_the_output(tmp_path):
+    for out in ((), ("--out", tmp_path / "a.csv"), ("--out", tmp_path / "a")):
+        message = refused("embed", "--checkpoint", tmp_path, *out)
+        assert message.startswith("inputs: none given; name files, folders or data sets, - for a list on stdin")
+        assert message.endswith("or data sets by --data-dir")

@@ -208,6 +208,7 @@ FLAGS: dict[str, dict[str, str]] = {
         "--leads": "",
         "--allow-mismatch": "",
         "--missing-leads": "refuse",
+        "--precision": "fp32",
         **FILES,
         "--split-seed": "0",
         "--device": "auto",

@@ -116,3 +116,17 @@ def test_option_accepts_words_of_its_form(name, word, accepted):
 )
 def test_split_choices_finds_two_or_more_named_at_the_start_of_a_sentence(meaning, introduction, meanings):
     assert split_choices(meaning, ("a", "b-c")) == (introduction, meanings)
+
+
+def test_option_says_whether_an_output_is_a_file_or_a_folder():
+    @dataclasses.dataclass(frozen=True)
+    class Outputs:
+        out: Path | None = None
+
+    (option,) = list_options(Outputs)
+    for meaning, metavar in (
+        ("New folder.", "DIR"),
+        ("New file .csv.", "FILE"),
+        ("Of inputs: new file; of data sets: new folder.", "PATH"),
+    ):
+        assert dataclasses.replace(option, meaning=meaning).metavar == metavar

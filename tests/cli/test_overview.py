@@ -1,6 +1,7 @@
 """The list of commands, and the nearest name to a misspelt one."""
 
 import pytest
+from tests.cli.helpers import output_of
 
 import lfbt
 from lfbt.cli.overview import COMMANDS, overview, suggest
@@ -25,3 +26,8 @@ def test_overview_lists_names_with_their_meanings_in_one_column():
 )
 def test_suggest_returns_the_nearest_name_or_none(word, near):
     assert suggest(word, COMMANDS) == near
+
+
+def test_the_list_of_commands_names_what_stands_without_one():
+    text = output_of("--help")
+    assert text.splitlines()[-1].startswith("`lfbt --version` and `lfbt --print-completion bash`")

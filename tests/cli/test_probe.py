@@ -24,7 +24,8 @@ CLASSES = ("NORM", "MI", "STTC", "CD", "HYP")
 def test_probe_refuses_one_class_only(place, tmp_path):
     data = other_data(tmp_path / "data", classes="a")
     refusal = refused(*classify_words("probe", place, tmp_path / "to"), "--data-dir", data)
-    assert refusal == f"{data}: 1 class (a); a classifier needs two or more: prepare it with a label rule"
+    how = "prepare it with a label rule (lfbt prepare SOURCE --help lists those of --labels)"
+    assert refusal == f"{data}: 1 class (a); a classifier needs two or more: {how}"
     for name in ("val", "test"):
         shutil.copytree(data / name / "a", data / name / "b")
     refusal = refused(*classify_words("probe", place, tmp_path / "to"), "--data-dir", data)

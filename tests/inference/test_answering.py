@@ -1,6 +1,7 @@
 """Files in, answers out: what is written, what is refused before anything is computed."""
 
 import io
+import os
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,16 @@ def test_answer_reads_a_list_from_stdin(tmp_path, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(map(str, files)) + "\n\n"))
     report = run(Path("-"))
     assert (report.answered, report.failed) == (2, 0)
+    assert [row["file"] for row in report.rows] == [str(file) for file in files]
+
+
+def test_answer_reads_a_list_with_nuls_as_the_bytes_of_stdin_are(tmp_path, monkeypatch):
+    """Names with carriage returns, line breaks and blanks, which no list of lines could have."""
+    files = [save(tmp_path / name) for name in ("a\rb.npy", "c\nd.npy", "e\r\n.npy", " f.npy")]
+    content = b"".join(os.fsencode(file) + b"\0" for file in files)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content), "utf-8", "surrogateescape"))
+    report = run(Path("-"))
+    assert (report.answered, report.failed) == (4, 0)
     assert [row["file"] for row in report.rows] == [str(file) for file in files]
 
 

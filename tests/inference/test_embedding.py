@@ -13,7 +13,7 @@ from tests.literal import literal_embeddings, z_score
 
 from lfbt.data.dataset import from_arrays
 from lfbt.data.layouts import open_dataset
-from lfbt.errors import LfbtError
+from lfbt.errors import LfbtError, UnreadableError
 from lfbt.inference.embed_settings import EmbedSettings
 from lfbt.inference.embedding import embed, embed_arrays, embed_dataset
 from lfbt.inference.embedding_folder import write_embeddings
@@ -339,3 +339,40 @@ def test_embed_refuses_rates_that_no_ecg_has():
     encoder = random_encoder(EncoderConfig(("II", "V1"), 0.5, 64), seed=0)
     with pytest.raises(LfbtError, match=r"^sampling_rate: 0\.5 Hz is none of an ECG; allowed: 5 to 50000 Hz"):
         embed(np.ones((1, 2, 64)), encoder, leads="II,V1", sampling_rate=0.5, device="cpu")
+
+
+def test_embed_of_a_folder_is_that_of_its_files_by_path(tmp_path):
+    """Also in sub-folders; tables about records and files that are no signal files are passed over."""
+    encoder = random_encoder(EncoderConfig(("II", "V1"), 6.4, 64), seed=1)
+    folder = tmp_path / "files"
+    paths = [folder / "a.npy", folder / "b" / "c.npy", folder / "d.csv"]
+    (folder / "b").mkdir(parents=True)
+    signals = waves([0, 1, 2])
+    for path, signal in zip(paths, signals, strict=True):
+        if path.suffix == ".npy":
+            np.save(path, signal * 1000)
+        else:
+            np.savetxt(path, signal.T * 1000, delimiter=",", header="II,V1", comments="", fmt="%.8g")
+    (folder / "notes.txt").write_text("none")
+    (folder / "labels.csv").write_text("record,label\na,AF\n")
+    about: dict[str, Any] = {"leads": "II,V1", "sampling_rate": 6.4, "unit": "uV"}
+    found = embed(str(folder), encoder, **about, device="cpu")
+    np.testing.assert_array_equal(found, embed(paths, encoder, **about, device="cpu"))
+    np.save(folder / "e.npy", waves([0], n_samples=40)[0] * 1000)
+    with pytest.raises(LfbtError, match=r"^file .*e\.npy: signals: 40 samples .* the encoder's records last 10 s"):
+        embed(folder, encoder, **about, device="cpu")
+    (folder / "e.npy").write_text("none")
+    with pytest.raises(UnreadableError, match=r"e\.npy"):
+        embed(folder, encoder, **about, device="cpu")
+    with pytest.raises(LfbtError, match=r"^sampling_rate: none given, but .*a\.npy does not state its own"):
+        embed(folder, encoder, leads="II,V1", device="cpu")
+
+
+def test_embed_refuses_a_folder_that_is_a_data_set_by_some_of_its_recordings(tmp_path):
+    encoder = random_encoder(EncoderConfig(("II", "V1"), 6.4, 64), seed=1)
+    (tmp_path / "A").mkdir()
+    np.save(tmp_path / "A" / "a.npy", waves([0])[0])
+    np.savetxt(tmp_path / "b.csv", waves([1])[0].T, delimiter=",", header="II,V1", comments="", fmt="%.8g")
+    with pytest.raises(LfbtError, match=r"is a data set by its \.npy files, but also has b\.csv; give leads="):
+        embed(tmp_path, encoder, device="cpu")
+    assert embed(tmp_path, encoder, leads="II,V1", sampling_rate=6.4, device="cpu").shape == (2, 128)

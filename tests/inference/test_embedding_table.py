@@ -5,12 +5,14 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
-from tests.factories import waves, write_checkpoint, write_packed
+from tests.factories import waves, write_checkpoint, write_labelled, write_packed
+from tests.inference.test_classifier import write_run
 
 from lfbt.errors import LfbtError
 from lfbt.inference.embed_settings import EmbedSettings
 from lfbt.inference.embedding import embed
 from lfbt.inference.embedding_table import embed_inputs
+from lfbt.inference.export import export
 from lfbt.inference.recordings import FileSettings
 from lfbt.models.pretrained import load_encoder
 
@@ -92,3 +94,36 @@ def test_embed_inputs_refuses_a_precision_that_has_no_effect(tmp_path):
     with pytest.raises(LfbtError, match=r"^precision: bf16 has an effect on data_dir only; leave it out for inputs"):
         embed_inputs(settings)
     assert not (tmp_path / "a.csv").exists()
+
+
+def test_embed_inputs_of_an_onnx_file_leaves_columns_of_absent_leads_empty_where_its_graph_can(tmp_path):
+    """As the run that it was exported from does; a file whose graph cannot says what to give instead."""
+    data = write_labelled(tmp_path / "data")
+    subsets = {"lead_subsets": (("II",),), "leads_dropout": 0.5}
+    np.save(tmp_path / "a.npy", waves([1])[0][1:])
+    inputs = (tmp_path / "a.npy",)
+    settings = EmbedSettings((), tmp_path / "out.csv", inputs=inputs, files=FileSettings("V1", 6.4), device="cpu")
+    tables = []
+    for name, options in (("some", subsets), ("all", {})):
+        run = write_run(tmp_path / name, data, **options)
+        export(run, tmp_path / f"{name}.onnx")
+    some = dataclasses.replace(settings, missing_leads="nan", overwrite=True)
+    for checkpoint in ("some", "some.onnx"):
+        report = embed_inputs(dataclasses.replace(some, checkpoint=tmp_path / checkpoint))
+        assert (report.answered, report.failed) == (1, 0)
+        tables.append(pd.read_csv(tmp_path / "out.csv"))
+    columns = [f"e{i}" for i in range(128)]
+    expected, found = (table[columns].to_numpy(float) for table in tables)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+    assert np.isnan(found[0]).tolist() == [True] * 64 + [False] * 64
+    assert tables[1]["leads"].tolist() == ["V1"]
+    advice = "give the run or the encoder that it was exported from, which takes --leads and --missing-leads nan"
+    with pytest.raises(LfbtError, match=rf"^missing_leads: .*all\.onnx computes all of its leads only.*; {advice}$"):
+        embed_inputs(dataclasses.replace(some, checkpoint=tmp_path / "all.onnx"))
+    refuse = dataclasses.replace(settings, out=tmp_path / "none.csv")
+    with pytest.raises(LfbtError, match=rf"the encoder takes II,V1; {advice}$"):
+        embed_inputs(dataclasses.replace(refuse, checkpoint=tmp_path / "all.onnx"))
+    with pytest.raises(
+        LfbtError, match=r"takes II,V1; leave the columns of the others empty with --missing-leads nan$"
+    ):
+        embed_inputs(dataclasses.replace(refuse, checkpoint=tmp_path / "some.onnx"))

@@ -1,6 +1,8 @@
 """Files, folders and data sets as pieces that fit an encoder: the same as `lfbt prepare` makes of them."""
 
+import io
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -151,6 +153,12 @@ def test_iterate_pieces_can_be_left_early(tmp_path):
 
 def test_read_list_passes_over_blank_lines():
     assert [str(path) for path in read_list(["a b.hea\n", "\n", "c.npy\r\n", "d"])] == ["a b.hea", "c.npy", "d"]
+
+
+@given(st.lists(st.text(st.characters(exclude_characters="\0/", codec="utf-8")).filter(str.strip), min_size=1))
+def test_read_list_takes_any_names_with_nuls_between(names):
+    text = "\0".join(names) + "\0"
+    assert read_list(io.StringIO(text, newline="")) == [Path(name) for name in names]
 
 
 @pytest.mark.parametrize(

@@ -273,3 +273,16 @@ def test_whatever_the_openapi_allows_is_answered_as_it_says(api, operation):
         )
 
     check()
+
+
+def test_head_is_answered_as_get_is_without_the_body():
+    with serving(MeanModel()) as client:
+        for path in ("/", "/health", "/openapi.json", "/no-such-path", "/predict"):
+            head, get = client.head(path), client.get(path)
+            assert head.content == b""
+            assert get.content
+            assert (head.status_code, head.headers) == (get.status_code, get.headers)
+        assert detail(client.get("/", headers={"host": "evil.example"}), 421)
+        refused = client.head("/", headers={"host": "evil.example"})
+        assert (refused.status_code, refused.content) == (421, b"")
+        assert set(client.get("/openapi.json").json()["paths"]["/health"]) == {"get"}

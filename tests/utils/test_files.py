@@ -2,7 +2,10 @@
 
 import errno
 import json
+import os
 import pathlib
+import subprocess
+import sys
 
 import pytest
 
@@ -14,6 +17,7 @@ from lfbt.utils.files import (
     atomic_folder,
     check_distinct,
     check_replaceable,
+    check_target,
     check_unoccupied,
     read_json,
     write_json,
@@ -328,3 +332,43 @@ def test_atomic_folder_names_the_folder_that_does_not_fit_on_the_disk(tmp_path):
     with pytest.raises(FileNotFoundError):
         fill(errno.ENOENT)
     assert not list(tmp_path.iterdir())
+
+
+def test_atomic_file_removes_what_a_killed_process_left_of_this_file_only(tmp_path):
+    path = tmp_path / "[x].csv"
+    killing = (
+        "import os, pathlib, signal, sys\n"
+        "from lfbt.utils.files import atomic_file\n"
+        "with atomic_file(pathlib.Path(sys.argv[1])) as partial:\n"
+        "    partial.write_text('half')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    subprocess.run([sys.executable, "-c", killing, str(path)], check=False)
+    (left,) = names(tmp_path)
+    number = left.removeprefix(".[x].csv.partial-")
+    kept = [
+        # Of a process that runs, of other files, and none of a process.
+        f".[x].csv.partial-{os.getppid()}",
+        f".[y].csv.partial-{number}",
+        f".x.csv.partial-{number}",
+        ".[x].csv.partial-folder",
+        ".[x].csv.partial-1a",
+        f".[x].csv.partial-{10**30}",
+    ]
+    for name in kept:
+        (tmp_path / name).write_text("")
+    with atomic_file(path) as partial:
+        assert left not in names(tmp_path)
+        partial.write_text("whole")
+    assert names(tmp_path) == sorted(["[x].csv", *kept])
+    assert path.read_text() == "whole"
+
+
+def test_check_target_names_overwrite_where_the_results_are_those_of_the_command(tmp_path):
+    outputs = Outputs("check.json", ("a.csv",))
+    (tmp_path / "a.csv").write_text("")
+    with pytest.raises(LfbtError, match=r"holds other results already; name a new or empty folder$"):
+        check_target(tmp_path, outputs, overwrite=False)
+    (tmp_path / "check.json").write_text("{}")
+    with pytest.raises(LfbtError, match=r"name a new or empty folder, or replace them with --overwrite$"):
+        check_target(tmp_path, outputs, overwrite=False)

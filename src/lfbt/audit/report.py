@@ -82,22 +82,26 @@ class AuditReport:
 
 
 #: The files of a written report.
-OUTPUTS = Outputs("check.json", ("findings.csv", "duplicates.csv", "exclude.csv"))
+FINDINGS = "findings.csv"
+OUTPUTS = Outputs("check.json", (FINDINGS, "duplicates.csv", "exclude.csv"))
 
 
-def report_text(report: AuditReport) -> str:
+def report_text(report: AuditReport, out: Path | None = None) -> str:
     """Format a report for the terminal: the data sets, and each kind of finding with its number and examples.
 
     Parameters
     ----------
     report
         The result of `lfbt.audit.checks.check`.
+    out
+        The folder that it was written to, if it was.
 
     Returns
     -------
     str
         Several lines, without a newline at the end.
     """
+    where = "--out DIR lists all" if out is None else f"{out / FINDINGS} lists all"
     lines = []
     for name, dataset in zip(report.names, report.datasets, strict=True):
         splits = ", ".join(f"{split} {len(dataset.rows(split))}" for split in SPLITS if len(dataset.rows(split)))
@@ -112,7 +116,7 @@ def report_text(report: AuditReport) -> str:
         lines.append(f"  {severity:<8} {len(findings):>6}  {kind} [{', '.join(data)}]")
         lines += [f"                   {finding.message}" for finding in findings[:_EXAMPLES]]
         if len(findings) > _EXAMPLES:
-            lines.append(f"                   and {len(findings) - _EXAMPLES} more; --out DIR lists all")
+            lines.append(f"                   and {len(findings) - _EXAMPLES} more; {where}")
     lines.append(f"{format_count(report.n_errors, 'error')}, {format_count(report.n_warnings, 'warning')}")
     return "\n".join(lines)
 

@@ -41,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     with reporting_errors():
         if not words or words[0] in ("-h", "--help"):
             print(overview("lfbt COMMAND", COMMANDS))
+            print("`lfbt --version` and `lfbt --print-completion bash`, zsh or fish, stand without a command.")
         elif words[0] == "--version":
             print(f"lfbt {lfbt.__version__}")
         elif words[0] == "--print-completion":

@@ -24,6 +24,6 @@ def run(words: Sequence[str]) -> Output:
     """Check data sets; status 1 where a finding is an error."""
     settings = parse(words)
     report = check(settings)
-    text = report_text(report) + ("" if settings.out is None else f"\n{settings.out}")
+    text = report_text(report, settings.out) + ("" if settings.out is None else f"\n{settings.out}")
     values = summarise(report) | {"messages": [finding.message for finding in report.findings], "out": settings.out}
     return Output(text, values, _FAULTY_STATUS if report.n_errors else 0)

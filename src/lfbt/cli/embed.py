@@ -39,6 +39,10 @@ def run(words: Sequence[str]) -> Output:
     if has_files:
         check_watching(settings.watching, settings.out)
         return output_of(embed_inputs(settings, stream_of(settings.out)), settings.out)
+    if not settings.data_dir:
+        raise LfbtError(
+            "inputs: none given; name files, folders or data sets, - for a list on stdin, or data sets by data_dir"
+        )
     # PyTorch takes seconds, which an .onnx file need not wait for.
     from lfbt.inference.embedding_folder import write_embeddings
 

@@ -85,10 +85,16 @@ class Option:
         elif self.choices:
             one = f"{{{','.join(map(as_choice, self.choices))}}}" if self.shows_choices else "NAME"
         elif self.item is Path and word in _FOLDERS:
-            one = "DIR"
+            one = self._kind_of_output
         else:
             one = _METAVARS.get(word, _METAVARS_BY_TYPE.get(self.item, "VALUE"))
         return f"{one} ..." if self.takes_several else one
+
+    @property
+    def _kind_of_output(self) -> str:
+        """Whether it is a folder, which goes without saying, a file, or either."""
+        says_file, says_folder = (f"new {kind}" in self.meaning.lower() for kind in ("file", "folder"))
+        return ("PATH" if says_folder else "FILE") if says_file else "DIR"
 
     @property
     def range(self) -> str:

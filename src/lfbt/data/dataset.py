@@ -22,6 +22,7 @@ from lfbt.sources.listing import SPLITS
 from lfbt.utils.figures import format_count
 from lfbt.voltages import find_implausible_leads, implausible_record, implausible_span, measure_spans
 
+_PREPARE_LABELS = "prepare it with a label rule (lfbt prepare SOURCE --help lists those of --labels)"
 # Records that are read at a time where all are read.
 _BLOCK = 256
 # Bytes that are gathered and normalised at a time: they stay in a core's cache. Sums over a single record, of which
@@ -191,13 +192,13 @@ class Dataset:
             raise LfbtError(
                 f"{self.folder}: {format_count(len(self.classes), 'class', 'classes')} "
                 f"({','.join(self.classes) or 'no labels'}); a classifier "
-                "needs two or more: prepare it with a label rule"
+                f"needs two or more: {_PREPARE_LABELS}"
             )
         targets = np.zeros((len(self), len(self.classes)), dtype=bool)
         for row, labels in enumerate(self.labels):
             if not labels:
                 record = f"{self.folder}: record {self.ids[row]}"
-                raise LfbtError(f"{record} has no label; a classifier needs one or more: prepare it with a label rule")
+                raise LfbtError(f"{record} has no label; a classifier needs one or more: {_PREPARE_LABELS}")
             targets[row, [self.classes.index(label) for label in labels]] = True
         return targets
 

@@ -93,6 +93,11 @@ def open_dataset(folder: str | os.PathLike[str], split_seed: int = 0, patients_a
     return dataset
 
 
+def is_dataset(folder: Path, npy: bool = True) -> bool:
+    """Whether a folder is a data set: a packed one, or where `npy` one of the authors' layouts of ``.npy`` files."""
+    return (folder / MANIFEST).is_file() or (npy and bool(list_labelled_files(folder)))
+
+
 def check_n_leads(dataset: Dataset, n_leads: int) -> None:
     """Raise LfbtError unless `dataset` has `n_leads` leads."""
     if len(dataset.leads) != n_leads:

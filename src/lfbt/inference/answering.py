@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import io
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -32,7 +33,8 @@ class AnswerSettings:
     """Which recordings are answered, and where the answers go."""
 
     inputs: Annotated[tuple[Path, ...], Affects.LOCATION] = ()
-    """Files, folders or prepared data sets; - for a list of paths on stdin, one a line."""
+    """Files, folders or prepared data sets; - for a list of paths on stdin, one a line, or with NULs between
+    them."""
     out: Annotated[Path | None, Affects.LOCATION] = None
     """New file .csv, .jsonl (a line of JSON a recording) or .parquet; without it the table is printed."""
     overwrite: Annotated[bool, Affects.RUNTIME] = False
@@ -146,6 +148,9 @@ def answer(settings: AnswerSettings, answering: Answering, stream: TextIO | None
 def _inputs(inputs: tuple[Path, ...]) -> Iterator[Path]:
     for path in inputs:
         if path == _STDIN:
+            if isinstance(sys.stdin, io.TextIOWrapper):
+                # A carriage return may be part of a name.
+                sys.stdin.reconfigure(newline="")
             # None where it is closed.
             yield from read_list(sys.stdin or ())
         else:

@@ -29,7 +29,8 @@ class EmbedSettings:
     """Encoder: a run folder, an encoder folder, a .pth file of the authors, lfbt-small, which comes with lfbt,
     owner/name of the Hugging Face Hub, or, for inputs, an .onnx file."""
     inputs: Annotated[tuple[Path, ...], Affects.LOCATION] = ()
-    """Files, folders or prepared data sets; - for a list of paths on stdin, one a line."""
+    """Files, folders or prepared data sets; - for a list of paths on stdin, one a line, or with NULs between
+    them."""
     per_piece: bool = False
     """Of inputs: also a row for each piece of a recording that is longer than the encoder's duration."""
     leads: tuple[str, ...] = ()
@@ -45,8 +46,8 @@ class EmbedSettings:
     device: Annotated[str, Affects.RUNTIME] = "auto"
     """auto, cpu or cuda."""
     precision: Literal["fp32", "bf16"] = "fp32"
-    """Of data_dir: bf16 takes half of the time on a processor with AVX512_BF16, and moves embeddings by about one
-    percent."""
+    """Of data sets by --data-dir: bf16 takes half of the time on a processor with AVX512_BF16, and moves embeddings by
+    about one percent."""
     workers: Annotated[int, Range("[0, inf)"), Affects.RUNTIME] = 2
     """Threads that read batches ahead."""
     overwrite: Annotated[bool, Affects.RUNTIME] = False

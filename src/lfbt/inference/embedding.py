@@ -14,10 +14,12 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from lfbt.data.dataset import Dataset, from_arrays
-from lfbt.data.layouts import open_dataset
+from lfbt.data.layouts import is_dataset, open_dataset
+from lfbt.data.manifest import MANIFEST
 from lfbt.errors import LfbtError
 from lfbt.inference.embed_settings import MissingLeads
 from lfbt.inference.fitting import as_records, check_duration, fit_records
+from lfbt.inference.recordings import FileSettings, as_arguments, read_folder
 from lfbt.io import read
 from lfbt.models.encoder import EncoderConfig, LeadEncoders
 from lfbt.models.features import compute_embeddings
@@ -25,8 +27,9 @@ from lfbt.models.hub import locate_encoder
 from lfbt.models.pretrained import load_encoder, match
 from lfbt.recording import Recording, as_real_array, parse_leads
 from lfbt.signal import available_leads
+from lfbt.sources import signal_files, table_column
 from lfbt.utils.device import resolve_device
-from lfbt.utils.settings import as_path, check_range
+from lfbt.utils.settings import as_path, check_range, validate
 
 
 def embed(
@@ -49,8 +52,10 @@ def embed(
     ----------
     x
         Signals ``[records, leads, samples]`` or ``[leads, samples]``, of NumPy, PyTorch or lists; a `Recording` or
-        several; a `Dataset`; the path of a prepared data set or of a recording's file, as `lfbt.read` takes it; or a
-        list of such files, of which one at a time is in memory.
+        several; a `Dataset`; the path of a prepared data set, of a recording's file, as `lfbt.read` takes it, or of a
+        folder of such files, in the order of ``lfbt embed FOLDER``; or a list of files. Of files one at a time is in
+        memory. Folders ``CLASS/*.npy`` are a data set of z-scores, or recordings where `leads` and `sampling_rate` are
+        given.
     encoder
         From `lfbt.load_encoder`, or a path or name that it takes.
     leads, sampling_rate, unit
@@ -100,8 +105,14 @@ def embed(
         return np.concatenate([_embed_file(path, read_one, embed_one) for path in x])
     if isinstance(x, (str, os.PathLike)):
         path = as_path("embed", x)
-        if path.is_dir():
+        stated = leads is not None or sampling_rate is not None or unit is not None
+        if path.is_dir() and is_dataset(path, npy=not stated):
+            _check_npy_only(path)
             x = open_dataset(path)
+        elif path.is_dir():
+            return _embed_folder(
+                path, leads, sampling_rate, unit or "mV", functools.partial(embed, encoder=model, **options)
+            )
         else:
             x = read(path, leads=leads, sampling_rate=sampling_rate, unit=unit or "mV")
             leads = sampling_rate = unit = None
@@ -131,10 +142,48 @@ def embed(
 def _embed_file(path: Any, read_one: Callable[..., Recording], embed_one: Callable[..., Any]) -> NDArray[np.float32]:
     """The embedding ``[1, leads × 64]`` of a file of a list; what is wrong with its signal is said with its name."""
     recording = read_one(as_path("embed", path, "a path, as others in the list are; give paths only, or none"))
+    return _named(path, recording, embed_one)
+
+
+def _named(file: Any, recording: Recording, embed_one: Callable[..., Any]) -> NDArray[np.float32]:
+    """The embedding of a recording; what is wrong with it is said with the name of its file."""
     try:
         return np.asarray(embed_one(recording), dtype=np.float32)
     except LfbtError as error:
-        raise LfbtError(f"file {path}: {error}") from error
+        raise LfbtError(f"file {file}: {error}") from error
+
+
+def _check_npy_only(folder: Path) -> None:
+    """Raise LfbtError for a data set of ``.npy`` files among which there are other recordings."""
+    if (folder / MANIFEST).is_file():
+        return
+    for path in signal_files(folder.rglob("[!.]*")):
+        is_table = path.suffix.lower() == ".csv" and table_column(path)
+        if path.suffix.lower() == ".npy" or is_table:
+            continue
+        raise LfbtError(
+            f"embed: {folder} is a data set by its .npy files, but also has {path.relative_to(folder)}; give leads= "
+            "and sampling_rate= of the .npy files to read all as recordings, or take the others away"
+        )
+
+
+def _embed_folder(
+    folder: Path,
+    leads: Sequence[str] | str | None,
+    sampling_rate: float | None,
+    unit: str,
+    embed_one: Callable[..., Any],
+) -> NDArray[np.float32]:
+    """The embeddings ``[recordings, leads × 64]`` of the files in a folder; errors name the file."""
+    of_files = FileSettings("" if leads is None else ",".join(parse_leads(leads)), sampling_rate, unit)
+    validate(of_files)
+    parts = []
+    try:
+        for file, recording in read_folder(folder, of_files):
+            parts.append(_named(file, recording, embed_one))
+    except LfbtError as error:
+        raise type(error)(as_arguments(str(error))) from error
+    return np.concatenate(parts)
 
 
 def embed_dataset(

@@ -17,7 +17,10 @@ from lfbt.models.hub import take_checkpoint
 from lfbt.runs.encoder_folder import encoder_folder
 from lfbt.utils.settings import validate
 
-_REMEDY = "name leads that there are with --leads, or leave the columns of the others empty with --missing-leads nan"
+_EMPTY = "leave the columns of the others empty with --missing-leads nan"
+_REMEDY = f"name leads that there are with --leads, or {_EMPTY}"
+# Of an ONNX file whose graph computes all leads only.
+_REMEDY_ALL_LEADS = "give the run or the encoder that it was exported from, which takes --leads and --missing-leads nan"
 
 
 def embed_inputs(settings: EmbedSettings, stream: TextIO | None = None) -> AnswerReport:
@@ -48,14 +51,21 @@ def embed_inputs(settings: EmbedSettings, stream: TextIO | None = None) -> Answe
         )
     checkpoint = take_checkpoint(settings.checkpoint)
     some = settings.missing_leads == "nan"
-    if some and is_onnx(checkpoint):
-        raise LfbtError(f"missing_leads: {checkpoint} computes all of its leads only; give the encoder itself")
     model = load_encoder_model(checkpoint, settings.device, settings.leads)
+    remedy = _REMEDY
+    if is_onnx(checkpoint):
+        # Its leads are fixed. Absent ones are in the graph of a classifier that was trained with lead dropout only.
+        remedy = _EMPTY if model.subsets else _REMEDY_ALL_LEADS
+        if some and not model.subsets:
+            raise LfbtError(
+                f"missing_leads: {checkpoint} computes all of its leads only, as it has no classifier that was trained "
+                f"with leads_dropout; {_REMEDY_ALL_LEADS}"
+            )
     columns = embedding_columns(len(model.config.leads) * model.config.n_features, settings.per_piece, some)
     answers = AnswerSettings(
         settings.inputs, settings.out, settings.overwrite, settings.per_piece, watching=settings.watching
     )
     rows = functools.partial(embedding_rows, per_piece=settings.per_piece, with_leads=some)
-    served = ServedLeads(None) if some else ServedLeads((), _REMEDY)
+    served = ServedLeads(None) if some else ServedLeads((), remedy)
     weights = checkpoint if is_onnx(checkpoint) else encoder_folder(checkpoint)
     return answer(answers, Answering(model, settings.files, rows, columns, weights, served), stream)

@@ -18,7 +18,7 @@ from lfbt.data.dataset import Dataset, options_to_fit
 from lfbt.data.layouts import open_dataset
 from lfbt.data.manifest import MANIFEST
 from lfbt.data.records import PrepareSettings, cut_recording
-from lfbt.errors import LfbtError
+from lfbt.errors import LfbtError, UnreadableError
 from lfbt.io import names_no_lead, open_npy, read, read_npy_row
 from lfbt.models.config import EncoderConfig, list_differences
 from lfbt.recording import Recording, check_sampling_rate, missing_leads, parse_leads, unit_in_mv
@@ -151,6 +151,38 @@ def list_recordings(inputs: Iterable[Path], settings: FileSettings) -> list[Entr
     return found
 
 
+def _is_passed_over(item: Dropped) -> bool:
+    """Whether it is a file that is no signal file among others, so none that is to be answered."""
+    return item.reason.startswith("passed over")
+
+
+def read_folder(folder: Path, settings: FileSettings) -> Iterator[tuple[str, Recording]]:
+    """Read the recordings in a folder, in the order of `list_recordings`.
+
+    Parameters
+    ----------
+    folder : Path
+        No prepared data set.
+    settings : FileSettings
+        What files do not state.
+
+    Yields
+    ------
+    tuple of str and Recording
+        The recording, and its file.
+
+    Raises
+    ------
+    LfbtError
+        For a folder without recordings, and for a file that cannot be read.
+    """
+    for item in list_recordings([folder], settings):
+        if isinstance(item, Entry):
+            yield str(item.file), item.reader(item.file)
+        elif isinstance(item, Dropped) and not _is_passed_over(item):
+            raise UnreadableError(item.reason)
+
+
 def list_file(path: Path, settings: FileSettings) -> list[Entry | Dropped]:
     """List what is in a file: a recording, or each of an array ``[records, leads, samples]``."""
     options: dict[str, Any] = {
@@ -238,8 +270,7 @@ def iterate_pieces(
             if isinstance(item, Dataset):
                 yield from _records_of(item, config, settings, served)
             elif isinstance(item, Dropped):
-                # A file that is no signal file among others is not one that is to be answered.
-                if not item.reason.startswith("passed over"):
+                if not _is_passed_over(item):
                     yield _without_pieces(shown_name(item.file), item.id, item.reason, config)
             else:
                 yield _cut(item, config, preparation, served)
@@ -373,8 +404,16 @@ def _ahead(items: Iterator[Pieces], n: int) -> Iterator[Pieces]:
 def read_list(lines: Iterable[str]) -> list[Path]:
     r"""Read paths, one a line, without a byte order mark; blank lines are passed over.
 
+    Where there is a NUL, each path ends with one, as ``find -print0`` writes them, and may have line breaks in it.
+
     >>> read_list(["\ufeffa.csv\r\n", "\n", "b.csv"])
     [PosixPath('a.csv'), PosixPath('b.csv')]
+    >>> read_list(["a.csv\0b 1.csv\0"])
+    [PosixPath('a.csv'), PosixPath('b 1.csv')]
     """
-    named = (line.removeprefix("\ufeff").rstrip("\r\n") for line in lines)
-    return [Path(line) for line in named if line.strip()]
+    lines = list(lines)
+    if any("\0" in line for line in lines):
+        named = "".join(lines).split("\0")
+    else:
+        named = [line.removeprefix("\ufeff").rstrip("\r\n") for line in lines]
+    return [Path(name) for name in named if name.strip()]

@@ -90,11 +90,17 @@ class Gate:
             await self._app(scope, receive, send)
             return
         path = scope["path"] if scope["path"] in self._paths else "other"
+        is_head = scope["method"] == "HEAD"
+        if is_head:
+            # Answered as GET is, without the body.
+            scope = {**scope, "method": "GET"}
 
         async def counting(message: Message) -> None:
             if message["type"] == "http.response.start":
                 self._metrics.count_response(path, message["status"])
                 message = {**message, "headers": [*message.get("headers", ()), *_HEADERS]}
+            elif is_head:
+                message = {**message, "body": b""}
             await send(message)
 
         headers = Headers(scope=scope)

@@ -55,7 +55,10 @@ class ServeSettings:
     def check(self) -> None:
         """Raise LfbtError unless there is either a classifier or an encoder, and a host."""
         if self.classifier is None and self.checkpoint is None:
-            raise LfbtError("classifier: none given; give a run folder of lfbt probe or finetune, or a checkpoint")
+            raise LfbtError(
+                "classifier: none given; give a run folder of lfbt probe or finetune, or a checkpoint, "
+                "such as --checkpoint lfbt-small"
+            )
         if self.classifier is not None and self.checkpoint is not None:
             raise LfbtError(f"checkpoint: {self.checkpoint} is given beside a classifier, which has its own; give one")
         if not self.host.strip():

@@ -76,7 +76,7 @@ def not_found(folder: Path, files: Sequence[Path], source: str, expected: str) -
     elif fitting == source:
         advice = "complete the download"
     elif fitting:
-        advice = f"the source {fitting} might fit"
+        advice = f"the source {fitting} might fit: lfbt prepare {fitting} {folder} TO"
     else:
         advice = "give another folder"
     return LfbtError(f"source {source}: {folder} holds {held}, but not {expected}; {advice}")

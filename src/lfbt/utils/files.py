@@ -8,6 +8,7 @@ import errno
 import functools
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path, PurePath
@@ -84,8 +85,13 @@ def check_target(folder: Path, outputs: Outputs, overwrite: bool) -> None:
     """Raise LfbtError as `check_replaceable` does in order to `overwrite`, and as `check_unoccupied` does otherwise."""
     if overwrite:
         check_replaceable(folder, outputs)
-    else:
+        return
+    try:
         check_unoccupied(folder)
+    except LfbtError as error:
+        if not (folder / outputs.manifest).is_file():
+            raise
+        raise LfbtError(f"{error}, or replace them with --overwrite") from None
 
 
 def check_distinct(name: str, paths: Iterable[Path]) -> None:
@@ -188,6 +194,8 @@ def _move_into_place(partial: Path, folder: Path, overwrite: bool) -> None:
 def atomic_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path that replaces `path` when the block succeeds; the file has then reached the disk.
 
+    What killed processes have left of the same file is removed first.
+
     Parameters
     ----------
     path
@@ -203,7 +211,9 @@ def atomic_file(path: Path) -> Iterator[Path]:
     LfbtError
         When the file cannot be written.
     """
-    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
+    begin = f".{path.name}.partial-"
+    partial = path.with_name(f"{begin}{os.getpid()}")
+    _remove_abandoned(path.parent, begin)
     try:
         yield partial
         _sync(partial)
@@ -213,6 +223,27 @@ def atomic_file(path: Path) -> Iterator[Path]:
         raise write_error(path, error) from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _remove_abandoned(folder: Path, begin: str) -> None:
+    """Remove the files of `folder` whose names are `begin` and the number of a process that is gone."""
+    # What cannot be removed does no harm, and a folder that is absent is named when the file is written.
+    with contextlib.suppress(OSError):
+        for path in folder.iterdir():
+            number = path.name.removeprefix(begin)
+            if path.name.startswith(begin) and re.fullmatch("[0-9]+", number) and not _is_running(int(number)):
+                path.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    """Whether there is a process of this number, whoever it belongs to."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
 
 
 def write_error(path: Path, error: Exception) -> LfbtError:
