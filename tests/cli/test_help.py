@@ -212,7 +212,6 @@ FLAGS: dict[str, dict[str, str]] = {
         **FILES,
         "--split-seed": "0",
         "--device": "auto",
-        "--precision": "fp32",
         "--workers": "2",
         **WATCH,
     },
