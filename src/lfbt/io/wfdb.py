@@ -65,6 +65,7 @@ def read_wfdb(header: Path, *, resample_leads: bool = False) -> Recording:
         If the package wfdb is needed and not installed.
     """
     record = read_header(header)
+    _check_own(header, record)
     for name in dict.fromkeys(signal.file for signal in record.signals):
         if Path(name).name != name or not (header.parent / name).is_file():
             raise UnreadableError(f"file {header}: cannot be read ({header.parent / name} is absent); {_AGAIN}")
@@ -89,6 +90,23 @@ def read_wfdb(header: Path, *, resample_leads: bool = False) -> Recording:
         samples = _read_by_wfdb(header, record)
     _check_evidence(header, record.signals, samples)
     return _make_recording(header, record, samples, resample_leads)
+
+
+def _check_own(header: Path, record: WfdbHeader) -> None:
+    """Raise UnreadableError for a header that was renamed and still names the samples of another record."""
+    # Headers of the Challenge have the name of the signal file.
+    if record.name.removesuffix(".mat") == header.stem:
+        return
+    for name in dict.fromkeys(signal.file for signal in record.signals):
+        file = header.parent / name
+        if file.stem == header.stem:
+            continue
+        for other in (file.with_suffix(header.suffix), header.with_suffix(file.suffix)):
+            if other.is_file():
+                raise UnreadableError(
+                    f"file {header}: it is the header of record {record.name} with its samples {name}, but "
+                    f"{other.name} is beside it, too; write the name of its own record and samples into it"
+                )
 
 
 def wfdb_signal_files(header: Path) -> list[Path]:
@@ -146,6 +164,8 @@ def _decode(header: Path, file: Path, signals: Sequence[WfdbSignal]) -> list[NDA
         )
     if signals[0].format == 8 and any(signal.first is None for signal in signals):
         raise UnreadableError(f"file {header}: signals of format 8 need their first values in the header")
+    if signals[0].format == 8 and any(signal.skew for signal in signals):
+        raise UnreadableError(f"file {header}: signals of format 8 cannot mark what a skew leaves out; remove the skew")
     try:
         import soundfile
         import wfdb
@@ -188,7 +208,7 @@ def _without_skew(samples: NDArray[Any], signal: WfdbSignal) -> NDArray[Any]:
     if not signal.skew:
         return samples
     skew = min(signal.skew * signal.per_frame, len(samples))
-    padding = np.full(skew, _INVALID[signal.format] or 0, dtype=samples.dtype)
+    padding = np.full(skew, _INVALID[signal.format], dtype=samples.dtype)
     return np.concatenate([samples[skew:], padding])
 
 
