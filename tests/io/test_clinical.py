@@ -545,3 +545,29 @@ def test_read_clinical_refuses_a_philips_file_longer_than_it_states(tmp_path, ol
         read_clinical(path)
     path.write_text(path.read_text().replace(new, old))
     np.testing.assert_allclose(read_clinical(path).signal, STEPS * 5e-3, rtol=1e-6)
+
+
+@pytest.mark.parametrize("scale", ["2,5", "", "x"])
+def test_read_clinical_refuses_a_lead_of_aecg_without_a_scale(tmp_path, scale):
+    with pytest.raises(UnreadableError, match=r"its lead I has no scale that is a number; correct the file"):
+        read_clinical(aecg(tmp_path / "a.xml", scale=scale))
+
+
+@pytest.mark.parametrize("value", [20, 49])
+def test_read_clinical_refuses_a_file_of_mfer_longer_than_it_states(tmp_path, value):
+    data = mfer(tmp_path / "a.mwf").read_bytes()
+    length = b"\x04\x04" + struct.pack("<I", STEPS.shape[1])
+    assert data.count(length) == 1
+    changed = data.replace(length, b"\x04\x04" + struct.pack("<I", value))
+    (tmp_path / "a.mwf").write_bytes(changed)
+    with pytest.raises(
+        UnreadableError, match=f"its waveforms have more bytes than the {3 * 2 * value} of its channels"
+    ):
+        read_clinical(tmp_path / "a.mwf")
+
+
+def test_read_clinical_reads_a_file_of_mfer_with_two_frames(tmp_path):
+    data = mfer(tmp_path / "a.mwf").read_bytes()
+    begin = data.index(b"\x1e\x82")
+    (tmp_path / "a.mwf").write_bytes(data[:-2] + data[begin:])
+    np.testing.assert_allclose(read_clinical(tmp_path / "a.mwf").signal, np.tile(STEPS, 2) * 2e-3, rtol=1e-6)

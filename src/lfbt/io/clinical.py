@@ -48,6 +48,8 @@ _NOTED = re.compile(
     r"not applied|number of data records is -1|default of|[Uu]sing \d|ignored in the rhythm|attributes for channel"
     r"|but not loaded|not present"
 )
+# Tags of MFER.
+_MFER_WAVEFORM, _MFER_CHANNEL, _MFER_END = 0x1E, 0x3F, 0x80
 # The status of a channel in DICOM that holds no ECG.
 _NO_SIGNAL = re.compile("TEST|DISCONNECTED|INVALID|UNCALIBRATED")
 # Signals in volts that are no ECG, by the types of EDF+ and the names of sleep studies; and a name without a letter.
@@ -186,6 +188,9 @@ def _ecg_leads(path: Path, record: ECGRecord) -> tuple[list[Lead], list[str]]:
         fault = "" if in_mv else _range_fault(lead)
         if fault and (is_ecg or (is_voltage(unit) and not _NO_ECG.match(name))):
             raise UnreadableError(f"file {path}: its lead {lead.label} is not calibrated ({fault}); correct its header")
+        if is_ecg and record.source_format == "hl7_aecg" and not lead.adc_resolution:
+            # ecgdatakit takes 1 of the unit for a scale that is absent or no number.
+            raise UnreadableError(f"file {path}: its lead {lead.label} has no scale that is a number; correct the file")
         if is_ecg and not in_mv:
             raise UnreadableError(f"file {path}: its lead {lead.label} is not a voltage (unit: {unit})")
         if is_ecg or (in_mv and not _NO_ECG.match(name)):
@@ -249,6 +254,13 @@ def _check_length(path: Path, record: ECGRecord) -> None:
         # Leads stand one after another, so that in a longer file another one than stated begins.
         if stated != found:
             raise UnreadableError(f"file {path}: its waveforms hold {found} samples, not {stated} as they state")
+    if record.source_format == "mfer":
+        channels = [lead.samples for lead in (*record.leads, *record.median_beats)]
+        channels += record.raw_metadata.get("status_channels", {}).values()
+        stated = sum(map(len, channels)) * (record.recording.acquisition.signal.bits_per_sample or 16) // 8
+        # A byte may pad them.
+        if _count_mfer_bytes(path.read_bytes()) > stated + 1:
+            raise UnreadableError(f"file {path}: its waveforms have more bytes than the {stated} of its channels")
     if record.source_format == "dicom_waveform":
         for group in _dicom_groups(path):
             stated = group.NumberOfWaveformChannels * group.NumberOfWaveformSamples * group.WaveformBitsAllocated // 8
@@ -257,6 +269,25 @@ def _check_length(path: Path, record: ECGRecord) -> None:
                 raise UnreadableError(
                     f"file {path}: its waveform has {len(group.WaveformData)} bytes, not {stated} as it states"
                 )
+
+
+def _count_mfer_bytes(data: bytes) -> int:
+    """Count the bytes of waveforms in a file of MFER: tags, each with a length and as many bytes."""
+    position = total = 0
+    while position < len(data) - 1 and data[position] != _MFER_END:
+        tag, position = data[position], position + 1
+        if not tag:
+            continue
+        position += tag == _MFER_CHANNEL
+        length, position = data[position], position + 1
+        if length >= 0x80:
+            length, position = (
+                int.from_bytes(data[position : position + length - 0x80], "big"),
+                position + length - 0x80,
+            )
+        total += length if tag == _MFER_WAVEFORM else 0
+        position += length
+    return total
 
 
 def _count_sierra(path: Path) -> int:
