@@ -414,3 +414,19 @@ def test_read_wfdb_refuses_a_skew_of_format_8(tmp_path):
     (tmp_path / "a.dat").write_bytes(bytes(range(8)))
     with pytest.raises(UnreadableError, match="signals of format 8 cannot mark what a skew leaves out"):
         read_wfdb(tmp_path / "a.hea")
+
+
+@pytest.mark.parametrize("frames", ["", " 10"])
+@pytest.mark.parametrize(("format", "bytes_of_sample"), [("16", 2), ("16x2", 2), ("80", 1), ("32", 4), ("24", 3)])
+def test_read_wfdb_refuses_a_file_that_ends_within_a_frame(tmp_path, frames, format, bytes_of_sample):
+    frame = 2 * bytes_of_sample * (2 if format == "16x2" else 1)
+    signals = "".join(f"a.dat {format}+4 200/mV 16 0 0 {{}} 0 {lead}\n" for lead in ("I", "II"))
+    header = f"a 2 500{frames}\n{signals}"
+    (tmp_path / "a.hea").write_text(header.format(0, 0))
+    for rest in range(frame):
+        (tmp_path / "a.dat").write_bytes(bytes(4 + 10 * frame + rest))
+        if rest == 0:
+            assert read_wfdb(tmp_path / "a.hea").leads == ("I", "II")
+            continue
+        with pytest.raises(UnreadableError, match=rf"a\.dat ends with {rest} bytes? of a sample of all 2 signals"):
+            read_wfdb(tmp_path / "a.hea")

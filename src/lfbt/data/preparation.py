@@ -337,12 +337,14 @@ def _collect(prepared: Iterable[Prepared]) -> tuple[list[_Record], list[Dropped]
 
 
 def _note_copies(records: Sequence[_Record]) -> Iterator[Dropped]:
-    """Note each record whose signal an earlier one has, perhaps of another patient and in another split."""
+    """Note each record whose signal an earlier one of another patient has, perhaps in another split."""
     rows = sorted(range(len(records)), key=lambda row: records[row].hash)
     for _, alike in itertools.groupby(rows, key=lambda row: records[row].hash):
         first, *copies = (records[row] for row in alike)
         for copy in copies:
-            yield Dropped(copy.id, str(copy.entry.file), f"{_NOTED}copy of another record: {first.id}")
+            if copy.entry.patient != first.entry.patient:
+                reason = f"{_NOTED}copy of a record of another patient: {first.id}"
+                yield Dropped(copy.id, str(copy.entry.file), reason)
 
 
 def _write_records(folder: Path, records: Sequence[_Record], splits: Sequence[str], source_folder: Path) -> str:

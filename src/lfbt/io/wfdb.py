@@ -17,6 +17,7 @@ from lfbt.io.recordings import READ_ERRORS, make_recording, unreadable
 from lfbt.io.wfdb16 import checksums16, read_samples16
 from lfbt.io.wfdb_header import WfdbHeader, WfdbSignal, read_header
 from lfbt.recording import Recording, is_voltage, unit_in_mv
+from lfbt.utils.figures import format_count
 
 # The stored value that marks an invalid sample, by format (signal(5) of the WFDB manual); format 8 has none.
 _INVALID = {
@@ -30,6 +31,8 @@ _INVALID = {
 }
 # Formats that pack two or three samples into some bytes, so that a file may end with one or two that mean nothing.
 _PACKED = (212, 310, 311)
+# Bytes of a sample in the others.
+_BYTES = {8: 1, 80: 1, 16: 2, 61: 2, 160: 2, 24: 3, 32: 4}
 # Formats of FLAC, whose files state their lengths.
 _FLAC = (508, 516, 524)
 _AGAIN = "download it and its signal file again"
@@ -65,7 +68,6 @@ def read_wfdb(header: Path, *, resample_leads: bool = False) -> Recording:
         If the package wfdb is needed and not installed.
     """
     record = read_header(header)
-    _check_own(header, record)
     for name in dict.fromkeys(signal.file for signal in record.signals):
         if Path(name).name != name or not (header.parent / name).is_file():
             raise UnreadableError(f"file {header}: cannot be read ({header.parent / name} is absent); {_AGAIN}")
@@ -82,6 +84,7 @@ def read_wfdb(header: Path, *, resample_leads: bool = False) -> Recording:
                 f"file {header}: its samples begin at byte {offset} of {name}, which has {size} bytes; correct the "
                 "header, or download both again"
             )
+    _check_own(header, record)
     try:
         samples: _Samples | None = read_samples16(header.parent, record)
     except READ_ERRORS as error:
@@ -131,6 +134,13 @@ def _read_by_wfdb(header: Path, record: WfdbHeader) -> list[NDArray[Any]]:
         decoded = _decode(header, header.parent / name, signals)
         found = len(decoded[0]) // signals[0].per_frame
         stated = record.n_frames or found
+        frame = _BYTES.get(signals[0].format, 0) * sum(signal.per_frame for signal in signals)
+        rest = ((header.parent / name).stat().st_size - signals[0].offset) % frame if frame else 0
+        if rest and not _stated(signals, "checksum"):
+            raise UnreadableError(
+                f"file {header}: {name} ends with {format_count(rest, 'byte')} of a sample of all {len(signals)} "
+                f"signals; it is incomplete, or has another number of signals: {_AGAIN}"
+            )
         if found < stated:
             raise UnreadableError(
                 f"file {header}: cannot be read ({name} holds {found} samples a signal, not {stated}); {_AGAIN}"
