@@ -533,7 +533,7 @@ def test_prepare_notes_records_with_the_signal_of_another_patient(tmp_path):
     (tmp_path / "t.csv").write_text("record,patient\na,1\nb,2\nsub/c,3\nsub/d,1\nsub/e,4\n")
     source = Folder(labels="table", table=tmp_path / "t.csv")
     report = prepare_dataset(source, "folder", tmp_path / "from", tmp_path / "to", settings())
-    assert (report.records, report.notes) == (5, {"copy of a record of another patient": 2})
+    assert (report.records, report.notes) == (5, {"copy of another patient's record": 2})
     dropped = [(row["id"], row["reason"]) for row in read_table(tmp_path / "to" / "dropped.csv")]
-    reason = "noted: copy of a record of another patient: a"
+    reason = "noted: copy of another patient's record: a"
     assert [row for row in dropped if row[1].startswith("noted")] == [("sub/c", reason), ("sub/e", reason)]

@@ -343,8 +343,7 @@ def _note_copies(records: Sequence[_Record]) -> Iterator[Dropped]:
         first, *copies = (records[row] for row in alike)
         for copy in copies:
             if copy.entry.patient != first.entry.patient:
-                reason = f"{_NOTED}copy of a record of another patient: {first.id}"
-                yield Dropped(copy.id, str(copy.entry.file), reason)
+                yield Dropped(copy.id, str(copy.entry.file), f"{_NOTED}copy of another patient's record: {first.id}")
 
 
 def _write_records(folder: Path, records: Sequence[_Record], splits: Sequence[str], source_folder: Path) -> str:
