@@ -177,7 +177,16 @@ def test_find_likely_rates_finds_a_rate_in_any_words(line):
 @pytest.mark.parametrize(
     "line",
     [
-        *("Filter: 150 Hz", "Filter: 0.05 Hz, 150 Hz", "Bandwidth: 0.05-150 Hz", "0.05..150Hz", "Notch 50 Hz", "50 Hz"),
+        *(
+            "Filter: 150 Hz",
+            "Filter: 0.05 Hz, 150 Hz",
+            "Upper limit: 150 Hz",
+            "fc=150 Hz",
+            "Bandwidth: 0.05-150 Hz",
+            "0.05..150Hz",
+            "Notch 50 Hz",
+            "50 Hz",
+        ),
         *(
             "LP 150 Hz HP 0.05 Hz",
             "25 mm/s 10 mm/mV 150 Hz",

@@ -400,7 +400,7 @@ def test_read_wfdb_refuses_a_renamed_header_that_names_the_samples_of_another_re
     ):
         read_wfdb(tmp_path / "b.hea")
     (tmp_path / "b.dat").rename(tmp_path / "c.dat")
-    assert read_wfdb(tmp_path / "b.hea").signal.tolist() == [(np.float32([1, 2, 3, 4]) / np.float32(200)).tolist()]
+    assert read_wfdb(tmp_path / "b.hea").signal.tolist() == [(np.arange(1, 5, dtype=np.float32) / 200).tolist()]
     (tmp_path / "a.hea").write_text(header.format("a", "a"))
     with pytest.raises(UnreadableError, match=r"a\.dat, but a\.hea is beside it"):
         read_wfdb(tmp_path / "b.hea")

@@ -72,7 +72,7 @@ _PLAIN_GAIN = re.compile(
 _OTHER_RATES = re.compile(
     r"filt|band|pass|notch|mains|netz|power|cut.?off|corner|grenz|coupure|corte|\b(?:line|high|low|[hlb]pf?|ac|mm)\b"
     r"|heart|herz|puls|\b[hv]r\b|bpm|card|rhythm|ventric|atrial|resp|breath|baud|bit ?rate|hum|muscle|stim|pac(?:e|ing)"
-    r"|frame|refresh",
+    r"|frame|refresh|limit|alias|carrier|butterworth|bessel|cheby|\b(?:max|min|fmax|fc|fg|bw)\b",
     re.IGNORECASE,
 )
 _RANGE = re.compile(r"\d\s*(?:k?hz)?\s*(?:[-–~…]|\.\.+|to|bis|à)\s*[\d.,]+\s*k?hz", re.IGNORECASE)
