@@ -139,7 +139,7 @@ def test_prepare_lists_what_is_dropped_with_its_reason(tmp_path):
         entry("clipped", clipped),
         entry("late", late),
         entry("limb", limb),
-        entry("good"),
+        entry("good", ecg(2)),
         dropped=[listed],
     )
     reasons = [(row["id"], row["file"], row["reason"]) for row in read_table(tmp_path / "to" / "dropped.csv")]
@@ -525,3 +525,15 @@ def test_prepare_of_npy_goes_on_after_a_kill_before_the_first_record_was_kept(tm
         patch.setattr("lfbt.data.preparation._can_go_on", lambda *_: True)
         prepare_dataset(source, "folder", tmp_path / "from", tmp_path / "to", settings(layout="npy"))
     assert len(open_dataset(tmp_path / "to")) == 1
+
+
+def test_prepare_notes_records_with_the_signal_of_another_patient(tmp_path):
+    for name, seed in (("a", 1), ("b", 2), ("sub/c", 1), ("sub/d", 1), ("sub/e", 1)):
+        write_ecg(tmp_path / "from" / name, ecg(seed))
+    (tmp_path / "t.csv").write_text("record,patient\na,1\nb,2\nsub/c,3\nsub/d,1\nsub/e,4\n")
+    source = Folder(labels="table", table=tmp_path / "t.csv")
+    report = prepare_dataset(source, "folder", tmp_path / "from", tmp_path / "to", settings())
+    assert (report.records, report.notes) == (5, {"copy of another patient's record": 2})
+    dropped = [(row["id"], row["reason"]) for row in read_table(tmp_path / "to" / "dropped.csv")]
+    reason = "noted: copy of another patient's record: a"
+    assert [row for row in dropped if row[1].startswith("noted")] == [("sub/c", reason), ("sub/e", reason)]

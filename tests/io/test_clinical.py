@@ -447,3 +447,128 @@ def test_read_clinical_leaves_out_the_pulse_of_real_philips_files(shared_data: P
         # III = II - I holds in an ECG to two steps, and not in the pulse.
         np.testing.assert_allclose(signal[2], signal[1] - signal[0], atol=0.0101)
     assert lengths == {"sierra_1_03.xml": 5264, "sierra_1_04_01.xml": 5300}
+
+
+def changed_dicom(path, change, **options):
+    """A DICOM file of which `change` has changed the channels of its waveform."""
+    dataset = pydicom.dcmread(dicom(path, **options))
+    change(dataset.WaveformSequence[0].ChannelDefinitionSequence)
+    dataset.save_as(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    "status", ["TEST DATA", "DISCONNECTED", "INVALID", "UNCALIBRATED", ["INVALID", "QUESTIONABLE"]]
+)
+def test_read_clinical_gives_nan_for_a_channel_that_dicom_marks_as_none(tmp_path, status):
+    path = changed_dicom(tmp_path / "a.dcm", lambda channels: setattr(channels[1], "ChannelStatus", status))
+    recording = read_clinical(path)
+    assert np.isnan(recording.signal).all(axis=1).tolist() == [False, True, False]
+    np.testing.assert_allclose(recording.signal[[0, 2]], STEPS[[0, 2]] * 2.5e-3, rtol=1e-6)
+    assert recording.notes == (f"lead II is marked {status if isinstance(status, str) else 'INVALID; QUESTIONABLE'}",)
+
+
+@pytest.mark.parametrize(("status", "notes"), [("OK", ()), ("QUESTIONABLE", ("lead II is marked QUESTIONABLE",))])
+def test_read_clinical_keeps_a_channel_that_dicom_only_doubts(tmp_path, status, notes):
+    path = changed_dicom(tmp_path / "a.dcm", lambda channels: setattr(channels[1], "ChannelStatus", status))
+    recording = read_clinical(path)
+    assert np.isfinite(recording.signal).all()
+    assert recording.notes == notes
+
+
+@pytest.mark.parametrize(
+    ("field", "late", "little"), [("ChannelSampleSkew", 3, 0.4), ("ChannelTimeSkew", 0.006, 0.0009)]
+)
+def test_read_clinical_refuses_channels_of_dicom_that_are_late(tmp_path, field, late, little):
+    path = changed_dicom(tmp_path / "a.dcm", lambda channels: setattr(channels[1], field, late))
+    with pytest.raises(UnreadableError, match=r"its leads are not recorded together \(skew: 6 ms\)"):
+        read_clinical(path)
+    path = changed_dicom(tmp_path / "a.dcm", lambda channels: setattr(channels[1], field, little))
+    assert read_clinical(path).signal.shape == STEPS.shape
+
+
+def test_read_clinical_refuses_a_channel_of_dicom_with_the_names_of_two_leads(tmp_path):
+    def as_iii(channels):
+        source = channels[1].ChannelSourceSequence[0]
+        source.CodingSchemeDesignator, source.CodeValue = "MDC", "2:61"
+
+    with pytest.raises(UnreadableError, match=r"one of its channels is called III and II \(code MDC:2:61\)"):
+        read_clinical(changed_dicom(tmp_path / "a.dcm", as_iii))
+    with pytest.raises(UnreadableError, match=r"one of its channels is called II and V1 \(code 99:x\)"):
+        read_clinical(changed_dicom(tmp_path / "a.dcm", lambda channels: setattr(channels[1], "ChannelLabel", "V1")))
+    agreeing = changed_dicom(tmp_path / "a.dcm", lambda channels: setattr(channels[1], "ChannelLabel", "Lead II"))
+    assert read_clinical(agreeing).leads == EXPECTED
+
+
+@pytest.mark.parametrize(("skew", "is_late"), [(900_000, False), (1_100_000, True)])
+def test_read_clinical_refuses_channels_of_mfer_that_are_late(tmp_path, skew, is_late):
+    data = mfer(tmp_path / "a.mwf").read_bytes()
+    begin = data.index(b"\x1e\x82")
+    (tmp_path / "a.mwf").write_bytes(data[:begin] + b"\x43\x04" + struct.pack("<I", skew) + data[begin:])
+    if is_late:
+        with pytest.raises(UnreadableError, match=r"its leads are not recorded together \(skew: 2.2 ms\)"):
+            read_clinical(tmp_path / "a.mwf")
+    else:
+        assert read_clinical(tmp_path / "a.mwf").signal.shape == STEPS.shape
+
+
+def test_read_clinical_notes_the_default_rate_of_mfer(tmp_path):
+    data = mfer(tmp_path / "a.mwf").read_bytes()
+    (tmp_path / "a.mwf").write_bytes(data.replace(b"\x0b\x03\x01\xfd\x04", b""))
+    recording = read_clinical(tmp_path / "a.mwf")
+    assert recording.sampling_rate == 1000
+    assert any("default of 1000 Hz" in note for note in recording.notes)
+
+
+def test_read_clinical_notes_leads_of_aecg_that_it_does_not_know_and_leads_off_of_muse(tmp_path):
+    path = aecg(tmp_path / "a.xml")
+    path.write_text(path.read_text().replace("MDC_ECG_LEAD_AVR", "AVR"))
+    assert read_clinical(path).leads == ("I", "II")
+    assert "['AVR']" in read_clinical(path).notes[0]
+    path = muse(tmp_path / "b.xml")
+    path.write_text(path.read_text().replace("<LeadID>II</LeadID>", "<LeadID>II</LeadID><LeadOff>TRUE</LeadOff>"))
+    assert read_clinical(path).notes == ("lead II is marked LeadOff",)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [('channel="100"', 'channel="40"'), ('numberofleads="3"', 'numberofleads="2"')]
+)
+def test_read_clinical_refuses_a_philips_file_longer_than_it_states(tmp_path, old, new):
+    path = sierra(tmp_path / "a.xml", STEPS)
+    assert read_clinical(path).signal.shape == STEPS.shape
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(UnreadableError, match=r"its waveforms hold 150 samples, not (60|100) as they state"):
+        read_clinical(path)
+    values = " ".join(map(str, STEPS.ravel()))
+    before, _, after = path.read_text().partition('leadlabels="I II III">')
+    path.write_text(f'{before.replace("Base64", "Plain")}leadlabels="I II III">{values}{after[after.index("<") :]}')
+    with pytest.raises(UnreadableError, match=r"its waveforms hold 150 samples, not (60|100) as they state"):
+        read_clinical(path)
+    path.write_text(path.read_text().replace(new, old))
+    np.testing.assert_allclose(read_clinical(path).signal, STEPS * 5e-3, rtol=1e-6)
+
+
+@pytest.mark.parametrize("scale", ["2,5", "", "x"])
+def test_read_clinical_refuses_a_lead_of_aecg_without_a_scale(tmp_path, scale):
+    with pytest.raises(UnreadableError, match=r"its lead I has no scale that is a number; correct the file"):
+        read_clinical(aecg(tmp_path / "a.xml", scale=scale))
+
+
+@pytest.mark.parametrize("value", [20, 49])
+def test_read_clinical_refuses_a_file_of_mfer_longer_than_it_states(tmp_path, value):
+    data = mfer(tmp_path / "a.mwf").read_bytes()
+    length = b"\x04\x04" + struct.pack("<I", STEPS.shape[1])
+    assert data.count(length) == 1
+    changed = data.replace(length, b"\x04\x04" + struct.pack("<I", value))
+    (tmp_path / "a.mwf").write_bytes(changed)
+    with pytest.raises(
+        UnreadableError, match=f"its waveforms have more bytes than the {3 * 2 * value} of its channels"
+    ):
+        read_clinical(tmp_path / "a.mwf")
+
+
+def test_read_clinical_reads_a_file_of_mfer_with_two_frames(tmp_path):
+    data = mfer(tmp_path / "a.mwf").read_bytes()
+    begin = data.index(b"\x1e\x82")
+    (tmp_path / "a.mwf").write_bytes(data[:-2] + data[begin:])
+    np.testing.assert_allclose(read_clinical(tmp_path / "a.mwf").signal, np.tile(STEPS, 2) * 2e-3, rtol=1e-6)

@@ -677,3 +677,36 @@ def test_read_csv_refuses_more_columns_than_names_also_of_counts_with_an_offset(
     write(tmp_path / "a.csv", above + rows)
     with pytest.raises(UnreadableError, match=r"its signal has shape \[3, 120\], not \[2 leads, samples\]"):
         read_csv(tmp_path / "a.csv", ["I", "II"], 500.0, unit)
+
+
+def written(tmp_path, *above, scale=1.0, header="I,II"):
+    """A CSV file of 200 samples of two leads below some lines; of whole numbers with the scale 1."""
+    samples = np.random.default_rng(0).integers(-300, 300, (200, 2)) * scale
+    rows = [",".join(f"{value:g}" for value in row) for row in samples]
+    (tmp_path / "a.csv").write_text("\n".join([*above, header, *rows, ""]))
+    return tmp_path / "a.csv"
+
+
+@pytest.mark.parametrize("above", ["# 250 Hz", "Rate: 250", "Sampling,250", "ECG 250 Hz, filter 150 Hz"])
+def test_read_csv_compares_what_is_likely_a_rate_with_the_one_given(tmp_path, above):
+    path = written(tmp_path, above, scale=0.001)
+    assert read_csv(path, None, 250.0, "mV").sampling_rate == 250
+    with pytest.raises(
+        UnreadableError, match=r"a line above its samples has 250, likely their rate in Hz, and not 500 Hz"
+    ):
+        read_csv(path, None, 500.0, "mV")
+
+
+def test_read_csv_believes_a_stated_rate_before_a_likely_one(tmp_path):
+    path = written(tmp_path, "# board of 250 Hz", "Sampling rate: 500 Hz", scale=0.001)
+    assert read_csv(path, None, 500.0, "mV").sampling_rate == 500
+
+
+def test_read_csv_refuses_whole_numbers_below_a_gain_without_a_unit(tmp_path):
+    path = written(tmp_path, "ADC gain: 200")
+    with pytest.raises(UnreadableError, match=r"states the gain 200, and these are whole numbers, counts, not uV"):
+        read_csv(path, None, 500.0, "uV")
+    signal = read_csv(path, None, 500.0, "200/mV").signal
+    assert np.array_equal(signal, read_csv(written(tmp_path), None, 500.0, "200/mV").signal)
+    assert read_csv(written(tmp_path, "ADC gain: 200", scale=0.001), None, 500.0, "mV").signal.shape == (2, 200)
+    assert read_csv(written(tmp_path, "Gain: 24", header="I (uV),II (uV)"), None, 500.0, "mV").signal.shape == (2, 200)

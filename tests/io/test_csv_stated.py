@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lfbt.errors import UnreadableError
-from lfbt.io.csv_stated import find_gain, find_one_lead, find_stated
+from lfbt.io.csv_stated import find_gain, find_likely_rates, find_one_lead, find_plain_gain, find_stated
 
 
 @pytest.mark.parametrize(
@@ -120,6 +120,14 @@ def test_find_one_lead_counts_the_lines_above():
             (line, "0.2/uV")
             for line in ("# Resolution: 5 uV/bit", "LSB: 5 uV", "1 LSB = 5 uV", "Amplitude resolution;5 uV")
         ),
+        *(
+            (line, "0.2/uV")
+            for line in ("Scale: 5 uV", "Amplitude scale (uV/LSB): 5", "uV per unit: 5", "LSB = 5e0 uV")
+        ),
+        *(
+            (line, "200/mV")
+            for line in ("Scale: 0.005 mV", "Counts per mV: 200", "adu/mV = 200", "mV per count: 0,005")
+        ),
         *((line, "200/mV") for line in ("Gain: 200 /mV", "gain=200/mV", "200 counts/mV", "Scale,200 ADU/mV")),
         *(
             (line, "")
@@ -129,3 +137,74 @@ def test_find_one_lead_counts_the_lines_above():
 )
 def test_find_gain_gives_a_unit_of_counts(line, gain):
     assert find_gain(["Name;7", line]) == gain
+
+
+@pytest.mark.parametrize(
+    ("line", "gain"),
+    [
+        *(
+            (line, 200.0)
+            for line in ("ADC gain: 200", "Gain,200", "gain=x200", "scale factor 2e2", "Multiplier: 200.0")
+        ),
+        *((line, 0.005) for line in ("Scaling factor: 0.005", "Resolution: 0,005", "# scale: 5e-3")),
+        *(
+            (line, None)
+            for line in ("Gain: 1", "Gain: 10 mm/mV", "Resolution: 16", "Gain: 200/mV", "Gain: 0", "Regain 5")
+        ),
+    ],
+)
+def test_find_plain_gain_gives_a_gain_without_a_unit(line, gain):
+    assert find_plain_gain(["Name;7", line]) == gain
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("# 250 Hz", "Rate: 250", "Rate,250", "# ECG, 2 leads, 250 Hz", "Sampling: 250", "SR=250", "Hz: 250"),
+        *("freq_hz;250", "Data rate: 250 Hz", "ADC 250 SPS", "Acquisition: 250", "# 250Hz 12bit", "250 samples/s"),
+        *("Resolution: 16 bit, 250 Hz", "Recorded at 0.25 kHz", "Tastfrequenz: 250 Hz", "Interval: 4 ms", "Ts = 0.004"),
+        *(
+            "250 Hz, filter 0.05-150 Hz",
+            "0.05-150 Hz 250 Hz",
+            "Filter 150 Hz; ECG 250 Hz",
+        ),
+    ],
+)
+def test_find_likely_rates_finds_a_rate_in_any_words(line):
+    assert find_likely_rates(["Name;7", line]) == [250.0]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(
+            "Filter: 150 Hz",
+            "Filter: 0.05 Hz, 150 Hz",
+            "Upper limit: 150 Hz",
+            "fc=150 Hz",
+            "Bandwidth: 0.05-150 Hz",
+            "0.05..150Hz",
+            "Notch 50 Hz",
+            "50 Hz",
+        ),
+        *(
+            "LP 150 Hz HP 0.05 Hz",
+            "25 mm/s 10 mm/mV 150 Hz",
+            "Heart rate: 250",
+            "HR 250",
+            "Rhythm rate 250",
+            "Rate: 110",
+        ),
+        *(
+            "RR interval: 800 ms",
+            "Interval: 160 ms",
+            "Samples: 2500",
+            "Duration 10 s",
+            "Patient 250",
+            "A250 Hzz",
+            "Hz: 1e9",
+        ),
+    ],
+)
+def test_find_likely_rates_leaves_other_lines_alone(line):
+    assert find_likely_rates([line]) == []

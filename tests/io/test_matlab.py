@@ -48,3 +48,22 @@ def test_matlab_version_knows_files_by_their_first_bytes(tmp_path):
     (tmp_path / "7.3.mat").write_bytes(b"MATLAB 7.3 MAT-file, Platform: GLNXA64")
     scipy.io.savemat(tmp_path / "4.mat", {"val": np.zeros((12, 5))}, format="4")
     assert [matlab_version(tmp_path / f"{name}.mat") for name in ("5", "7.3", "4")] == ["5", "7.3", ""]
+
+
+@pytest.mark.parametrize("name", ["fs", "Fs", "sampling_rate", "SampleFreq", "Hz"])
+@pytest.mark.parametrize("inside", [True, False])
+def test_read_cpsc_mat_refuses_another_rate_that_the_file_states(tmp_path, name, inside):
+    path, ecg = tmp_path / "a.mat", {"data": RNG.normal(size=(12, 60)), "sex": "M"}
+    for rate, text in ((250.0, "250.0"), (1000, "1000")):
+        scipy.io.savemat(path, {"ECG": {**ecg, name: rate}} if inside else {"ECG": ecg, name: rate})
+        with pytest.raises(UnreadableError, match=f"its {name} is {text}, and CPSC2018 has 500 Hz"):
+            read_cpsc_mat(path)
+    for value in (500, "n/a"):
+        scipy.io.savemat(path, {"ECG": {**ecg, name: value}})
+        assert read_cpsc_mat(path).sampling_rate == 500
+
+
+def test_read_cpsc_mat_names_what_another_file_holds(tmp_path):
+    scipy.io.savemat(tmp_path / "a.mat", {"val": np.zeros((12, 5)), "x": 1})
+    with pytest.raises(UnreadableError, match=r"a\.mat: it holds val, x; .* a WFDB record need a\.hea beside them"):
+        read_cpsc_mat(tmp_path / "a.mat")

@@ -388,3 +388,45 @@ def test_read_wfdb_refuses_samples_that_begin_after_the_file(tmp_path, form, off
         (tmp_path / "r.hea").write_text(f"r 1 250{n}\nr.dat {form}+{offset} 200/mV 16 0 0 0 0 II\n")
         with pytest.raises(UnreadableError, match=rf"begin at byte {offset} of r\.dat, which has 600 bytes"):
             read_wfdb(tmp_path / "r.hea")
+
+
+def test_read_wfdb_refuses_a_renamed_header_that_names_the_samples_of_another_record(tmp_path):
+    for name, first in (("a", 1), ("b", 5)):
+        (tmp_path / f"{name}.dat").write_bytes(np.arange(first, first + 4, dtype="<i2").tobytes())
+    header = "{0} 1 500 4\n{1}.dat 16 200/mV 16 0 1 10 0 I\n"
+    (tmp_path / "b.hea").write_text(header.format("a", "a"))
+    with pytest.raises(
+        UnreadableError, match=r"b\.hea: it is the header of record a with its samples a\.dat, but b\.dat"
+    ):
+        read_wfdb(tmp_path / "b.hea")
+    (tmp_path / "b.dat").rename(tmp_path / "c.dat")
+    assert read_wfdb(tmp_path / "b.hea").signal.tolist() == [(np.arange(1, 5, dtype=np.float32) / 200).tolist()]
+    (tmp_path / "a.hea").write_text(header.format("a", "a"))
+    with pytest.raises(UnreadableError, match=r"a\.dat, but a\.hea is beside it"):
+        read_wfdb(tmp_path / "b.hea")
+    # A header of its own that takes signals of others is meant so.
+    (tmp_path / "b.hea").write_text(header.format("b", "a"))
+    assert read_wfdb(tmp_path / "b.hea").leads == ("I",)
+
+
+def test_read_wfdb_refuses_a_skew_of_format_8(tmp_path):
+    (tmp_path / "a.hea").write_text("a 2 500 4\na.dat 8:2 200/mV 16 0 0 0 0 I\na.dat 8 200/mV 16 0 0 0 0 II\n")
+    (tmp_path / "a.dat").write_bytes(bytes(range(8)))
+    with pytest.raises(UnreadableError, match="signals of format 8 cannot mark what a skew leaves out"):
+        read_wfdb(tmp_path / "a.hea")
+
+
+@pytest.mark.parametrize("frames", ["", " 10"])
+@pytest.mark.parametrize(("format", "bytes_of_sample"), [("16", 2), ("16x2", 2), ("80", 1), ("32", 4), ("24", 3)])
+def test_read_wfdb_refuses_a_file_that_ends_within_a_frame(tmp_path, frames, format, bytes_of_sample):
+    frame = 2 * bytes_of_sample * (2 if format == "16x2" else 1)
+    signals = "".join(f"a.dat {format}+4 200/mV 16 0 0 {{}} 0 {lead}\n" for lead in ("I", "II"))
+    header = f"a 2 500{frames}\n{signals}"
+    (tmp_path / "a.hea").write_text(header.format(0, 0))
+    for rest in range(frame):
+        (tmp_path / "a.dat").write_bytes(bytes(4 + 10 * frame + rest))
+        if rest == 0:
+            assert read_wfdb(tmp_path / "a.hea").leads == ("I", "II")
+            continue
+        with pytest.raises(UnreadableError, match=rf"a\.dat ends with {rest} bytes? of a sample of all 2 signals"):
+            read_wfdb(tmp_path / "a.hea")

@@ -37,7 +37,11 @@ def test_prepare_ptbxl_equals_the_raw_files(shared_data, tmp_path):
     counts = manifest["counts"]
     assert {split: sum(of.values()) for split, of in counts.items()} == {"train": 302, "val": 58, "test": 55}
     assert sum(map(Counter, counts.values()), Counter()) == {"NORM": 290, "STTC": 51, "CD": 37, "MI": 31, "HYP": 6}
-    assert Counter(row["reason"].split(":")[0] for row in dropped) == {"several labels": 73, "no label": 12}
+    # Two patients of PTB-XL have one signal.
+    noted = [(row["id"], row["reason"]) for row in dropped if row["reason"].startswith("noted")]
+    assert noted == [("463", "noted: copy of another patient's record: 145")]
+    left_out = Counter(row["reason"].split(":")[0] for row in dropped)
+    assert left_out == {"several labels": 73, "no label": 12, "noted": 1}
     signals = np.load(tmp_path / "to" / "signals.npy", mmap_mode="r")
     assert signals.shape == (415, 8, 2048)
     for row in (0, 200, 414):
@@ -52,7 +56,11 @@ def test_prepare_challenge_keeps_all_but_flat_records_and_short_pieces(shared_da
     manifest, records, dropped = prepare("challenge", folder, tmp_path / "to")
     short = [row for row in dropped if row["reason"].startswith("short")]
     assert len(short) == 8
-    dropped = [row for row in dropped if row not in short]
+    noted = [row for row in dropped if row["reason"].startswith("noted")]
+    assert [(row["id"], row["reason"]) for row in noted] == [
+        ("E07510", "noted: copy of another patient's record: E07509")
+    ]
+    dropped = [row for row in dropped if row not in short and row not in noted]
     assert {row["id"]: row["reason"] for row in dropped} == {
         "JS20004": "flat: V2,V4,V6",
         "JS20008": "flat: V2,V4,V6",

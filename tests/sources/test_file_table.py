@@ -48,7 +48,7 @@ def test_folder_asks_for_what_the_table_leaves_open(tmp_path):
         ("file,unit\nz.npy,mV\n", r"'z\.npy' is no file of .*, such as a\.npy"),
         ("file,unit\na.npy,mV\na.npy,uV\n", r"a\.npy is named twice"),
         ("file,unit\na.npy,mm\n", r"file a\.npy: unit: 'mm' is not a voltage"),
-        ("file,sampling_rate\na.npy,fast\n", r"file a\.npy: could not convert string to float: 'fast'"),
+        ("file,sampling_rate\na.npy,fast\n", r"file a\.npy: sampling_rate: 'fast' is not a number in Hz, such as 500"),
         ("file,sampling_rate\na.npy,-5\n", r"file a\.npy: sampling_rate: -5 Hz is not above 0"),
         ("file,sampling_rate\na.npy,nan\n", r"file a\.npy: sampling_rate: nan Hz is not above 0"),
         ('file,leads\na.npy,"I,I"\n', r"file a\.npy: .*I"),

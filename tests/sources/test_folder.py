@@ -440,3 +440,20 @@ def test_folder_says_that_a_table_of_files_writes_them_otherwise(tmp_path):
     assert listing.assumption == (
         "t.csv writes 1 file in another case or with backslashes, such as sub\\A.csv for Sub/a.csv"
     )
+
+
+@pytest.mark.parametrize("leads", ["II,I", "V1,V2", "I,II,III"])
+def test_folder_refuses_leads_that_the_headers_of_all_files_contradict(tmp_path, leads):
+    path = write(tmp_path / "a.csv", "I,II\n1,2\n3,-4\n")
+    options: dict[str, Any] = {"file_sampling_rate": 500.0}
+    with pytest.raises(
+        LfbtError, match=rf"file_leads: {leads} contradicts {path}, whose header names I,II; leave it out"
+    ):
+        Folder(file_leads=leads, **options).listing(tmp_path)
+    assert Folder(file_leads="i,ii", **options).listing(tmp_path).entries[0].read().leads == ("I", "II")
+    # They may be those of another file, unless a table states them of this one.
+    np.save(tmp_path / "b.npy", np.zeros((len(leads.split(",")), 20)))
+    assert len(Folder(file_leads=leads, **options).listing(tmp_path).entries) == 2
+    table = write(tmp_path / "t.csv", f'file,leads\na.csv,"{leads}"\nb.npy,"{leads}"\n')
+    with pytest.raises(LfbtError, match=rf"file_leads: {leads} contradicts {path}"):
+        Folder(file_table=table, **options).listing(tmp_path)

@@ -273,3 +273,35 @@ def test_apply_table_says_that_ids_have_lost_their_zeros(tmp_path):
 def test_apply_table_names_the_column_of_numbers_that_r_writes(tmp_path):
     with pytest.raises(LfbtError, match=r"more than the 2 cells.*if R put row numbers there, name their column"):
         apply(tmp_path, '"record","label"\n"1","r1","a"\n"2","r2","b"\n')
+
+
+def test_apply_table_refuses_patients_of_merged_cells(tmp_path):
+    with pytest.raises(
+        LfbtError, match=r"t\.csv: row 2 has no patient, and no .* merged; write the patient, likely P1,"
+    ):
+        apply(tmp_path, "record,patient\nr1,P1\nr2,\nr3,P2\n")
+    # A patient in two cells, or none in the first, is no merged cell.
+    names = ("r1", "r2", "r3", "r4")
+    assert len(apply(tmp_path, "record,patient\nr1,P1\nr2,\nr3,\nr4,P1\n", names).entries) == 4
+    assert len(apply(tmp_path, "record,patient\nr1,\nr2,P1\nr3,P2\n").entries) == 3
+
+
+@pytest.mark.parametrize("number", ["1.23457E+11", "1,23457e+11", "2E+10"])
+def test_apply_table_refuses_patients_that_a_spreadsheet_has_rounded(tmp_path, number):
+    with pytest.raises(LfbtError, match="is a number that a spreadsheet has rounded"):
+        apply(tmp_path, f'record,patient\nr1,"{number}"\nr2,1\n')
+
+
+@pytest.mark.parametrize("word", ["#REF!", "#NAME?", "#VALUE!", "#DIV/0!"])
+def test_apply_table_refuses_errors_of_spreadsheets(tmp_path, word):
+    with pytest.raises(LfbtError, match=r"stands for a missing value; leave the cell empty"):
+        apply(tmp_path, f"record,patient,label\nr1,{word},a\nr2,P2,b\n")
+    with pytest.raises(LfbtError, match=r"stands for a missing value; leave the cell empty"):
+        apply(tmp_path, f"record,patient,label\nr1,P1,a\nr2,P2,{word}\n")
+
+
+@pytest.mark.parametrize("start", [b"PK\3\4", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"])
+def test_apply_table_names_a_workbook(tmp_path, start):
+    (tmp_path / "t.xlsx").write_bytes(start + bytes(range(256)))
+    with pytest.raises(LfbtError, match=r"t\.xlsx: a workbook; save the sheet as CSV"):
+        apply_table([], tmp_path / "t.xlsx", tmp_path)

@@ -7,6 +7,7 @@ import contextlib
 import csv
 import dataclasses
 import hashlib
+import itertools
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -216,6 +217,7 @@ def prepare_dataset(
                     announce(f"{target}: {describe_size(len(journal.done), len(entries), size)}")
                 prepared = _write_signals(prepare_entries(left, settings, folder, cluster), writer, journal)
                 records, faulty, noted, spans = _collect(_show_progress(prepared, journal.done, len(entries)))
+            noted += _note_copies(records)
             (folder / JOURNAL).unlink()
             implausible = None if settings.allow_implausible else implausible_span(spans)
             if implausible:
@@ -332,6 +334,16 @@ def _collect(prepared: Iterable[Prepared]) -> tuple[list[_Record], list[Dropped]
             id = done.entry.id if done.n_pieces == 1 else f"{done.entry.id}-{piece.number}"
             records.append(_Record(id, done.entry, piece.number, piece.hash))
     return records, dropped, noted, spans
+
+
+def _note_copies(records: Sequence[_Record]) -> Iterator[Dropped]:
+    """Note each record whose signal an earlier one of another patient has, perhaps in another split."""
+    rows = sorted(range(len(records)), key=lambda row: records[row].hash)
+    for _, alike in itertools.groupby(rows, key=lambda row: records[row].hash):
+        first, *copies = (records[row] for row in alike)
+        for copy in copies:
+            if copy.entry.patient != first.entry.patient:
+                yield Dropped(copy.id, str(copy.entry.file), f"{_NOTED}copy of another patient's record: {first.id}")
 
 
 def _write_records(folder: Path, records: Sequence[_Record], splits: Sequence[str], source_folder: Path) -> str:

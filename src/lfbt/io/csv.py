@@ -15,6 +15,7 @@ from lfbt.errors import UnreadableError
 from lfbt.io.csv_columns import COUNTS, Column, is_number, names_no_lead, tells_recordings_apart, time_unit
 from lfbt.io.csv_layout import N_LINES, CsvLayout, find_layout, read_layout, split_cells
 from lfbt.io.csv_rows import check_rows
+from lfbt.io.csv_stated import find_likely_rates, find_plain_gain
 from lfbt.io.csv_text import end_of_lines, first_lines, read_first_lines, read_text
 from lfbt.io.csv_times import check_times, stated_rate
 from lfbt.io.recordings import READ_ERRORS, check_not_offset, check_not_times, leads_first, make_recording
@@ -111,22 +112,27 @@ def read_csv(
             f"file {path}: column {counts} holds counts, not a voltage; name it by the lead only, and give the gain as "
             "the unit, such as 200/mV"
         )
-    if layout.gain and not any(units):
-        _check_gain(path, signal, layout.gain, unit)
+    if not any(units):
+        _check_gain(path, signal, layout, unit)
     return make_recording(path, _in_mv(path, signal, names, units, unit), names, sampling_rate, notes)
 
 
-def _check_gain(path: Path, signal: NDArray[np.float64], gain: str, unit: str) -> None:
-    """Raise UnreadableError if whole numbers are read in another unit than counts of the `gain` that the file states.
+def _check_gain(path: Path, signal: NDArray[np.float64], layout: CsvLayout, unit: str) -> None:
+    """Raise UnreadableError if whole numbers are read in another unit than counts of the gain that the file states.
 
     Other numbers are voltages already.
     """
+    plain = None if layout.gain or "/" in unit else find_plain_gain(layout.above)
+    if not layout.gain and plain is None:
+        return
     finite = signal[np.isfinite(signal)]
-    if (finite % 1 == 0).all() and not np.isclose(unit_in_mv(unit), unit_in_mv(gain), rtol=1e-4):
-        raise UnreadableError(
-            f"file {path}: a line above its samples states the gain {gain}, and these are whole numbers, counts, not "
-            f"{unit}; give the unit {gain}, or remove the line"
-        )
+    if (finite % 1 > 0).any() or (layout.gain and np.isclose(unit_in_mv(unit), unit_in_mv(layout.gain), rtol=1e-4)):
+        return
+    stated, counts = (layout.gain, layout.gain) if layout.gain else (f"{plain:g}", "of these, such as 200/mV")
+    raise UnreadableError(
+        f"file {path}: a line above its samples states the gain {stated}, and these are whole numbers, counts, not "
+        f"{unit}; give the unit {counts}, or remove the line"
+    )
 
 
 def _is_of_recording(path: Path, column: Column, cells: Any) -> bool:
@@ -190,12 +196,24 @@ def _check_times(
         index = next((index for index in times if time_unit(columns[index])), next(iter(times)))
         sampling_rate = stated_rate(path, columns[index], times[index], first_line)
         notes.append(f"sampling rate {sampling_rate:g} Hz by its times")
+    elif layout.rate is None and not times:
+        _check_likely_rates(path, layout, sampling_rate)
     for index, column in enumerate(columns):
         if column.kind == "time":
             notes += check_times(path, column, times[index], sampling_rate, first_line)
         elif column.kind == "row number":
             _check_row_numbers(path, column, table[index])
     return sampling_rate, notes
+
+
+def _check_likely_rates(path: Path, layout: CsvLayout, sampling_rate: float) -> None:
+    """Raise UnreadableError if lines above the samples have what may be their rate, and not the one that is given."""
+    likely = find_likely_rates(layout.above)
+    if likely and not any(abs(rate / sampling_rate - 1) <= 0.01 for rate in likely):
+        raise UnreadableError(
+            f"file {path}: a line above its samples has {likely[0]:g}, likely their rate in Hz, and not "
+            f"{sampling_rate:g} Hz; give that rate, or remove the line"
+        )
 
 
 def _in_mv(

@@ -30,7 +30,7 @@ _QUOTED = re.compile(r"""^(["'])(.*)\1$""")
 class CsvLayout(NamedTuple):
     """Separator and decimal sign, the lines before the first sample, and the columns; None where no row names them.
 
-    Lines above the samples may state a `rate` in Hz, a `unit` and the `gain` of counts; `n_preamble` are neither
+    The lines `above` the samples may state a `rate` in Hz, a `unit` and the `gain` of counts; `n_preamble` are neither
     comments nor header.
     """
 
@@ -42,6 +42,7 @@ class CsvLayout(NamedTuple):
     unit: str = ""
     n_preamble: int = 0
     gain: str = ""
+    above: Sequence[str] = ()
 
 
 def read_layout(path: Path, separator: str | None = None, decimal: str | None = None) -> CsvLayout:
@@ -96,7 +97,7 @@ def find_layout(path: Path, first_lines: Sequence[str], separator: str | None, d
             f"I ({units[0]}), or remove that line"
         )
     rate, unit = find_stated(path, above)
-    return CsvLayout(separator, decimal, n_skipped, columns, rate, unit, n_preamble, find_gain(above))
+    return CsvLayout(separator, decimal, n_skipped, columns, rate, unit, n_preamble, find_gain(above), above)
 
 
 def split_cells(line: str, separator: str) -> list[str]:

@@ -17,6 +17,7 @@ from lfbt.io.recordings import READ_ERRORS, make_recording, unreadable
 from lfbt.io.wfdb16 import checksums16, read_samples16
 from lfbt.io.wfdb_header import WfdbHeader, WfdbSignal, read_header
 from lfbt.recording import Recording, is_voltage, unit_in_mv
+from lfbt.utils.figures import format_count
 
 # The stored value that marks an invalid sample, by format (signal(5) of the WFDB manual); format 8 has none.
 _INVALID = {
@@ -30,6 +31,8 @@ _INVALID = {
 }
 # Formats that pack two or three samples into some bytes, so that a file may end with one or two that mean nothing.
 _PACKED = (212, 310, 311)
+# Bytes of a sample in the others.
+_BYTES = {8: 1, 80: 1, 16: 2, 61: 2, 160: 2, 24: 3, 32: 4}
 # Formats of FLAC, whose files state their lengths.
 _FLAC = (508, 516, 524)
 _AGAIN = "download it and its signal file again"
@@ -81,6 +84,7 @@ def read_wfdb(header: Path, *, resample_leads: bool = False) -> Recording:
                 f"file {header}: its samples begin at byte {offset} of {name}, which has {size} bytes; correct the "
                 "header, or download both again"
             )
+    _check_own(header, record)
     try:
         samples: _Samples | None = read_samples16(header.parent, record)
     except READ_ERRORS as error:
@@ -89,6 +93,23 @@ def read_wfdb(header: Path, *, resample_leads: bool = False) -> Recording:
         samples = _read_by_wfdb(header, record)
     _check_evidence(header, record.signals, samples)
     return _make_recording(header, record, samples, resample_leads)
+
+
+def _check_own(header: Path, record: WfdbHeader) -> None:
+    """Raise UnreadableError for a header that was renamed and still names the samples of another record."""
+    # Headers of the Challenge have the name of the signal file.
+    if record.name.removesuffix(".mat") == header.stem:
+        return
+    for name in dict.fromkeys(signal.file for signal in record.signals):
+        file = header.parent / name
+        if file.stem == header.stem:
+            continue
+        for other in (file.with_suffix(header.suffix), header.with_suffix(file.suffix)):
+            if other.is_file():
+                raise UnreadableError(
+                    f"file {header}: it is the header of record {record.name} with its samples {name}, but "
+                    f"{other.name} is beside it, too; write the name of its own record and samples into it"
+                )
 
 
 def wfdb_signal_files(header: Path) -> list[Path]:
@@ -113,6 +134,13 @@ def _read_by_wfdb(header: Path, record: WfdbHeader) -> list[NDArray[Any]]:
         decoded = _decode(header, header.parent / name, signals)
         found = len(decoded[0]) // signals[0].per_frame
         stated = record.n_frames or found
+        frame = _BYTES.get(signals[0].format, 0) * sum(signal.per_frame for signal in signals)
+        rest = ((header.parent / name).stat().st_size - signals[0].offset) % frame if frame else 0
+        if rest and not _stated(signals, "checksum"):
+            raise UnreadableError(
+                f"file {header}: {name} ends with {format_count(rest, 'byte')} of a sample of all {len(signals)} "
+                f"signals; it is incomplete, or has another number of signals: {_AGAIN}"
+            )
         if found < stated:
             raise UnreadableError(
                 f"file {header}: cannot be read ({name} holds {found} samples a signal, not {stated}); {_AGAIN}"
@@ -146,6 +174,8 @@ def _decode(header: Path, file: Path, signals: Sequence[WfdbSignal]) -> list[NDA
         )
     if signals[0].format == 8 and any(signal.first is None for signal in signals):
         raise UnreadableError(f"file {header}: signals of format 8 need their first values in the header")
+    if signals[0].format == 8 and any(signal.skew for signal in signals):
+        raise UnreadableError(f"file {header}: signals of format 8 cannot mark what a skew leaves out; remove the skew")
     try:
         import soundfile
         import wfdb
@@ -188,7 +218,7 @@ def _without_skew(samples: NDArray[Any], signal: WfdbSignal) -> NDArray[Any]:
     if not signal.skew:
         return samples
     skew = min(signal.skew * signal.per_frame, len(samples))
-    padding = np.full(skew, _INVALID[signal.format] or 0, dtype=samples.dtype)
+    padding = np.full(skew, _INVALID[signal.format], dtype=samples.dtype)
     return np.concatenate([samples[skew:], padding])
 
 

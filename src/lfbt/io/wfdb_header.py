@@ -52,11 +52,12 @@ class WfdbSignal(NamedTuple):
 
 
 class WfdbHeader(NamedTuple):
-    """A record: frames a second, frames (0 if not stated), and its signals, each with so many samples a frame."""
+    """A record: frames a second, frames (0 if not stated), its signals, each with so many samples a frame, its name."""
 
     frame_rate: float
     n_frames: int
     signals: list[WfdbSignal]
+    name: str
 
 
 def read_header(path: Path) -> WfdbHeader:
@@ -114,7 +115,7 @@ def read_header(path: Path) -> WfdbHeader:
     if not 0 < rate < 1e6:
         what = f"a sampling rate of {record['rate']} Hz" if record["rate"] else "no sampling rate"
         raise UnreadableError(f"file {path}: it states {what}; correct its record line ({_RECORD_FIELDS})")
-    return WfdbHeader(rate, int(record["frames"] or 0), stored)
+    return WfdbHeader(rate, int(record["frames"] or 0), stored, record["name"])
 
 
 def _signal(path: Path, line: str) -> WfdbSignal:

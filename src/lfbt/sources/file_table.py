@@ -72,7 +72,10 @@ def _options(row: Mapping[str, str]) -> dict[str, Any]:
     if row.get("leads"):
         options["leads"] = parse_leads(row["leads"])
     if row.get("sampling_rate"):
-        rate = float(row["sampling_rate"])
+        try:
+            rate = float(row["sampling_rate"])
+        except ValueError as error:
+            raise LfbtError(f"sampling_rate: {row['sampling_rate']!r} is not a number in Hz, such as 500") from error
         check_sampling_rate(rate)
         options["sampling_rate"] = rate
     if row.get("unit"):

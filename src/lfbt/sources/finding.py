@@ -18,8 +18,9 @@ from lfbt.sources.listing import Entry
 from lfbt.sources.synthesis import MARKER
 from lfbt.utils.figures import format_count
 
-# What programs write for a missing value.
+# What programs write for a missing value, and spreadsheets for one that they could not compute.
 MISSING = frozenset(("na", "n/a", "nan", "null", "none", "nil", "-", "--", "?", "<na>", "#n/a", "missing", "unknown"))
+MISSING |= {"#ref!", "#name?", "#value!", "#num!", "#div/0!", "#null!", "#bezug!", "#wert!", "#nv"}
 
 
 def files_below(folder: Path) -> list[Path]:
@@ -82,6 +83,8 @@ def not_found(folder: Path, files: Sequence[Path], source: str, expected: str) -
     return LfbtError(f"source {source}: {folder} holds {held}, but not {expected}; {advice}")
 
 
+# The first bytes of .xlsx, .ods and .xls.
+_WORKBOOKS = (b"PK\3\4", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")
 # The files by which a download is recognised, all of them: names, or names in a folder, with wildcards.
 _MARKERS = (
     ((MARKER,), "synthetic"),
@@ -247,6 +250,8 @@ def iter_table(path: Path, columns: Sequence[str]) -> Iterator[list[str]]:
 def _encoding(path: Path) -> str:
     """The encoding of a table: spreadsheets also write UTF-16 and Windows-1252."""
     data = path.read_bytes()
+    if data.startswith(_WORKBOOKS):
+        raise LfbtError(f"table {path}: a workbook; save the sheet as CSV")
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"
     try:

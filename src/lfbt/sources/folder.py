@@ -14,6 +14,7 @@ from lfbt.io import (
     CLINICAL_FORMATS,
     CsvHeader,
     holds_voltages,
+    names_no_lead,
     open_npy,
     read_clinical,
     read_csv,
@@ -22,7 +23,15 @@ from lfbt.io import (
     read_npy_row,
     read_wfdb,
 )
-from lfbt.recording import STANDARD_LEADS, Recording, check_sampling_rate, lead_name, parse_leads, unit_in_mv
+from lfbt.recording import (
+    STANDARD_LEADS,
+    Recording,
+    check_sampling_rate,
+    lead_name,
+    names_of_leads,
+    parse_leads,
+    unit_in_mv,
+)
 from lfbt.sources.file_table import read_file_table
 from lfbt.sources.finding import (
     check_labels_file,
@@ -148,6 +157,7 @@ class Folder:
         stated, note = read_file_table(self.file_table, plain, folder) if self.file_table else ({}, "")
         options: dict[Path, dict[str, Any]] = {file: {**common, **stated.get(file, {})} for file in plain}
         _check_complete(options, headers)
+        _check_leads(options, stated, headers)
         if len(signals) == 1 and signals[0].suffix.lower() == ".npy":
             array = open_npy(signals[0])
             if array.ndim == 3:
@@ -222,6 +232,26 @@ def _check_complete(options: Mapping[Path, Mapping[str, Any]], headers: Mapping[
     if missing:
         more = "; where files differ, give file_table" if len(options) > 1 else ""
         raise LfbtError("; ".join(missing) + more)
+
+
+def _check_leads(
+    options: Mapping[Path, Mapping[str, Any]],
+    stated: Mapping[Path, Mapping[str, Any]],
+    headers: Mapping[Path, CsvHeader | None],
+) -> None:
+    """Raise LfbtError if leads that are for a CSV file by name, or for CSV files only, are in its header otherwise."""
+    named = {
+        file: names_of_leads(header.leads)
+        for file in options
+        if (header := headers.get(file)) and header.leads and not all(map(names_no_lead, header.leads))
+    }
+    for file, own in named.items():
+        leads = options[file]["leads"]
+        is_meant = "leads" in stated.get(file, ()) or len(named) == len(options)
+        if leads and is_meant and [name for name in own if name in leads] != list(leads):
+            raise LfbtError(
+                f"file_leads: {','.join(leads)} contradicts {file}, whose header names {','.join(own)}; leave it out"
+            )
 
 
 def _states(what: str, file: Path, headers: Mapping[Path, CsvHeader | None]) -> bool:

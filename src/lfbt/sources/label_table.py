@@ -39,6 +39,8 @@ _SHARED = (
     "department physician doctor cardiologist operator technician zip plz postcode date day month year icd"
 )
 _DAY = re.compile(r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])")
+# 1.23457E+11 for 123456789012.
+_ROUNDED = re.compile(r"\d([.,]\d+)?e\+\d+")
 # Of the patients of a table, on average at most.
 _RECORDS_OF_A_PATIENT = 20
 _ALSO_RECORD = re.compile("(ecg|exam|study)(id|name|no|nr|number|file)|id|name|filename(hr|lr)")
@@ -67,8 +69,9 @@ def apply_table(entries: Sequence[Entry], table: Path, folder: Path) -> Listing:
     ------
     LfbtError
         For a column that is likely one of these under another name or by its values, a record named twice, patients or
-        labels that differ in spelling only or stand for a missing value, labels that are likely separated otherwise, no
-        label at all, another split, and a table without a record of `folder`.
+        labels that differ in spelling only or stand for a missing value, patients of merged cells or rounded numbers,
+        labels that are likely separated otherwise, no label at all, another split, and a table without a record of
+        `folder`.
     """
     rows = read_table(table, [])
     unused = _check_columns(list(rows[0]) if rows else [], table)
@@ -109,6 +112,7 @@ def apply_table(entries: Sequence[Entry], table: Path, folder: Path) -> Listing:
                 f"{entry.id} is a patient of other records; fill the cell"
             )
         kept.append(dataclasses.replace(entry, patient=patient or entry.id, labels=labels, split=split))
+    _check_merged(patients, table)
     if not kept:
         example = entries[0].id
         bare = {name.lstrip("0") for name in by_name}
@@ -170,6 +174,11 @@ def _check_spelling(names: Iterable[str], what: str, table: Path) -> None:
     known: dict[str, str] = {}
     for name in names:
         plain = re.sub(r"\s+", "", name).casefold()
+        if what == "patient" and _ROUNDED.fullmatch(plain):
+            raise LfbtError(
+                f"table {table}: patient {name!r} is a number that a spreadsheet has rounded, so that several patients "
+                "may be one; write the column as text"
+            )
         if plain in MISSING:
             raise LfbtError(f"table {table}: {what} {name!r} stands for a missing value; leave the cell empty")
         if what == "patient":
@@ -182,6 +191,21 @@ def _check_spelling(names: Iterable[str], what: str, table: Path) -> None:
                 f"table {table}: {what}s {known[plain]!r} and {name!r} differ in spelling only; write one {what} alike "
                 f"in all rows, and two {what}s so that they cannot be taken for one"
             )
+
+
+def _check_merged(patients: Sequence[str], table: Path) -> None:
+    """Raise LfbtError where empty cells are likely of the patient above, as of merged cells that were saved as CSV.
+
+    There each patient is in one cell only, the first has one, and at least a third of the cells are empty.
+    """
+    given = [patient for patient in patients if patient]
+    if patients and patients[0] and len(set(given)) == len(given) and 3 * (len(patients) - len(given)) >= len(patients):
+        row = patients.index("")
+        raise LfbtError(
+            f"table {table}: row {row + 1} has no patient, and no patient is named twice, as where the cells of a "
+            f"patient were merged; write the patient, likely {patients[row - 1]}, into each row, or, if such records "
+            "are of unknown patients, their names"
+        )
 
 
 def _refuse_shared_ids(
