@@ -42,8 +42,7 @@ def new_model(leads: Sequence[str], n_samples: int, projector: Sequence[int], lo
     """A train state with random weights, as `lfbt.training.pretraining` creates it."""
     config = EncoderConfig(tuple(leads), n_samples / 10, n_samples)
     train_state = create_train_state(config, projector, learning_rate=1e-3, low_memory=low_memory)
-    if low_memory:
-        free_gradients_early(train_state.model, train_state.optimizer)
+    free_gradients_early(train_state.model, train_state.optimizer)
     return train_state
 
 

@@ -151,6 +151,16 @@ def test_warm_up_buckets_changes_nothing():
     assert all(parameter.grad is None for parameter in state.model.parameters())
 
 
+@pytest.mark.parametrize("at_least", [0, 17, 1000])
+def test_free_gradients_early_learns_the_same(at_least):
+    states = [create_train_state(EncoderConfig(("II", "V1"), 6.4, 64), (16, 16), learning_rate=1e-3) for _ in range(2)]
+    free_gradients_early(states[1].model, states[1].optimizer, at_least)
+    for state in states:
+        learn(state)
+        learn(state, seed=1)
+    assert_same_tensors(states[1].state(), states[0].state())
+
+
 def test_free_gradients_early_holds_no_two_gradients_of_projectors():
     """A step for each of their parameters as it comes, and one for the encoders at the end."""
     config = EncoderConfig(("II", "V1"), 6.4, 64)
@@ -162,7 +172,7 @@ def test_free_gradients_early_holds_no_two_gradients_of_projectors():
         held.append([name for name, parameter in projectors.named_parameters() if parameter.grad is not None])
 
     optimizer.register_step_pre_hook(look)
-    free_gradients_early(model, optimizer)
+    free_gradients_early(model, optimizer, at_least=0)
     learn(train_state)
     names = [name for name, _ in projectors.named_parameters()]
     assert held[-1] == []

@@ -283,9 +283,9 @@ class Pretrainer:
         self.model = self.world.parallelise(state.model)
         if several:
             warm_up_buckets(self.model, state)
-        elif self.settings.compute.low_memory and scaler is None:
-            free_gradients_early(state.model, state.optimizer)
         recorded = self.world.device.type == "cuda" and not several and not self.settings.compute.low_memory
+        if scaler is None and not several and not recorded:
+            free_gradients_early(state.model, state.optimizer)
         size = self.records.batch_size if recorded else None
         self.step = Steps(self.model, state.optimizer, self.loss, self.precision, size)
 

@@ -219,15 +219,17 @@ def warm_up_buckets(distributed: nn.Module, state: TrainState) -> None:
             buffer.copy_(buffers[name])
 
 
-def free_gradients_early(model: PretrainingModel, optimizer: torch.optim.Optimizer) -> None:
-    """Let `optimizer` use and drop each gradient of the projectors as soon as it is there.
+def free_gradients_early(model: PretrainingModel, optimizer: torch.optim.Optimizer, at_least: int = 2**20) -> None:
+    """Let `optimizer` use and drop each large gradient of the projectors as soon as it is there.
 
     Together these are as large as the projectors' weights. Not for gradients that are scaled, or summed over processes.
+
+    at_least: numbers in a gradient that is worth the time of an optimiser step of its own.
     """
 
     def step(_: Tensor) -> None:
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 
-    for parameter in model.projectors.parameters():
+    for parameter in (one for one in model.projectors.parameters() if one.numel() >= at_least):
         parameter.register_post_accumulate_grad_hook(step)
