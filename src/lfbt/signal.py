@@ -221,7 +221,7 @@ def quality_fault(piece: Signal, leads: Sequence[str], sampling_rate: float) -> 
     for extreme in (low, high):
         at_extreme = piece == extreme[:, None]
         # Few leads get here, and what follows takes ten times as long.
-        for row in np.flatnonzero(at_extreme.sum(axis=1) >= run):
+        for row in (row for row, at in enumerate(at_extreme) if np.count_nonzero(at) >= run):
             middle = np.median(piece[row])
             far = abs(extreme[row] - middle) > (high[row] - low[row]) / 4 or abs(extreme[row]) > _BEYOND_ECG_MV
             saturated[row] |= far and _longest_run(at_extreme[row]) >= run

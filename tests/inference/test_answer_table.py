@@ -1,14 +1,24 @@
 """Tables of answers by the suffix of their file: the same rows, complete or not at all."""
 
+import csv
 import io
 import json
 from typing import Any
 
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lfbt.errors import LfbtError
-from lfbt.inference.answer_table import check_table, format_csv, format_rows, stream_writer, writing_table
+from lfbt.inference.answer_table import (
+    check_table,
+    csv_writer,
+    format_csv,
+    format_rows,
+    stream_writer,
+    writing_table,
+)
 
 COLUMNS = ["file", "p_A", "notes", "error"]
 ROWS: list[dict[str, Any]] = [
@@ -96,3 +106,24 @@ def test_stream_writer_writes_each_row_once_there_is_an_answer():
 def test_csv_has_names_with_line_ends_in_quotes():
     rows = [{"file": "a\rb"}, {"file": "a\nb"}, {"file": "ab"}]
     assert format_csv(rows, ["file"]) == 'file\n"a\rb"\n"a\nb"\nab'
+
+
+CELLS = st.none() | st.booleans() | st.integers() | st.floats() | st.text("a,\"'\n\r\t ä", max_size=5)
+
+
+@given(st.lists(st.dictionaries(st.sampled_from(["a", "b,c", "d"]), CELLS), max_size=3))
+def test_csv_writer_writes_what_csv_does(rows):
+    found, expected = io.StringIO(), io.StringIO()
+    write = csv_writer(found, ["a", "b,c", "d"])
+    table = csv.DictWriter(expected, ["a", "b,c", "d"], lineterminator="\n")
+    quoted = csv.DictWriter(expected, ["a", "b,c", "d"], lineterminator="\n", quoting=csv.QUOTE_ALL)
+    table.writeheader()
+    for row in rows:
+        write(row)
+        (quoted if any("\r" in str(cell) for cell in row.values()) else table).writerow(row)
+    assert found.getvalue() == expected.getvalue()
+
+
+def test_csv_writer_refuses_a_cell_without_a_column():
+    with pytest.raises(ValueError, match="cells without a column: b"):
+        csv_writer(io.StringIO(), ["a"])({"a": 1, "b": 2})

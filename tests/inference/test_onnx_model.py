@@ -106,6 +106,17 @@ def test_compute_does_not_depend_on_the_batch(place):
             np.testing.assert_allclose(one[0], all_[row], rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("n_pieces", [0, 1, 16, 17, 40])
+def test_compute_divides_many_pieces(place, n_pieces):
+    model = load_onnx(place / "model.onnx", "classifier")
+    signals = np.random.default_rng(5).standard_normal((n_pieces, 2, 64), np.float32)
+    found = model.compute(signals)
+    assert [one.shape for one in found] == [(n_pieces, 128), (n_pieces, len(model.classes))]
+    for row in range(n_pieces):
+        for one, all_ in zip(model.compute(signals[row : row + 1]), found, strict=True):
+            np.testing.assert_allclose(one[0], all_[row], rtol=0, atol=1e-6)
+
+
 def test_an_encoder_has_embeddings_only(place):
     model = load_onnx(place / "encoder.onnx", "checkpoint")
     embeddings, logits = model.compute(SIGNALS)

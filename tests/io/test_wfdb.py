@@ -46,6 +46,19 @@ def test_read_wfdb_gives_mv_by_gain_and_unit_and_standard_lead_names(tmp_path):
     np.testing.assert_array_equal(recording.signal, expected.astype(np.float32))
 
 
+@pytest.mark.parametrize("gain", ["1000", "-3", "4880", "0.1", "1e-5", "200.7"])
+@pytest.mark.parametrize("baseline", [0, -512, 2**23 - 1, 2**23])
+def test_read_wfdb_rounds_once_whatever_the_step(tmp_path, gain, baseline):
+    """As float64 arithmetic that is rounded to float32 at the end does, for each value of 16 bits."""
+    steps = np.arange(-(2**15), 2**15, dtype=np.int16)
+    (tmp_path / "a.hea").write_text(f"a 1 500 {len(steps)}\na.dat 16 {gain}({baseline})/mV 16 0 -32768 -32768 0 II\n")
+    (tmp_path / "a.dat").write_bytes(steps.astype("<i2").tobytes())
+    expected = ((steps.astype(np.float64) - baseline) / float(gain)).astype(np.float32)
+    found = read_wfdb(tmp_path / "a.hea").signal[0]
+    assert np.isnan(found[0])
+    assert found[1:].tobytes() == expected[1:].tobytes()
+
+
 def test_read_wfdb_gives_nan_for_invalid_samples(tmp_path):
     steps = np.full((1, 5), 100, dtype=np.int16)
     steps[0, 2] = -32768

@@ -82,11 +82,11 @@ class PrepareSettings:
 
 @dataclasses.dataclass(frozen=True)
 class Piece:
-    """One piece of a recording: its number from 0, ``[leads, samples]`` in mV, and the SHA-256 of these."""
+    """One piece of a recording: its number from 0, ``[leads, samples]`` in mV, and the SHA-256 of these if stored."""
 
     number: int
     signal: Signal
-    hash: str
+    hash: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,7 +126,9 @@ def prepare_entry(entry: Entry, settings: PrepareSettings) -> Prepared:
         If the file cannot be read and such files are not to be dropped.
     """
     try:
-        return cut_recording(entry, entry.read(), settings)
+        prepared = cut_recording(entry, entry.read(), settings)
+        pieces = [dataclasses.replace(piece, hash=hash_signal(piece.signal)) for piece in prepared.pieces]
+        return dataclasses.replace(prepared, pieces=pieces)
     except UnreadableError as error:
         if not settings.skip_unreadable:
             raise UnreadableError(f"{error}; repair or remove it, or drop such files with --skip-unreadable") from error
@@ -137,7 +139,7 @@ def prepare_entry(entry: Entry, settings: PrepareSettings) -> Prepared:
 
 
 def cut_recording(entry: Entry, recording: Recording, settings: PrepareSettings) -> Prepared:
-    """Make the records of a recording that was read from `entry`.
+    """Make the records of a recording that was read from `entry`, without hashes.
 
     Raises UnreadableError for a sampling rate that is too low, and AbsentLeadError for a lead that is not there.
     """
@@ -175,7 +177,7 @@ def cut_recording(entry: Entry, recording: Recording, settings: PrepareSettings)
             signal = fit_samples(piece[: len(settings.leads)], n_raw, settings.n_samples)
             if settings.dtype == "float16":
                 signal = _round_to_float16(signal, entry)
-            pieces.append(Piece(number, signal, hash_signal(signal)))
+            pieces.append(Piece(number, signal))
     return Prepared(entry, len(cut), pieces, dropped, [span for span in spans if span > 0], recording.notes)
 
 

@@ -8,6 +8,7 @@ import fcntl
 import importlib.util
 import io
 import json
+import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
@@ -104,16 +105,22 @@ def writing_table(out: Path, columns: Sequence[str]) -> Iterator[Callable[[Row],
 
 def csv_writer(file: TextIO, columns: Sequence[str], header: bool = True) -> Callable[[Row], None]:
     """Return what writes a row as a line of CSV, below a header."""
-    table = csv.DictWriter(file, columns, lineterminator="\n")
+    # A writer returns what `write` returns: here the line itself.
+    as_line = csv.writer(types.SimpleNamespace(write=str), lineterminator="\n").writerow
     # Python quotes a carriage return, without which it cannot be read, from 3.13 on only.
-    quoted = csv.DictWriter(file, columns, lineterminator="\n", quoting=csv.QUOTE_ALL)
-    if header:
-        table.writeheader()
+    as_quoted_line = csv.writer(types.SimpleNamespace(write=str), lineterminator="\n", quoting=csv.QUOTE_ALL).writerow
+    known = frozenset(columns)
 
     def write(row: Row) -> None:
-        has_return = any(isinstance(value, str) and "\r" in value for value in row.values())
-        (quoted if has_return else table).writerow(row)
+        if not row.keys() <= known:
+            raise ValueError(f"cells without a column: {', '.join(row.keys() - known)}")
+        cells = [row.get(name, "") for name in columns]
+        # Most cells are numbers, which csv would search for what is to be quoted. A single empty cell it would quote.
+        line = ",".join([repr(cell) if type(cell) is float else as_line((cell, ""))[:-2] for cell in cells])
+        file.write(as_quoted_line(cells) if "\r" in line else f"{line}\n")
 
+    if header:
+        write(dict(zip(columns, columns, strict=True)))
     return write
 
 

@@ -20,6 +20,8 @@ from lfbt.signal import Signal
 
 # Errors only: onnxruntime would print on stderr by itself.
 _QUIET = 4
+# Pieces whose activations stay in the cache; of 64 at once it takes a fifth longer.
+_AT_ONCE = 16
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -61,13 +63,15 @@ class OnnxModel:
     def compute(self, signals: Signal) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Compute embeddings ``[pieces, leads × features]`` and logits ``[pieces, classes]`` of signals in mV."""
         names = [EMBEDDINGS, LOGITS] if self.classes else [EMBEDDINGS]
+        starts = range(0, len(signals), _AT_ONCE) or [0]
+        parts = [np.ascontiguousarray(signals[start : start + _AT_ONCE], np.float32) for start in starts]
         # onnxruntime's exceptions have no base class but Exception.
         try:
-            embeddings, *logits = self.session.run(names, {INPUT: np.ascontiguousarray(signals, np.float32)})
+            results = [self.session.run(names, {INPUT: part}) for part in parts]
         except Exception as error:
             raise LfbtError(f"{self.path}: onnxruntime cannot compute it ({_first_line(error)})") from error
-        found = logits[0] if logits else np.empty((len(signals), 0), np.float32)
-        return embeddings, found
+        embeddings, *logits = map(np.concatenate, zip(*results, strict=True))
+        return embeddings, logits[0] if logits else np.empty((len(signals), 0), np.float32)
 
 
 def load_onnx(path: Path, name: str, device: str = "auto") -> OnnxModel:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
@@ -145,7 +146,12 @@ def prediction_columns(classes: Sequence[str], per_piece: bool, with_leads: bool
 
 def embedding_columns(n_features: int, per_piece: bool, with_leads: bool = False) -> list[str]:
     """Return the columns of a table of embeddings of `n_features` numbers; `with_leads`: some leads may be absent."""
-    return [*_first_columns(per_piece, with_leads), *(f"e{i}" for i in range(n_features)), "notes", "error"]
+    return [*_first_columns(per_piece, with_leads), *_feature_columns(n_features), "notes", "error"]
+
+
+@functools.lru_cache(maxsize=1)
+def _feature_columns(n_features: int) -> tuple[str, ...]:
+    return tuple(f"e{i}" for i in range(n_features))
 
 
 def _first_columns(per_piece: bool, with_leads: bool) -> list[str]:
@@ -191,8 +197,11 @@ def embedding_rows(answer: Answer, per_piece: bool, with_leads: bool = False) ->
     Columns of absent leads are left out.
     """
     for row, embedding in _rows(answer, answer.embeddings, per_piece, with_leads):
-        values = enumerate(() if embedding is None else embedding)
-        yield row | {f"e{i}": float(value) for i, value in values if not np.isnan(value)}
+        if embedding is not None:
+            there = np.flatnonzero(~np.isnan(embedding)).tolist()
+            names = _feature_columns(len(embedding))
+            row |= zip((names[i] for i in there), embedding[there].tolist(), strict=True)
+        yield row
 
 
 def _rows(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import functools
+import itertools
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -27,8 +28,8 @@ from lfbt.sources import Folder
 from lfbt.sources.listing import Dropped, Entry
 from lfbt.voltages import implausible_span
 
-# Recordings that are read ahead.
-_AHEAD = 32
+# Recordings that are read at a time, and how many times ahead.
+_AT_A_TIME, _TIMES_AHEAD = 8, 4
 # Settings of files, as `read` calls them.
 _OF_FILES = ("leads", "sampling_rate", "unit")
 
@@ -275,7 +276,7 @@ def iterate_pieces(
             else:
                 yield _cut(item, config, preparation, served)
 
-    return _ahead(make(), _AHEAD)
+    return _ahead(make())
 
 
 def _cut(item: Entry | Recording, config: EncoderConfig, settings: PrepareSettings, served: ServedLeads) -> Pieces:
@@ -389,14 +390,18 @@ def _records_of(
         )
 
 
-def _ahead(items: Iterator[Pieces], n: int) -> Iterator[Pieces]:
-    """Yield items that a thread makes, `n` of them ahead. What it raises is raised here."""
+def _ahead(items: Iterator[Pieces]) -> Iterator[Pieces]:
+    """Yield items that a thread makes ahead, some at a time. What it raises is raised here."""
+
+    def make() -> list[Pieces]:
+        return list(itertools.islice(items, _AT_A_TIME))
+
     with ThreadPoolExecutor(1) as pool:
-        waiting = collections.deque(pool.submit(next, items, None) for _ in range(n))
+        waiting = collections.deque(pool.submit(make) for _ in range(_TIMES_AHEAD))
         try:
-            while (item := waiting.popleft().result()) is not None:
-                waiting.append(pool.submit(next, items, None))
-                yield item
+            while some := waiting.popleft().result():
+                waiting.append(pool.submit(make))
+                yield from some
         finally:
             pool.shutdown(cancel_futures=True)
 

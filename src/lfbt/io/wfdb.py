@@ -270,7 +270,7 @@ def _make_recording(header: Path, record: WfdbHeader, samples: _Samples, resampl
         # Copies take as long as reading the file.
         if not isinstance(samples, np.ndarray) or len(rows) < len(samples):
             samples = np.stack([samples[row] for row in rows])
-        physical = _in_mv(samples, signals)
+        physical = _in_mv_by_float32(samples, signals) if _is_exact(samples, signals) else _in_mv(samples, signals)
     elif resample_leads:
         each = [_in_mv(samples[row][None], [record.signals[row]])[0] for row in rows]
         physical, note = to_common_rate(header, leads, each, rates)
@@ -279,6 +279,32 @@ def _make_recording(header: Path, record: WfdbHeader, samples: _Samples, resampl
         shown = ", ".join(f"{lead} {rate:g}" for lead, rate in zip(leads, rates, strict=True))
         raise UnreadableError(f"file {header}: its leads have different sampling rates (Hz: {shown}); {ADVICE}")
     return make_recording(header, physical, leads, max(rates), notes)
+
+
+def _is_exact(stored: NDArray[Any], signals: Sequence[WfdbSignal]) -> bool:
+    """Whether the steps of signals in mV, and their gains, are float32 without rounding."""
+    return stored.dtype == np.int16 and all(
+        (signal.format, unit_in_mv(signal.unit)) == (16, 1.0)
+        and abs(signal.baseline) < 2**23
+        and float(np.float32(signal.gain)) == signal.gain
+        for signal in signals
+    )
+
+
+def _in_mv_by_float32(stored: NDArray[np.int16], signals: Sequence[WfdbSignal]) -> NDArray[np.float32]:
+    """What `_in_mv` gives, rounded to float32, in a third of the time, for steps and gains that `_is_exact`.
+
+    A quotient of two float32 numbers that is rounded to float64 first is the same in float32: S. A. Figueroa, When is
+    double rounding innocuous?, 1995.
+    """
+    in_rows = np.ascontiguousarray(stored)
+    physical = in_rows.astype(np.float32)
+    physical -= np.array([[signal.baseline] for signal in signals], dtype=np.float32)
+    physical /= np.array([[signal.gain] for signal in signals], dtype=np.float32)
+    invalid = in_rows == _INVALID[16]
+    if invalid.any():
+        physical[invalid] = np.nan
+    return physical
 
 
 def _in_mv(stored: NDArray[Any], signals: Sequence[WfdbSignal]) -> NDArray[Any]:

@@ -113,7 +113,7 @@ class Folder:
         files = files_below(folder)
         own = {table.resolve() for table in (self.table, self.file_table) if table}
         broken = [file for file in files if file.is_symlink() and not file.exists()]
-        files = [file for file in files if file.resolve() not in own and file not in broken]
+        files = [file for file in files if file not in broken and not (own and file.resolve() in own)]
         headers = {file: _read_header(file, self._layout()) for file in files if file.suffix.lower() == ".csv"}
         tables = {file: what for file, header in headers.items() if header and (what := _table_column(file, header))}
         signals = signal_files(file for file in files if file not in tables)
