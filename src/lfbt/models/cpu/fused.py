@@ -76,9 +76,12 @@ def encode(
     def encode_lead(lead: int) -> Tensor:
         x = _samples(signals, lead, dtype)
         layers = [layer.detached(dtype) for layer in leads[lead]]
-        for layer, (mean, variance) in zip(layers, statistics[lead], strict=True):
-            scale, shift = _affine(layer, mean - layer.bias, variance)
-            x = activate(_convolve(x, layer), scale, shift, layer.pool)
+        means, variances = (list(of_layers) for of_layers in zip(*statistics[lead], strict=True))
+        # One call for all layers: for a single record calls take longer than sums.
+        bias = torch.cat([layer.bias for layer in layers])
+        affines = _affines(layers, torch.cat(means) - bias, torch.cat(variances))
+        for layer, affine in zip(layers, affines, strict=True):
+            x = activate(_convolve(x, layer), *affine, layer.pool)
         return _mean(x, signals)
 
     with _parallel_map(_threads(signals), len(leads)) as parallel_map:
@@ -197,7 +200,7 @@ def _backward(
     d_features: Tensor,
 ) -> _Steps[list[Tensor]]:
     """Gradients of the parameters of each layer, of one lead of one view."""
-    affines = [_affine(layer, *pair) for layer, pair in zip(layers, statistics, strict=True)]
+    affines = _affines(layers, *(torch.cat(of_layers) for of_layers in zip(*statistics, strict=True)))
     if not outputs:
         x = signal
         for layer, affine in zip(layers, affines, strict=True):
@@ -233,6 +236,14 @@ def _affine(layer: Layer, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tenso
     """Batch normalisation as ``scale · y + shift``."""
     scale = layer.scale / (variance.double() + layer.eps).sqrt()
     return scale.to(layer.scale.dtype), (layer.shift - mean * scale).to(layer.scale.dtype)
+
+
+def _affines(layers: Sequence[Layer], mean: Tensor, variance: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """`_affine` of each layer, from the statistics of all, ``[channels of all layers]``."""
+    scale, shift = (torch.cat([getattr(layer, name) for layer in layers]) for name in ("scale", "shift"))
+    affines = _affine(layers[0]._replace(scale=scale, shift=shift), mean, variance)
+    widths = [len(layer.weight) for layer in layers]
+    return list(zip(*(values.split(widths) for values in affines), strict=True))
 
 
 def _samples(signals: Tensor, lead: int, dtype: torch.dtype | None) -> Tensor:

@@ -117,7 +117,7 @@ def _blocks(x: Tensor, repeats: int) -> NDArray[Any]:
 
 
 def _repeated(repeats: int, *values: Tensor) -> list[NDArray[Any]]:
-    return [value.repeat(repeats).numpy() for value in values]
+    return [np.concatenate([value.numpy()] * repeats) for value in values]
 
 
 def _zeros(lanes: int) -> NDArray[np.float64]:
