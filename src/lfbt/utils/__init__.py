@@ -11,4 +11,5 @@ __all__ = [
     "settings",
     "tables",
     "tensors",
+    "threads",
 ]
