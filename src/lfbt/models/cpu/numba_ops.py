@@ -105,10 +105,9 @@ def _pairs(y: Tensor) -> tuple[NDArray[Any], int]:
     """
     records, samples, channels = y.shape
     n_pairs = samples // 2
-    even = _array(y[:, : 2 * n_pairs])
-    words = even.view(np.uint64) if channels * even.itemsize % 8 == 0 else even
     repeats = math.gcd(n_pairs, max(1, _LANES // channels))
-    return words.reshape(records, n_pairs // repeats, repeats, 2, -1, copy=False), repeats
+    pairs = _array(y[:, : 2 * n_pairs].view(records, n_pairs // repeats, repeats, 2, channels))
+    return (pairs.view(np.uint64) if channels * pairs.itemsize % 8 == 0 else pairs), repeats
 
 
 def _blocks(x: Tensor, repeats: int) -> NDArray[Any]:
