@@ -236,6 +236,7 @@ def test_prepare_names_what_was_passed_over_left_out_and_transposed(tmp_path):
     assert "  dropped 1: passed over\n" in out
     assert "  noted 1: transposed from samples × leads\n" in out
     assert "  noted 1: left out signal ABP\n" in out
+    assert f"  listed in {tmp_path / 'to' / 'dropped.csv'}" in out
     assert (tmp_path / "to" / "dropped.csv").read_text().splitlines() == [
         "id,file,reason",
         "notes,notes.txt,passed over: .txt is no suffix of a signal file",

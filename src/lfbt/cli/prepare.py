@@ -11,6 +11,7 @@ from typing import Any
 from lfbt.cli.output import Output
 from lfbt.cli.overview import overview, suggest
 from lfbt.cli.parsing import parse_settings
+from lfbt.data.layouts import DROPPED
 from lfbt.data.preparation import PrepareReport, prepare_dataset
 from lfbt.data.records import PrepareSettings
 from lfbt.errors import LfbtError
@@ -93,6 +94,8 @@ def _describe(target: Path, report: PrepareReport) -> Iterator[str]:
         yield f"  dropped {count}: {reason}"
     for note, count in report.notes.items():
         yield f"  noted {count}: {note}"
+    if report.dropped or report.notes:
+        yield f"  listed in {target / DROPPED}"
     if report.assumption:
         yield f"  assumed: {report.assumption}"
 
