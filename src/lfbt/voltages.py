@@ -188,3 +188,26 @@ def check_offset(what: str, values: NDArray[Any], unit: str, leads: Sequence[str
     """Raise LfbtError, which calls them `what`, where `find_offset` says something of `values`."""
     if fault := find_offset(values, unit, leads):
         raise LfbtError(f"{what}: {fault}")
+
+
+#: Why a recording has no amplitudes.
+Z_SCORES = (
+    "the signal is a z-score (mean 0, standard deviation 1), but the amplitudes of voltages in mV count here; give the "
+    "signal before its z-score"
+)
+# By how much mean and deviation of z-scores differ from 0 and 1: they are rounded, and divided by std + 1e-5.
+_STANDARD = 3e-4
+
+
+def is_standardised(signal: Signal) -> bool:
+    """Whether a signal ``[leads, samples]`` is a z-score, over the record or of each lead, and no voltage in mV.
+
+    >>> signal = np.array([[0.1, 0.3, 0.2], [0.5, 0.1, 0.9]], np.float32)
+    >>> is_standardised(signal), is_standardised((signal - signal.mean()) / signal.std())
+    (False, True)
+    """
+    for axes in ((0, 1), (1,)):
+        mean, deviation = signal.mean(axis=axes, dtype=np.float64), signal.std(axis=axes, dtype=np.float64)
+        if (np.abs(mean) < _STANDARD).all() and (np.abs(deviation - 1) < _STANDARD).all():
+            return True
+    return False

@@ -30,7 +30,7 @@ from lfbt.recording import STANDARD_LEADS
 from lfbt.runs.history import HISTORY, FittingStep, write_history
 from lfbt.runs.predictions import PREDICTIONS, Predictions
 from lfbt.runs.results import RESULTS, SERIES_TABLE, EncoderOrigin, LabelledData, Results, Scores, SubsetScores
-from lfbt.runs.run_folder import ENCODER_FOLDER, SETTINGS, RunSettings, acquire_run_folder
+from lfbt.runs.run_folder import ENCODER_FOLDER, SETTINGS, RunSettings, acquire_run_folder, leave_out_new
 from lfbt.sources.listing import SPLITS
 from lfbt.utils.figures import format_count
 from lfbt.utils.files import PARTIAL, Outputs, atomic_file, atomic_folder, check_target, read_json
@@ -171,6 +171,7 @@ def series_folder(settings: ClassifySettings, task: Task, trials: Sequence[Trial
             f"resume: leads_dropout is {settings.leads_dropout} but was 0.0 in {settings.trials.run_dir}; give the "
             "run's own settings"
         )
+    leave_out_new(values, "features", "paper", settings.trials.run_dir)
     if not settings.leads_dropout and without:
         del values["leads_dropout"]
         if not isinstance(settings, ProbeSettings):
@@ -281,7 +282,8 @@ def _curve(table: pd.DataFrame, results: Results) -> Figure:
             axes.set(xlabel=f"macro {name}")
     if by_fraction and table["leads"].nunique() > 1:
         panels[0].legend(frameon=False)
-    title = f"{results.kind}, {format_count(results.test.records, 'test record')}"
+    kind = ", ".join(filter(None, (results.kind, results.other_features)))
+    title = f"{kind}, {format_count(results.test.records, 'test record')}"
     figure.suptitle(title + (", SYNTHETIC data" if results.synthetic else ""))
     return figure
 

@@ -19,6 +19,7 @@ from lfbt.inference.onnx_graph import EMBEDDINGS, FLOAT16, INPUT, LOGITS, PROBAB
 from lfbt.inference.onnx_model import load_onnx
 from lfbt.inference.torch_model import TorchModel, load_trained
 from lfbt.models.encoder import LeadEncoders
+from lfbt.models.feature_maps import PAPER
 from lfbt.models.heads import HEAD, Head
 from lfbt.models.pretrained import load_history
 from lfbt.runs.results import Results
@@ -161,6 +162,12 @@ def _load(checkpoint: Path, variant: str) -> tuple[TorchModel, OnnxCard]:
     settings: dict[str, Any] = {}
     if (checkpoint / HEAD).is_dir():
         model = load_trained(checkpoint, torch.device("cpu"))
+        if model.features != PAPER:
+            raise LfbtError(
+                f"checkpoint: the classifier of {checkpoint} takes {model.features.name} features, which the graph of "
+                "an ONNX file does not compute; answer by the run folder itself (lfbt predict, lfbt serve), or export "
+                "a probe of features paper"
+            )
         results = Results.load(checkpoint)
         history = load_history(checkpoint)
         synthetic: bool | None = results.synthetic

@@ -186,6 +186,16 @@ def acquire_run_folder(
         lock.release()
 
 
+def leave_out_new(values: dict[str, Any], name: str, default: Any, folder: Path) -> None:
+    """Leave a setting out of `values` that the version which began the run in `folder` did not have.
+
+    Only where it has its default, as which that version computed: so the run goes on.
+    """
+    begun = folder / SETTINGS
+    if values.get(name) == default and begun.is_file() and name not in read_json(begun):
+        del values[name]
+
+
 def check_resume(resume: bool, overwrite: bool) -> None:
     """Raise LfbtError where a run is both to go on and to be removed."""
     if resume and overwrite:

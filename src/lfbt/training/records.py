@@ -15,7 +15,7 @@ from lfbt.data.dataset import Dataset
 from lfbt.data.layouts import open_datasets
 from lfbt.data.loader import epoch_batches
 from lfbt.errors import LfbtError
-from lfbt.runs.run_folder import RunSettings
+from lfbt.runs.run_folder import RunSettings, leave_out_new
 from lfbt.training.settings import PretrainSettings
 from lfbt.utils import settings as fields
 from lfbt.utils.figures import format_count
@@ -86,6 +86,7 @@ def describe_run(
     """The settings of a run and hashes of what it learns from, as ``settings.json`` has them."""
     values = fields.to_dict(settings)
     del values["resume"], values["overwrite"]
+    leave_out_new(values, "quality_features", "paper", settings.run_dir)
     dataset = records.dataset
     ids = "\n".join(dataset.ids[row] for row in records.rows)
     return RunSettings(
