@@ -200,14 +200,19 @@ _STANDARD = 3e-4
 
 
 def is_standardised(signal: Signal) -> bool:
-    """Whether a signal ``[leads, samples]`` is a z-score, over the record or of each lead, and no voltage in mV.
+    """Whether a signal ``[leads, samples]`` is a z-score, over the record or of each lead that is not flat, and not mV.
 
     >>> signal = np.array([[0.1, 0.3, 0.2], [0.5, 0.1, 0.9]], np.float32)
     >>> is_standardised(signal), is_standardised((signal - signal.mean()) / signal.std())
     (False, True)
     """
-    for axes in ((0, 1), (1,)):
-        mean, deviation = signal.mean(axis=axes, dtype=np.float64), signal.std(axis=axes, dtype=np.float64)
-        if (np.abs(mean) < _STANDARD).all() and (np.abs(deviation - 1) < _STANDARD).all():
-            return True
-    return False
+    with np.errstate(all="ignore"):  # what is not finite is refused elsewhere
+        moving = signal[np.ptp(signal, axis=1) != 0]
+        candidates = [signal.reshape(1, -1), moving] if len(moving) else []
+        return any(_is_standard(rows.astype(np.float64)) for rows in candidates)
+
+
+def _is_standard(rows: NDArray[np.float64]) -> bool:
+    """Whether each row has mean 0 and standard deviation 1."""
+    means, deviations = rows.mean(axis=1), rows.std(axis=1)
+    return bool((np.abs(means) < _STANDARD).all() and (np.abs(deviations - 1) < _STANDARD).all())

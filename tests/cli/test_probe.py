@@ -184,7 +184,7 @@ def test_probe_of_rich_features_takes_every_classifier_and_standardises(chain, t
 
 
 def test_probe_of_rich_features_serves_subsets_of_leads(chain, tmp_path):
-    words = ("--data-dir", chain / "data", "--checkpoint", chain / "pretrain", "--run-dir", tmp_path / "run")
+    words = ("--data-dir", chain / "data", "--random-encoder", "--run-dir", tmp_path / "run")
     dropout = ("--leads-dropout", 0.5, "--lead-subsets", "II,V1", "--epochs", 2)
     output_of("probe", *words, "--features", "rich", *dropout, "--device", "cpu")
     dataset = open_dataset(chain / "data").select_leads("II,V1")
@@ -194,6 +194,12 @@ def test_probe_of_rich_features_serves_subsets_of_leads(chain, tmp_path):
     output_of("predict", tmp_path / "files", "--classifier", tmp_path / "run", *about, "--out", tmp_path / "a.csv")
     (row,) = read_table(tmp_path / "a.csv")
     assert (row["leads"], row["error"]) == ("II,V1", "")
+    output_of("export", tmp_path / "run", "--out", tmp_path / "model.onnx")
+    exported_words = ("--classifier", tmp_path / "model.onnx", *about[:-2])
+    output_of("predict", tmp_path / "files", *exported_words, "--out", tmp_path / "b.csv")
+    (exported,) = read_table(tmp_path / "b.csv")
+    for label in CLASSES:
+        assert float(exported[f"p_{label}"]) == pytest.approx(float(row[f"p_{label}"]), abs=1e-4)
 
 
 def test_probe_of_rich_features_refuses_z_scores(place, tmp_path):
@@ -215,7 +221,25 @@ def test_predict_by_rich_features_refuses_a_z_score(chain, rich, tmp_path):
     assert "the signal is a z-score" in refusal
 
 
-def test_export_refuses_rich_features(rich, tmp_path):
-    refusal = refused("export", rich[0], "--out", tmp_path / "model.onnx")
-    assert f"the classifier of {rich[0]} takes rich features" in refusal
-    assert not (tmp_path / "model.onnx").exists()
+def test_export_of_rich_features_gives_the_probabilities_of_the_test(chain, rich, tmp_path):
+    output_of("export", rich[0], "--out", tmp_path / "model.onnx")
+    output_of("predict", chain / "data", "--classifier", tmp_path / "model.onnx", "--out", tmp_path / "a.csv")
+    answers = {row["record"]: row for row in read_table(tmp_path / "a.csv")}
+    for row in read_table(rich[0] / "predictions.csv"):
+        for label in CLASSES:
+            assert float(answers[row["id"]][f"p_{label}"]) == pytest.approx(float(row[f"p_{label}"]), abs=1e-4)
+    words = ("embed", chain / "data", "--checkpoint", tmp_path / "model.onnx", "--out", tmp_path / "b.csv")
+    assert "computes rich; give --features rich" in refused(*words)
+    output_of(*words, "--features", "rich")
+    assert len([name for name in read_table(tmp_path / "b.csv")[0] if name[1:].isdigit()]) == 8 * 258
+
+
+def test_probe_does_not_go_on_with_other_features(chain, tmp_path):
+    words = ("probe", "--data-dir", chain / "data", "--checkpoint", chain / "pretrain", "--run-dir", tmp_path / "run")
+    words = (*words, "--seeds", 0, 1, "--classifier", "logistic", "--c", 0.01, "--device", "cpu")
+    output_of(*words)
+    refusal = refused(*words, "--features", "rich", "--resume")
+    assert f"resume: features is rich but was paper in {tmp_path / 'run'}" in refusal
+    output_of(*words, "--features", "rich", "--overwrite")
+    assert "resume: features is paper but was rich" in refused(*words, "--resume")
+    output_of(*words, "--features", "rich", "--resume")

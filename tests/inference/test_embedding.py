@@ -398,10 +398,10 @@ def test_embed_of_rich_features_refuses_z_scores_and_other_names(tmp_path):
     signals[1] = (signals[1] - signals[1].mean()) / signals[1].std()
     about: dict[str, Any] = {"leads": "II,V1", "sampling_rate": 6.4, "device": "cpu"}
     assert embed(signals, encoder, **about).shape == (3, 128)
-    with pytest.raises(LfbtError, match="features: rich: record 1: the signal is a z-score"):
+    with pytest.raises(LfbtError, match="signals: record 1: the signal is a z-score"):
         embed(signals, encoder, features="rich", **about)
     recording = Recording(signals[0], 6.4, ("II", "V1"), in_mv=False)
-    with pytest.raises(LfbtError, match="features: rich: the signal is a z-score"):
+    with pytest.raises(LfbtError, match="embed: the signal is a z-score"):
         embed(recording, encoder, features="rich", device="cpu")
     with pytest.raises(LfbtError, match="features: 'poor' is not one of paper, rich"):
         embed(signals, encoder, **{**about, "features": "poor"})

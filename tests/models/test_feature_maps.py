@@ -1,5 +1,7 @@
 """Feature maps: amplitudes by hand, their weights, and names."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -35,3 +37,22 @@ def test_feature_map_refuses_another_name():
     assert (feature_map("paper"), feature_map("rich")) == (PAPER, RICH)
     with pytest.raises(LfbtError, match="features: 'poor' is not one of paper, rich"):
         feature_map("poor")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"blocks": (5, 4)}, r"blocks: \[5, 4\] are not some of 1 to 5, ascending"),
+        ({"blocks": (4, 6)}, r"blocks: \[4, 6\] are not"),
+        ({"blocks": (5, 5)}, r"blocks: \[5, 5\] are not"),
+        ({"blocks": ()}, r"blocks: \[\] are not"),
+        ({"statistics": ()}, r"statistics: \[\]; one or more are due"),
+        ({"statistics": ("max", "max")}, "statistics: .* each once"),
+        ({"amplitudes": ("log_std", "log_std")}, "amplitudes: .* each once"),
+    ],
+)
+def test_feature_map_check_refuses_what_an_encoder_cannot_give(changes, message):
+    PAPER.check(5)
+    RICH.check(5)
+    with pytest.raises(LfbtError, match=message):
+        dataclasses.replace(RICH, **changes).check(5)

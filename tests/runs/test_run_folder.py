@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lfbt.errors import LfbtError
-from lfbt.runs.run_folder import RunSettings, acquire_run_folder, is_lengthened, is_running, leave_out_new
+from lfbt.runs.run_folder import RunSettings, acquire_run_folder, began_with, is_lengthened, is_running
 
 FREE = frozenset({"workers", "data_dir"})
 
@@ -203,13 +203,7 @@ def test_compared_has_the_kind_and_settings_first_and_no_version():
     assert not {"lfbt_version", "synthetic", "names_assumed", "format"} & set(names)
 
 
-def test_leave_out_new_lets_a_run_of_an_earlier_version_go_on(run, tmp_path):
-    def left(folder, **values):
-        leave_out_new(values, "features", "paper", folder)
-        return values
-
-    assert left(run, features="paper") == {}
-    assert left(run, features="rich") == {"features": "rich"}
-    assert left(tmp_path / "new", features="paper") == {"features": "paper"}
-    changed("features", "rich").save(run)
-    assert left(run, features="paper") == {"features": "paper"}
+def test_began_with_tells_which_settings_a_run_has(run, tmp_path):
+    assert began_with(run, "epochs") is True
+    assert began_with(run, "features") is False
+    assert began_with(tmp_path / "new", "epochs") is None

@@ -36,7 +36,7 @@ class EmbedSettings:
     """Of inputs: also a row for each piece of a recording that is longer than the encoder's duration."""
     features: FeatureName = "paper"
     """What an embedding consists of. paper: the mean over time of the encoder's last block. rich: mean and maximum over
-    time of its last two blocks, and the amplitudes of each lead in mV; not of an .onnx file."""
+    time of its last two blocks, and the amplitudes of each lead in mV; of an .onnx file those that it computes."""
     leads: tuple[str, ...] = ()
     """Use the encoders of these leads only, by name, comma-separated."""
     allow_mismatch: bool = False

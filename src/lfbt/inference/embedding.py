@@ -135,8 +135,8 @@ def embed(
     if recordings:
         if len(recordings) < len(x):  # type: ignore[arg-type]
             raise LfbtError("embed: recordings and other things are mixed; give recordings only, or an array")
-        if feature_map(features).amplitudes and not all(one.in_mv for one in recordings):
-            raise LfbtError(f"features: {features}: {Z_SCORES}")
+        if _needs_voltages(model, features) and not all(one.in_mv for one in recordings):
+            raise LfbtError(f"embed: {Z_SCORES}")
         parts = [
             embed_arrays(one.signal, model, leads=one.leads, sampling_rate=one.sampling_rate, **options)
             for one in recordings
@@ -324,10 +324,10 @@ def embed_arrays(
     names = parse_leads(leads)
     records = as_records(signals, names)
     check_duration(records.shape[2], sampling_rate, encoder.config)
-    if feature_map(features).amplitudes:
+    if _needs_voltages(encoder, features):
         for row, record in enumerate(records):
             if is_standardised(record):
-                raise LfbtError(f"features: {features}: record {row}: {Z_SCORES}")
+                raise LfbtError(f"signals: record {row}: {Z_SCORES}")
     present = available_leads(names, encoder.config.leads) if missing_leads == "nan" else ()
     part = encoder.select_leads(present) if present else encoder
     checked_at = None if allow_implausible else sampling_rate
@@ -335,6 +335,11 @@ def embed_arrays(
     dataset = from_arrays(fitted, part.config.leads, part.config.sampling_rate)
     embeddings = embed_dataset(dataset, part, allow_implausible=allow_implausible, features=features, device=device)
     return _as_all_leads(embeddings, part.config.leads, encoder.config)
+
+
+def _needs_voltages(encoder: LeadEncoders, features: FeatureName) -> bool:
+    """Whether amplitudes count: by the features, or without a z-score."""
+    return encoder.config.normalisation == "none" or bool(feature_map(features).amplitudes)
 
 
 def _as_all_leads(embeddings: NDArray[np.float32], leads: Sequence[str], config: EncoderConfig) -> NDArray[np.float32]:

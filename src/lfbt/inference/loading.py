@@ -69,17 +69,19 @@ def load_encoder_model(
     Raises
     ------
     LfbtError
-        For what is no encoder, and for `leads` of an ``.onnx`` file, and its features but the paper's.
+        For what is no encoder, and for `leads` of an ``.onnx`` file, and features that it does not compute.
     """
     if is_onnx(checkpoint):
         if leads:
             raise LfbtError(f"leads: those of {checkpoint} are fixed; leave --leads out, or give the encoder itself")
-        if features != PAPER:
+        model = load_onnx(checkpoint, "checkpoint", device)
+        if features != (model.card.features or PAPER):
+            own = (model.card.features or PAPER).name
             raise LfbtError(
-                f"features: {features.name}, but {checkpoint} computes paper only; give the encoder itself, or leave "
-                "--features out"
+                f"features: {features.name}, but {checkpoint} computes {own}; give --features {own}, or the encoder "
+                "itself"
             )
-        return load_onnx(checkpoint, "checkpoint", device)
+        return model
     from lfbt.inference.torch_model import TorchModel
     from lfbt.models.pretrained import load_encoder
     from lfbt.utils.device import resolve_device

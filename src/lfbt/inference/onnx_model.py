@@ -45,8 +45,8 @@ class OnnxModel:
 
     @property
     def needs_voltages(self) -> bool:
-        """Whether answers depend on amplitudes: they do without a z-score in the graph."""
-        return self.card.normalisation == "none"
+        """Whether answers depend on amplitudes: they do without a z-score in the graph, and by the features."""
+        return self.card.normalisation == "none" or bool(self.card.features and self.card.features.amplitudes)
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -212,13 +212,10 @@ class HeadCard:
             raise LfbtError(f"{path}: field lead_dropout: no subsets, or one without leads; {_remedy('a classifier')}")
         features = card.features
         if features is not None:
-            numbers = range(1, len(BLOCKS) + 1)
-            ascending = [block for block in numbers if block in features.blocks]
-            if not features.statistics or not ascending or list(features.blocks) != ascending:
-                raise LfbtError(
-                    f"{path}: field features: blocks {list(features.blocks)}, statistics {list(features.statistics)}; "
-                    f"some of {list(numbers)}, ascending, and one statistic or more are due; {_remedy('a classifier')}"
-                )
+            try:
+                features.check(len(BLOCKS))
+            except LfbtError as error:
+                raise LfbtError(f"{path}: field features: {error}; {_remedy('a classifier')}") from error
         return card
 
 

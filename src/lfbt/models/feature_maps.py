@@ -19,8 +19,8 @@ Statistic = Literal["mean", "max"]
 #: Of the voltages of a lead in mV.
 Amplitude = Literal["log_std", "peak_to_peak"]
 
-# A deviation of 1 µV, finer than recorders resolve: the logarithm of a flat lead is that of this one.
-_LEAST_MV = 1e-3
+#: A deviation of 1 µV, finer than recorders resolve: the logarithm of a flat lead is that of this one.
+LEAST_MV = 1e-3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +46,15 @@ class FeatureMap:
     statistics: tuple[Statistic, ...]
     amplitudes: tuple[Amplitude, ...] = ()
     amplitude_weight: float = 1.0
+
+    def check(self, n_blocks: int) -> None:
+        """Raise LfbtError for blocks that are not some of `n_blocks`, ascending, and what is named twice."""
+        ascending = tuple(block for block in range(1, n_blocks + 1) if block in self.blocks)
+        if not self.blocks or self.blocks != ascending:
+            raise LfbtError(f"blocks: {list(self.blocks)} are not some of 1 to {n_blocks}, ascending")
+        for name, values in (("statistics", self.statistics), ("amplitudes", self.amplitudes)):
+            if len(set(values)) < len(values) or (name == "statistics" and not values):
+                raise LfbtError(f"{name}: {list(values)}; one or more are due, each once")
 
     def weights(self, n_leads: int, n_columns: int) -> NDArray[np.float32]:
         """Return the weight of each column of standardised embeddings of `n_leads` leads.
@@ -105,7 +114,7 @@ def measure_amplitudes(signals: NDArray[Any], features: FeatureMap) -> NDArray[n
 
 
 def _log_std(signals: NDArray[Any]) -> NDArray[Any]:
-    return np.asarray(np.log(np.maximum(signals.std(axis=-1, dtype=np.float64), _LEAST_MV)))
+    return np.asarray(np.log(np.maximum(signals.std(axis=-1, dtype=np.float64), LEAST_MV)))
 
 
 def _peak_to_peak(signals: NDArray[Any]) -> NDArray[Any]:

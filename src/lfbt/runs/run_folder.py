@@ -186,14 +186,10 @@ def acquire_run_folder(
         lock.release()
 
 
-def leave_out_new(values: dict[str, Any], name: str, default: Any, folder: Path) -> None:
-    """Leave a setting out of `values` that the version which began the run in `folder` did not have.
-
-    Only where it has its default, as which that version computed: so the run goes on.
-    """
+def began_with(folder: Path, name: str) -> bool | None:
+    """Whether the run in `folder` was begun by a version that has the setting `name`; None without a run."""
     begun = folder / SETTINGS
-    if values.get(name) == default and begun.is_file() and name not in read_json(begun):
-        del values[name]
+    return name in read_json(begun) if begun.is_file() else None
 
 
 def check_resume(resume: bool, overwrite: bool) -> None:
