@@ -236,10 +236,10 @@ def test_export_of_rich_features_gives_the_probabilities_of_the_test(chain, rich
 
 def test_probe_does_not_go_on_with_other_features(chain, tmp_path):
     words = ("probe", "--data-dir", chain / "data", "--checkpoint", chain / "pretrain", "--run-dir", tmp_path / "run")
-    words = (*words, "--seeds", 0, 1, "--classifier", "logistic", "--c", 0.01, "--device", "cpu")
-    output_of(*words)
-    refusal = refused(*words, "--features", "rich", "--resume")
+    series = (*words, "--seeds", 0, 1, "--classifier", "logistic", "--c", 0.01, "--device", "cpu")
+    output_of(*series)
+    refusal = refused(*series, "--features", "rich", "--resume")
     assert f"resume: features is rich but was paper in {tmp_path / 'run'}" in refusal
-    output_of(*words, "--features", "rich", "--overwrite")
-    assert "resume: features is paper but was rich" in refused(*words, "--resume")
-    output_of(*words, "--features", "rich", "--resume")
+    output_of(*series, "--features", "rich", "--overwrite")
+    assert "resume: features is paper but was rich" in refused(*series, "--resume")
+    output_of(*series, "--features", "rich", "--resume")
