@@ -115,7 +115,7 @@ def figures(data: Path, out: Path, run: Path | None = None) -> str:
     for path in sorted((data / "weights").glob("*.pth"), reverse=True):
         name = f"published γ {path.stem.rpartition('_')[2]}, 8 leads"
         rows[name] = score([features_of(load_encoder(path), published)], published)
-    return f"{_table(rows)}\n\n{_differences(rows)}"
+    return f"{table(rows)}\n\n{differences(rows)}"
 
 
 _COLUMNS = [
@@ -125,7 +125,8 @@ _COLUMNS = [
 ]
 
 
-def _table(rows: dict[str, Areas]) -> str:
+def table(rows: dict[str, Areas]) -> str:
+    """Means over runs, their standard deviation, and intervals over draws of patients, as Markdown."""
     lines = [["", *(title for title, *_ in _COLUMNS)]]
     for name, areas in rows.items():
         cells = []
@@ -137,7 +138,8 @@ def _table(rows: dict[str, Areas]) -> str:
     return as_markdown(lines)
 
 
-def _differences(rows: dict[str, Areas]) -> str:
+def differences(rows: dict[str, Areas]) -> str:
+    """The first row less each other one, with intervals over the same draws, as Markdown."""
     (first, ours), *others = rows.items()
     lines = [[f"{first}, less", *(title for title, *_ in _COLUMNS)]]
     for name, areas in others:

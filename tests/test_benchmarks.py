@@ -18,6 +18,7 @@ from benchmarks import (
     reading,
     real_records,
     reference,
+    rich_features,
     scaling,
     small_preset,
 )
@@ -32,12 +33,17 @@ from benchmarks.measure import Timings, fitted_exponent
 from benchmarks.render import BEGIN, END, render, with_section
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, roc_auc_score
+from tests.factories import KINDS, waves, write_checkpoint
 from tests.literal import literal_encoder, literal_loss, literal_projector, literal_view
 from tests.published_files import write_wfdb
 
+from lfbt.data.dataset import from_arrays
 from lfbt.errors import LfbtError
 from lfbt.models.cpu import layer_ops
 from lfbt.models.encoder import EncoderConfig
+from lfbt.models.feature_maps import RICH
+from lfbt.models.features import compute_embeddings
+from lfbt.models.pretrained import load_encoder
 from lfbt.recording import PAPER_LEADS
 from lfbt.signal import resample_lead
 from lfbt.training.train_state import create_train_state
@@ -447,3 +453,24 @@ def test_the_gpu_page_shows_what_was_run():
     results = json.loads(file.read_text()) if file.exists() else {}
     assert gpu_render.render(results) in text
     assert (gpu_render.UNTRIED in text) == (results.get("machine", {}).get("device", "cpu") == "cpu")
+
+
+def test_rich_features_of_the_search_are_those_of_the_library(tmp_path):
+    encoder = load_encoder(write_checkpoint(tmp_path / "encoder"))
+    dataset = from_arrays(waves(KINDS[:5]), ("II", "V1"), 6.4)
+    chosen = rich_features.CANDIDATES["mean, max, blocks 4–5 + amplitudes, 3 times"]
+    features, weights = rich_features.pool(encoder, dataset).columns(chosen)
+    expected = compute_embeddings(encoder, dataset, np.arange(5), torch.device("cpu"), 0, features=RICH)
+    torch.testing.assert_close(features, expected, rtol=0, atol=1e-4)
+    assert weights.tolist() == RICH.weights(2, features.shape[1]).tolist()
+
+
+def test_rich_features_predict_leaves_out_the_patients_it_scores():
+    """One feature is the class: of patients that are never trained on, too."""
+    classes = np.arange(60) % 2
+    features = torch.from_numpy(np.stack([classes * 2.0 - 1, np.ones(60)], axis=1)).float()
+    targets = np.eye(2, dtype=bool)[classes]
+    patients = [str(i // 4) for i in range(60)]
+    found = rich_features.predict(features, torch.ones(2), targets, patients, seed=0)
+    np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-6)
+    assert (found.argmax(axis=1) == classes).all()

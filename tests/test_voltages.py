@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 
 from lfbt.errors import LfbtError
-from lfbt.voltages import check_offset, find_implausible_leads, find_offset, implausible_span, measure_spans
+from lfbt.signal import normalise
+from lfbt.voltages import (
+    check_offset,
+    find_implausible_leads,
+    find_offset,
+    implausible_span,
+    is_standardised,
+    measure_spans,
+)
 
 
 def test_implausible_span_is_none_within_its_ends():
@@ -105,3 +113,18 @@ def test_find_implausible_leads_leaves_out_seconds_that_do_not_move():
     assert "II spans" in str(find_implausible_leads(piece, ("II",), 500.0))
     assert find_implausible_leads(np.zeros((1, 5000), dtype=np.float32), ("II",), 500.0) is None
     assert "II spans" in str(find_implausible_leads(piece[:, :100], ("II",), 500.0))
+
+
+@pytest.mark.parametrize("how", ["record", "lead"])
+def test_is_standardised_tells_z_scores_from_millivolts(how):
+    signal = np.random.default_rng(0).normal(0.1, 0.3, (3, 500)).astype(np.float32)
+    assert not is_standardised(signal)
+    assert is_standardised(normalise(signal, how))
+    signal[1] = 0
+    assert is_standardised(normalise(signal, how))
+
+
+def test_is_standardised_says_nothing_of_flat_and_broken_signals():
+    assert not is_standardised(np.zeros((2, 9), np.float32))
+    assert not is_standardised(np.full((2, 9), np.nan, np.float32))
+    assert not is_standardised(np.array([[np.inf, -np.inf, 1e30]], np.float32))

@@ -188,3 +188,31 @@ def check_offset(what: str, values: NDArray[Any], unit: str, leads: Sequence[str
     """Raise LfbtError, which calls them `what`, where `find_offset` says something of `values`."""
     if fault := find_offset(values, unit, leads):
         raise LfbtError(f"{what}: {fault}")
+
+
+#: Why a recording has no amplitudes.
+Z_SCORES = (
+    "the signal is a z-score (mean 0, standard deviation 1), but the amplitudes of voltages in mV count here; give the "
+    "signal before its z-score"
+)
+# By how much mean and deviation of z-scores differ from 0 and 1: they are rounded, and divided by std + 1e-5.
+_STANDARD = 3e-4
+
+
+def is_standardised(signal: Signal) -> bool:
+    """Whether a signal ``[leads, samples]`` is a z-score, over the record or of each lead that is not flat, and not mV.
+
+    >>> signal = np.array([[0.1, 0.3, 0.2], [0.5, 0.1, 0.9]], np.float32)
+    >>> is_standardised(signal), is_standardised((signal - signal.mean()) / signal.std())
+    (False, True)
+    """
+    with np.errstate(all="ignore"):  # what is not finite is refused elsewhere
+        moving = signal[np.ptp(signal, axis=1) != 0]
+        candidates = [signal.reshape(1, -1), moving] if len(moving) else []
+        return any(_is_standard(rows.astype(np.float64)) for rows in candidates)
+
+
+def _is_standard(rows: NDArray[np.float64]) -> bool:
+    """Whether each row has mean 0 and standard deviation 1."""
+    means, deviations = rows.mean(axis=1), rows.std(axis=1)
+    return bool((np.abs(means) < _STANDARD).all() and (np.abs(deviations - 1) < _STANDARD).all())

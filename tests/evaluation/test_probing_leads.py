@@ -15,9 +15,9 @@ def counted(monkeypatch):
     """A list with an item for each time that the probe computes features."""
     compute, calls = vars(probe_module)["compute_embeddings"], []
 
-    def counting(*args):
+    def counting(*args, **options):
         calls.append(args)
-        return compute(*args)
+        return compute(*args, **options)
 
     monkeypatch.setattr(probe_module, "compute_embeddings", counting)
     return calls

@@ -376,3 +376,32 @@ def test_embed_refuses_a_folder_that_is_a_data_set_by_some_of_its_recordings(tmp
     with pytest.raises(LfbtError, match=r"is a data set by its \.npy files, but also has b\.csv; give leads="):
         embed(tmp_path, encoder, device="cpu")
     assert embed(tmp_path, encoder, leads="II,V1", sampling_rate=6.4, device="cpu").shape == (2, 128)
+
+
+def test_embed_of_rich_features_has_amplitudes_in_mv_whatever_the_unit(tmp_path):
+    encoder = load_encoder(write_checkpoint(tmp_path / "encoder"))
+    signals = waves(KINDS[:3]) * 0.5
+    about: dict[str, Any] = {"leads": "II,V1", "sampling_rate": 6.4, "device": "cpu", "features": "rich"}
+    found = embed(signals, encoder, **about)
+    assert found.shape == (3, 2 * 258)
+    of_leads = found.reshape(3, 2, 258)
+    np.testing.assert_allclose(of_leads[..., -2], np.log(signals.std(axis=2)), atol=1e-5)
+    np.testing.assert_allclose(of_leads[..., -1], np.ptp(signals, axis=2), atol=1e-5)
+    np.testing.assert_allclose(embed(signals * 1000, encoder, unit="uV", **about), found, atol=1e-3)
+    paper = embed(signals, encoder, leads="II,V1", sampling_rate=6.4, device="cpu").reshape(3, 2, 64)
+    np.testing.assert_allclose(of_leads[..., 128:192], paper, atol=1e-5)
+
+
+def test_embed_of_rich_features_refuses_z_scores_and_other_names(tmp_path):
+    encoder = load_encoder(write_checkpoint(tmp_path / "encoder"))
+    signals = waves(KINDS[:3])
+    signals[1] = (signals[1] - signals[1].mean()) / signals[1].std()
+    about: dict[str, Any] = {"leads": "II,V1", "sampling_rate": 6.4, "device": "cpu"}
+    assert embed(signals, encoder, **about).shape == (3, 128)
+    with pytest.raises(LfbtError, match="signals: record 1: the signal is a z-score"):
+        embed(signals, encoder, features="rich", **about)
+    recording = Recording(signals[0], 6.4, ("II", "V1"), in_mv=False)
+    with pytest.raises(LfbtError, match="embed: the signal is a z-score"):
+        embed(recording, encoder, features="rich", device="cpu")
+    with pytest.raises(LfbtError, match="features: 'poor' is not one of paper, rich"):
+        embed(signals, encoder, **{**about, "features": "poor"})

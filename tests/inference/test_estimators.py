@@ -218,3 +218,17 @@ def test_estimators_refuse_wrong_settings_in_fit(folder, tmp_path):
         ECGClassifier(folder, c=0, **ABOUT).fit(SIGNALS, CLASSES)
     with pytest.raises(LfbtError, match=r"^embed: an array states neither leads nor sampling rate"):
         ECGClassifier(folder).fit(SIGNALS, CLASSES)
+
+
+def test_estimators_of_rich_features_name_and_weigh_their_columns(folder):
+    embedder = ECGEmbedder(folder, features="rich", **ABOUT).fit()
+    embeddings = embedder.transform(SIGNALS)
+    assert len(embedder.get_feature_names_out()) == embeddings.shape[1] == 2 * 258
+    classifier = ECGClassifier(folder, features="rich", **ABOUT).fit(SIGNALS, CLASSES)
+    x = StandardScaler().fit_transform(embeddings).reshape(-1, 2, 258)
+    x[..., -2:] *= 3
+    model = LogisticRegression(max_iter=10_000).fit(x.reshape(-1, 516), CLASSES)
+    expected = model.predict_proba(x.reshape(-1, 516))
+    np.testing.assert_allclose(clone(classifier).fit(SIGNALS, CLASSES).predict_proba(SIGNALS), expected, atol=1e-3)
+    copied = pickle.loads(pickle.dumps(classifier))  # noqa: S301
+    np.testing.assert_allclose(copied.predict_proba(SIGNALS), expected, atol=1e-3)

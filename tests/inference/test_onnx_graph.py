@@ -4,6 +4,7 @@ import pytest
 
 from lfbt.inference.onnx_graph import FLOAT, FLOAT16, Form, Node, describe_graph
 from lfbt.models.config import BLOCKS, EncoderConfig
+from lfbt.models.feature_maps import PAPER, RICH
 
 CONFIG = EncoderConfig(("II", "V1"), 6.4, 64, "none")
 
@@ -32,11 +33,21 @@ def test_describe_graph_has_weights_of_the_width():
     )  # fmt: skip
 
 
+def test_describe_graph_of_rich_features_pools_two_blocks_and_measures_amplitudes():
+    graph = describe_graph(CONFIG, 3, features=RICH)
+    (concat,) = [node for node in graph.nodes if node.operator == "Concat"]
+    operators = {node.output: node.operator for node in graph.nodes}
+    # Means and maxima of two blocks, the logarithm of the deviation, and the peak-to-peak amplitude.
+    assert [operators[name] for name in concat.inputs] == ["Reshape"] * 4 + ["Log", "Sub"]
+    assert graph.weights["linear"] == Form(FLOAT, (3, 2 * 258))
+
+
+@pytest.mark.parametrize("features", [PAPER, RICH], ids=["paper", "rich"])
 @pytest.mark.parametrize("has_subsets", [False, True])
 @pytest.mark.parametrize("how", ["record", "lead", "none"])
-def test_describe_graph_computes_each_value_once_and_before_it_is_used(how, has_subsets):
+def test_describe_graph_computes_each_value_once_and_before_it_is_used(how, has_subsets, features):
     config = EncoderConfig(("II", "V1"), 6.4, 64, how)
-    graph = describe_graph(config, 3, has_subsets=has_subsets, is_half=True)
+    graph = describe_graph(config, 3, has_subsets=has_subsets, is_half=True, features=features)
     known = {"signals", *graph.constants, *graph.weights}
     for node in graph.nodes:
         assert known.issuperset(node.inputs)

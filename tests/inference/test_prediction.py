@@ -26,6 +26,7 @@ class MeanModel:
         self.config = EncoderConfig(("II", "V1"), 6.4, 64)
         self.classes, self.exclusive, self.thresholds = ("A", "B"), exclusive, thresholds
         self.subsets: tuple[ServedSubset, ...] = ()
+        self.features_per_lead, self.needs_voltages = 64, False
         self.batches = []
 
     def compute(self, signals):

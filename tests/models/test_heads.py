@@ -4,11 +4,13 @@ import json
 
 import pytest
 import torch
+from tests.models.helpers import edit
 from tests.outputs import assert_same_tensors
 
 import lfbt
 from lfbt.errors import LfbtError
 from lfbt.models.config import LeadDropout
+from lfbt.models.feature_maps import RICH
 from lfbt.models.heads import Head, load_head, save_head
 from lfbt.utils.tensors import seeded
 
@@ -110,3 +112,25 @@ def test_save_head_keeps_the_subsets_that_are_served(tmp_path):
     assert load_head(tmp_path)[0].lead_dropout == dropout
     config = json.loads((tmp_path / "config.json").read_text())
     assert config["lead_dropout"] == {"probability": 0.25, "subsets": {"limb": ["I", "II"], "V1": ["V1"]}}
+
+
+def test_head_keeps_its_features_and_weighs_standardised_ones(tmp_path):
+    head = Head(4, 2, features=RICH)
+    embeddings = torch.tensor([[0.0, 1.0, 2.0, 5.0], [2.0, 3.0, 6.0, 5.0]])
+    head.standardise(embeddings, torch.from_numpy(RICH.weights(1, 4)))
+    assert head.standardised(embeddings).tolist() == [[-1, -1, -3, 0], [1, 1, 3, 0]]
+    save_head(tmp_path, head, ("A", "B"))
+    loaded, _ = load_head(tmp_path)
+    assert loaded.features == RICH
+    assert torch.equal(loaded(embeddings), head(embeddings))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"blocks": [5, 4]}, {"blocks": [6]}, {"blocks": []}, {"statistics": []}, {"statistics": ["mode"]}, {"name": "x"}],
+)
+def test_load_head_refuses_features_that_it_cannot_compute(tmp_path, changes):
+    save_head(tmp_path, Head(4, 2, features=RICH), ("A", "B"))
+    edit(tmp_path, features=json.loads((tmp_path / "config.json").read_text())["features"] | changes)
+    with pytest.raises(LfbtError, match=r"config.json: field features"):
+        load_head(tmp_path)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lfbt.errors import LfbtError
-from lfbt.runs.run_folder import RunSettings, acquire_run_folder, is_lengthened, is_running
+from lfbt.runs.run_folder import RunSettings, acquire_run_folder, began_with, is_lengthened, is_running
 
 FREE = frozenset({"workers", "data_dir"})
 
@@ -201,3 +201,9 @@ def test_compared_has_the_kind_and_settings_first_and_no_version():
     assert names[:4] == ["kind", "data_dir", "seeds", "epochs"]
     assert set(names[4:]) == {"data_hash", "encoder"}
     assert not {"lfbt_version", "synthetic", "names_assumed", "format"} & set(names)
+
+
+def test_began_with_tells_which_settings_a_run_has(run, tmp_path):
+    assert began_with(run, "epochs") is True
+    assert began_with(run, "features") is False
+    assert began_with(tmp_path / "new", "epochs") is None

@@ -7,16 +7,28 @@ import math
 import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import RidgeCV
+from sklearn.metrics import roc_auc_score
 from tests.factories import LABELS, SPLIT, waves, write_labelled, write_packed
 from tests.outputs import contents, read_lines
 
 from lfbt.data.layouts import open_dataset
 from lfbt.errors import LfbtError
 from lfbt.models.encoder import EncoderConfig, LeadEncoders, estimate_batch_norm, random_encoder
+from lfbt.models.feature_maps import PAPER, RICH
+from lfbt.models.features import compute_embeddings
 from lfbt.models.pretrained import load_encoder, load_history
 from lfbt.runs.history import PretrainingEpoch
 from lfbt.training import steps as steps_module
-from lfbt.training.monitor import Quality, QualityMonitor, feature_spread, rank_me, ridge_auroc, sample_rows
+from lfbt.training.monitor import (
+    Quality,
+    QualityMonitor,
+    feature_spread,
+    open_quality_data,
+    rank_me,
+    ridge_auroc,
+    sample_rows,
+)
 from lfbt.training.pretraining import Pretrainer
 from lfbt.training.records import TrainingRecords
 from lfbt.training.settings import PretrainSettings
@@ -229,3 +241,35 @@ def test_pretraining_epoch_figures_have_plain_names():
     assert json.loads(json.dumps(figures)) == plain | {"val_auroc": 0.75, "rank": 3.0, "spread_II": 0.5}
     assert "val_auroc" not in epoch.with_quality(None, 3.0, {"II": 0.5}).figures()
     assert len(LABELS) == len(SPLIT)
+
+
+def test_quality_monitor_probes_with_the_features_asked_for(labelled):
+    """By hand: standardised rich features of the validation records, amplitudes three times; rank is the paper's."""
+    encoder = random_encoder(EncoderConfig(("II", "V1"), 6.4, 64), 1).eval()
+    dataset = open_dataset(labelled)
+    records = TrainingRecords(dataset, dataset.rows("train"), batch_size=8, seed=0)
+    cpu = torch.device("cpu")
+    paper, rich = (
+        QualityMonitor(records, dataset, 1, cpu, 0, features).evaluate(encoder) for features in (PAPER, RICH)
+    )
+    assert paper is not None
+    assert rich is not None
+    assert (paper.rank, paper.spread) == (rich.rank, rich.spread)
+    rows = [dataset.rows(split) for split in ("train", "val")]
+    train, val = (compute_embeddings(encoder, dataset, one, cpu, 0, features=RICH).double() for one in rows)
+    targets = [dataset.targets()[one] for one in rows]
+    mean, deviation = train.mean(dim=0), train.std(dim=0, correction=0)
+    scaled = [(x - mean) / deviation.where(deviation > 0, 1.0) for x in (train, val)]
+    for x in scaled:
+        x.unflatten(1, (2, 258))[..., -2:] *= 3
+    scores = RidgeCV(np.logspace(-1, 5, 7)).fit(scaled[0], targets[0].astype(float)).predict(scaled[1])
+    expected = np.mean([roc_auc_score(y, p) for y, p in zip(targets[1].T, scores.T, strict=True)])
+    assert rich.auroc == pytest.approx(expected, abs=1e-3)
+
+
+def test_open_quality_data_refuses_z_scores_for_rich_features(tmp_path):
+    encoder = random_encoder(EncoderConfig(("II", "V1"), 6.4, 64), 1)
+    folder = write_labelled(tmp_path / "z", unit="z-score (data set)")
+    open_quality_data(folder, 0, encoder)
+    with pytest.raises(LfbtError, match="features: rich has the leads' amplitudes in mV"):
+        open_quality_data(folder, 0, encoder, RICH)

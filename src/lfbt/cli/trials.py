@@ -22,9 +22,9 @@ def summary(trials: Sequence[Results], run_dir: Path) -> str:
         table = series_table(trials)
         text = table.to_string(index=False, float_format=format_figure, na_rep=ABSENT, line_width=terminal_width())
         records = format_count(first.test.records, "test record")
-        head = f"{run_dir}: {first.kind}, {len(trials)} trials, {_data(first)}, {records}"
+        head = f"{run_dir}: {_kind(first)}, {len(trials)} trials, {_data(first)}, {records}"
         return f"{head}\n{text}"
-    lines = [f"{run_dir}: {first.kind}{_chosen(first)}", *_scores(first.test, _data(first))]
+    lines = [f"{run_dir}: {_kind(first)}{_chosen(first)}", *_scores(first.test, _data(first))]
     for name, subset in first.by_lead_subset.items():
         leads = ",".join(subset.leads)
         lines.append(
@@ -34,6 +34,11 @@ def summary(trials: Sequence[Results], run_dir: Path) -> str:
         )
     lines += _notes(first)
     return "\n".join(lines)
+
+
+def _kind(results: Results) -> str:
+    """The kind of run, and its features where these are not the paper's."""
+    return ", ".join(filter(None, (results.kind, results.other_features)))
 
 
 def _data(results: Results) -> str:

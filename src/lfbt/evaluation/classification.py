@@ -18,6 +18,7 @@ from lfbt.data.splits import patient_folds, stratified_fraction
 from lfbt.errors import LfbtError
 from lfbt.evaluation.settings import Classifier, ClassifySettings, FinetuneSettings, ProbeSettings
 from lfbt.models.encoder import EncoderConfig, LeadEncoders, random_encoder
+from lfbt.models.feature_maps import feature_map
 from lfbt.models.hub import checkpoint_name, take_checkpoint
 from lfbt.models.pretrained import load_with_history, match
 from lfbt.runs.results import EncoderOrigin
@@ -149,8 +150,8 @@ def describe_task(settings: ClassifySettings, task: Task) -> str:
     records = ", ".join(f"{len(rows[split])} {split}" for split in SPLITS)
     if len(task.folds) > 1:
         records = f"{len(dataset)} in {len(task.folds)} folds"
-    n_inputs = len(task.config.leads) * task.config.n_features
     if isinstance(settings, ProbeSettings):
+        n_inputs = len(task.config.leads) * task.config.columns_per_lead(feature_map(settings.features))
         fitted = f"{_CLASSIFIERS[settings.fitting.classifier]} on {n_inputs} frozen features a record"
     else:
         fitted = f"encoder and linear layer, {format_count(settings.training.epochs, 'epoch')}"

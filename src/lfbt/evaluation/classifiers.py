@@ -17,6 +17,7 @@ from lfbt.evaluation.classification import Rows
 from lfbt.evaluation.lead_dropout import SubsetInputs, draw_subsets
 from lfbt.evaluation.settings import FittingSettings
 from lfbt.models.config import LeadDropout
+from lfbt.models.feature_maps import PAPER, FeatureMap
 from lfbt.models.heads import Head, create_head
 from lfbt.runs.history import FittingStep
 
@@ -42,6 +43,10 @@ class Fold:
         The subsets of leads that the classifier has to serve, too.
     subsets
         The embeddings of each of them, by name.
+    features
+        What the embeddings consist of.
+    weights
+        What standardised embeddings are multiplied by ``[columns]``; None where they are not standardised for it.
     """
 
     rows: Rows
@@ -50,6 +55,8 @@ class Fold:
     exclusive: bool
     lead_dropout: LeadDropout | None = None
     subsets: dict[str, SubsetInputs] = dataclasses.field(default_factory=dict)
+    features: FeatureMap = PAPER
+    weights: Tensor | None = None
 
     @property
     def has_val(self) -> bool:
@@ -129,9 +136,10 @@ def fit(fold: Fold, settings: FittingSettings, seed: int) -> Fitted:
         Where no candidate's loss is finite.
     """
     n_inputs, n_classes = fold.inputs["train"].shape[1], fold.targets["train"].shape[1]
-    head = create_head(n_inputs, n_classes, fold.exclusive, seed, fold.lead_dropout).to(fold.inputs["train"].device)
-    if settings.standardise or settings.classifier != "adam":
-        head.standardise(fold.inputs["train"])
+    head = create_head(n_inputs, n_classes, fold.exclusive, seed, fold.lead_dropout, fold.features)
+    head = head.to(fold.inputs["train"].device)
+    if settings.standardise or settings.classifier != "adam" or fold.weights is not None:
+        head.standardise(fold.inputs["train"], fold.weights)
     fold = fold.standardised(head)
     y = {split: head.encode_targets(known) for split, known in fold.targets.items()}
     if settings.classifier == "logistic":

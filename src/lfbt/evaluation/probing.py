@@ -29,7 +29,8 @@ from lfbt.evaluation.trials import (
 )
 from lfbt.models.config import LeadDropout
 from lfbt.models.encoder import LeadEncoders, estimate_batch_norm
-from lfbt.models.features import compute_embeddings
+from lfbt.models.feature_maps import FeatureMap, feature_map
+from lfbt.models.features import check_voltages_known, compute_embeddings
 from lfbt.runs.results import Results
 from lfbt.utils.device import resolve_device
 from lfbt.utils.figures import format_count
@@ -122,7 +123,9 @@ def run_probe(settings: ProbeSettings) -> list[Results]:
     _check_neighbours(task, settings, trials)
     # A checkpoint gives the same features for all seeds and folds; a random encoder does not.
     cache = functools.lru_cache(maxsize=max(1, settings.trials.folds))
-    frozen = cache(functools.partial(_frozen, task, settings.compute.workers, dropout))
+    features = feature_map(settings.features)
+    check_voltages_known(task.dataset, features)
+    frozen = cache(functools.partial(_frozen, task, settings.compute.workers, dropout, features))
     with series_folder(settings, task, trials):
         left = unfinished(settings.trials, trials)
         write_line(describe_task(settings, task), shown=bool(left))
@@ -155,19 +158,25 @@ def _run(
     with_features: bool,
 ) -> None:
     """Fit and score one trial, and write its folder; of a single fold also the features, if these are wanted."""
-    folds = []
+    features, folds = feature_map(settings.features), []
     for fold in range(len(task.folds)):
         rows = task.rows(fold, trial.fraction, trial.seed)
         encoder, embeddings, of_subsets = frozen(*((trial.seed, fold) if settings.random_encoder else (0, 0)))
         inputs = _divide(
-            embeddings if trial.subset is None else embeddings[:, _columns(task, trial.subset.leads)], rows
+            embeddings if trial.subset is None else embeddings[:, _columns(task, trial.subset.leads, features)], rows
         )
         targets = {split: task.targets[where] for split, where in rows.items()}
         subsets = {
-            name: SubsetInputs(_columns(task, leads), _divide(of_subsets[name], rows))
+            name: SubsetInputs(_columns(task, leads, features), _divide(of_subsets[name], rows))
             for name, leads in (dropout.subsets if dropout else {}).items()
         }
-        folds.append(fit(Fold(rows, inputs, targets, task.exclusive, dropout, subsets), settings.fitting, trial.seed))
+        weights = None
+        if features.amplitudes:
+            n_columns = inputs["train"].shape[1]
+            n_leads = n_columns // task.config.columns_per_lead(features)
+            weights = torch.from_numpy(features.weights(n_leads, n_columns)).to(task.device)
+        of_fold = Fold(rows, inputs, targets, task.exclusive, dropout, subsets, features, weights)
+        folds.append(fit(of_fold, settings.fitting, trial.seed))
     arrays = {}
     if with_features and len(folds) == 1:
         arrays = {f"X_{split}": x.cpu().numpy() for split, x in inputs.items()}
@@ -179,8 +188,10 @@ def _divide(embeddings: Tensor, rows: Rows) -> dict[str, Tensor]:
     return {split: embeddings[torch.from_numpy(where)] for split, where in rows.items()}
 
 
-def _frozen(task: Task, workers: int, dropout: LeadDropout | None, seed: int, fold: int) -> Frozen:
-    """The encoder, the embeddings ``[records, leads × 64]`` of all records, and those of the leads of each subset."""
+def _frozen(
+    task: Task, workers: int, dropout: LeadDropout | None, features: FeatureMap, seed: int, fold: int
+) -> Frozen:
+    """The encoder, the embeddings ``[records, columns]`` of all records, and those of the leads of each subset."""
     encoder = task.encoder(seed)
     if task.loaded is None:
         # In random order: in class folders a batch would be of one class.
@@ -188,21 +199,22 @@ def _frozen(task: Task, workers: int, dropout: LeadDropout | None, seed: int, fo
         normalisation = encoder.config.normalisation
         estimate_batch_norm(encoder, prefetch_batches(task.dataset, batches, normalisation, task.device, workers))
     rows = np.arange(len(task.dataset))
-    embeddings = compute_embeddings(encoder, task.dataset, rows, task.device, workers, "features")
+    embed = functools.partial(compute_embeddings, rows=rows, device=task.device, workers=workers, features=features)
+    embeddings = embed(encoder, task.dataset, what="features")
     of_subsets = {}
     for name, leads in (dropout.subsets if dropout else {}).items():
         if encoder.config.normalisation == "record":
             # As a recording that has these leads only is normalised; by position, as names may be allowed to differ.
             dataset = task.dataset.select_leads([task.dataset.leads[task.config.leads.index(lead)] for lead in leads])
             part = encoder.select_leads(leads)
-            of_subsets[name] = compute_embeddings(part, dataset, rows, task.device, workers, f"features of {name}")
+            of_subsets[name] = embed(part, dataset, what=f"features of {name}")
         else:
-            of_subsets[name] = embeddings[:, _columns(task, leads)]
+            of_subsets[name] = embeddings[:, _columns(task, leads, features)]
     return encoder, embeddings, of_subsets
 
 
-def _columns(task: Task, leads: Sequence[str]) -> Tensor:
+def _columns(task: Task, leads: Sequence[str], features: FeatureMap) -> Tensor:
     """The columns of the embeddings that are of some leads."""
-    n = task.config.n_features
+    n = task.config.columns_per_lead(features)
     starts = [n * task.config.leads.index(lead) for lead in leads]
     return torch.cat([torch.arange(start, start + n) for start in starts])

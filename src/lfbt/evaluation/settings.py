@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from lfbt.errors import LfbtError
+from lfbt.models.feature_maps import FeatureName
 from lfbt.runs.run_folder import check_resume
 from lfbt.training.settings import BatchNorm
 from lfbt.utils import settings as fields
@@ -138,6 +139,9 @@ class ProbeSettings:
     trials: TrialSettings
     fitting: FittingSettings = FittingSettings()
     compute: ComputeSettings = ComputeSettings()
+    features: FeatureName = "paper"
+    """What is taken from the encoder. paper: the mean over time of its last block. rich: mean and maximum over time of
+    its last two blocks, and the amplitudes of each lead in mV; standardised for every classifier."""
     lead_subsets: Annotated[tuple[LeadNames, ...], Affects.TRIAL] = ()
     """Probe subsets of the encoder's leads, each a trial, from the same features: II,V1 or each (every lead alone),
     limb, chest, all. The z-score stays that of all leads. With --leads-dropout: what one classifier serves."""
@@ -167,6 +171,10 @@ class ProbeSettings:
         _check_start(self.task, self.random_encoder)
         _check_folds(self.trials, self.needs_val)
         _check_dropout(self.leads_dropout, self.lead_subsets)
+        if self.features != "paper" and self.fitting.standardise:
+            raise LfbtError(
+                f"standardise: has no effect with features {self.features}, which are always standardised; leave it out"
+            )
         if self.leads_dropout and self.fitting.classifier != "adam":
             raise LfbtError(f"leads_dropout: has no effect with classifier {self.fitting.classifier}, only with adam")
 

@@ -30,10 +30,10 @@ from lfbt.recording import STANDARD_LEADS
 from lfbt.runs.history import HISTORY, FittingStep, write_history
 from lfbt.runs.predictions import PREDICTIONS, Predictions
 from lfbt.runs.results import RESULTS, SERIES_TABLE, EncoderOrigin, LabelledData, Results, Scores, SubsetScores
-from lfbt.runs.run_folder import ENCODER_FOLDER, SETTINGS, RunSettings, acquire_run_folder
+from lfbt.runs.run_folder import ENCODER_FOLDER, SETTINGS, RunSettings, acquire_run_folder, began_with
 from lfbt.sources.listing import SPLITS
 from lfbt.utils.figures import format_count
-from lfbt.utils.files import PARTIAL, Outputs, atomic_file, atomic_folder, check_target, read_json
+from lfbt.utils.files import PARTIAL, Outputs, atomic_file, atomic_folder, check_target
 from lfbt.utils.progress import progress_bar
 from lfbt.utils.settings import Affects, names_affecting, to_dict
 
@@ -163,18 +163,19 @@ def series_folder(settings: ClassifySettings, task: Task, trials: Sequence[Trial
         raise LfbtError(f"overwrite: {settings.trials.run_dir} holds the checkpoint {checkpoint}; name a new folder")
     values = to_dict(settings)
     del values["resume"], values["overwrite"]
-    begun = settings.trials.run_dir / SETTINGS
-    # A series of a version without lead dropout, which is as one of today without it, goes on.
-    without = not (begun.is_file() and "leads_dropout" in read_json(begun))
-    if settings.leads_dropout and without and begun.is_file() and settings.trials.resume:
-        raise LfbtError(
-            f"resume: leads_dropout is {settings.leads_dropout} but was 0.0 in {settings.trials.run_dir}; give the "
-            "run's own settings"
-        )
-    if not settings.leads_dropout and without:
-        del values["leads_dropout"]
-        if not isinstance(settings, ProbeSettings):
-            del values["lead_subsets"]
+    run_dir = settings.trials.run_dir
+    # What earlier versions did not have is left out at its default: a series of theirs goes on.
+    for name, default in (("leads_dropout", 0.0), ("features", "paper")):
+        if name not in values or began_with(run_dir, name):
+            continue
+        if values[name] == default:
+            del values[name]
+        elif settings.trials.resume and began_with(run_dir, name) is False:
+            raise LfbtError(
+                f"resume: {name} is {values[name]} but was {default} in {run_dir}; give the run's own settings"
+            )
+    if "leads_dropout" not in values and not isinstance(settings, ProbeSettings):
+        del values["lead_subsets"]
     run_settings = RunSettings(
         lfbt_version=lfbt.__version__,
         settings=values,
@@ -185,7 +186,6 @@ def series_folder(settings: ClassifySettings, task: Task, trials: Sequence[Trial
         names_assumed=task.dataset.names_assumed,
     )
     free = names_affecting(type(settings), Affects.RUNTIME, Affects.PROCESS, Affects.LOCATION)
-    run_dir = settings.trials.run_dir
     replaces = _SERIES_OUTPUTS if settings.trials.overwrite else None
     with acquire_run_folder(run_dir, run_settings, free, settings.trials.resume, replaces):
         # Trials that were being written when the run was killed.
@@ -281,7 +281,8 @@ def _curve(table: pd.DataFrame, results: Results) -> Figure:
             axes.set(xlabel=f"macro {name}")
     if by_fraction and table["leads"].nunique() > 1:
         panels[0].legend(frameon=False)
-    title = f"{results.kind}, {format_count(results.test.records, 'test record')}"
+    kind = ", ".join(filter(None, (results.kind, results.other_features)))
+    title = f"{kind}, {format_count(results.test.records, 'test record')}"
     figure.suptitle(title + (", SYNTHETIC data" if results.synthetic else ""))
     return figure
 

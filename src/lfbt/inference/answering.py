@@ -121,7 +121,8 @@ def answer(settings: AnswerSettings, answering: Answering, stream: TextIO | None
     inputs = list(_inputs(settings.inputs))
     if not inputs:
         raise LfbtError("inputs: none given; name files, folders or data sets, or - for a list on stdin")
-    pieces = iterate_pieces(list_recordings(inputs, files), model.config, files, answering.served)
+    recordings = list_recordings(inputs, files)
+    pieces = iterate_pieces(recordings, model.config, files, answering.served, model.needs_voltages)
     answered = failed = 0
     first = ""
     kept: list[Row] = []

@@ -145,7 +145,7 @@ class Classifier:
         options = FileSettings(allow_implausible=allow_implausible)
         items = _as_items(x, leads, sampling_rate, unit, options)
         rows: list[dict[str, Any]] = []
-        pieces = iterate_pieces(items, self.model.config, options, served_leads(self.model))
+        pieces = iterate_pieces(items, self.model.config, options, served_leads(self.model), self.model.needs_voltages)
         for answer in iterate_answers(pieces, self.model):
             answer = dataclasses.replace(
                 answer, pieces=dataclasses.replace(answer.pieces, reason=as_arguments(answer.pieces.reason))

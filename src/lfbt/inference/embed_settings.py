@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from lfbt.errors import LfbtError
 from lfbt.inference.recordings import FileSettings
 from lfbt.inference.watching import WatchSettings
+from lfbt.models.feature_maps import FeatureName
 from lfbt.runs.encoder_folder import BUNDLED
 from lfbt.utils.settings import Affects, Range, Seed
 
@@ -33,6 +34,9 @@ class EmbedSettings:
     them."""
     per_piece: bool = False
     """Of inputs: also a row for each piece of a recording that is longer than the encoder's duration."""
+    features: FeatureName = "paper"
+    """What an embedding consists of. paper: the mean over time of the encoder's last block. rich: mean and maximum over
+    time of its last two blocks, and the amplitudes of each lead in mV; of an .onnx file those that it computes."""
     leads: tuple[str, ...] = ()
     """Use the encoders of these leads only, by name, comma-separated."""
     allow_mismatch: bool = False

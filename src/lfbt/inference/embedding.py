@@ -22,7 +22,8 @@ from lfbt.inference.fitting import as_records, check_duration, fit_records
 from lfbt.inference.recordings import FileSettings, as_arguments, read_folder
 from lfbt.io import read
 from lfbt.models.encoder import EncoderConfig, LeadEncoders
-from lfbt.models.features import compute_embeddings
+from lfbt.models.feature_maps import FeatureName, feature_map
+from lfbt.models.features import check_voltages_known, compute_embeddings
 from lfbt.models.hub import locate_encoder
 from lfbt.models.pretrained import load_encoder, match
 from lfbt.recording import Recording, as_real_array, parse_leads
@@ -30,6 +31,7 @@ from lfbt.signal import available_leads
 from lfbt.sources import signal_files, table_column
 from lfbt.utils.device import resolve_device
 from lfbt.utils.settings import as_path, check_range, validate
+from lfbt.voltages import Z_SCORES, is_standardised
 
 
 def embed(
@@ -41,6 +43,7 @@ def embed(
     unit: str | None = None,
     allow_implausible: bool = False,
     missing_leads: MissingLeads = "refuse",
+    features: FeatureName = "paper",
     device: str | torch.device = "auto",
 ) -> NDArray[np.float32]:
     """Compute embeddings of ECGs by a pretrained encoder.
@@ -66,13 +69,17 @@ def embed(
     missing_leads
         What becomes of ECGs that lack leads of the encoder which cannot be derived from others: ``refuse`` is an error,
         ``nan`` gives those leads' columns NaN. ECGs with none of the leads are refused.
+    features
+        ``paper``: the mean over time of the encoder's last block, 64 a lead. ``rich``: mean and maximum over time of
+        its last two blocks, then the logarithm of the standard deviation and the peak-to-peak amplitude in mV, 258 a
+        lead. z-scores have no amplitudes and are refused.
     device
         ``auto``, ``cpu`` or ``cuda``, or PyTorch's.
 
     Returns
     -------
     NDArray[float32]
-        ``[records, leads × 64]``, lead by lead in the encoder's order.
+        ``[records, leads × 64]``, lead by lead in the encoder's order; of rich features ``[records, leads × 258]``.
 
     Raises
     ------
@@ -94,8 +101,9 @@ def embed(
         model = load_encoder(locate_encoder(model))
     if missing_leads not in get_args(MissingLeads):
         raise LfbtError(f"missing_leads: {missing_leads!r} is not one of {', '.join(get_args(MissingLeads))}")
+    feature_map(features)
     options: dict[str, Any] = {
-        "allow_implausible": allow_implausible, "missing_leads": missing_leads, "device": device,
+        "allow_implausible": allow_implausible, "missing_leads": missing_leads, "features": features, "device": device,
     }  # fmt: skip
     if isinstance(x, Iterator):
         raise LfbtError("embed: an iterator is not taken; give a list of recordings or of paths")
@@ -127,6 +135,8 @@ def embed(
     if recordings:
         if len(recordings) < len(x):  # type: ignore[arg-type]
             raise LfbtError("embed: recordings and other things are mixed; give recordings only, or an array")
+        if _needs_voltages(model, features) and not all(one.in_mv for one in recordings):
+            raise LfbtError(f"embed: {Z_SCORES}")
         parts = [
             embed_arrays(one.signal, model, leads=one.leads, sampling_rate=one.sampling_rate, **options)
             for one in recordings
@@ -192,6 +202,7 @@ def embed_dataset(
     *,
     allow_implausible: bool = False,
     missing_leads: MissingLeads = "refuse",
+    features: FeatureName = "paper",
     device: str | torch.device = "auto",
     workers: int = 2,
 ) -> NDArray[np.float32]:
@@ -206,7 +217,7 @@ def embed_dataset(
         Records of the encoder's sampling rate and number of samples.
     encoder
         The encoders of the leads.
-    allow_implausible, missing_leads
+    allow_implausible, missing_leads, features
         As of `embed`; no lead is derived.
     device
         ``auto``, ``cpu`` or ``cuda``.
@@ -237,17 +248,19 @@ def embed_dataset(
         present = tuple(lead for lead in encoder.config.leads if lead in dataset.leads)
         if 0 < len(present) < len(encoder.config.leads):
             options: dict[str, Any] = {"allow_implausible": allow_implausible, "device": device, "workers": workers}
-            part = embed_dataset(dataset, encoder.select_leads(present), **options)
+            part = embed_dataset(dataset, encoder.select_leads(present), features=features, **options)
             return _as_all_leads(part, present, encoder.config)
     # Names that are only assumed are good for the same leads in the same order, not for choosing among them.
     if not dataset.names_assumed:
         dataset = dataset.select_leads(encoder.config.leads)
     _, dataset = match(encoder, dataset)
+    chosen = feature_map(features)
+    check_voltages_known(dataset, chosen)
     if not allow_implausible:
         dataset.check_voltages()
     frozen = copy.deepcopy(encoder).to(place, torch.float32)
-    embeddings = compute_embeddings(frozen, dataset, np.arange(len(dataset)), place, workers)
-    n_columns = len(encoder.config.leads) * encoder.config.n_features
+    embeddings = compute_embeddings(frozen, dataset, np.arange(len(dataset)), place, workers, features=chosen)
+    n_columns = len(encoder.config.leads) * encoder.config.columns_per_lead(chosen)
     return np.asarray(embeddings.cpu().numpy().reshape(len(dataset), n_columns), dtype=np.float32)
 
 
@@ -260,6 +273,7 @@ def embed_arrays(
     unit: str = "mV",
     allow_implausible: bool = False,
     missing_leads: MissingLeads = "refuse",
+    features: FeatureName = "paper",
     device: str | torch.device = "auto",
 ) -> NDArray[np.float32]:
     """Compute the embeddings of signals in memory, made to fit the encoder as `lfbt prepare` does.
@@ -281,7 +295,7 @@ def embed_arrays(
         Of `signals`, in Hz.
     unit
         Of `signals`: mV, uV, µV, V or nV.
-    allow_implausible, missing_leads
+    allow_implausible, missing_leads, features
         As of `embed`.
     device
         ``auto``, ``cpu`` or ``cuda``.
@@ -310,19 +324,29 @@ def embed_arrays(
     names = parse_leads(leads)
     records = as_records(signals, names)
     check_duration(records.shape[2], sampling_rate, encoder.config)
+    if _needs_voltages(encoder, features):
+        for row, record in enumerate(records):
+            if is_standardised(record):
+                raise LfbtError(f"signals: record {row}: {Z_SCORES}")
     present = available_leads(names, encoder.config.leads) if missing_leads == "nan" else ()
     part = encoder.select_leads(present) if present else encoder
     checked_at = None if allow_implausible else sampling_rate
     fitted = fit_records(records, names, unit, checked_at, part.config)
     dataset = from_arrays(fitted, part.config.leads, part.config.sampling_rate)
-    embeddings = embed_dataset(dataset, part, allow_implausible=allow_implausible, device=device)
+    embeddings = embed_dataset(dataset, part, allow_implausible=allow_implausible, features=features, device=device)
     return _as_all_leads(embeddings, part.config.leads, encoder.config)
 
 
+def _needs_voltages(encoder: LeadEncoders, features: FeatureName) -> bool:
+    """Whether amplitudes count: by the features, or without a z-score."""
+    return encoder.config.normalisation == "none" or bool(feature_map(features).amplitudes)
+
+
 def _as_all_leads(embeddings: NDArray[np.float32], leads: Sequence[str], config: EncoderConfig) -> NDArray[np.float32]:
-    """Embeddings ``[records, leads × 64]`` of some leads as of all of the encoder's, NaN for the others."""
+    """Embeddings ``[records, leads × features]`` of some leads as of all of the encoder's, NaN for the others."""
     if len(leads) == len(config.leads):
         return embeddings
-    whole = np.full((len(embeddings), len(config.leads), config.n_features), np.nan, np.float32)
+    n_features = embeddings.shape[1] // len(leads)
+    whole = np.full((len(embeddings), len(config.leads), n_features), np.nan, np.float32)
     whole[:, [config.leads.index(lead) for lead in leads]] = embeddings.reshape(len(embeddings), len(leads), -1)
     return whole.reshape(len(embeddings), -1)

@@ -14,7 +14,8 @@ from lfbt.errors import LfbtError
 from lfbt.inference.answer_table import SUFFIXES
 from lfbt.inference.embed_settings import EmbedSettings
 from lfbt.inference.onnx_file import is_onnx
-from lfbt.models.features import compute_embeddings
+from lfbt.models.feature_maps import PAPER, FeatureMap, feature_map
+from lfbt.models.features import check_voltages_known, compute_embeddings
 from lfbt.models.heads import HEAD, load_head
 from lfbt.models.hub import checkpoint_name, take_checkpoint
 from lfbt.models.pretrained import load_with_history, match
@@ -40,7 +41,10 @@ class EmbeddedData:
 
 @dataclasses.dataclass(frozen=True)
 class EmbedSummary:
-    """What a folder of embeddings holds: ``embed.json``. n_features: per lead, so columns are leads × n_features."""
+    """What a folder of embeddings holds: ``embed.json``. n_features: per lead, so columns are leads × n_features.
+
+    features: what an embedding consists of; the paper's where the file does not say.
+    """
 
     lfbt_version: str
     synthetic: bool
@@ -50,6 +54,7 @@ class EmbedSummary:
     data: EmbeddedData
     encoder: EncoderOrigin
     precision: str = "fp32"
+    features: FeatureMap = PAPER
 
     def save(self, folder: Path) -> None:
         """Write ``embed.json`` in `folder`."""
@@ -62,7 +67,7 @@ class EmbedSummary:
 
 
 def write_embeddings(settings: EmbedSettings) -> EmbedSummary:
-    """Write the embeddings ``[records, leads × 64]`` of all records of one data set or several into a new folder.
+    """Write the embeddings ``[records, leads × features]`` of all records of one data set or several into a new folder.
 
     ``records.csv`` names the record of each row; ``probabilities.csv`` has the class probabilities where the checkpoint
     is a run folder with a classifier.
@@ -104,9 +109,16 @@ def write_embeddings(settings: EmbedSettings) -> EmbedSummary:
     dataset = open_datasets(settings.data_dir, settings.split_seed)
     complete, history = load_with_history(checkpoint)
     encoder, dataset = match(complete, dataset, settings.leads, settings.allow_mismatch)
+    features = feature_map(settings.features)
+    check_voltages_known(dataset, features)
     has_head = (checkpoint / HEAD).is_dir()
     if has_head:
         head, classes = load_head(checkpoint / HEAD)
+        if head.features != features:
+            raise LfbtError(
+                f"features: {features.name}, but the classifier of {checkpoint} takes {head.features.name}; give "
+                f"--features {head.features.name}, or name its encoder folder"
+            )
         if encoder.config.leads != complete.config.leads:
             raise LfbtError(
                 f"leads: the classifier of {checkpoint} takes {','.join(complete.config.leads)} in this "
@@ -116,17 +128,25 @@ def write_embeddings(settings: EmbedSettings) -> EmbedSummary:
         dataset.check_voltages()
     rows = np.arange(len(dataset))
     embeddings = compute_embeddings(
-        encoder.to(device), dataset, rows, device, settings.workers, "embed", precision=settings.precision
+        encoder.to(device),
+        dataset,
+        rows,
+        device,
+        settings.workers,
+        "embed",
+        precision=settings.precision,
+        features=features,
     )
     summary = EmbedSummary(
         lfbt_version=lfbt.__version__,
         synthetic=dataset.synthetic,
         records=len(dataset),
         leads=list(encoder.config.leads),
-        n_features=encoder.config.n_features,
+        n_features=encoder.config.columns_per_lead(features),
         data=EmbeddedData([folder.name for folder in settings.data_dir], dataset.hash),
         encoder=EncoderOrigin(checkpoint_name(checkpoint), history),
         precision=settings.precision,
+        features=features,
     )
     records = {"id": dataset.ids, "patient": dataset.patients, "split": dataset.split}
     table = pd.DataFrame(records | {"labels": [";".join(labels) for labels in dataset.labels]})

@@ -13,6 +13,7 @@ from lfbt.inference.onnx_file import is_onnx
 from lfbt.inference.prediction import embedding_columns, embedding_rows
 from lfbt.inference.recordings import ServedLeads
 from lfbt.inference.watching import Answering
+from lfbt.models.feature_maps import feature_map
 from lfbt.models.hub import take_checkpoint
 from lfbt.runs.encoder_folder import encoder_folder
 from lfbt.utils.settings import validate
@@ -51,7 +52,7 @@ def embed_inputs(settings: EmbedSettings, stream: TextIO | None = None) -> Answe
         )
     checkpoint = take_checkpoint(settings.checkpoint)
     some = settings.missing_leads == "nan"
-    model = load_encoder_model(checkpoint, settings.device, settings.leads)
+    model = load_encoder_model(checkpoint, settings.device, settings.leads, feature_map(settings.features))
     remedy = _REMEDY
     if is_onnx(checkpoint):
         # Its leads are fixed. Absent ones are in the graph of a classifier that was trained with lead dropout only.
@@ -61,7 +62,7 @@ def embed_inputs(settings: EmbedSettings, stream: TextIO | None = None) -> Answe
                 f"missing_leads: {checkpoint} computes all of its leads only, as it has no classifier that was trained "
                 f"with leads_dropout; {_REMEDY_ALL_LEADS}"
             )
-    columns = embedding_columns(len(model.config.leads) * model.config.n_features, settings.per_piece, some)
+    columns = embedding_columns(len(model.config.leads) * model.features_per_lead, settings.per_piece, some)
     answers = AnswerSettings(
         settings.inputs, settings.out, settings.overwrite, settings.per_piece, watching=settings.watching
     )

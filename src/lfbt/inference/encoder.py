@@ -18,6 +18,7 @@ from lfbt.inference.embedding import embed
 from lfbt.inference.model_card import model_card
 from lfbt.models.config import EncoderCard, EncoderConfig
 from lfbt.models.encoder import LeadEncoders
+from lfbt.models.feature_maps import FeatureName
 from lfbt.models.hub import locate_encoder, upload_encoder
 from lfbt.models.pretrained import load_with_history, save_encoder
 from lfbt.recording import Recording
@@ -87,9 +88,10 @@ class Encoder(LeadEncoders):
         unit: str | None = None,
         allow_implausible: bool = False,
         missing_leads: MissingLeads = "refuse",
+        features: FeatureName = "paper",
         device: str | torch.device = "auto",
     ) -> NDArray[Any]:
-        """Compute embeddings ``[records, leads × 64]`` of ECGs; parameters and errors are those of `lfbt.embed`."""
+        """Compute embeddings ``[records, columns]`` of ECGs; parameters and errors are those of `lfbt.embed`."""
         return embed(
             x,
             self,
@@ -98,6 +100,7 @@ class Encoder(LeadEncoders):
             unit=unit,
             allow_implausible=allow_implausible,
             missing_leads=missing_leads,
+            features=features,
             device=device,
         )
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
 from lfbt.data.dataset import Dataset
@@ -19,6 +19,7 @@ from lfbt.errors import LfbtError
 from lfbt.inference.embedding import embed
 from lfbt.inference.encoder import load_encoder
 from lfbt.models.encoder import LeadEncoders
+from lfbt.models.feature_maps import FeatureName, feature_map
 from lfbt.utils.settings import check_range
 
 
@@ -38,7 +39,7 @@ class _ECGEstimator(BaseEstimator):  # type: ignore[misc]
         return encoder if isinstance(encoder, LeadEncoders) else load_encoder(encoder)
 
     def _embed(self, encoder: LeadEncoders, x: Any) -> NDArray[np.float32]:
-        """The embeddings ``[records, leads × 64]``, one an item of `x`. Raises LfbtError for anything else."""
+        """The embeddings ``[records, leads × features]``, one an item of `x`. Raises LfbtError for anything else."""
         # An array of object or text, as scikit-learn makes of lists of paths.
         if isinstance(x, np.ndarray) and x.dtype.kind in "OUT":
             x = x.tolist()
@@ -55,6 +56,7 @@ class _ECGEstimator(BaseEstimator):  # type: ignore[misc]
             sampling_rate=self.sampling_rate,
             unit=self.unit,
             allow_implausible=self.allow_implausible,
+            features=self.features,
             device=self.device,
         )
         if len(embeddings) != len(x):
@@ -80,6 +82,8 @@ class ECGEmbedder(TransformerMixin, _ECGEstimator):  # type: ignore[misc]
         Of arrays, and of files that do not state it; mV by default.
     allow_implausible : bool
         Accept voltages that no ECG has.
+    features : {"paper", "rich"}
+        As of `lfbt.embed`.
     device : str
         ``auto``, ``cpu`` or ``cuda``.
 
@@ -105,6 +109,7 @@ class ECGEmbedder(TransformerMixin, _ECGEstimator):  # type: ignore[misc]
         sampling_rate: float | None = None,
         unit: str | None = None,
         allow_implausible: bool = False,
+        features: FeatureName = "paper",
         device: str = "auto",
     ) -> None:
         self.encoder = encoder
@@ -112,6 +117,7 @@ class ECGEmbedder(TransformerMixin, _ECGEstimator):  # type: ignore[misc]
         self.sampling_rate = sampling_rate
         self.unit = unit
         self.allow_implausible = allow_implausible
+        self.features = features
         self.device = device
 
     def __sklearn_tags__(self) -> Any:
@@ -125,7 +131,7 @@ class ECGEmbedder(TransformerMixin, _ECGEstimator):  # type: ignore[misc]
         return self
 
     def transform(self, X: Any) -> NDArray[np.float32]:  # noqa: N803
-        """Compute embeddings ``[records, leads × 64]``. Raises LfbtError as `lfbt.embed` does."""
+        """Compute embeddings ``[records, leads × features]``. Raises LfbtError as `lfbt.embed` does."""
         check_is_fitted(self, "encoder_")
         return self._embed(self.encoder_, X)
 
@@ -133,7 +139,8 @@ class ECGEmbedder(TransformerMixin, _ECGEstimator):  # type: ignore[misc]
         """Name the columns: the lead, and the number of its feature."""
         check_is_fitted(self, "encoder_")
         config = self.encoder_.config
-        names = [f"{lead}_{i}" for lead in config.leads for i in range(config.n_features)]
+        n_features = config.columns_per_lead(feature_map(self.features))
+        names = [f"{lead}_{i}" for lead in config.leads for i in range(n_features)]
         return np.array(names, dtype=object)
 
 
@@ -149,7 +156,7 @@ class ECGClassifier(ClassifierMixin, _ECGEstimator):  # type: ignore[misc]
         From `lfbt.load_encoder`, or what that takes.
     c : float
         Inverse strength of the regularisation.
-    leads, sampling_rate, unit, allow_implausible, device
+    leads, sampling_rate, unit, allow_implausible, features, device
         As of `ECGEmbedder`.
 
     Attributes
@@ -180,6 +187,7 @@ class ECGClassifier(ClassifierMixin, _ECGEstimator):  # type: ignore[misc]
         sampling_rate: float | None = None,
         unit: str | None = None,
         allow_implausible: bool = False,
+        features: FeatureName = "paper",
         device: str = "auto",
     ) -> None:
         self.encoder = encoder
@@ -188,14 +196,18 @@ class ECGClassifier(ClassifierMixin, _ECGEstimator):  # type: ignore[misc]
         self.sampling_rate = sampling_rate
         self.unit = unit
         self.allow_implausible = allow_implausible
+        self.features = features
         self.device = device
 
     def fit(self, X: Any, y: Any) -> Self:  # noqa: N803
         """Fit the classifier. Raises LfbtError as `lfbt.embed` does, and scikit-learn's ValueError for `y`."""
         check_range("c", self.c, "(0, inf)")
         encoder = self._load()
-        model = make_pipeline(StandardScaler(), LogisticRegression(C=self.c, max_iter=10_000))
-        self.model_ = model.fit(self._embed(encoder, X), y)
+        embeddings = self._embed(encoder, X)
+        weighted = FunctionTransformer(_weigh, kw_args={"n_leads": len(encoder.config.leads), "name": self.features})
+        steps = [StandardScaler(), *([weighted] if feature_map(self.features).amplitudes else [])]
+        model = make_pipeline(*steps, LogisticRegression(C=self.c, max_iter=10_000))
+        self.model_ = model.fit(embeddings, y)
         self.encoder_ = encoder
         self.classes_ = self.model_.classes_
         return self
@@ -214,3 +226,8 @@ class ECGClassifier(ClassifierMixin, _ECGEstimator):  # type: ignore[misc]
         """Compute the logits ``[records, classes]``; of two classes that of the second, ``[records]``."""
         check_is_fitted(self, "model_")
         return np.asarray(self.model_.decision_function(self._embed(self.encoder_, X)))
+
+
+def _weigh(embeddings: NDArray[np.floating[Any]], n_leads: int, name: FeatureName) -> NDArray[np.floating[Any]]:
+    """Standardised embeddings ``[records, leads × features]`` with their amplitudes weighted."""
+    return embeddings * feature_map(name).weights(n_leads, embeddings.shape[1])

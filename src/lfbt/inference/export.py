@@ -19,10 +19,11 @@ from lfbt.inference.onnx_graph import EMBEDDINGS, FLOAT16, INPUT, LOGITS, PROBAB
 from lfbt.inference.onnx_model import load_onnx
 from lfbt.inference.torch_model import TorchModel, load_trained
 from lfbt.models.encoder import LeadEncoders
+from lfbt.models.feature_maps import PAPER
 from lfbt.models.heads import HEAD, Head
 from lfbt.models.pretrained import load_history
 from lfbt.runs.results import Results
-from lfbt.signal import Normalisation, normalise
+from lfbt.signal import normalise
 from lfbt.utils.files import atomic_file
 from lfbt.utils.settings import Affects, create, validate
 
@@ -123,7 +124,7 @@ def write_onnx(settings: ExportSettings) -> Exported:
     with atomic_file(settings.out) as partial:
         content = proto.SerializeToString(deterministic=True)
         partial.write_bytes(content)
-        difference = _difference(partial, model, card.config.normalisation)
+        difference = _difference(partial, model)
         if not difference <= _AGREEMENT[settings.variant]:
             raise LfbtError(
                 f"checkpoint: {settings.checkpoint} as {settings.variant} differs from PyTorch by {difference:.1e}, "
@@ -171,7 +172,7 @@ def _load(checkpoint: Path, variant: str) -> tuple[TorchModel, OnnxCard]:
         model, history = TorchModel(encoder), encoder.history
         stated = history.get("synthetic")
         synthetic = stated if isinstance(stated, bool) else None
-    config = model.config
+    config = model.encoder.config
     card = OnnxCard(
         lfbt_version=lfbt.__version__,
         leads=config.leads,
@@ -179,7 +180,7 @@ def _load(checkpoint: Path, variant: str) -> tuple[TorchModel, OnnxCard]:
         n_samples=config.n_samples,
         width=config.width,
         normalisation=config.normalisation,
-        n_features=config.n_features,
+        n_features=model.features_per_lead,
         variant=variant,
         classes=model.classes,
         exclusive=model.exclusive,
@@ -188,6 +189,7 @@ def _load(checkpoint: Path, variant: str) -> tuple[TorchModel, OnnxCard]:
         synthetic=synthetic,
         history=without_folders(history),
         settings=without_folders(settings),
+        features=None if model.features == PAPER else model.features,
     )
     return model, card
 
@@ -216,7 +218,9 @@ def build_model(encoder: LeadEncoders, head: Head | None, variant: str) -> Any:
     values: dict[str, NDArray[Any]] = {}
     for i, (weight, bias) in enumerate(_folded(encoder)):
         values |= {f"weight{i}": weight, f"bias{i}": bias}
-    sizes = {EMBEDDINGS: n_leads * config.n_features}
+    features = PAPER if head is None else head.features
+    n_columns = n_leads * config.columns_per_lead(features)
+    sizes = {EMBEDDINGS: n_columns}
     if head is None:
         graph = describe_graph(config, is_half=variant == "float16")
     else:
@@ -226,6 +230,7 @@ def build_model(encoder: LeadEncoders, head: Head | None, variant: str) -> Any:
             exclusive=head.exclusive,
             has_subsets=head.lead_dropout is not None,
             is_half=variant == "float16",
+            features=features,
         )
         linear = head.linear.weight.double() / head.std.double()
         values |= {"mean": _array(head.mean), "linear": _array(linear), "shift": _array(head.linear.bias)}
@@ -273,7 +278,7 @@ def _array(tensor: torch.Tensor) -> NDArray[np.float32]:
     return tensor.detach().float().numpy()
 
 
-def _difference(file: Path, model: TorchModel, normalisation: Normalisation) -> float:
+def _difference(file: Path, model: TorchModel) -> float:
     """The greatest difference of the file from PyTorch on random signals, relative to the largest value.
 
     Of a model that serves subsets of its leads with these, too.
@@ -286,7 +291,7 @@ def _difference(file: Path, model: TorchModel, normalisation: Normalisation) -> 
         used = np.isin(config.leads, leads)
         given, scored = (np.full_like(signals, np.nan) for _ in range(2))
         given[:, used] = signals[:, used]
-        scored[:, used] = normalise(signals[:, used], normalisation)
+        scored[:, used] = normalise(signals[:, used], config.normalisation)
         for a, b in zip(exported.compute(given), model.compute(scored), strict=True):
             if b.size:
                 # Features of absent leads are NaN in both.

@@ -10,6 +10,7 @@ from lfbt.errors import LfbtError
 from lfbt.inference.onnx_file import is_onnx
 from lfbt.inference.onnx_model import load_classes, load_onnx
 from lfbt.inference.prediction import Model
+from lfbt.models.feature_maps import PAPER, FeatureMap
 
 if TYPE_CHECKING:
     import torch
@@ -44,7 +45,9 @@ def load_model(classifier: Path, device: str | torch.device = "auto") -> Model:
     return load_trained(classifier, resolve_device(device))
 
 
-def load_encoder_model(checkpoint: Path, device: str = "auto", leads: Sequence[str] = ()) -> Model:
+def load_encoder_model(
+    checkpoint: Path, device: str = "auto", leads: Sequence[str] = (), features: FeatureMap = PAPER
+) -> Model:
     """Load an encoder.
 
     Parameters
@@ -55,6 +58,8 @@ def load_encoder_model(checkpoint: Path, device: str = "auto", leads: Sequence[s
         As of `load_model`.
     leads
         Use the encoders of these leads only; all by default, as ``.onnx`` files do.
+    features
+        What an embedding consists of.
 
     Returns
     -------
@@ -64,12 +69,19 @@ def load_encoder_model(checkpoint: Path, device: str = "auto", leads: Sequence[s
     Raises
     ------
     LfbtError
-        For what is no encoder, and for `leads` of an ``.onnx`` file.
+        For what is no encoder, and for `leads` of an ``.onnx`` file, and features that it does not compute.
     """
     if is_onnx(checkpoint):
         if leads:
             raise LfbtError(f"leads: those of {checkpoint} are fixed; leave --leads out, or give the encoder itself")
-        return load_onnx(checkpoint, "checkpoint", device)
+        model = load_onnx(checkpoint, "checkpoint", device)
+        if features != (model.card.features or PAPER):
+            own = (model.card.features or PAPER).name
+            raise LfbtError(
+                f"features: {features.name}, but {checkpoint} computes {own}; give --features {own}, or the encoder "
+                "itself"
+            )
+        return model
     from lfbt.inference.torch_model import TorchModel
     from lfbt.models.pretrained import load_encoder
     from lfbt.utils.device import resolve_device
@@ -77,4 +89,4 @@ def load_encoder_model(checkpoint: Path, device: str = "auto", leads: Sequence[s
     encoder = load_encoder(checkpoint)
     if leads:
         encoder = encoder.select_leads(leads)
-    return TorchModel(encoder.to(resolve_device(device)))
+    return TorchModel(encoder.to(resolve_device(device)), features=features)

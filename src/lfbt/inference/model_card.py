@@ -165,7 +165,7 @@ def _index_entry(results: Results, leads: Sequence[str], test: Scores) -> dict[s
 
 def _kind(results: Results) -> str:
     kind = _KINDS.get(results.kind, results.kind)
-    return f"{kind} ({results.classifier})" if results.classifier else kind
+    return f"{kind} ({results.method})" if results.method else kind
 
 
 def _data(results: Results) -> str:

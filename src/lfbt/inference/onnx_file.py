@@ -16,7 +16,8 @@ import numpy as np
 from lfbt.errors import LfbtError
 from lfbt.inference.onnx_graph import FLOAT, FLOAT16, INT64, Form, Graph, Node, describe_graph
 from lfbt.inference.prediction import ServedSubset
-from lfbt.models.config import EncoderConfig
+from lfbt.models.config import BLOCKS, EncoderConfig
+from lfbt.models.feature_maps import PAPER, FeatureMap
 from lfbt.signal import Normalisation
 from lfbt.utils.files import FORMAT, parse_json
 
@@ -25,7 +26,7 @@ CARD_KEY = "lfbt"
 #: The operators of the graph, all of the standard.
 OPERATORS = frozenset(
     {"Add", "Cast", "Conv", "Div", "Gemm", "MaxPool", "Mul", "ReduceMean", "Relu", "Sigmoid", "Softmax", "Sqrt", "Sub"}
-    | {"Unsqueeze", "Flatten", "IsNaN", "Where"}
+    | {"Unsqueeze", "Flatten", "IsNaN", "Where", "Concat", "Log", "Max", "ReduceMax", "ReduceMin", "Reshape"}
 )
 _FORMAT = 1
 _REMEDY = "export the model again with lfbt export"
@@ -78,6 +79,8 @@ class OnnxCard:
         The same of the classifier.
     subsets : tuple of ServedSubset
         Leads that suffice, besides all of them, with the thresholds for these.
+    features : FeatureMap, optional
+        What an embedding consists of; None for the paper's, and the file does not have it then.
     """
 
     lfbt_version: str
@@ -95,6 +98,7 @@ class OnnxCard:
     history: dict[str, Any] = dataclasses.field(default_factory=dict)
     settings: dict[str, Any] = dataclasses.field(default_factory=dict)
     subsets: tuple[ServedSubset, ...] = ()
+    features: FeatureMap | None = None
 
     @property
     def config(self) -> EncoderConfig:
@@ -105,12 +109,18 @@ class OnnxCard:
     def to_json(self) -> str:
         """Return the card as the file holds it."""
         content = {FORMAT: _FORMAT, **dataclasses.asdict(self)}
+        if self.features is None:
+            del content["features"]
         return json.dumps(content, ensure_ascii=False, default=str)
 
     def check(self) -> None:
         """Raise LfbtError, naming the field, for values that do not go together."""
-        if self.config.n_features != self.n_features:
-            raise LfbtError(f"n_features: {self.n_features}, but the width gives {self.config.n_features}")
+        features = self.features or PAPER
+        features.check(len(BLOCKS))
+        if self.config.columns_per_lead(features) != self.n_features:
+            raise LfbtError(
+                f"n_features: {self.n_features}, but the width gives {self.config.columns_per_lead(features)}"
+            )
         if len(self.leads) * self.n_samples > _MAX_VALUES:
             raise LfbtError(f"n_samples: {self.n_samples} of {len(self.leads)} leads are over {_MAX_VALUES} values")
         seconds = self.n_samples / self.sampling_rate
@@ -144,6 +154,7 @@ class OnnxCard:
             exclusive=self.exclusive,
             has_subsets=bool(self.subsets),
             is_half=self.variant == "float16",
+            features=self.features or PAPER,
         )
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lfbt.models.config import BLOCKS, EncoderConfig
+from lfbt.models.feature_maps import LEAST_MV, PAPER, FeatureMap
 
 #: What the graph takes and gives.
 INPUT, EMBEDDINGS, LOGITS, PROBABILITIES = "signals", "embeddings", "logits", "probabilities"
@@ -74,6 +75,7 @@ def describe_graph(
     exclusive: bool = True,
     has_subsets: bool = False,
     is_half: bool = False,
+    features: FeatureMap = PAPER,
 ) -> Graph:
     """Describe the graph of an encoder, and perhaps of the classifier on it.
 
@@ -92,13 +94,16 @@ def describe_graph(
         Whether the classifier serves recordings that lack leads: these are NaN in all samples.
     is_half
         Whether the convolutions' weights are kept in half precision.
+    features
+        What an embedding consists of.
     """
     graph = Graph()
-    n_leads, n_features = len(config.leads), config.n_features
+    n_leads, n_features = len(config.leads), config.columns_per_lead(features)
     absent = _absent(graph) if has_subsets else ""
     x = graph.add("Unsqueeze", _normalised(graph, config, absent), graph.constant("height", 2))
     n_in, i = 1, 0
-    for block in BLOCKS:
+    pooled: list[str] = []
+    for number, block in enumerate(BLOCKS, start=1):
         for channels in block:
             n_out = int(channels * config.width)
             weight = graph.weight(f"weight{i}", n_leads * n_out, n_in, 1, 3, is_half=is_half)
@@ -107,13 +112,19 @@ def describe_graph(
             x = graph.add("Relu", x)
             n_in, i = n_out, i + 1
         x = graph.add("MaxPool", x, kernel_shape=(1, 2), strides=(1, 2))
-    positions = graph.constant("positions", 2, 3)
-    x = graph.add("ReduceMean", x, positions, keepdims=0, name="" if has_subsets else EMBEDDINGS)
+        if features != PAPER and number in features.blocks:
+            pooled += _pooled(graph, x, features.statistics, n_leads, n_in)
+    name = "" if has_subsets else EMBEDDINGS
+    if features == PAPER:
+        x = graph.add("ReduceMean", x, graph.constant("positions", 2, 3), keepdims=0, name=name)
+    else:
+        pooled += _amplitudes(graph, features.amplitudes, absent)
+        x = graph.add("Flatten", graph.add("Concat", *pooled, axis=2), axis=1, name=name)
     present = ""
     if has_subsets:
-        features = graph.constant("features", *[1] * n_features, kind=np.float32)
+        ones = graph.constant("features", *[1] * n_features, kind=np.float32)
         # 1 where the lead of a feature is there, else 0, by which a division gives NaN.
-        present = graph.add("Flatten", graph.add("Where", absent, "zero", features), axis=1)
+        present = graph.add("Flatten", graph.add("Where", absent, "zero", ones), axis=1)
         graph.add("Div", graph.add("Mul", x, present), present, name=EMBEDDINGS)
     if n_classes:
         # Centred first: the sums would lose digits where a feature varies little around a large mean.
@@ -128,6 +139,33 @@ def describe_graph(
         else:
             graph.add("Sigmoid", x, name=PROBABILITIES)
     return graph
+
+
+def _pooled(graph: Graph, x: str, statistics: Sequence[str], n_leads: int, n_channels: int) -> list[str]:
+    """Statistics ``[records, leads, channels]`` over time of activations ``[records, leads · channels, 1, time]``."""
+    operators = {"mean": "ReduceMean", "max": "ReduceMax"}
+    positions = graph.constant("positions", 2, 3)
+    shape = graph.constant(f"channels{n_channels}", 0, n_leads, n_channels)
+    reduced = [graph.add(operators[name], x, positions, keepdims=0) for name in statistics]
+    return [graph.add("Reshape", one, shape) for one in reduced]
+
+
+def _amplitudes(graph: Graph, amplitudes: Sequence[str], absent: str) -> list[str]:
+    """Amplitudes ``[records, leads, 1]`` as `measure_amplitudes` has them; absent leads are taken for zero."""
+    if not amplitudes:
+        return []
+    x = graph.add("Where", absent, "zero", INPUT) if absent else INPUT
+    time = graph.constant("time", 2)
+    found = {}
+    if "log_std" in amplitudes:
+        precise = graph.add("Cast", x, to=DOUBLE)
+        centred = graph.add("Sub", precise, graph.add("ReduceMean", precise, time))
+        std = graph.add("Sqrt", graph.add("ReduceMean", graph.add("Mul", centred, centred), time))
+        least = graph.constant("least", LEAST_MV, kind=np.float32)
+        found["log_std"] = graph.add("Log", graph.add("Max", graph.add("Cast", std, to=FLOAT), least))
+    if "peak_to_peak" in amplitudes:
+        found["peak_to_peak"] = graph.add("Sub", graph.add("ReduceMax", x, time), graph.add("ReduceMin", x, time))
+    return [found[name] for name in amplitudes]
 
 
 def _absent(graph: Graph) -> str:

@@ -41,6 +41,16 @@ class OnnxModel:
         return dataclasses.replace(self.card.config, normalisation="none")
 
     @property
+    def features_per_lead(self) -> int:
+        """The length of a lead's part of an embedding."""
+        return self.card.n_features
+
+    @property
+    def needs_voltages(self) -> bool:
+        """Whether answers depend on amplitudes: they do without a z-score in the graph, and by the features."""
+        return self.card.normalisation == "none" or bool(self.card.features and self.card.features.amplitudes)
+
+    @property
     def classes(self) -> tuple[str, ...]:
         """Names of the classes; empty of an encoder."""
         return self.card.classes

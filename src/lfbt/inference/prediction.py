@@ -31,6 +31,14 @@ class Model(Protocol):
         """What the encoder takes."""
 
     @property
+    def features_per_lead(self) -> int:
+        """The length of a lead's part of an embedding."""
+
+    @property
+    def needs_voltages(self) -> bool:
+        """Whether answers depend on amplitudes, so that recordings of z-scores have none."""
+
+    @property
     def classes(self) -> tuple[str, ...]:
         """Names of the classes; empty without a classifier."""
 
@@ -110,8 +118,7 @@ def iterate_answers(recordings: Iterable[Pieces], model: Model, batch_size: int 
 
 
 def _answer(recordings: Sequence[Pieces], model: Model) -> Iterator[Answer]:
-    config = model.config
-    n_features = len(config.leads) * config.n_features
+    n_features = len(model.config.leads) * model.features_per_lead
     embeddings, logits = np.empty((0, n_features), np.float32), np.empty((0, len(model.classes)), np.float32)
     if any(len(one.signals) for one in recordings):
         embeddings, logits = model.compute(np.concatenate([one.signals for one in recordings]))

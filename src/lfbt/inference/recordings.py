@@ -26,7 +26,7 @@ from lfbt.recording import Recording, check_sampling_rate, missing_leads, parse_
 from lfbt.signal import Signal, available_leads, normalise
 from lfbt.sources import Folder
 from lfbt.sources.listing import Dropped, Entry
-from lfbt.voltages import implausible_span
+from lfbt.voltages import Z_SCORES, implausible_span, is_standardised
 
 # Recordings that are read at a time, and how many times ahead.
 _AT_A_TIME, _TIMES_AHEAD = 8, 4
@@ -230,6 +230,7 @@ def iterate_pieces(
     config: EncoderConfig,
     settings: FileSettings,
     served: ServedLeads = _ALL_LEADS,
+    needs_voltages: bool = False,
 ) -> Iterator[Pieces]:
     """Read recordings ahead of their use and cut them into pieces that fit an encoder, as `lfbt prepare` does.
 
@@ -246,6 +247,8 @@ def iterate_pieces(
         Whether implausible voltages are accepted.
     served : ServedLeads
         Which leads suffice; by default all are needed.
+    needs_voltages : bool
+        Whether amplitudes count, so that a recording of z-scores cannot be used.
 
     Yields
     ------
@@ -274,15 +277,23 @@ def iterate_pieces(
                 if not _is_passed_over(item):
                     yield _without_pieces(shown_name(item.file), item.id, item.reason, config)
             else:
-                yield _cut(item, config, preparation, served)
+                yield _cut(item, config, preparation, served, needs_voltages)
 
     return _ahead(make())
 
 
-def _cut(item: Entry | Recording, config: EncoderConfig, settings: PrepareSettings, served: ServedLeads) -> Pieces:
+def _cut(
+    item: Entry | Recording,
+    config: EncoderConfig,
+    settings: PrepareSettings,
+    served: ServedLeads,
+    needs_voltages: bool,
+) -> Pieces:
     file = shown_name(str(item.file)) if isinstance(item, Entry) else ""
     try:
         recording = item.reader(item.file) if isinstance(item, Entry) else item
+        if needs_voltages and (not recording.in_mv or is_standardised(recording.signal)):
+            return _without_pieces(file, item.id, Z_SCORES, config)
         present = available_leads(recording.leads, config.leads)
         leads = served.choose(present, config.leads)
         if not leads:

@@ -13,6 +13,8 @@ from lfbt.errors import LfbtError
 from lfbt.inference.prediction import ServedSubset
 from lfbt.models.config import EncoderConfig
 from lfbt.models.encoder import LeadEncoders
+from lfbt.models.feature_maps import PAPER, FeatureMap
+from lfbt.models.features import embed_voltages
 from lfbt.models.heads import HEAD, Head, load_head
 from lfbt.models.pretrained import load_encoder
 from lfbt.runs.encoder_folder import BUNDLED
@@ -29,11 +31,23 @@ class TorchModel:
     classes: tuple[str, ...] = ()
     thresholds: tuple[float | None, ...] = ()
     subsets: tuple[ServedSubset, ...] = ()
+    features: FeatureMap = PAPER
 
     @property
     def config(self) -> EncoderConfig:
-        """What the encoder takes."""
-        return self.encoder.config
+        """What the model takes: of features with amplitudes signals in mV, which it normalises itself."""
+        config = self.encoder.config
+        return dataclasses.replace(config, normalisation="none") if self.features.amplitudes else config
+
+    @property
+    def features_per_lead(self) -> int:
+        """The length of a lead's part of an embedding."""
+        return self.encoder.config.columns_per_lead(self.features)
+
+    @property
+    def needs_voltages(self) -> bool:
+        """Whether answers depend on amplitudes, so that z-scores have none."""
+        return self.config.normalisation == "none"
 
     @property
     def exclusive(self) -> bool:
@@ -46,11 +60,15 @@ class TorchModel:
 
         A lead that is NaN is absent: its features are NaN.
         """
-        place = next(self.encoder.parameters()).device
-        x = torch.from_numpy(signals).to(place)
-        absent = x[:, :, :1].isnan()
-        features = self.encoder(torch.where(absent, 0.0, x)) if absent.any() else self.encoder(x)
-        embeddings = torch.where(absent, torch.nan, features).flatten(1)
+        if self.features.amplitudes:
+            embeddings = embed_voltages(self.encoder, signals, self.features)
+        else:
+            place = next(self.encoder.parameters()).device
+            x = torch.from_numpy(signals).to(place)
+            absent = x[:, :, :1].isnan()
+            x = torch.where(absent, 0.0, x) if absent.any() else x
+            pooled = self.encoder(x) if self.features == PAPER else self.encoder.pool(x, self.features)
+            embeddings = torch.where(absent, torch.nan, pooled).flatten(1)
         logits = np.empty((len(signals), 0), np.float32) if self.head is None else self.head(embeddings).cpu().numpy()
         return embeddings.cpu().numpy(), logits
 
@@ -64,10 +82,11 @@ def load_trained(folder: Path, place: torch.device) -> TorchModel:
         raise LfbtError(f"classifier: {folder} {_why_none(folder)}")
     encoder = load_encoder(folder)
     head, classes = load_head(folder / HEAD)
-    n_features = len(encoder.config.leads) * encoder.config.n_features
+    n_features = len(encoder.config.leads) * encoder.config.columns_per_lead(head.features)
     if head.linear.in_features != n_features:
         raise LfbtError(
-            f"classifier: {folder / HEAD} takes {head.linear.in_features} features, but its encoder gives {n_features}"
+            f"classifier: {folder / HEAD} takes {head.linear.in_features} features, but its encoder gives {n_features} "
+            f"({head.features.name})"
         )
     results = Results.load(folder)
     subsets = {} if head.lead_dropout is None else head.lead_dropout.subsets
@@ -87,7 +106,7 @@ def load_trained(folder: Path, place: torch.device) -> TorchModel:
     served = tuple(map(ServedSubset, subsets.values(), of_subsets))
     for leads in subsets.values():
         encoder.select_leads(leads)  # refused where the encoder does not have them
-    return TorchModel(encoder.to(place), head.to(place), classes, thresholds, served)
+    return TorchModel(encoder.to(place), head.to(place), classes, thresholds, served, head.features)
 
 
 def _why_none(folder: Path) -> str:

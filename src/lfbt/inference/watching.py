@@ -229,7 +229,9 @@ class _Watch:
         hand: collections.deque[_InHand] = collections.deque()
         rows: list[dict[str, Any]] = []
         reasons: list[str] = []
-        pieces = iterate_pieces(self._items(new, hand), how.model.config, how.files, how.served)
+        pieces = iterate_pieces(
+            self._items(new, hand), how.model.config, how.files, how.served, how.model.needs_voltages
+        )
         for one in iterate_answers(pieces, how.model, batch_size):
             rows += how.rows(one)
             reasons.append(one.pieces.reason)

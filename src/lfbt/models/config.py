@@ -11,6 +11,7 @@ from typing import Annotated, Any, cast
 import lfbt
 from lfbt.data.dataset import Dataset
 from lfbt.errors import LfbtError
+from lfbt.models.feature_maps import PAPER, FeatureMap
 from lfbt.recording import check_leads
 from lfbt.signal import Normalisation
 from lfbt.utils.files import FORMAT, load_json, save_json, write_json
@@ -66,6 +67,15 @@ class EncoderConfig:
     def n_features(self) -> int:
         """Features of a lead."""
         return int(BLOCKS[-1][-1] * self.width)
+
+    def columns_per_lead(self, features: FeatureMap = PAPER) -> int:
+        """Count the features of a lead, with amplitudes.
+
+        >>> EncoderConfig(("II",), sampling_rate=100.0, n_samples=1000).columns_per_lead()
+        64
+        """
+        channels = sum(int(BLOCKS[block - 1][-1] * self.width) for block in features.blocks)
+        return channels * len(features.statistics) + len(features.amplitudes)
 
     def __post_init__(self) -> None:
         validate(self)
@@ -170,6 +180,8 @@ class HeadCard:
         Whether a record has exactly one class.
     lead_dropout : LeadDropout, optional
         None where the classifier needs all leads; the file does not have it then.
+    features : FeatureMap, optional
+        What an embedding consists of; None for the paper's, and the file does not have it then.
     """
 
     lfbt_version: str
@@ -177,6 +189,7 @@ class HeadCard:
     n_inputs: int
     exclusive: bool = True
     lead_dropout: LeadDropout | None = None
+    features: FeatureMap | None = None
 
     def save(self, folder: Path) -> None:
         """Write ``config.json`` in `folder`, complete or not at all."""
@@ -197,6 +210,12 @@ class HeadCard:
         dropout = card.lead_dropout
         if dropout is not None and not (dropout.subsets and all(dropout.subsets.values())):
             raise LfbtError(f"{path}: field lead_dropout: no subsets, or one without leads; {_remedy('a classifier')}")
+        features = card.features
+        if features is not None:
+            try:
+                features.check(len(BLOCKS))
+            except LfbtError as error:
+                raise LfbtError(f"{path}: field features: {error}; {_remedy('a classifier')}") from error
         return card
 
 

@@ -14,6 +14,8 @@ from torch.optim.swa_utils import update_bn
 from lfbt.errors import LfbtError
 from lfbt.models.config import BLOCKS, MIN_SAMPLES, EncoderConfig
 from lfbt.models.cpu.fused import Layer, encode, encode_in_training
+from lfbt.models.feature_maps import PAPER, FeatureMap
+from lfbt.models.pooling import pool_over_time
 from lfbt.recording import lead_names, missing_leads, parse_leads
 from lfbt.utils.collectives import sync_batch_norm
 from lfbt.utils.tensors import seeded, to_full_precision
@@ -128,6 +130,33 @@ class LeadEncoders(nn.Module):
         LfbtError
             For another number of leads, and for fewer than 32 samples.
         """
+        return self._compute(signals, PAPER)
+
+    def pool(self, signals: Tensor, features: FeatureMap) -> Tensor:
+        """Pool the activations of several blocks in one pass; amplitudes are not among them.
+
+        Parameters
+        ----------
+        signals : Tensor
+            As of `forward`.
+        features : FeatureMap
+            Which statistics of which blocks.
+
+        Returns
+        -------
+        Tensor
+            ``[records, leads, features]`` or ``[views, records, leads, features]``, block by block.
+
+        Raises
+        ------
+        LfbtError
+            As `forward` does, and in training mode.
+        """
+        if self.training:
+            raise LfbtError("features: blocks are pooled in evaluation mode only; call encoder.eval() first")
+        return self._compute(signals, features)
+
+    def _compute(self, signals: Tensor, features: FeatureMap) -> Tensor:
         if signals.ndim not in (3, 4) or signals.shape[-2] != len(self.encoders):
             raise LfbtError(
                 f"signals: shape {list(signals.shape)} is not [records, {len(self.encoders)} leads, samples]"
@@ -138,8 +167,8 @@ class LeadEncoders(nn.Module):
             )
         views = signals if signals.ndim == 4 else signals[None]
         compute = self._fused if self._can_be_fused(signals) else self._grouped
-        features = compute(views)
-        return features if signals.ndim == 4 else features[0]
+        computed = compute(views, features)
+        return computed if signals.ndim == 4 else computed[0]
 
     def select_leads(self, leads: Sequence[str] | str) -> Self:
         """Select the encoders of some leads by name.
@@ -203,13 +232,13 @@ class LeadEncoders(nn.Module):
         is_trained = any(parameter.requires_grad for parameter in self.parameters())
         return not signals.requires_grad and (self.training or not is_trained)
 
-    def _fused(self, views: Tensor) -> Tensor:
+    def _fused(self, views: Tensor, features: FeatureMap) -> Tensor:
         """Features of ``[V, B, L, T]`` by `lfbt.models.cpu.fused`."""
         encoders = self._lead_encoders()
         leads = [encoder.layers() for encoder in encoders]
         if not self.training:
             statistics = [[(norm.running_mean, norm.running_var) for _, norm in one.pairs()] for one in encoders]
-            return torch.stack([encode(view, leads, statistics, _autocast_dtype()) for view in views])
+            return torch.stack([encode(view, leads, statistics, _autocast_dtype(), features) for view in views])
         encoded = encode_in_training(views, leads, self.low_memory, self.sync_batch_norm, _autocast_dtype())
         n_records, n_samples = round(encoded.n_records.item()), views.shape[3]
         for of_view in zip(encoded.means, encoded.variances, strict=True):
@@ -217,7 +246,7 @@ class LeadEncoders(nn.Module):
                 _update_statistics(encoder, mean, variance, n_records, n_samples)
         return encoded.features
 
-    def _grouped(self, views: Tensor) -> Tensor:
+    def _grouped(self, views: Tensor, features: FeatureMap) -> Tensor:
         """Features of ``[V, B, L, T]`` by convolutions with a group for each lead of each view, as images of height 1.
 
         Each view has batch statistics of its own, because it has channels of its own.
@@ -228,7 +257,7 @@ class LeadEncoders(nn.Module):
         if torch.is_autocast_enabled("cuda"):
             # Matrix units take half precision with channels last, without a copy of each layer.
             x = x.contiguous(memory_format=torch.channels_last)
-        statistics = []
+        statistics, pooled, block = [], [], 0
         for i, layer in enumerate(zip(*(of_leads * n_views), strict=True)):
             convolutions, norms = zip(*layer, strict=True)
             weight, bias = (torch.cat([getattr(one, name) for one in convolutions]) for name in ("weight", "bias"))
@@ -247,10 +276,13 @@ class LeadEncoders(nn.Module):
             x = F.relu(x)
             if i in block_ends:
                 x = F.max_pool2d(x, (1, 2))
+                block += 1
+                if block in features.blocks:
+                    pooled += pool_over_time(to_full_precision(x), features.statistics, (2, 3))
         if self.training:
             self._update_grouped_statistics(statistics, n_views)
-        features: Tensor = to_full_precision(x).mean(dim=(2, 3)).unflatten(1, (n_views, len(of_leads), -1))
-        return features.transpose(0, 1)  # V B L features
+        of_statistics = [one.unflatten(1, (n_views, len(of_leads), -1)) for one in pooled]
+        return torch.cat(of_statistics, dim=3).transpose(0, 1)  # V B L features
 
     @torch.no_grad()
     def _update_grouped_statistics(self, statistics: Sequence[tuple[Tensor, Tensor]], n_views: int) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 import lfbt
 from lfbt.models.config import HeadCard, LeadDropout
+from lfbt.models.feature_maps import PAPER, FeatureMap
 from lfbt.utils.tensors import load_state, load_tensors, save_tensors, seeded
 
 #: The folder of the classifier in a run folder.
@@ -34,6 +35,8 @@ class Head(nn.Module):
     lead_dropout : LeadDropout, optional
         The subsets of leads that the head is trained to serve, too. Features of absent leads are NaN then; without it
         they make the logits NaN.
+    features : FeatureMap
+        What the embeddings consist of.
 
     Attributes
     ----------
@@ -52,20 +55,30 @@ class Head(nn.Module):
     std: Tensor
 
     def __init__(
-        self, n_inputs: int, n_classes: int, exclusive: bool = True, lead_dropout: LeadDropout | None = None
+        self,
+        n_inputs: int,
+        n_classes: int,
+        exclusive: bool = True,
+        lead_dropout: LeadDropout | None = None,
+        features: FeatureMap = PAPER,
     ) -> None:
         super().__init__()
+        self.features = features
         self.exclusive = exclusive
         self.lead_dropout = lead_dropout
         self.linear = nn.Linear(n_inputs, n_classes)
         self.register_buffer("mean", torch.zeros(n_inputs))
         self.register_buffer("std", torch.ones(n_inputs))
 
-    def standardise(self, embeddings: Tensor) -> None:
-        """Set mean and standard deviation to those of training embeddings; a constant feature is only centred."""
+    def standardise(self, embeddings: Tensor, weights: Tensor | None = None) -> None:
+        """Set mean and standard deviation to those of training embeddings; a constant feature is only centred.
+
+        weights: ``[n_inputs]``, what standardised features are multiplied by.
+        """
         self.mean = embeddings.mean(dim=0)
         std = embeddings.std(dim=0, correction=0)
-        self.std = torch.where(std > 0, std, torch.ones_like(std))
+        std = torch.where(std > 0, std, torch.ones_like(std))
+        self.std = std if weights is None else std / weights
 
     def standardised(self, embeddings: Tensor) -> Tensor:
         """Standardise embeddings, as the linear layer takes them."""
@@ -110,18 +123,25 @@ class Head(nn.Module):
 
 
 def create_head(
-    n_inputs: int, n_classes: int, exclusive: bool, seed: int, lead_dropout: LeadDropout | None = None
+    n_inputs: int,
+    n_classes: int,
+    exclusive: bool,
+    seed: int,
+    lead_dropout: LeadDropout | None = None,
+    features: FeatureMap = PAPER,
 ) -> Head:
     """Create a head with weights drawn from `seed`."""
     with seeded(seed):
-        return Head(n_inputs, n_classes, exclusive, lead_dropout)
+        return Head(n_inputs, n_classes, exclusive, lead_dropout, features)
 
 
 def save_head(folder: Path, head: Head, classes: Sequence[str]) -> None:
     """Write a head and the names of its classes, in column order."""
     folder.mkdir(parents=True, exist_ok=True)
     save_tensors(folder / _MODEL, head.state_dict())
-    HeadCard(lfbt.__version__, tuple(classes), head.linear.in_features, head.exclusive, head.lead_dropout).save(folder)
+    features = None if head.features == PAPER else head.features
+    n_inputs = head.linear.in_features
+    HeadCard(lfbt.__version__, tuple(classes), n_inputs, head.exclusive, head.lead_dropout, features).save(folder)
 
 
 def load_head(folder: Path) -> tuple[Head, tuple[str, ...]]:
@@ -130,6 +150,6 @@ def load_head(folder: Path) -> tuple[Head, tuple[str, ...]]:
     Raises LfbtError, naming the file, when one is missing, incomplete or corrupt.
     """
     card = HeadCard.load(folder)
-    head = Head(card.n_inputs, len(card.classes), card.exclusive, card.lead_dropout)
+    head = Head(card.n_inputs, len(card.classes), card.exclusive, card.lead_dropout, card.features or PAPER)
     load_state(head, load_tensors(folder / _MODEL), folder / _MODEL)
     return head.eval(), card.classes

@@ -191,7 +191,7 @@ def _compare(summary: MetricSummary, baseline: MetricSummary, differences: Array
 
 def _row(group: Sequence[ScoredTrial], against: str | None, figures: dict[str, MetricSummary]) -> Row:
     first, patients = group[0].results, group[0].predictions.patients
-    kind = _KINDS.get(first.kind, first.kind) + (f" ({first.classifier})" if first.classifier else "")
+    kind = _KINDS.get(first.kind, first.kind) + (f" ({first.method})" if first.method else "")
     return Row(
         run=group[0].run,
         kind=kind,

@@ -97,6 +97,7 @@ class ClassifierRun:
         if self.results.kind != "probe":
             return kind
         kind = "nearest neighbours" if self.results.classifier == "knn" else kind
+        kind = ", ".join(filter(None, (kind, self.results.other_features)))
         return kind + (" of a random encoder" if self.results.encoder.checkpoint is None else "")
 
 

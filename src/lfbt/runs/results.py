@@ -243,6 +243,17 @@ class Results:
         """Whether every record has exactly one class."""
         return self.task == "single-label"
 
+    @property
+    def other_features(self) -> str:
+        """Its features in words where these are not the paper's, else empty."""
+        features = self.settings.get("features", "paper")
+        return "" if features == "paper" else f"{features} features"
+
+    @property
+    def method(self) -> str:
+        """The probe's classifier, and its features where these are not the paper's; empty for fine-tuning."""
+        return ", ".join(filter(None, (self.classifier, self.other_features)))
+
     def save(self, folder: Path) -> None:
         """Write ``results.json`` in `folder`, complete or not at all; without lead subsets where none are served."""
         content = dataclasses.asdict(self)

@@ -186,6 +186,12 @@ def acquire_run_folder(
         lock.release()
 
 
+def began_with(folder: Path, name: str) -> bool | None:
+    """Whether the run in `folder` was begun by a version that has the setting `name`; None without a run."""
+    begun = folder / SETTINGS
+    return name in read_json(begun) if begun.is_file() else None
+
+
 def check_resume(resume: bool, overwrite: bool) -> None:
     """Raise LfbtError where a run is both to go on and to be removed."""
     if resume and overwrite:

@@ -154,7 +154,9 @@ class Answerer:
         with _in_words_of_the_form():
             validate(question.files)
             recording, name = self._read(question)
-            pieces = list(iterate_pieces([recording], self.model.config, question.files, served))
+            pieces = list(
+                iterate_pieces([recording], self.model.config, question.files, served, self.model.needs_voltages)
+            )
             with self._computing:
                 (answer,) = iterate_answers(pieces, self.model)
             if answer.pieces.reason:

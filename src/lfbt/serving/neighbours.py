@@ -77,7 +77,7 @@ def kept_by_run(run: Path, model: Model) -> TrainingRecords | None:
     embeddings, targets = (np.load(run / name, allow_pickle=False) for name in (_EMBEDDINGS, _TARGETS))
     with (run / _SPLITS).open(encoding="utf-8", newline="") as file:
         ids = tuple(row["id"] for row in csv.DictReader(file) if row["split"] == "train")
-    n_features = len(model.config.leads) * model.config.n_features
+    n_features = len(model.config.leads) * model.features_per_lead
     if embeddings.shape != (len(ids), n_features) or len(targets) != len(ids):
         raise LfbtError(
             f"classifier: {run / _EMBEDDINGS} is {list(embeddings.shape)}, not [{len(ids)}, {n_features}] as its "

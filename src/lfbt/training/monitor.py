@@ -15,7 +15,8 @@ from lfbt.data.dataset import Dataset
 from lfbt.data.layouts import open_dataset
 from lfbt.errors import LfbtError
 from lfbt.models.encoder import LeadEncoders
-from lfbt.models.features import compute_embeddings
+from lfbt.models.feature_maps import PAPER, FeatureMap
+from lfbt.models.features import check_voltages_known, compute_embeddings
 from lfbt.models.pretrained import match
 from lfbt.training.records import TrainingRecords
 
@@ -62,7 +63,7 @@ class QualityMonitor:
     """Evaluates the encoder now and then while it learns.
 
     records: without labels, for rank and spread; labelled: a data set with the encoder's leads, or None; every: epochs
-    between evaluations.
+    between evaluations; features: what the labelled records are probed with.
     """
 
     records: TrainingRecords
@@ -70,6 +71,7 @@ class QualityMonitor:
     every: int
     device: torch.device
     workers: int
+    features: FeatureMap = PAPER
 
     def should_evaluate(self, epoch: int, n_epochs: int, steps_done: int) -> bool:
         """Whether to evaluate after `epoch`: the first, the last and every so many, from step 50 on.
@@ -83,8 +85,10 @@ class QualityMonitor:
     def evaluate(self, encoder: LeadEncoders, should_stop: Callable[[], bool] = lambda: False) -> Quality | None:
         """Measure the quality of `encoder`, which is in evaluation mode afterwards; None once `should_stop`."""
 
-        def embed(dataset: Dataset, rows: NDArray[np.int64]) -> Tensor:
-            return compute_embeddings(encoder, dataset, rows, self.device, self.workers, give_up=should_stop)
+        def embed(dataset: Dataset, rows: NDArray[np.int64], features: FeatureMap = PAPER) -> Tensor:
+            return compute_embeddings(
+                encoder, dataset, rows, self.device, self.workers, give_up=should_stop, features=features
+            )
 
         sample = sample_rows(self.records.rows, self.records.seed)
         embeddings = embed(self.records.dataset, sample)
@@ -92,8 +96,10 @@ class QualityMonitor:
         if self.labelled is not None and not should_stop():
             targets = self.labelled.targets()
             train, val = self.labelled.rows("train"), self.labelled.rows("val")
-            x_train, x_val = embed(self.labelled, train).cpu(), embed(self.labelled, val).cpu()
-            auroc = None if should_stop() else ridge_auroc(x_train, targets[train], x_val, targets[val])
+            x_train, x_val = (embed(self.labelled, rows, self.features).cpu() for rows in (train, val))
+            if not should_stop():
+                weights = self.features.weights(len(encoder.config.leads), x_train.shape[1])
+                auroc = ridge_auroc(x_train, targets[train], x_val, targets[val], weights)
         if should_stop():
             return None
         leads = encoder.config.leads
@@ -101,12 +107,14 @@ class QualityMonitor:
         return Quality(rank_me(embeddings), dict(zip(leads, spread, strict=True)), auroc)
 
 
-def open_quality_data(folder: Path, split_seed: int, encoder: LeadEncoders) -> Dataset:
+def open_quality_data(folder: Path, split_seed: int, encoder: LeadEncoders, features: FeatureMap = PAPER) -> Dataset:
     """Open the labelled data set that quality is measured with; its test records are not used.
 
-    Raises LfbtError where it does not fit the encoder, has no labels, or lacks records for training or validation.
+    Raises LfbtError where it does not fit the encoder or the features, has no labels, or lacks records for training or
+    validation.
     """
     _, labelled = match(encoder, open_dataset(folder, split_seed).select_leads(encoder.config.leads))
+    check_voltages_known(labelled, features)
     labelled.targets()
     for split in ("train", "val"):
         if not len(labelled.rows(split)):
@@ -141,11 +149,16 @@ def feature_spread(features: Tensor) -> list[float]:
 
 
 def ridge_auroc(
-    train: Tensor, train_targets: NDArray[np.bool_], val: Tensor, val_targets: NDArray[np.bool_]
+    train: Tensor,
+    train_targets: NDArray[np.bool_],
+    val: Tensor,
+    val_targets: NDArray[np.bool_],
+    weights: NDArray[np.float32] | float = 1.0,
 ) -> float | None:
     """Macro AUROC of `val` ``[records, features]`` by ridge regression of the classes on standardised `train`.
 
-    Targets are ``[records, classes]``. In closed form: no step size, no epochs, no seed.
+    Targets are ``[records, classes]``; weights ``[features]`` are of the standardised ones. In closed form: no step
+    size, no epochs, no seed.
     None where validation has no class with records on either side.
     """
     from sklearn.linear_model import RidgeCV
@@ -153,7 +166,7 @@ def ridge_auroc(
     from sklearn.preprocessing import StandardScaler
 
     scaler = StandardScaler().fit(train.numpy())
-    model = RidgeCV(_PENALTIES).fit(scaler.transform(train.numpy()), train_targets.astype(np.float64))
-    scores = model.predict(scaler.transform(val.numpy()))
+    model = RidgeCV(_PENALTIES).fit(scaler.transform(train.numpy()) * weights, train_targets.astype(np.float64))
+    scores = model.predict(scaler.transform(val.numpy()) * weights)
     aurocs = [roc_auc_score(y, p) for y, p in zip(val_targets.T, scores.T, strict=True) if 0 < y.sum() < len(y)]
     return float(np.mean(aurocs)) if aurocs else None

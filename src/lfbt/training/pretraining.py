@@ -20,6 +20,7 @@ from lfbt.errors import LfbtError
 from lfbt.losses.lead_contrastive import check_several_leads
 from lfbt.losses.objectives import METHODS, LossFunction, build_loss
 from lfbt.models.encoder import EncoderConfig
+from lfbt.models.feature_maps import feature_map
 from lfbt.models.pretrained import CONFIG, MODEL, load_history, save_encoder
 from lfbt.runs.history import HISTORY, PretrainingEpoch, append_history, read_history, write_history
 from lfbt.runs.run_folder import (
@@ -202,12 +203,12 @@ class Pretrainer:
         self.loss = build_loss(
             settings.loss.objective, settings.loss.gamma, settings.loss.lambd, settings.loss.temperature
         )
-        labelled = None
+        labelled, features = None, feature_map(monitor.quality_features)
         if world.is_main and monitor.quality_data is not None:
-            labelled = open_quality_data(monitor.quality_data, settings.data.split_seed, self.state.encoder)
-        self.monitor = None
-        if world.is_main and monitor.quality_every:
-            self.monitor = QualityMonitor(self.records, labelled, monitor.quality_every, world.device, compute.workers)
+            labelled = open_quality_data(monitor.quality_data, settings.data.split_seed, self.state.encoder, features)
+        self.monitor, every = None, monitor.quality_every
+        if world.is_main and every:
+            self.monitor = QualityMonitor(self.records, labelled, every, world.device, compute.workers, features)
         self._labelled = labelled
 
     @property

@@ -15,7 +15,7 @@ from lfbt.data.dataset import Dataset
 from lfbt.data.layouts import open_datasets
 from lfbt.data.loader import epoch_batches
 from lfbt.errors import LfbtError
-from lfbt.runs.run_folder import RunSettings
+from lfbt.runs.run_folder import RunSettings, began_with
 from lfbt.training.settings import PretrainSettings
 from lfbt.utils import settings as fields
 from lfbt.utils.figures import format_count
@@ -86,6 +86,9 @@ def describe_run(
     """The settings of a run and hashes of what it learns from, as ``settings.json`` has them."""
     values = fields.to_dict(settings)
     del values["resume"], values["overwrite"]
+    # A run of a version without other features, which is as one of today with the paper's, goes on.
+    if settings.monitor.quality_features == "paper" and began_with(settings.run_dir, "quality_features") is False:
+        del values["quality_features"]
     dataset = records.dataset
     ids = "\n".join(dataset.ids[row] for row in records.rows)
     return RunSettings(

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from lfbt.errors import LfbtError
 from lfbt.losses.objectives import Objective
+from lfbt.models.feature_maps import FeatureName
 from lfbt.runs.run_folder import SETTINGS, RunSettings, check_resume
 from lfbt.runs.trackers import TrackerName
 from lfbt.signal import Normalisation
@@ -181,8 +182,18 @@ class MonitorSettings:
     quality_every: Annotated[int, Range("[0, inf)"), Affects.RUNTIME] = 5
     """Epochs between evaluations of the encoder, besides the first and the last, from step 50 on (with --quality-data
     the last in any case); 0 for none."""
+    quality_features: FeatureName = "paper"
+    """What --quality-data is probed with. paper: the mean over time of the last block. rich: mean and maximum over time
+    of the last two blocks, and amplitudes in mV."""
     trackers: Annotated[tuple[TrackerName, ...], Affects.RUNTIME] = ()
     """Also report the run to these; each is an extra: pip install 'lfbt[tensorboard]'."""
+
+    def check(self) -> None:
+        """Raise LfbtError for features of no quality data."""
+        if self.quality_features != "paper" and self.quality_data is None:
+            raise LfbtError(
+                f"quality_features: {self.quality_features} has no effect without quality_data; name a data set"
+            )
 
 
 @dataclasses.dataclass(frozen=True)

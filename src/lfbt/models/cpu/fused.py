@@ -24,6 +24,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lfbt.models.cpu.layer_ops import activate, gradient_sums, input_gradient, moments
+from lfbt.models.feature_maps import PAPER, FeatureMap
+from lfbt.models.pooling import pool_over_time
 from lfbt.utils.collectives import all_reduce_sum, moment_sums, moments_of
 
 # Leads at a time with low memory: one would leave a second core idle between the convolutions.
@@ -67,10 +69,12 @@ def encode(
     leads: Sequence[Sequence[Layer]],
     statistics: Sequence[Statistics],
     dtype: torch.dtype | None = None,
+    features: FeatureMap = PAPER,
 ) -> Tensor:
     """Features ``[records, leads, features]`` of ``[records, leads, samples]`` with given statistics, no gradient.
 
-    dtype: of the convolutions and of what is between them; that of the signals by default.
+    dtype: of the convolutions and of what is between them; that of the signals by default. features: what is pooled of
+    which blocks; a block ends with a pool.
     """
 
     def encode_lead(lead: int) -> Tensor:
@@ -80,9 +84,13 @@ def encode(
         # One call for all layers: for a single record calls take longer than sums.
         bias = torch.cat([layer.bias for layer in layers])
         affines = _affines(layers, torch.cat(means) - bias, torch.cat(variances))
+        block, pooled = 0, []
         for layer, affine in zip(layers, affines, strict=True):
             x = activate(_convolve(x, layer), *affine, layer.pool)
-        return _mean(x, signals)
+            block += layer.pool
+            if layer.pool and block in features.blocks:
+                pooled += pool_over_time(x, features.statistics, (1,), signals.dtype)
+        return torch.cat(pooled, dim=1)
 
     with _parallel_map(_threads(signals), len(leads)) as parallel_map:
         return torch.stack(parallel_map(encode_lead, range(len(leads))), dim=1)
