@@ -29,7 +29,16 @@ from lfbt.models.pretrained import save_encoder, weights_hash
 from lfbt.recording import STANDARD_LEADS
 from lfbt.runs.history import HISTORY, FittingStep, write_history
 from lfbt.runs.predictions import PREDICTIONS, Predictions
-from lfbt.runs.results import RESULTS, SERIES_TABLE, EncoderOrigin, LabelledData, Results, Scores, SubsetScores
+from lfbt.runs.results import (
+    RESULTS,
+    SERIES_TABLE,
+    EncoderOrigin,
+    LabelledData,
+    Results,
+    Scores,
+    SubsetScores,
+    describe_rare,
+)
 from lfbt.runs.run_folder import ENCODER_FOLDER, SETTINGS, RunSettings, acquire_run_folder
 from lfbt.sources.listing import SPLITS
 from lfbt.utils.figures import format_count
@@ -221,26 +230,31 @@ def load_results(trials: Sequence[Trial]) -> list[Results]:
 def series_table(all_results: Sequence[Results]) -> pd.DataFrame:
     """Tabulate a row a lead subset and fraction: number of seeds, and mean and standard deviation over them.
 
-    The deviation is that of a sample (n − 1), and missing with one seed.
+    The deviation is that of a sample (n − 1), and missing with one seed. Where classes are rare there are the means
+    without these, too.
     """
     import pandas as pd
 
     rows: list[dict[str, Any]] = []
     for group in group_by_seed(all_results):
-        auroc = mean_over_seeds([results.test.auroc for results in group])
-        auprc = mean_over_seeds([results.test.auprc for results in group])
-        rows.append(
-            {
-                "leads": group[0].lead_subset or ",".join(group[0].leads),
-                "fraction": group[0].fraction,
-                "training records": round(float(np.mean([results.data.training_records for results in group]))),
-                "seeds": len(group),
-                **_columns("AUROC", auroc),
-                **_columns("AUPRC", auprc),
-            }
-        )
+        tests = [results.test for results in group]
+        rare = tests[0].rare_classes
+        row = {
+            "leads": group[0].lead_subset or ",".join(group[0].leads),
+            "fraction": group[0].fraction,
+            "training records": round(float(np.mean([results.data.training_records for results in group]))),
+            "seeds": len(group),
+            **_columns("AUROC", mean_over_seeds([test.auroc for test in tests])),
+            **_columns("AUPRC", mean_over_seeds([test.auprc for test in tests])),
+        }
+        if rare:
+            few = describe_rare(rare)
+            row |= _columns(f"AUROC {few}", mean_over_seeds([test.without_rare("auroc") for test in tests]))
+            row |= _columns(f"AUPRC {few}", mean_over_seeds([test.without_rare("auprc") for test in tests]))
+        rows.append(row)
+    table = pd.DataFrame(rows)
     # None where there is no class to score becomes NaN.
-    return pd.DataFrame(rows).astype(dict.fromkeys(("AUROC", "AUROC sd", "AUPRC", "AUPRC sd"), float))
+    return table.astype({name: float for name in table.columns if name.startswith(("AUROC", "AUPRC"))})
 
 
 def _columns(name: str, over_seeds: MeanOverSeeds) -> dict[str, float | None]:
