@@ -18,6 +18,7 @@ from benchmarks import (
     reading,
     real_records,
     reference,
+    rivals,
     scaling,
     small_preset,
 )
@@ -36,6 +37,7 @@ from tests.literal import literal_encoder, literal_loss, literal_projector, lite
 from tests.published_files import write_wfdb
 
 from lfbt.errors import LfbtError
+from lfbt.evaluation.settings import ProbeSettings
 from lfbt.models.cpu import layer_ops
 from lfbt.models.encoder import EncoderConfig
 from lfbt.recording import PAPER_LEADS
@@ -447,3 +449,36 @@ def test_the_gpu_page_shows_what_was_run():
     results = json.loads(file.read_text()) if file.exists() else {}
     assert gpu_render.render(results) in text
     assert (gpu_render.UNTRIED in text) == (results.get("machine", {}).get("device", "cpu") == "cpu")
+
+
+def test_the_page_of_rivals_says_what_is_above_and_what_excludes_zero():
+    """By hand: one row surely above, one below by no more than chance."""
+    figure = {"mean": 0.8, "sd": 0.01, "interval": [0.7, 0.9], "counted": 1000}
+
+    def row(run, difference=None, bounds=None, p=None):
+        one = figure | {"difference": difference, "difference_interval": bounds, "p": p, "p_holm": p}
+        figures = dict.fromkeys(("auroc", "auprc", "auroc_without_rare", "auprc_without_rare"), one)
+        return {
+            "run": run, "against": None if difference is None else "LFBT", "rare_classes": ["HYP"], "figures": figures,
+            "seeds": [0, 1, 2], "test_records": 415, "test_patients": 395,
+        }  # fmt: skip
+
+    rows = [row("LFBT"), row("a", 0.03, [0.01, 0.05], 0.02), row("b", -0.01, [-0.04, 0.02], 0.6)]
+    found = {"rows": rows, "added": {"a": [row("LFBT + a", 0.02, [-0.01, 0.05], 0.4)]}}
+    page = rivals.render({"classes": {"HYP": 6, "NORM": 409}, "fractions": {"1": found, "0.1": found}})
+    assert "415 records of 395 patients (HYP 6, NORM 409)" in page
+    assert "for the 2 rows compared" in page
+    assert "- AUROC without HYP: above it a*; below it b." in page
+    assert "### All labels" in page
+    assert "### 0.1 of the training patients' labels" in page
+    assert "What LFBT adds to a rival, with all labels:" in page
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if line.startswith("| ")]
+    assert ["b", *["0.800 ± 0.010 [0.700, 0.900]", "0.6"] * 4] in lines
+    assert ["LFBT + a", *["+0.020 [-0.010, +0.050]"] * 4] in lines
+
+
+def test_the_rows_of_rivals_are_valid_settings_and_have_equal_candidates(tmp_path):
+    for name, changes in rivals.ROWS.items():
+        settings = ProbeSettings.create(tmp_path, tmp_path / "run", folds=10, **changes)
+        validate(settings)
+        assert settings.fitting.c == rivals.ROWS["MiniRocket"]["c"] or settings.fitting.classifier == "boosting", name

@@ -18,7 +18,7 @@ from lfbt.audit.leakage import write_fingerprints
 from lfbt.errors import LfbtError
 from lfbt.evaluation.aggregation import MeanOverSeeds, group_by_seed, mean_over_seeds
 from lfbt.evaluation.bootstrap import intervals
-from lfbt.evaluation.classification import Task
+from lfbt.evaluation.classification import Task, describe_origin, rival_of
 from lfbt.evaluation.classifiers import Fitted
 from lfbt.evaluation.metrics import choose_thresholds, evaluate
 from lfbt.evaluation.settings import ClassifySettings, ProbeSettings, TrialSettings
@@ -32,7 +32,6 @@ from lfbt.runs.predictions import PREDICTIONS, Predictions
 from lfbt.runs.results import (
     RESULTS,
     SERIES_TABLE,
-    EncoderOrigin,
     LabelledData,
     Results,
     Scores,
@@ -173,7 +172,9 @@ def series_folder(settings: ClassifySettings, task: Task, trials: Sequence[Trial
     values = to_dict(settings)
     del values["resume"], values["overwrite"]
     begun = settings.trials.run_dir / SETTINGS
-    # A series of a version without lead dropout, which is as one of today without it, goes on.
+    # A series of a version without lead dropout or rivals, which is as one of today without them, goes on.
+    if rival_of(settings) is None:
+        values.pop("rival", None)
     without = not (begun.is_file() and "leads_dropout" in read_json(begun))
     if settings.leads_dropout and without and begun.is_file() and settings.trials.resume:
         raise LfbtError(
@@ -314,7 +315,7 @@ def write_results(
     together, without thresholds.
 
     The folder holds ``results.json``, ``predictions.csv`` (test records), ``history.jsonl``, ``splits.csv`` and each of
-    `arrays` as ``.npy``; and the encoder and the head where there is one of each: not of folds or of lead subsets.
+    `arrays` as ``.npy``; and the encoder and the head where there is one of each: not of folds, lead subsets or rivals.
     """
     results = _results(settings, task, trial, folds)
     replaces = _OUTPUTS if settings.trials.overwrite else None
@@ -324,7 +325,7 @@ def write_results(
         _predictions(task, folds).save(folder)
         _splits(task.dataset.ids, folds).to_csv(folder / "splits.csv", index=False)
         write_history(folder, _history(folds))
-        if len(folds) == 1 and trial.subset is None:
+        if len(folds) == 1 and trial.subset is None and rival_of(settings) is None:
             start = dataclasses.asdict(results.encoder)
             save_encoder(folder / ENCODER_FOLDER, encoder, {"kind": settings.kind, "start": start})
             rows = folds[0].rows
@@ -355,7 +356,7 @@ def _results(settings: ClassifySettings, task: Task, trial: Trial, folds: Sequen
         task="single-label" if task.exclusive else "multi-label",
         leads=list(task.config.leads if subset is None else subset.leads),
         lead_subset=None if subset is None else subset.name,
-        encoder=task.origin or EncoderOrigin(None, {"method": "random", "seed": trial.seed}),
+        encoder=describe_origin(settings, task, trial.seed),
         classifier=settings.fitting.classifier if isinstance(settings, ProbeSettings) else None,
         fraction=trial.fraction,
         seed=trial.seed,

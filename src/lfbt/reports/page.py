@@ -217,6 +217,7 @@ def _class_table(run: ClassifierRun) -> str:
     table = table.astype(dict.fromkeys(table.columns.difference(["class", "records"]), float))
     columns = {"records": "test records", "prior": "chance", "auroc": "AUROC", "auprc": "AUPRC", "f1": "F1"}
     start = f"encoder {checkpoint}" if checkpoint else "random encoder"
+    start = str(run.results.encoder.history.get("method")) if run.results.settings.get("rival") else start
     lines = [
         _html("<p>From {start}, {kept}.</p>", start=start, kept=_describe_choice(run.results)),
         _html_table(table.rename(columns=columns)),
