@@ -202,7 +202,7 @@ def _verdicts(rows: Sequence[Mapping[str, Any]]) -> str:
         of_rows = {row["run"]: MetricSummary(**row["figures"][name]) for row in rows[1:]}
         above = [f"{run}{_mark(found)}" for run, found in of_rows.items() if (found.difference or 0) > 0]
         below = [f"{run}{_mark(found)}" for run, found in of_rows.items() if (found.difference or 0) <= 0]
-        lines.append(f"- {title}: above it {', '.join(above) or 'none'}; below it {', '.join(below) or 'none'}.")
+        lines.append(f"- {title}: above it {'; '.join(above) or 'none'}. Below it {'; '.join(below) or 'none'}.")
     return "\n".join(lines)
 
 

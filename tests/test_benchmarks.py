@@ -451,6 +451,17 @@ def test_the_gpu_page_shows_what_was_run():
     assert (gpu_render.UNTRIED in text) == (results.get("machine", {}).get("device", "cpu") == "cpu")
 
 
+def test_the_documentation_shows_the_rivals_that_were_measured():
+    results = json.loads((ROOT / "docs" / "rivals.json").read_text())
+    page = (ROOT / "docs" / "rivals.md").read_text()
+    assert rivals.render(results) in page
+    for found in results["fractions"].values():
+        assert [row["run"] for row in found["rows"]] == [*rivals.ROWS, rivals.FROM_SCRATCH]
+        assert {row["test_records"] for row in found["rows"]} == {415}
+        assert {len(row["seeds"]) for row in found["rows"]} == {3}
+        assert {rival: tuple(row["run"] for row in rows) for rival, rows in found["added"].items()} == rivals.ADDED
+
+
 def test_the_page_of_rivals_says_what_is_above_and_what_excludes_zero():
     """By hand: one row surely above, one below by no more than chance."""
     figure = {"mean": 0.8, "sd": 0.01, "interval": [0.7, 0.9], "counted": 1000}
@@ -468,7 +479,7 @@ def test_the_page_of_rivals_says_what_is_above_and_what_excludes_zero():
     page = rivals.render({"classes": {"HYP": 6, "NORM": 409}, "fractions": {"1": found, "0.1": found}})
     assert "415 records of 395 patients (HYP 6, NORM 409)" in page
     assert "for the 2 rows compared" in page
-    assert "- AUROC without HYP: above it a*; below it b." in page
+    assert "- AUROC without HYP: above it a*. Below it b." in page
     assert "### All labels" in page
     assert "### 0.1 of the training patients' labels" in page
     assert "What LFBT adds to a rival, with all labels:" in page
