@@ -19,6 +19,7 @@ from benchmarks import (
     real_records,
     reference,
     rich_features,
+    rivals,
     scaling,
     small_preset,
 )
@@ -39,6 +40,7 @@ from tests.published_files import write_wfdb
 
 from lfbt.data.dataset import from_arrays
 from lfbt.errors import LfbtError
+from lfbt.evaluation.settings import ProbeSettings
 from lfbt.models.cpu import layer_ops
 from lfbt.models.encoder import EncoderConfig
 from lfbt.models.feature_maps import RICH
@@ -474,3 +476,47 @@ def test_rich_features_predict_leaves_out_the_patients_it_scores():
     found = rich_features.predict(features, torch.ones(2), targets, patients, seed=0)
     np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-6)
     assert (found.argmax(axis=1) == classes).all()
+
+
+def test_the_documentation_shows_the_rivals_that_were_measured():
+    results = json.loads((ROOT / "docs" / "rivals.json").read_text())
+    page = (ROOT / "docs" / "rivals.md").read_text()
+    assert rivals.render(results) in page
+    for found in results["fractions"].values():
+        assert [row["run"] for row in found["rows"]] == [*rivals.ROWS, rivals.FROM_SCRATCH]
+        assert {row["test_records"] for row in found["rows"]} == {415}
+        assert {len(row["seeds"]) for row in found["rows"]} == {3}
+        assert {rival: tuple(row["run"] for row in rows) for rival, rows in found["added"].items()} == rivals.ADDED
+
+
+def test_the_page_of_rivals_says_what_is_above_and_what_excludes_zero():
+    """By hand: one row surely above, one below by no more than chance."""
+    figure = {"mean": 0.8, "sd": 0.01, "interval": [0.7, 0.9], "counted": 1000}
+
+    def row(run, difference=None, bounds=None, p=None):
+        one = figure | {"difference": difference, "difference_interval": bounds, "p": p, "p_holm": p}
+        figures = dict.fromkeys(("auroc", "auprc", "auroc_without_rare", "auprc_without_rare"), one)
+        return {
+            "run": run, "against": None if difference is None else "LFBT", "rare_classes": ["HYP"], "figures": figures,
+            "seeds": [0, 1, 2], "test_records": 415, "test_patients": 395,
+        }  # fmt: skip
+
+    rows = [row("LFBT"), row("a", 0.03, [0.01, 0.05], 0.02), row("b", -0.01, [-0.04, 0.02], 0.6)]
+    found = {"rows": rows, "added": {"a": [row("LFBT + a", 0.02, [-0.01, 0.05], 0.4)]}}
+    page = rivals.render({"classes": {"HYP": 6, "NORM": 409}, "fractions": {"1": found, "0.1": found}})
+    assert "415 records of 395 patients (HYP 6, NORM 409)" in page
+    assert "for the 2 rows compared" in page
+    assert "- AUROC without HYP: above it a*. Below it b." in page
+    assert "### All labels" in page
+    assert "### 0.1 of the training patients' labels" in page
+    assert "What LFBT adds to a rival, with all labels:" in page
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if line.startswith("| ")]
+    assert ["b", *["0.800 ± 0.010 [0.700, 0.900]", "0.6"] * 4] in lines
+    assert ["LFBT + a", *["+0.020 [-0.010, +0.050]"] * 4] in lines
+
+
+def test_the_rows_of_rivals_are_valid_settings_and_have_equal_candidates(tmp_path):
+    for name, changes in rivals.ROWS.items():
+        settings = ProbeSettings.create(tmp_path, tmp_path / "run", folds=10, **changes)
+        validate(settings)
+        assert settings.fitting.c == rivals.ROWS["MiniRocket"]["c"] or settings.fitting.classifier == "boosting", name

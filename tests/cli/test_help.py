@@ -191,6 +191,7 @@ FLAGS: dict[str, dict[str, str]] = {
         "--lead-subsets": "",
         "--leads-dropout": "0.0",
         "--random-encoder": "",
+        "--rival": "",
     },
     "finetune": CLASSIFY
     | {

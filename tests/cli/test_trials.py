@@ -6,7 +6,16 @@ from pathlib import Path
 import pytest
 
 from lfbt.cli.trials import summary
-from lfbt.runs.results import ClassScores, EncoderOrigin, Intervals, LabelledData, Results, Scores
+from lfbt.runs.results import (
+    ClassIntervals,
+    ClassScores,
+    EncoderOrigin,
+    Intervals,
+    LabelledData,
+    Results,
+    Scores,
+    SubsetScores,
+)
 
 RUN = Path("runs/probe")
 MI = ClassScores(4, 0.25, 0.91234, 0.5, 0.5, 1.0, 1.0, 1.0)
@@ -84,3 +93,27 @@ def test_summary_of_several_trials_is_a_table_of_means_over_seeds():
     assert " ".join(columns.split()) == "leads fraction training records seeds AUROC AUROC sd AUPRC AUPRC sd"
     assert " ".join(both.split()) == "II,V1 1.0000 32 2 0.9323 0.0283 0.5000 0.0000"
     assert " ".join(one.split()) == "limb 1.0000 32 1 - - 0.5000 -"
+
+
+def test_summary_has_the_means_without_classes_of_few_records():
+    """Of MI there are four; the others' mean is that of the two others, with its interval where that is known."""
+    others = {
+        name: ClassScores(10, 0.4, auroc, 0.6, None, None, None, None) for name, auroc in (("a", 0.7), ("b", 0.9))
+    }
+    bounds = dataclasses.replace(INTERVALS, without_rare=ClassIntervals((0.75, 0.85), None, 990))
+    test = dataclasses.replace(TEST, per_class={"MI": MI, **others}, intervals=bounds)
+    line = "  without MI (4 records): macro AUROC 0.8000 [0.750, 0.850], macro AUPRC 0.6000"
+    assert summary_lines(dataclasses.replace(RESULTS, test=test))[2] == line
+    test = dataclasses.replace(test, intervals=None)
+    assert summary_lines(dataclasses.replace(RESULTS, test=test))[2] == line.replace(" [0.750, 0.850]", "")
+    subset = {"II": SubsetScores(["II"], test, None)}
+    assert "  without MI (4 records): macro AUROC 0.8000, macro AUPRC 0.6000" in summary_lines(
+        dataclasses.replace(RESULTS, by_lead_subset=subset)
+    )
+    few = test.per_class | {"c": MI}
+    lines = summary_lines(dataclasses.replace(RESULTS, test=dataclasses.replace(test, per_class=few)))
+    assert lines[2].startswith("  without MI, c (4 records each at most): macro AUROC 0.8000")
+    _, columns, row = summary_lines(*(dataclasses.replace(RESULTS, seed=seed, test=test) for seed in (0, 1)))
+    assert " ".join(columns.split()).endswith("AUPRC sd AUROC without MI AUROC without MI sd AUPRC without MI AUPRC "
+                                              "without MI sd")  # fmt: skip
+    assert row.split()[-4:] == ["0.8000", "0.0000", "0.6000", "0.0000"]

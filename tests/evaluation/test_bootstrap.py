@@ -15,10 +15,13 @@ from lfbt.evaluation.bootstrap import (
     CLASS_METRICS,
     METRICS,
     bootstrap_metrics,
+    bootstrap_seeds,
     bootstrap_weights,
     class_areas,
+    find_rare,
     interval,
     intervals,
+    mean_over_drawn_seeds,
 )
 from lfbt.evaluation.metrics import evaluate
 
@@ -257,3 +260,58 @@ def test_interval_by_hand():
     assert interval(values, 0.5) == (2, 4)
     assert interval(values, 1) == (1, 5)
     assert interval(np.array([np.nan])) is None
+
+
+def test_mean_over_drawn_seeds_has_the_variance_of_a_mean_over_seeds():
+    """Values 0, 3 and 9 have s² = 21; the mean of three varies by 21 / 3."""
+    values = np.array([0.0, 3.0, 9.0])
+    assert np.var([(a + b) / 2 for a in values for b in values]) == pytest.approx(7)
+    drawn = bootstrap_seeds([4, 5, 6], n_draws=40_000, seed=1)
+    found = mean_over_drawn_seeds(np.tile(values[:, None], 40_000), drawn)
+    assert found.mean() == pytest.approx(4, abs=0.05)
+    assert found.var() == pytest.approx(7, rel=0.02)
+
+
+def test_mean_over_drawn_seeds_is_that_of_each_draw():
+    """Against a loop over draws: three seeds, two metrics, five draws of patients."""
+    values = np.random.default_rng(0).random((3, 2, 5))
+    values[1, 0, 3] = np.nan
+    drawn = bootstrap_seeds([1, 2, 3], n_draws=5, seed=2)
+    expected = [[np.mean([values[k, m, i] for k in drawn[i]]) for i in range(5)] for m in range(2)]
+    np.testing.assert_allclose(mean_over_drawn_seeds(values, drawn), expected, rtol=1e-12)
+    # A single seed is itself in every draw, bit for bit.
+    alone = mean_over_drawn_seeds(values[:1], bootstrap_seeds([1], n_draws=5))
+    np.testing.assert_array_equal(alone, values[0])
+
+
+def test_bootstrap_seeds_follow_from_the_seeds_and_not_from_the_draws_of_patients():
+    one, again = bootstrap_seeds([1, 2, 3], 50, seed=3), bootstrap_seeds([1, 2, 3], 50, seed=3)
+    np.testing.assert_array_equal(one, again)
+    assert (one != bootstrap_seeds([1, 2, 4], 50, seed=3)).any()
+    assert (one != bootstrap_seeds([1, 2, 3], 50, seed=4)).any()
+    assert set(one.ravel()) == {0, 1, 2}
+
+
+def test_intervals_without_rare_classes_are_of_the_draws_without_these():
+    """Against a loop over draws; the rare class has nine records, one with ten is no rare one."""
+    targets = np.eye(3, dtype=bool)[np.repeat([0, 1, 2], [9, 10, 30])]
+    assert find_rare(targets).tolist() == [True, False, False]
+    assert find_rare(targets[:19]).tolist() == [True, False, False]
+    # A class that all records lack is not in the mean; where all that are in it are rare none is left out.
+    assert not find_rare(targets[:18]).any()
+    p = np.random.default_rng(0).random(targets.shape)
+    patients = [f"p{i // 2}" for i in range(len(p))]
+    found = intervals(p, targets, patients, False, n_draws=40, seed=3)
+    draws = [
+        [
+            np.mean([score(targets[rows, k], p[rows, k]) for k in (1, 2)])
+            for score in (roc_auc_score, average_precision_score)
+        ]
+        for rows in literal_draws(patients, 40, 3)
+    ]
+    low, high = np.percentile(draws, [2.5, 97.5], axis=0)
+    assert found.without_rare is not None
+    assert found.without_rare.auroc == pytest.approx((low[0], high[0]))
+    assert found.without_rare.auprc == pytest.approx((low[1], high[1]))
+    assert found.without_rare.counted == 40
+    assert intervals(p[:18], targets[:18], patients[:18], False, n_draws=5).without_rare is None

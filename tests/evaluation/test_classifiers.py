@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from sklearn.ensemble import HistGradientBoostingClassifier
 from tests.evaluation.helpers import (
     COLUMNS,
     PATIENTS,
@@ -195,6 +196,55 @@ def test_fit_neighbours_gives_a_class_without_neighbours_a_finite_loss(run, data
     results = results_of(run(data_dir=other, classifier="knn", neighbours=(5,)))
     assert np.isfinite(results.val_loss)
     assert results.val_loss > 30 * labels[24:36].count("middle") / 12
+
+
+@pytest.mark.parametrize("several", [False, True], ids=["one label", "several labels"])
+def test_fit_boosting_keeps_the_round_with_the_lowest_validation_loss(run, data, multi, checkpoint, several):
+    """Of 24 training records: scikit-learn's own staged answers, of each class by itself where there are several."""
+    place, y = (multi, targets_of(MULTI_LABELS)) if several else (data, targets_of(LABELS))
+    folder = run(data_dir=place, classifier="boosting", seeds=(3,))
+    x = features_of(checkpoint, place).astype(np.float32)
+    x = (x - x[:24].mean(axis=0)) / x[:24].std(axis=0)
+    options: Any = {"max_iter": 100, "max_leaf_nodes": 8, "min_samples_leaf": 5, "early_stopping": False}
+    fits = [
+        HistGradientBoostingClassifier(random_state=3, **options).fit(x[:24], known)
+        for known in (y[:24].T if several else [y[:24].argmax(axis=1)])
+    ]
+    stages = [list(fit.staged_predict_proba(x[24:])) for fit in fits]
+    of_rounds = [
+        np.stack([stage[n][:, 1] for stage in stages], axis=1) if several else stages[0][n] for n in range(100)
+    ]
+    known = y[24:36]
+    losses = [
+        -np.log(np.where(known, p[:12], 1 - p[:12])).mean() if several else -np.log(p[:12][known]).mean()
+        for p in of_rounds
+    ]
+    best = int(np.argmin(losses))
+    results = results_of(folder)
+    assert results.chosen == {"epoch": best + 1}
+    assert results.val_loss == pytest.approx(losses[best], rel=1e-3)
+    np.testing.assert_allclose(predicted(folder), of_rounds[best][12:], rtol=0, atol=1e-3)
+    assert [line["val_loss"] for line in read_lines(folder / "history.jsonl")] == pytest.approx(losses, rel=1e-3)
+    assert not (folder / "head").exists()
+
+
+def test_in_their_span_is_the_same_logistic_regression(monkeypatch):
+    """With 8 columns a record and more: from as many as there are records, the same answers of other records."""
+    rng = np.random.default_rng(0)
+    x: Any = rng.standard_normal((20, 300))
+    other, known = rng.standard_normal((5, 300)), np.eye(3, dtype=bool)[np.arange(20) % 3]
+    x -= x.mean(axis=0)
+    for fitted in (classifiers_module._logistic, classifiers_module._logistic_each):
+        monkeypatch.setattr(classifiers_module, "_WIDE", 8)
+        narrow, back = classifiers_module._in_their_span(x)
+        assert back is not None
+        assert narrow.shape == (20, 19)
+        np.testing.assert_allclose(narrow @ back, x, atol=1e-10)
+        weights, biases = fitted(x, known, 0.01)
+        monkeypatch.setattr(classifiers_module, "_WIDE", 1000)
+        assert classifiers_module._in_their_span(x)[1] is None
+        plain, plain_biases = fitted(x, known, 0.01)
+        np.testing.assert_allclose(other @ weights.T + biases, other @ plain.T + plain_biases, atol=2e-3)
 
 
 #: Of these, the middle one has the lowest validation loss.

@@ -18,9 +18,12 @@ import lfbt
 from lfbt.data.layouts import open_dataset
 from lfbt.data.loader import epoch_batches
 from lfbt.errors import LfbtError
+from lfbt.evaluation import probing
 from lfbt.evaluation.bootstrap import intervals
+from lfbt.evaluation.ecg_statistics import compute_statistics
 from lfbt.evaluation.metrics import choose_thresholds, evaluate
 from lfbt.evaluation.probing import run_probe
+from lfbt.evaluation.rivals import compute_rival_features
 from lfbt.evaluation.settings import ProbeSettings
 from lfbt.models.encoder import EncoderConfig, estimate_batch_norm, random_encoder
 from lfbt.models.features import compute_embeddings
@@ -481,3 +484,77 @@ def test_probe_refuses_more_neighbours_than_the_smallest_trial_has_records(
     ):
         run_probe(ProbeSettings.create(data, tmp_path / "run", checkpoint, **given))
     assert not (tmp_path / "run").exists()
+
+
+def test_probe_of_a_rival_has_its_features_alone_or_beside_the_encoders(run, base, data):
+    """There is no classifier to write: `lfbt predict` computes no such features."""
+    alone = run("alone", checkpoint=None, rival="statistics", seeds=(3,))
+    both = run("both", rival="statistics", seeds=(3,))
+    random = run("random", checkpoint=None, random_encoder=True, rival="minirocket", seeds=(3,))
+    dataset = open_dataset(data)
+    expected = compute_statistics(dataset.batch(np.arange(len(dataset)), "none"), dataset.sampling_rate)
+    for split, rows in ROWS.items():
+        np.testing.assert_array_equal(features_of(alone)[split], expected[rows])
+        of_encoder = features_of(base)[split]
+        np.testing.assert_array_equal(features_of(both)[split][:, : of_encoder.shape[1]], of_encoder)
+        np.testing.assert_array_equal(features_of(both)[split][:, of_encoder.shape[1] :], expected[rows])
+        assert features_of(random)[split].shape[1] == of_encoder.shape[1] + 9996
+    methods = [results_of(folder).encoder.history["method"] for folder in (alone, both, random)]
+    assert methods[0] == "statistics"
+    assert methods[1].endswith(" + statistics")
+    assert methods[2] == "random + minirocket"
+    assert [lfbt.load_run(folder).title for folder in (alone, both)] == [
+        "linear probe of statistics", f"linear probe of {methods[1]}",
+    ]  # fmt: skip
+    for folder in (alone, both, random):
+        assert not (folder / "encoder").exists()
+        assert not (folder / "head").exists()
+    with pytest.raises(LfbtError):
+        lfbt.load_classifier(alone)
+
+
+def test_probe_of_a_rival_fits_it_to_the_training_records_of_each_fold(data, tmp_path, monkeypatch):
+    """Not of the fraction: it needs no labels. Its features are those of all trials of a seed."""
+    fitted = []
+
+    def watched(rival, dataset, train, seed):
+        fitted.append((len(train), seed))
+        return compute_rival_features(rival, dataset, train, seed)
+
+    monkeypatch.setattr(probing, "compute_rival_features", watched)
+    trials = {"folds": 4, "fraction": (0.5, 1.0), "seeds": (0, 2), "device": "cpu"}
+    run_probe(ProbeSettings.create(data, tmp_path / "run", rival="beats", classifier="logistic", **trials))
+    assert [seed for _, seed in fitted] == [0] * 4 + [2] * 4
+    table = pd.read_csv(tmp_path / "run" / "fraction-1-seed-0" / "splits.csv")
+    counts = table[table["split"] == "train"].groupby("fold").size().tolist()
+    assert [n for n, _ in fitted] == counts * 2
+
+
+def test_probe_weighs_the_amplitudes_of_rich_features_beside_a_rival(run, monkeypatch):
+    given, fit = [], probing.fit
+
+    def look(fold, settings, seed):
+        given.append(fold)
+        return fit(fold, settings, seed)
+
+    monkeypatch.setattr(probing, "fit", look)
+    run("rich", features="rich")
+    run("both", features="rich", rival="statistics")
+    rich, both = (one.weights.tolist() for one in given)
+    assert 3.0 in rich
+    assert both == rich + [1.0] * (len(both) - len(rich))
+    assert len(both) > len(rich)
+
+
+def test_probe_refuses_features_of_an_encoder_with_a_rival_alone(run):
+    with pytest.raises(LfbtError, match="features: rich are an encoder's, and rival statistics has none"):
+        run("alone", checkpoint=None, features="rich", rival="statistics")
+
+
+def test_probe_refuses_a_rival_with_lead_subsets_and_two_encoders(run):
+    with pytest.raises(LfbtError, match="lead_subsets: cannot be given with rival beats"):
+        run(rival="beats", lead_subsets=(("II",),))
+    with pytest.raises(LfbtError, match="checkpoint: give either"):
+        run(rival="beats", random_encoder=True)
+    with pytest.raises(LfbtError, match="rival: 'rocket' is not one of minirocket, statistics, beats"):
+        run(rival="rocket")

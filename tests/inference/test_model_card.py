@@ -139,3 +139,11 @@ def test_model_card_has_the_figures_of_subsets_that_the_same_classifier_serves()
     first, second = metadata_of(text).eval_results[0], metadata_of(text).eval_results[3]
     assert (first.metric_args["leads"], second.metric_args["leads"]) == (RESULTS.leads, ["II"])
     assert (first.metric_value, second.metric_value) == (RESULTS.test.auroc, 0.75)
+
+
+def test_model_card_has_the_means_without_rare_classes():
+    row = dataclasses.replace(RESULTS.test.per_class["MI"], records=10, auroc=0.8, auprc=0.7)
+    per_class = {"a": row, "b": row, "c": dataclasses.replace(row, records=9)}
+    test = dataclasses.replace(RESULTS.test, per_class=per_class, intervals=None)
+    (cells,) = rows_of(model_card(CARD, [dataclasses.replace(RESULTS, test=test)]), "Figures")
+    assert cells[-3:] == ["0.9000 (without c 0.8000)", "0.9100 (without c 0.7000)", "0.7500"]

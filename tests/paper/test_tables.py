@@ -10,7 +10,7 @@ import pytest
 from lfbt.paper.protocol import Cell
 from lfbt.paper.settings import ReproduceSettings, quick_defaults
 from lfbt.paper.tables import format_results, format_sizes, list_departures, results_table, sizes_table
-from lfbt.runs.results import EncoderOrigin, Intervals, LabelledData, Results, Scores
+from lfbt.runs.results import ClassScores, EncoderOrigin, Intervals, LabelledData, Results, Scores
 
 
 def result(auroc, auprc, records=50, intervals=None):
@@ -111,6 +111,23 @@ def test_results_table_without_figures_shows_dashes():
     nothing = result(None, None, 3, {"auroc": None, "auprc": None})
     table = results_table({Cell("chapman", "finetune", 0.6, 0.5): [nothing]})
     assert format_results(table)[1] == ["Chapman", "FT", "0.6", "0.5", "-", "-", "-", "-", "3"]
+
+
+def test_results_table_has_the_means_without_rare_classes():
+    """Nine records of b: the mean of a and c over two seeds, 0.8 and 0.6, is 0.7."""
+    trials = []
+    for auroc in (0.8, 0.6):
+        rows = {name: ClassScores(n, 0.3, x, x, None, None, None, None) for name, n, x in (
+            ("a", 20, auroc), ("b", 9, 0.1), ("c", 21, auroc))}  # fmt: skip
+        one = result(0.5, 0.5)
+        trials.append(dataclasses.replace(one, test=dataclasses.replace(one.test, per_class=rows)))
+    others = result(0.9, 0.6)
+    table = results_table({Cell("ptbxl", "scratch", None, 0.1): trials, Cell("ptbxl", "probe", 0.8): [others]})
+    assert table["rare_classes"].tolist()[0] == "b"
+    assert table["auroc_without_rare"].tolist()[0] == pytest.approx(0.7)
+    _, first, second = format_results(table)
+    assert first[4] == "0.5000 ± 0.0000 (without b 0.7000)"
+    assert second[4] == "0.9000"
 
 
 def test_list_departures_has_what_is_not_the_papers(tmp_path):

@@ -36,8 +36,8 @@ def test_compare_writes_what_it_prints(tmp_path):
     assert first["figures"]["auroc"]["p"] == pytest.approx(2 / 201)
     # What was printed is what was written, and says what its figures are.
     assert output == (out / "compare.txt").read_text() + f"{out}\n"
-    assert "200 draws of test patients (seed 3)" in output
-    assert "it covers the choice of test patients, not of training seeds" in output
+    assert "200 draws of test patients and, of a row with several, training seeds (seed 3)" in output
+    assert "1 row against a baseline in 2 metrics, not adjusted." in output
     for name in names:
         assert "better" in (out / name).read_text()
     assert "compared" not in output

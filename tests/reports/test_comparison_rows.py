@@ -31,12 +31,19 @@ def drawn_records(n_draws, seed):
         yield [row for k in chosen for row in range(N) if PATIENTS[row] == names[k]]
 
 
+def drawn_seeds(seeds, n_draws, seed):
+    """The seeds of each draw: one fewer than there are, with replacement."""
+    rng = np.random.default_rng([seed, 1, *seeds])
+    for _ in range(n_draws):
+        yield rng.integers(len(seeds), size=len(seeds) - 1).tolist()
+
+
 def macro_auroc(p, rows):
     return roc_auc_score(NUMBERS[rows], p[rows], multi_class="ovr", average="macro")
 
 
 def test_table_rows_equal_a_loop_over_draws(tmp_path):
-    """Three seeds against two: every draw scored with scikit-learn on the drawn records."""
+    """Three seeds against two: every draw scored with scikit-learn on the drawn records, by the drawn seeds."""
     good = [predictions(1.5, seed) for seed in (1, 2, 3)]
     bad = [predictions(0.8, seed) for seed in (4, 5)]
     for name, runs in (("good", good), ("bad", bad)):
@@ -49,9 +56,11 @@ def test_table_rows_equal_a_loop_over_draws(tmp_path):
     assert figure.mean == pytest.approx(np.mean(of_seeds))
     assert figure.sd == pytest.approx(np.std(of_seeds, ddof=1))
     of_draws, differences = [], []
-    for rows in drawn_records(40, 6):
-        of_draws.append(np.mean([macro_auroc(p, rows) for p in good]))
-        differences.append(of_draws[-1] - np.mean([macro_auroc(p, rows) for p in bad]))
+    for rows, of_good, of_bad in zip(
+        drawn_records(40, 6), drawn_seeds([0, 1, 2], 40, 6), drawn_seeds([0, 1], 40, 6), strict=True
+    ):
+        of_draws.append(np.mean([macro_auroc(good[k], rows) for k in of_good]))
+        differences.append(of_draws[-1] - np.mean([macro_auroc(bad[k], rows) for k in of_bad]))
     assert figure.counted == 40
     assert figure.interval == pytest.approx(np.percentile(of_draws, [2.5, 97.5]))
     assert figure.difference == pytest.approx(figure.mean - np.mean([macro_auroc(p, everything) for p in bad]))
@@ -101,6 +110,51 @@ def test_table_rows_separate_a_better_run_from_an_equal_one(tmp_path):
     assert far.figures["auroc"].p_holm == 4 / 1001
     assert near.figures["auroc"].p > 0.05
     assert near.figures["auroc"].p_holm == near.figures["auroc"].p
+
+
+def test_table_rows_draw_seeds_as_well_as_patients(tmp_path):
+    """All records of one patient: what width there is comes from the seeds, the mean of two of them in each draw."""
+    p = [predictions(1, seed) for seed in range(3)]
+    for seed in range(3):
+        write_trial(tmp_path / "run" / f"t{seed}", p[seed], patients=["x"] * N, seed=seed)
+    (row,) = rows_of(tmp_path / "run", metrics=["auroc"], n_draws=500)
+    lowest, _, highest = sorted(macro_auroc(one, np.arange(N)) for one in p)
+    assert row.figures["auroc"].interval == pytest.approx((lowest, highest))
+
+
+def test_table_rows_draw_the_same_seeds_for_rows_of_the_same(tmp_path):
+    """One patient, so that seeds alone are drawn: paired where both rows have them, and with others by themselves."""
+    for seed, skill in enumerate((0.1, 1, 3)):
+        for name, number in (("a", seed), ("b", seed), ("c", seed + 5)):
+            p = predictions(skill, 1)
+            write_trial(tmp_path / name / f"t{seed}", p, patients=["x"] * N, seed=number)
+    _, paired, unpaired = rows_of(*(tmp_path / name for name in "abc"), metrics=["auroc"], n_draws=50)
+    assert paired.figures["auroc"].difference_interval == (0, 0)
+    assert unpaired.figures["auroc"].difference_interval[0] < 0 < unpaired.figures["auroc"].difference_interval[1]
+
+
+def test_table_rows_have_auroc_and_auprc_without_rare_classes_too(tmp_path):
+    """Nine records of MI; the draws without it are those of the two other classes."""
+    numbers = np.repeat([0, 1, 2], [9, 40, 41])
+    targets = np.eye(3, dtype=bool)[numbers]
+    runs = [write_trial(tmp_path / name, predictions(1, i, targets), targets=targets) for i, name in enumerate("ab")]
+    _, row = rows_of(*runs, metrics=["accuracy", "auroc"], n_draws=30, seed=2)
+    assert list(row.figures) == ["accuracy", "auroc", "auroc_without_rare"]
+    assert row.rare_classes == ("MI",)
+    p = [predictions(1, i, targets) for i in range(2)]
+
+    def others(scores, rows):
+        return np.mean([roc_auc_score(targets[rows, k], scores[rows, k]) for k in (1, 2)])
+
+    of_draws = [others(p[1], rows) for rows in drawn_records(30, 2)]
+    differences = [others(p[1], rows) - others(p[0], rows) for rows in drawn_records(30, 2)]
+    figure = row.figures["auroc_without_rare"]
+    assert figure.mean == pytest.approx(others(p[1], np.arange(N)))
+    assert figure.interval == pytest.approx(np.percentile(of_draws, [2.5, 97.5]))
+    assert figure.difference_interval == pytest.approx(np.percentile(differences, [2.5, 97.5]))
+    ten = np.eye(3, dtype=bool)[np.repeat([0, 1, 2], [10, 40, 40])]
+    (row,) = rows_of(write_trial(tmp_path / "ten", predictions(1, 0, ten), targets=ten), n_draws=2)
+    assert (row.rare_classes, list(row.figures)) == ((), ["auroc", "auprc"])
 
 
 def test_table_rows_draw_patients_not_records(tmp_path):

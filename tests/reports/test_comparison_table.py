@@ -5,9 +5,10 @@ import dataclasses
 import io
 import re
 
+import numpy as np
 from tests.reports.helpers import predictions, rows_of, write_series, write_trial
 
-from lfbt.reports.comparison_table import as_csv, table_cells
+from lfbt.reports.comparison_table import as_csv, table_cells, table_note
 from lfbt.utils.tables import as_latex, as_markdown
 
 
@@ -54,3 +55,21 @@ def test_table_cells_show_training_records_and_name_synthetic_data(tmp_path):
     assert table_cells([several])[1][5] == "50 to 52"
     # One row is compared with none.
     assert table_cells([row])[0][-1] == "AUPRC"
+
+
+def test_table_names_rare_classes_and_how_many_rows_it_compares(tmp_path):
+    targets = np.eye(3, dtype=bool)[np.repeat([0, 1, 2], [6, 40, 44])]
+    runs = [write_trial(tmp_path / name, predictions(1, i, targets), targets=targets) for i, name in enumerate("abc")]
+    rows = rows_of(*runs, n_draws=5)
+    header = table_cells(rows)[0]
+    assert [title for title in header if title.startswith("AU")] == [
+        "AUROC", "AUROC without MI", "AUPRC", "AUPRC without MI",
+    ]  # fmt: skip
+    note = table_note(rows, 5, 0)
+    assert "Means are shown without MI, too: fewer than 10 test records each." in note
+    assert note.endswith("2 rows against a baseline in 4 metrics; p (Holm) is adjusted for the 2 rows, each metric by "
+                         "itself.")  # fmt: skip
+    assert "in brackets the 95% interval over 5 draws of test patients (seed 0)" in note
+    line = list(csv.DictReader(io.StringIO(as_csv(rows))))[1]
+    assert float(line["auroc_without_rare"]) == rows[1].figures["auroc_without_rare"].mean
+    assert line["rare_classes"] == "MI"

@@ -6,6 +6,7 @@ import re
 import shutil
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from tests.factories import waves, write_checkpoint, write_labelled, write_packed
@@ -14,6 +15,7 @@ from lfbt.errors import LfbtError
 from lfbt.evaluation.probing import run_probe
 from lfbt.evaluation.settings import ProbeSettings
 from lfbt.reports.page import ReportSettings, report
+from lfbt.reports.run_list import list_runs
 from lfbt.runs.results import EncoderOrigin, Results
 from lfbt.runs.run_folder import RunSettings
 from lfbt.training.pretraining import Pretrainer
@@ -177,3 +179,30 @@ def test_report_names_a_class_without_test_records(tmp_path):
     run_probe(ProbeSettings.create(data, tmp_path / "run", checkpoint=checkpoint, epochs=1, batch_size=4, device="cpu"))
     page, _ = report(ReportSettings((tmp_path / "run",), tmp_path / "report"))
     assert "No test record of c: left out of the means." in page.read_text()
+
+
+def test_report_has_means_without_rare_classes_and_says_how_many_are_shown(tmp_path):
+    labels = ["a"] * 12 + ["b"] * 11 + ["c"] * 3
+    signals = waves(["abc".index(label) for label in labels] * 3)
+    split = [name for name in ("train", "val", "test") for _ in labels]
+    data = write_packed(tmp_path / "data", signals, labels * 3, split)
+    checkpoint = write_checkpoint(tmp_path / "checkpoint")
+    (found,) = run_probe(
+        ProbeSettings.create(data, tmp_path / "run", checkpoint=checkpoint, epochs=1, batch_size=4, device="cpu")
+    )
+    page, table = report(ReportSettings((tmp_path / "run",), tmp_path / "report"))
+    assert found.test.rare_classes == ["c"]
+    assert found.val is not None
+    assert found.test.intervals is not None
+    bounds = found.test.intervals.without_rare
+    assert bounds is not None
+    assert bounds.auprc is not None
+    expected = np.mean([found.test.per_class[name].auroc for name in "ab"])
+    assert table["AUROC without c"].tolist() == pytest.approx([expected])
+    low, high = bounds.auprc
+    assert table["AUPRC without c interval"].tolist() == [f"[{low:.3f}, {high:.3f}]"]
+    assert "1 classifier in the table. Intervals are of each by itself, not adjusted" in page.read_text()
+    (run,) = (run for run in list_runs(tmp_path) if run.kind == "probe")
+    assert found.val is not None
+    val = found.val.without_rare("auroc")
+    assert run.quality == f"val AUROC {found.val.auroc:.4f} ({val:.4f} without c)"

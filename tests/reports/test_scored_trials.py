@@ -156,6 +156,9 @@ def test_group_trials_refuses_other_encoders_and_settings(tmp_path, changes, rea
     write_trial(folder / "seed-0", predictions(1, 0), settings=settings)
     write_trial(folder / "seed-1", predictions(1, 1), seed=1, settings=settings | {"run_dir": "b"})
     assert rows_of(folder)[0].seeds == (0, 1)
+    dealt = settings | {"split_seed": 5}
+    write_trial(folder / "seed-7", predictions(1, 1), seed=7, settings=dealt)
+    assert rows_of(folder)[0].seeds == (0, 1, 7)
     write_trial(folder / "seed-2", predictions(1, 2), seed=2, **({"settings": settings} | changes))
     with pytest.raises(LfbtError, match=reason):
         rows_of(folder)

@@ -135,3 +135,29 @@ def test_results_keep_the_scores_of_subsets_that_are_served(results_content, tmp
     dataclasses.replace(plain, by_lead_subset=served).save(tmp_path)
     assert Results.load(tmp_path).by_lead_subset == served
     assert plain.by_lead_subset == {}
+
+
+def test_save_keeps_intervals_without_rare_classes(results_content, tmp_path):
+    bounds = {"auroc": [0.7, 0.8], "auprc": None, "counted": 9}
+    results_content["test"]["intervals"]["without_rare"] = bounds
+    write(tmp_path, results_content)
+    Results.load(tmp_path).save(tmp_path)
+    assert json.loads((tmp_path / "results.json").read_text())["test"]["intervals"]["without_rare"] == bounds
+
+
+def test_rare_classes_have_fewer_than_ten_records_and_leave_others(results_content, tmp_path):
+    """0.6 and 0.8 of classes with ten records or more, 0.1 of one with nine; one without a score does not count."""
+    row = results_content["test"]["per_class"]["MI"]
+    scores = {"a": (10, 0.6), "b": (9, 0.1), "c": (50, 0.8), "d": (0, None)}
+    results_content["test"]["per_class"] = {
+        name: row | {"records": n, "auroc": auroc, "auprc": auroc} for name, (n, auroc) in scores.items()
+    }
+    write(tmp_path, results_content)
+    test = Results.load(tmp_path).test
+    assert test.rare_classes == ["b"]
+    assert [test.without_rare("auroc"), test.without_rare("auprc")] == pytest.approx([0.7, 0.7])
+    for name in "ac":
+        results_content["test"]["per_class"][name] |= {"records": 9}
+    write(tmp_path, results_content)
+    test = Results.load(tmp_path).test
+    assert (test.rare_classes, test.without_rare("auroc")) == ([], None)

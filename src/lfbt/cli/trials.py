@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
 
 from lfbt.evaluation.trials import series_table
-from lfbt.runs.results import Interval, Results, Scores
+from lfbt.runs.results import Interval, Results, Scores, describe_rare
 from lfbt.utils.figures import ABSENT, format_count, format_figure, format_interval, format_names
 from lfbt.utils.tables import terminal_width
 
@@ -29,9 +28,9 @@ def summary(trials: Sequence[Results], run_dir: Path) -> str:
         leads = ",".join(subset.leads)
         lines.append(
             f"  the same classifier with lead{'s' if len(subset.leads) > 1 else ''} {leads} only"
-            f"{'' if name == leads else f' ({name})'}: macro AUROC {_estimate(subset.test, 'auroc')}, "
-            f"macro AUPRC {_estimate(subset.test, 'auprc')}"
+            f"{'' if name == leads else f' ({name})'}: {_macro(subset.test)}"
         )
+        lines += _without_rare(subset.test)
     lines += _notes(first)
     return "\n".join(lines)
 
@@ -56,8 +55,8 @@ def _chosen(results: Results) -> str:
 
 
 def _scores(test: Scores, data: str) -> Iterator[str]:
-    auroc, auprc = _estimate(test, "auroc"), _estimate(test, "auprc")
-    yield f"  {data}, {format_count(test.records, 'test record')}: macro AUROC {auroc}, macro AUPRC {auprc}"
+    yield f"  {data}, {format_count(test.records, 'test record')}: {_macro(test)}"
+    yield from _without_rare(test)
     yield (
         f"  accuracy {_figure(test.accuracy)}, balanced {_figure(test.balanced_accuracy)}, F1 {_figure(test.f1)}, "
         f"calibration error {_figure(test.ece)}"
@@ -80,9 +79,23 @@ def _notes(results: Results) -> Iterator[str]:
             yield f"  no {split} record of {format_names(absent, 10)}{left_out}"
 
 
-def _estimate(test: Scores, metric: Literal["auroc", "auprc"]) -> str:
-    bounds = None if test.intervals is None else getattr(test.intervals, metric)
-    return _figure(getattr(test, metric)) + _interval(bounds)
+def _macro(test: Scores) -> str:
+    bounds = test.intervals
+    auroc, auprc = (None, None) if bounds is None else (bounds.auroc, bounds.auprc)
+    return f"macro AUROC {_figure(test.auroc)}{_interval(auroc)}, macro AUPRC {_figure(test.auprc)}{_interval(auprc)}"
+
+
+def _without_rare(test: Scores) -> Iterator[str]:
+    """The means without the classes of few records, where there are such."""
+    rare, bounds = test.rare_classes, None if test.intervals is None else test.intervals.without_rare
+    if rare:
+        auroc, auprc = (None, None) if bounds is None else (bounds.auroc, bounds.auprc)
+        n = max(test.per_class[name].records for name in rare)
+        few = format_count(n, "record") if len(rare) == 1 else f"{n} records each at most"
+        yield (
+            f"  {describe_rare(rare)} ({few}): macro AUROC {_figure(test.without_rare('auroc'))}{_interval(auroc)}, "
+            f"macro AUPRC {_figure(test.without_rare('auprc'))}{_interval(auprc)}"
+        )
 
 
 def _interval(bounds: Interval) -> str:

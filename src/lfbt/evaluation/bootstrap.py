@@ -1,4 +1,4 @@
-"""Intervals of test metrics: a bootstrap over patients, all draws at once."""
+"""Intervals of test metrics: a bootstrap over patients, and over seeds, all draws at once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lfbt.evaluation.metrics import (
     has_threshold,
     predict_most_probable,
 )
-from lfbt.runs.results import ClassIntervals, Interval, Intervals
+from lfbt.runs.results import ClassIntervals, Interval, Intervals, are_rare
 from lfbt.utils.figures import format_count
 
 Array = NDArray[np.float64]
@@ -61,6 +61,65 @@ def bootstrap_weights(patients: Sequence[str], n_draws: int = 1000, seed: int = 
     for row in weights:
         row[:] = np.bincount(rng.integers(len(names), size=len(names)), minlength=len(names))[of_record]
     return weights
+
+
+def bootstrap_seeds(seeds: Sequence[int], n_draws: int = 1000, seed: int = 0) -> NDArray[np.int64]:
+    """Draw training seeds with replacement, one fewer than there are.
+
+    With n − 1 of n, the variance of a mean over the drawn is that of a mean over n seeds, s² / n, without the bias of a
+    draw of all n (McCarthy and Snowden, 1985): with three seeds that one would be a third too small.
+
+    Parameters
+    ----------
+    seeds
+        Of the trials of a row. Rows of the same seeds have the same draws, so that a difference between them is paired.
+    n_draws, seed
+        Number of draws, and their seed.
+
+    Returns
+    -------
+    ndarray
+        Positions in `seeds` ``[draws, max(1, seeds - 1)]``; a single seed is in every draw.
+
+    Examples
+    --------
+    >>> bootstrap_seeds([3, 4, 5], n_draws=3).shape, bootstrap_seeds([7], n_draws=2).tolist()
+    ((3, 2), [[0], [0]])
+    """
+    # Of a stream of their own, so that they do not follow from the draws of patients.
+    rng = np.random.default_rng((seed, 1, *seeds))
+    return rng.integers(len(seeds), size=(n_draws, max(1, len(seeds) - 1)))
+
+
+def mean_over_drawn_seeds(values: Array, drawn: NDArray[np.int64]) -> Array:
+    """Average over the seeds of each draw: patients and seeds are drawn independently of each other.
+
+    Parameters
+    ----------
+    values
+        Of each seed, under the same draws of patients ``[seeds, ..., draws]``.
+    drawn
+        As of `bootstrap_seeds` ``[draws, drawn seeds]``.
+
+    Returns
+    -------
+    ndarray
+        ``[..., draws]``.
+    """
+    draws = np.arange(len(drawn))
+    means: Array = np.mean([values[of_draw, ..., draws] for of_draw in drawn.T], axis=0)
+    return np.moveaxis(means, 0, -1)
+
+
+def find_rare(targets: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return which classes ``[classes]`` a mean is shown without, too, as `Scores.rare_classes` names them."""
+    counts = targets.sum(axis=0)
+    return np.array(are_rare(counts.tolist(), ((counts > 0) & (counts < len(targets))).tolist()), dtype=bool)
+
+
+def means_without(areas: dict[str, Array], left_out: NDArray[np.bool_]) -> dict[str, Array]:
+    """Average the areas of classes ``[draws, classes]`` over those that are not left out ``[draws]``."""
+    return {name: _mean(values[:, ~left_out]) for name, values in areas.items()}
 
 
 def bootstrap_metrics(
@@ -147,7 +206,8 @@ class _Ranks:
         wrong = (total - found + all_above[self.first] - before) / 2
         auroc = _ratio((gained * (n_negative - wrong)).sum(axis=0), n_positive * n_negative)
         precision = found / np.maximum(total, 1)
-        auprc = _ratio((gained * precision).sum(axis=0), n_positive)
+        # Added up one by one, so that the last digits do not depend on the number of draws.
+        auprc = _ratio(np.cumsum(gained * precision, axis=0)[-1], n_positive)
         return auroc, np.where(n_negative > 0, auprc, np.nan)
 
 
@@ -228,6 +288,8 @@ def intervals(
     means, of_classes = bootstrap_metrics(probabilities, targets, weights, exclusive, thresholds)
     auroc, auprc = of_classes["auroc"], of_classes["auprc"]
     names = [str(k) for k in range(auroc.shape[1])] if classes is None else classes
+    rare = find_rare(np.asarray(targets, dtype=bool))
+    others = means_without(of_classes, rare)
     return Intervals(
         level=level,
         n_draws=n_draws,
@@ -239,6 +301,11 @@ def intervals(
             name: ClassIntervals(interval(auroc[:, k], level), interval(auprc[:, k], level), n_counted(auroc[:, k]))
             for k, name in enumerate(names)
         },
+        without_rare=ClassIntervals(
+            interval(others["auroc"], level), interval(others["auprc"], level), n_counted(others["auroc"])
+        )
+        if rare.any()
+        else None,
     )
 
 

@@ -16,7 +16,7 @@ from lfbt.data.dataset import Dataset
 from lfbt.data.layouts import open_dataset
 from lfbt.data.splits import patient_folds, stratified_fraction
 from lfbt.errors import LfbtError
-from lfbt.evaluation.settings import Classifier, ClassifySettings, FinetuneSettings, ProbeSettings
+from lfbt.evaluation.settings import Classifier, ClassifySettings, FinetuneSettings, ProbeSettings, Rival
 from lfbt.models.encoder import EncoderConfig, LeadEncoders, random_encoder
 from lfbt.models.feature_maps import feature_map
 from lfbt.models.hub import checkpoint_name, take_checkpoint
@@ -29,6 +29,7 @@ from lfbt.utils.settings import describe_changes
 
 _CLASSIFIERS: dict[Classifier, str] = {
     "adam": "a linear layer by Adam", "logistic": "logistic regression", "knn": "nearest neighbours",
+    "boosting": "gradient boosting",
 }  # fmt: skip
 
 SettingsT = TypeVar("SettingsT", ProbeSettings, FinetuneSettings)
@@ -139,6 +140,30 @@ def open_task(settings: ClassifySettings, device: torch.device) -> Task:
     return Task(dataset, targets, config, loaded, origin, folds, device)
 
 
+def rival_of(settings: ClassifySettings) -> Rival | None:
+    """Return the rival whose features are probed; fine-tuning has none."""
+    return settings.rival if isinstance(settings, ProbeSettings) else None
+
+
+def has_encoder(settings: ClassifySettings) -> bool:
+    """Whether features come from an encoder, and not from a rival alone."""
+    alone = isinstance(settings, ProbeSettings) and settings.rival is not None and not settings.random_encoder
+    return settings.task.checkpoint is not None or not alone
+
+
+def describe_origin(settings: ClassifySettings, task: Task, seed: int) -> EncoderOrigin:
+    """Return where the features come from: a checkpoint, random weights, a rival, or a rival beside one of these."""
+    origin = task.origin or EncoderOrigin(None, {"method": "random", "seed": seed})
+    rival = rival_of(settings)
+    if rival is None:
+        return origin
+    method = origin.history.get("method") or origin.checkpoint
+    return EncoderOrigin(
+        origin.checkpoint,
+        origin.history | {"method": f"{method} + {rival}"} if has_encoder(settings) else {"method": rival},
+    )
+
+
 def describe_task(settings: ClassifySettings, task: Task) -> str:
     """Describe in a line what is trained on which records, where, and which settings are not the defaults.
 
@@ -152,7 +177,9 @@ def describe_task(settings: ClassifySettings, task: Task) -> str:
         records = f"{len(dataset)} in {len(task.folds)} folds"
     if isinstance(settings, ProbeSettings):
         n_inputs = len(task.config.leads) * task.config.columns_per_lead(feature_map(settings.features))
-        fitted = f"{_CLASSIFIERS[settings.fitting.classifier]} on {n_inputs} frozen features a record"
+        frozen = [f"{n_inputs} frozen features a record"] if has_encoder(settings) else []
+        beside = [] if settings.rival is None else [f"features of {settings.rival}"]
+        fitted = f"{_CLASSIFIERS[settings.fitting.classifier]} on {' and '.join(frozen + beside)}"
     else:
         fitted = f"encoder and linear layer, {format_count(settings.training.epochs, 'epoch')}"
     defaults = type(settings).create(settings.task.data_dir, settings.trials.run_dir)

@@ -24,6 +24,11 @@ from lfbt.runs.history import FittingStep
 # The logit, or its negative, of a class that all training records lack, or have.
 _NEVER = -30.0
 
+# Rounds of boosting, of which one is kept.
+_ROUNDS = 100
+# Columns a record from which on the space that the records span is cheaper.
+_WIDE = 8
+
 
 @dataclasses.dataclass(frozen=True)
 class Fold:
@@ -144,6 +149,8 @@ def fit(fold: Fold, settings: FittingSettings, seed: int) -> Fitted:
     y = {split: head.encode_targets(known) for split, known in fold.targets.items()}
     if settings.classifier == "logistic":
         fitted = [_fit_logistic(fold, y, copy.deepcopy(head), c) for c in settings.c]
+    elif settings.classifier == "boosting":
+        fitted = [_fit_boosting(fold, seed)]
     elif settings.classifier == "knn":
         fitted = [_fit_neighbours(fold, n) for n in settings.neighbours if n <= len(fold.inputs["train"])]
     else:
@@ -217,6 +224,7 @@ def _logistic(x: NDArray[np.float32], known: NDArray[np.bool_], c: float) -> tup
     """Weights ``[classes, columns]`` and biases of exclusive classes; those without a training record get no weight."""
     from sklearn.linear_model import LogisticRegression
 
+    x, back = _in_their_span(x)
     model = LogisticRegression(C=c, max_iter=10_000).fit(x, known.argmax(axis=1))
     weights = np.zeros((known.shape[1], x.shape[1]))
     biases = np.full(known.shape[1], _NEVER)
@@ -224,13 +232,14 @@ def _logistic(x: NDArray[np.float32], known: NDArray[np.bool_], c: float) -> tup
     both = len(model.classes_) == 2
     weights[model.classes_] = np.concatenate([0 * model.coef_, model.coef_]) if both else model.coef_
     biases[model.classes_] = [0, model.intercept_[0]] if both else model.intercept_
-    return weights, biases
+    return weights if back is None else weights @ back, biases
 
 
 def _logistic_each(x: NDArray[np.float32], known: NDArray[np.bool_], c: float) -> tuple[NDArray[Any], NDArray[Any]]:
     """Weights ``[classes, columns]`` and biases of classes of which a record may have several."""
     from sklearn.linear_model import LogisticRegression
 
+    x, back = _in_their_span(x)
     weights, biases = np.zeros((known.shape[1], x.shape[1])), np.zeros(known.shape[1])
     for k, positive in enumerate(known.T):
         if positive.all() or not positive.any():
@@ -238,7 +247,21 @@ def _logistic_each(x: NDArray[np.float32], known: NDArray[np.bool_], c: float) -
             continue
         model = LogisticRegression(C=c, max_iter=10_000).fit(x, positive)
         weights[k], biases[k] = model.coef_[0], model.intercept_[0]
-    return weights, biases
+    return weights if back is None else weights @ back, biases
+
+
+def _in_their_span(x: NDArray[np.float32]) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    """Coordinates of records with very many columns in the space that they span, and the way back.
+
+    A penalised fit has its weights there (Hastie and Tibshirani, 2004): the same classifier from fewer columns.
+    """
+    if x.shape[1] < _WIDE * len(x):
+        return x, None
+    wide = x.astype(np.float64)
+    squares, directions = np.linalg.eigh(wide @ wide.T)
+    kept = squares > 1e-9 * squares[-1]
+    lengths = np.sqrt(squares[kept])
+    return directions[:, kept] * lengths, (directions[:, kept] / lengths).T @ wide
 
 
 def _fit_neighbours(fold: Fold, neighbours: int) -> Fitted:
@@ -256,6 +279,48 @@ def _fit_neighbours(fold: Fold, neighbours: int) -> Fitted:
     val_loss = _log_loss(probabilities["val"], fold) if fold.has_val else None
     step = FittingStep(val_loss=val_loss, neighbours=neighbours)
     return Fitted(fold.rows, probabilities, [step], {"neighbours": neighbours}, val_loss)
+
+
+def _fit_boosting(fold: Fold, seed: int) -> Fitted:
+    """Gradient boosting, its round with the lowest validation loss: of exclusive classes, or of each by itself."""
+    known = fold.targets["train"]
+    x = {split: inputs.cpu().numpy() for split, inputs in fold.inputs.items() if len(inputs)}
+    numbers = [known.argmax(axis=1)] if fold.exclusive else list(known.T)
+    # Of one class alone there is nothing to learn; its share is the answer.
+    models = [_boosted(x["train"], y, seed) if len(np.unique(y)) > 1 else None for y in numbers]
+    staged: dict[str, list[NDArray[np.floating[Any]]]] = {}
+    for split in ("val", "test"):
+        if split in x:
+            staged[split] = []
+            stages = [iter(()) if model is None else model.staged_predict_proba(x[split]) for model in models]
+            for _ in range(_ROUNDS):
+                p = np.tile(known.mean(axis=0), (len(x[split]), 1))
+                for k, (model, stage) in enumerate(zip(models, stages, strict=True)):
+                    if model is not None and fold.exclusive:
+                        p[:] = 0
+                        p[:, model.classes_] = next(stage)
+                    elif model is not None:
+                        p[:, k] = next(stage)[:, 1]
+                staged[split].append(p)
+    losses = [_log_loss(p, fold) for p in staged["val"]]
+    best = int(np.argmin(losses))
+    probabilities = {split: stages[best] for split, stages in staged.items()}
+    history = [FittingStep(val_loss=loss, epoch=n + 1) for n, loss in enumerate(losses)]
+    return Fitted(fold.rows, probabilities, history, {"epoch": best + 1}, losses[best])
+
+
+def _boosted(x: NDArray[np.float32], y: NDArray[Any], seed: int) -> Any:
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    # Small trees with small leaves, as a tenth of the labels may be 40 records.
+    return HistGradientBoostingClassifier(
+        learning_rate=0.1,
+        max_iter=_ROUNDS,
+        max_leaf_nodes=8,
+        min_samples_leaf=5,
+        early_stopping=False,
+        random_state=seed,
+    ).fit(x, y)
 
 
 def _log_loss(probabilities: NDArray[np.floating[Any]], fold: Fold) -> float:

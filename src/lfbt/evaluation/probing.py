@@ -13,9 +13,10 @@ from torch import Tensor
 
 from lfbt.data.loader import INFERENCE_BATCH, epoch_batches, prefetch_batches
 from lfbt.errors import LfbtError
-from lfbt.evaluation.classification import Rows, Task, describe_task, open_task, with_checkpoint
+from lfbt.evaluation.classification import Rows, Task, describe_task, has_encoder, open_task, with_checkpoint
 from lfbt.evaluation.classifiers import Fold, fit
 from lfbt.evaluation.lead_dropout import SubsetInputs
+from lfbt.evaluation.rivals import compute_rival_features
 from lfbt.evaluation.settings import ProbeSettings
 from lfbt.evaluation.trials import (
     Trial,
@@ -124,14 +125,16 @@ def run_probe(settings: ProbeSettings) -> list[Results]:
     # A checkpoint gives the same features for all seeds and folds; a random encoder does not.
     cache = functools.lru_cache(maxsize=max(1, settings.trials.folds))
     features = feature_map(settings.features)
-    check_voltages_known(task.dataset, features)
+    if has_encoder(settings):
+        check_voltages_known(task.dataset, features)
     frozen = cache(functools.partial(_frozen, task, settings.compute.workers, dropout, features))
+    beside = cache(functools.partial(_beside, task, settings))
     with series_folder(settings, task, trials):
         left = unfinished(settings.trials, trials)
         write_line(describe_task(settings, task), shown=bool(left))
         # Trials that share a random encoder follow each other.
         for trial in sorted(left, key=lambda trial: trial.seed):
-            _run(task, settings, trial, frozen, dropout, with_features=len(trials) == 1)
+            _run(task, settings, trial, (frozen, beside), dropout, with_features=len(trials) == 1)
         write_series(settings.trials.run_dir, trials)
     return load_results(trials)
 
@@ -153,15 +156,24 @@ def _run(
     task: Task,
     settings: ProbeSettings,
     trial: Trial,
-    frozen: Callable[[int, int], Frozen],
+    computed: tuple[Callable[[int, int], Frozen], Callable[[int, int], Tensor]],
     dropout: LeadDropout | None,
     with_features: bool,
 ) -> None:
-    """Fit and score one trial, and write its folder; of a single fold also the features, if these are wanted."""
+    """Fit and score one trial, and write its folder; of a single fold also the features, if these are wanted.
+
+    computed: by seed and fold, the features of the encoder and those of the rival.
+    """
+    frozen, beside = computed
     features, folds = feature_map(settings.features), []
     for fold in range(len(task.folds)):
         rows = task.rows(fold, trial.fraction, trial.seed)
-        encoder, embeddings, of_subsets = frozen(*((trial.seed, fold) if settings.random_encoder else (0, 0)))
+        if has_encoder(settings):
+            encoder, embeddings, of_subsets = frozen(*((trial.seed, fold) if settings.random_encoder else (0, 0)))
+            if settings.rival is not None:
+                embeddings = torch.cat([embeddings, beside(trial.seed, fold)], dim=1)
+        else:
+            encoder, embeddings, of_subsets = task.encoder(trial.seed), beside(trial.seed, fold), {}
         inputs = _divide(
             embeddings if trial.subset is None else embeddings[:, _columns(task, trial.subset.leads, features)], rows
         )
@@ -172,9 +184,11 @@ def _run(
         }
         weights = None
         if features.amplitudes:
-            n_columns = inputs["train"].shape[1]
-            n_leads = n_columns // task.config.columns_per_lead(features)
-            weights = torch.from_numpy(features.weights(n_leads, n_columns)).to(task.device)
+            n_leads = len(task.config.leads if trial.subset is None else trial.subset.leads)
+            weights = torch.ones(inputs["train"].shape[1], device=task.device)
+            # The rival's columns stand behind the encoder's.
+            of_encoder = features.weights(n_leads, n_leads * task.config.columns_per_lead(features))
+            weights[: len(of_encoder)] = torch.from_numpy(of_encoder).to(task.device)
         of_fold = Fold(rows, inputs, targets, task.exclusive, dropout, subsets, features, weights)
         folds.append(fit(of_fold, settings.fitting, trial.seed))
     arrays = {}
@@ -211,6 +225,14 @@ def _frozen(
         else:
             of_subsets[name] = embeddings[:, _columns(task, leads, features)]
     return encoder, embeddings, of_subsets
+
+
+def _beside(task: Task, settings: ProbeSettings, seed: int, fold: int) -> Tensor:
+    """The features ``[records, columns]`` of the rival, fitted to the training records of the fold."""
+    if settings.rival is None:
+        raise TypeError("there is no rival")
+    found = compute_rival_features(settings.rival, task.dataset, task.folds[fold]["train"], seed)
+    return torch.from_numpy(found).to(task.device)
 
 
 def _columns(task: Task, leads: Sequence[str], features: FeatureMap) -> Tensor:

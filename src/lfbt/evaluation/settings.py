@@ -13,7 +13,9 @@ from lfbt.training.settings import BatchNorm
 from lfbt.utils import settings as fields
 from lfbt.utils.settings import Affects, LeadNames, Range, Seed, With, check_range
 
-Classifier = Literal["adam", "logistic", "knn"]
+Classifier = Literal["adam", "logistic", "knn", "boosting"]
+#: Features that need no pretraining.
+Rival = Literal["minirocket", "statistics", "beats"]
 _ADAM = With("classifier", ("adam",))
 
 
@@ -84,7 +86,8 @@ class FittingSettings:
     """For adam: records of a batch, at most."""
     classifier: Classifier = "adam"
     """adam: a linear layer trained by Adam, as the paper has it. logistic: scikit-learn's logistic regression. knn: the
-    nearest training records by cosine."""
+    nearest training records by cosine. boosting: scikit-learn's trees by histograms; the round with the lowest
+    validation loss is kept."""
     learning_rate: Annotated[tuple[float, ...], Range("(0, 1000]"), _ADAM] = (1e-3,)
     """For adam: its rate, constant; of several the one with the lowest validation loss is kept."""
     c: Annotated[tuple[float, ...], Range("(0, inf)"), With("classifier", ("logistic",))] = (0.001, 0.01, 0.1, 1.0)
@@ -98,13 +101,13 @@ class FittingSettings:
     @property
     def needs_val(self) -> bool:
         """Whether something is chosen on validation: an epoch, or one of several candidates."""
-        n_candidates = {"adam": len(self.learning_rate), "logistic": len(self.c), "knn": len(self.neighbours)}
-        return self.classifier == "adam" or n_candidates[self.classifier] > 1
+        n_candidates = {"logistic": len(self.c), "knn": len(self.neighbours)}
+        return self.classifier in ("adam", "boosting") or n_candidates[self.classifier] > 1
 
     def check(self) -> None:
         """Raise LfbtError where the classifier has no candidate."""
-        name = {"adam": "learning_rate", "logistic": "c", "knn": "neighbours"}[self.classifier]
-        if not getattr(self, name):
+        name = {"adam": "learning_rate", "logistic": "c", "knn": "neighbours"}.get(self.classifier)
+        if name and not getattr(self, name):
             raise LfbtError(f"{name}: none given; give one or more")
 
 
@@ -150,6 +153,10 @@ class ProbeSettings:
     the leads of one of them only."""
     random_encoder: bool = False
     """Probe a random encoder, its batch-norm statistics estimated on the training records: the baseline."""
+    rival: Rival | None = None
+    """Probe features that need no pretraining, alone or, with --checkpoint or --random-encoder, beside the encoder's:
+    does it earn its keep? minirocket: 9,996 fixed convolutions. statistics: amplitudes, spectrum and rhythm. beats:
+    principal components of the median beat."""
 
     @classmethod
     def create(cls, data_dir: Any, run_dir: Any, checkpoint: Any = None, **settings: Any) -> ProbeSettings:
@@ -167,8 +174,16 @@ class ProbeSettings:
         return self.fitting.needs_val
 
     def check(self) -> None:
-        """Raise LfbtError unless there is one encoder to start from, and for too few folds."""
-        _check_start(self.task, self.random_encoder)
+        """Raise LfbtError unless there is one encoder to start from or a rival, and for too few folds."""
+        if self.rival is None or self.random_encoder:
+            _check_start(self.task, self.random_encoder)
+        if self.rival is not None and self.lead_subsets:
+            raise LfbtError(
+                f"lead_subsets: cannot be given with rival {self.rival}, whose features are of all leads; name leads "
+                "with --leads"
+            )
+        if self.rival is not None and self.features != "paper" and not (self.random_encoder or self.task.checkpoint):
+            raise LfbtError(f"features: {self.features} are an encoder's, and rival {self.rival} has none; name one")
         _check_folds(self.trials, self.needs_val)
         _check_dropout(self.leads_dropout, self.lead_subsets)
         if self.features != "paper" and self.fitting.standardise:

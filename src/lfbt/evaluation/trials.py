@@ -18,7 +18,7 @@ from lfbt.audit.leakage import write_fingerprints
 from lfbt.errors import LfbtError
 from lfbt.evaluation.aggregation import MeanOverSeeds, group_by_seed, mean_over_seeds
 from lfbt.evaluation.bootstrap import intervals
-from lfbt.evaluation.classification import Task
+from lfbt.evaluation.classification import Task, describe_origin, rival_of
 from lfbt.evaluation.classifiers import Fitted
 from lfbt.evaluation.metrics import choose_thresholds, evaluate
 from lfbt.evaluation.settings import ClassifySettings, ProbeSettings, TrialSettings
@@ -29,7 +29,15 @@ from lfbt.models.pretrained import save_encoder, weights_hash
 from lfbt.recording import STANDARD_LEADS
 from lfbt.runs.history import HISTORY, FittingStep, write_history
 from lfbt.runs.predictions import PREDICTIONS, Predictions
-from lfbt.runs.results import RESULTS, SERIES_TABLE, EncoderOrigin, LabelledData, Results, Scores, SubsetScores
+from lfbt.runs.results import (
+    RESULTS,
+    SERIES_TABLE,
+    LabelledData,
+    Results,
+    Scores,
+    SubsetScores,
+    describe_rare,
+)
 from lfbt.runs.run_folder import ENCODER_FOLDER, SETTINGS, RunSettings, acquire_run_folder, began_with
 from lfbt.sources.listing import SPLITS
 from lfbt.utils.figures import format_count
@@ -164,6 +172,8 @@ def series_folder(settings: ClassifySettings, task: Task, trials: Sequence[Trial
     values = to_dict(settings)
     del values["resume"], values["overwrite"]
     run_dir = settings.trials.run_dir
+    if rival_of(settings) is None:
+        values.pop("rival", None)
     # What earlier versions did not have is left out at its default: a series of theirs goes on.
     for name, default in (("leads_dropout", 0.0), ("features", "paper")):
         if name not in values or began_with(run_dir, name):
@@ -221,26 +231,31 @@ def load_results(trials: Sequence[Trial]) -> list[Results]:
 def series_table(all_results: Sequence[Results]) -> pd.DataFrame:
     """Tabulate a row a lead subset and fraction: number of seeds, and mean and standard deviation over them.
 
-    The deviation is that of a sample (n − 1), and missing with one seed.
+    The deviation is that of a sample (n − 1), and missing with one seed. Where classes are rare there are the means
+    without these, too.
     """
     import pandas as pd
 
     rows: list[dict[str, Any]] = []
     for group in group_by_seed(all_results):
-        auroc = mean_over_seeds([results.test.auroc for results in group])
-        auprc = mean_over_seeds([results.test.auprc for results in group])
-        rows.append(
-            {
-                "leads": group[0].lead_subset or ",".join(group[0].leads),
-                "fraction": group[0].fraction,
-                "training records": round(float(np.mean([results.data.training_records for results in group]))),
-                "seeds": len(group),
-                **_columns("AUROC", auroc),
-                **_columns("AUPRC", auprc),
-            }
-        )
+        tests = [results.test for results in group]
+        rare = tests[0].rare_classes
+        row = {
+            "leads": group[0].lead_subset or ",".join(group[0].leads),
+            "fraction": group[0].fraction,
+            "training records": round(float(np.mean([results.data.training_records for results in group]))),
+            "seeds": len(group),
+            **_columns("AUROC", mean_over_seeds([test.auroc for test in tests])),
+            **_columns("AUPRC", mean_over_seeds([test.auprc for test in tests])),
+        }
+        if rare:
+            few = describe_rare(rare)
+            row |= _columns(f"AUROC {few}", mean_over_seeds([test.without_rare("auroc") for test in tests]))
+            row |= _columns(f"AUPRC {few}", mean_over_seeds([test.without_rare("auprc") for test in tests]))
+        rows.append(row)
+    table = pd.DataFrame(rows)
     # None where there is no class to score becomes NaN.
-    return pd.DataFrame(rows).astype(dict.fromkeys(("AUROC", "AUROC sd", "AUPRC", "AUPRC sd"), float))
+    return table.astype({name: float for name in table.columns if name.startswith(("AUROC", "AUPRC"))})
 
 
 def _columns(name: str, over_seeds: MeanOverSeeds) -> dict[str, float | None]:
@@ -301,7 +316,7 @@ def write_results(
     together, without thresholds.
 
     The folder holds ``results.json``, ``predictions.csv`` (test records), ``history.jsonl``, ``splits.csv`` and each of
-    `arrays` as ``.npy``; and the encoder and the head where there is one of each: not of folds or of lead subsets.
+    `arrays` as ``.npy``; and the encoder and the head where there is one of each: not of folds, lead subsets or rivals.
     """
     results = _results(settings, task, trial, folds)
     replaces = _OUTPUTS if settings.trials.overwrite else None
@@ -311,7 +326,7 @@ def write_results(
         _predictions(task, folds).save(folder)
         _splits(task.dataset.ids, folds).to_csv(folder / "splits.csv", index=False)
         write_history(folder, _history(folds))
-        if len(folds) == 1 and trial.subset is None:
+        if len(folds) == 1 and trial.subset is None and rival_of(settings) is None:
             start = dataclasses.asdict(results.encoder)
             save_encoder(folder / ENCODER_FOLDER, encoder, {"kind": settings.kind, "start": start})
             rows = folds[0].rows
@@ -342,7 +357,7 @@ def _results(settings: ClassifySettings, task: Task, trial: Trial, folds: Sequen
         task="single-label" if task.exclusive else "multi-label",
         leads=list(task.config.leads if subset is None else subset.leads),
         lead_subset=None if subset is None else subset.name,
-        encoder=task.origin or EncoderOrigin(None, {"method": "random", "seed": trial.seed}),
+        encoder=describe_origin(settings, task, trial.seed),
         classifier=settings.fitting.classifier if isinstance(settings, ProbeSettings) else None,
         fraction=trial.fraction,
         seed=trial.seed,

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lfbt.models.config import EncoderCard
-from lfbt.runs.results import Results, Scores
+from lfbt.runs.results import Results, Scores, describe_rare
 from lfbt.utils.figures import format_count, format_estimate
 
 _TAGS = ["ecg", "electrocardiogram", "self-supervised-learning", "lead-fusion-barlow-twins"]
@@ -112,7 +112,7 @@ def _figures(results: Sequence[Results]) -> str:
             f"{one.fraction:g}",
             one.seed,
             test.records,
-            *(format_estimate(getattr(test, metric), None, _interval(test, metric)) for metric in _METRICS),
+            *(_estimate(test, metric) for metric in _METRICS),
         )
         for one in results
         for leads, test in _scores(one)
@@ -124,6 +124,17 @@ def _scores(results: Results) -> list[tuple[str, Scores]]:
     """The test scores, and those of the same classifier on each subset of leads that it serves, too."""
     served = [(f"{','.join(one.leads)} (the same classifier)", one.test) for one in results.by_lead_subset.values()]
     return [(results.lead_subset or "all", results.test), *served]
+
+
+def _estimate(test: Scores, metric: str) -> str:
+    """A mean over classes with its interval, and where there are rare classes that without these."""
+    figure = format_estimate(getattr(test, metric), None, _interval(test, metric))
+    without = {"auroc": test.without_rare("auroc"), "auprc": test.without_rare("auprc")}.get(metric)
+    if without is None:
+        return figure
+    bounds = None if test.intervals is None else test.intervals.without_rare
+    others = format_estimate(without, None, getattr(bounds, metric, None))
+    return f"{figure} ({describe_rare(test.rare_classes)} {others})"
 
 
 def _training(card: EncoderCard) -> str:

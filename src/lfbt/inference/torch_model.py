@@ -117,5 +117,5 @@ def _why_none(folder: Path) -> str:
     if trials := sorted(path.parent for path in folder.glob(f"[!.]*/{HEAD}")):
         return f"is a series of trials; give one, such as {trials[0]}"
     if (folder / RESULTS).is_file():
-        return "keeps no classifier, as those of knn, of folds and of lead subsets; give a run of one split"
+        return "keeps no classifier, as those of knn, boosting, folds, lead subsets and rivals; give a run of one split"
     return "is no run with a classifier; give a run folder of lfbt probe or finetune"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from lfbt.evaluation.aggregation import mean_over_seeds
 from lfbt.paper.protocol import DOWNLOADS, FRACTIONS, LABELLED, SIZES, Cell, Kind, compare_sizes, list_cells
 from lfbt.paper.settings import ReproduceSettings, affected_stages
 from lfbt.paper.stages import load_manifest, trial_folder
-from lfbt.runs.results import Results
+from lfbt.runs.results import Results, describe_rare
 from lfbt.utils.figures import format_estimate, format_figure
 from lfbt.utils.files import atomic_file
 from lfbt.utils.tables import as_markdown, as_text
@@ -26,7 +26,8 @@ TABLE = "table"
 SIZES_TABLE = "sizes.csv"
 
 _METHODS: dict[Kind, str] = {"probe": "LP", "finetune": "FT", "scratch": "TFS"}
-_METRICS = ("auroc", "auprc")
+_METRICS: tuple[Literal["auroc", "auprc"], ...] = ("auroc", "auprc")
+_WITHOUT_RARE = "_without_rare"
 # Why `prepare` excludes a labelled record for its signal, by the reason's first words.
 _SIGNAL_QUALITY = ("not finite", "flat", "saturated")
 
@@ -94,7 +95,8 @@ def results_table(found: Mapping[Cell, Sequence[Results]]) -> pd.DataFrame:
     -------
     pandas.DataFrame
         Of each metric the mean, ``_sd`` (standard deviation over seeds, with n − 1), ``_low`` and ``_high`` (95 %
-        interval over test patients), and ``paper_``: the paper's figure. NaN where there is none.
+        interval over test patients), and ``paper_``: the paper's figure. NaN where there is none. Where classes are
+        rare also ``_without_rare``, the mean without these, and ``rare_classes``.
     """
     import pandas as pd
 
@@ -115,6 +117,11 @@ def results_table(found: Mapping[Cell, Sequence[Results]]) -> pd.DataFrame:
             row[metric], row[f"{metric}_sd"] = over_seeds.mean, over_seeds.sd
             row[f"{metric}_low"], row[f"{metric}_high"] = bounds or (None, None)
             row[f"paper_{metric}"] = cell.paper[i] if cell.paper else None
+        if first.rare_classes:
+            row["rare_classes"] = ";".join(first.rare_classes)
+            for metric in _METRICS:
+                without = mean_over_seeds([trial.test.without_rare(metric) for trial in trials])
+                row[f"{metric}{_WITHOUT_RARE}"] = without.mean
         rows.append(row)
     figures = [name for metric in _METRICS for name in _columns(metric)]
     return pd.DataFrame(rows).astype(dict.fromkeys(["gamma", *figures], float))
@@ -131,7 +138,11 @@ def format_results(table: pd.DataFrame) -> list[list[str]]:
         cells = [row["data"], row["method"], format_figure(row["gamma"], "g"), f"{row['fraction']:g}"]
         for metric in _METRICS:
             mean, sd, low, high, paper = (row[name] for name in _columns(metric))
-            cells += [format_estimate(mean, sd, None if np.isnan(low) else (low, high)), format_figure(paper)]
+            figure = format_estimate(mean, sd, None if np.isnan(low) else (low, high))
+            rare = row.get("rare_classes")
+            if isinstance(rare, str):
+                figure += f" ({describe_rare(rare.split(';'))} {format_figure(row[metric + _WITHOUT_RARE])})"
+            cells += [figure, format_figure(paper)]
         rows.append([*cells, str(row["test_records"])])
     return rows
 

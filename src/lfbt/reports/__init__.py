@@ -1,3 +1,3 @@
 """Runs side by side: lists, tables, pages."""
 
-__all__ = ["comparison", "page", "run_list"]
+__all__ = ["comparison", "comparison_rows", "page", "run_list", "scored_trials"]

@@ -1,4 +1,4 @@
-"""Rows of a comparison: means over seeds, intervals over test patients, paired differences from a baseline."""
+"""Rows of a comparison: means over seeds, intervals over patients and seeds, paired differences from a baseline."""
 
 from __future__ import annotations
 
@@ -10,13 +10,27 @@ from numpy.typing import NDArray
 
 from lfbt.errors import LfbtError
 from lfbt.evaluation.aggregation import mean_over_seeds
-from lfbt.evaluation.bootstrap import Array, bootstrap_metrics, bootstrap_weights, interval, n_counted
+from lfbt.evaluation.bootstrap import (
+    CLASS_METRICS,
+    Array,
+    bootstrap_metrics,
+    bootstrap_seeds,
+    bootstrap_weights,
+    find_rare,
+    interval,
+    mean_over_drawn_seeds,
+    means_without,
+    n_counted,
+)
 from lfbt.evaluation.significance import holm, paired_p
 from lfbt.reports.scored_trials import ScoredTrial, check_comparable, group_trials
 from lfbt.runs.results import Interval
 
 #: Of every interval.
 LEVEL = 0.95
+
+#: Ends the name of a metric that is a mean over the classes that are not rare.
+WITHOUT_RARE = "_without_rare"
 
 _KINDS = {"finetune": "fine-tuned", "scratch": "from scratch"}
 
@@ -30,7 +44,7 @@ class MetricSummary:
     mean, sd
         Over seeds, the standard deviation with n − 1.
     interval
-        Of the mean, ``[low, high]`` over bootstrap draws of test patients.
+        Of the mean, ``[low, high]`` over bootstrap draws of test patients and, of several, of seeds.
     counted
         Number of draws in which the metric exists.
     difference, difference_interval
@@ -69,8 +83,10 @@ class Row:
         Number of each.
     against
         The row that this one is compared with, described; None for the baseline.
+    rare_classes
+        Classes of few test records, which AUROC and AUPRC are summarised without, too.
     figures
-        Summary of each metric by its name.
+        Summary of each metric by its name; without the rare classes its name ends in ``_without_rare``.
     """
 
     run: str
@@ -84,6 +100,7 @@ class Row:
     test_records: int
     test_patients: int
     against: str | None
+    rare_classes: tuple[str, ...]
     figures: dict[str, MetricSummary]
 
 
@@ -96,8 +113,9 @@ def table_rows(
 ) -> list[Row]:
     """Compare trials: a row for each run, fraction and lead subset.
 
-    All trials see the same draws of patients. A row is compared with that of the baseline of the same fraction and
-    lead subset, or else with the baseline's first; the rows of a single run are compared with its first.
+    All trials see the same draws of patients, and rows of the same seeds the same draws of these. A row is compared
+    with that of the baseline of the same fraction and lead subset, or else with the baseline's first; the rows of a
+    single run are compared with its first.
 
     Parameters
     ----------
@@ -106,7 +124,7 @@ def table_rows(
     metrics
         Names of `lfbt.evaluation.bootstrap.METRICS`.
     n_draws, seed
-        Bootstrap draws of test patients, and their seed.
+        Bootstrap draws of test patients and of training seeds, and their seed.
     baseline
         Name of a run; by default the first.
 
@@ -122,28 +140,42 @@ def table_rows(
     """
     check_comparable(trials)
     groups = group_trials(trials)
+    rare = find_rare(trials[0].targets)
+    names = _with_and_without(metrics, rare)
     weights = bootstrap_weights(trials[0].predictions.patients, n_draws, seed)
-    every_record_once = np.ones((1, weights.shape[1]), dtype=np.int32)
-    of_seeds = [np.stack([_scores(trial, every_record_once, metrics)[:, 0] for trial in group]) for group in groups]
-    # Trials of a row are averaged draw by draw.
-    of_draws = [np.mean([_scores(trial, weights, metrics) for trial in group], axis=0) for group in groups]
+    weights = np.concatenate([np.ones((1, weights.shape[1]), dtype=np.int32), weights])
+    scores = [np.stack([_scores(trial, weights, names, rare) for trial in group]) for group in groups]
+    of_seeds = [of_group[..., 0] for of_group in scores]
+    of_draws = [
+        mean_over_drawn_seeds(
+            of_group[..., 1:], bootstrap_seeds([trial.results.seed for trial in group], n_draws, seed)
+        )
+        for group, of_group in zip(groups, scores, strict=True)
+    ]
     baselines = _find_baselines([group[0].row for group in groups], baseline)
     summaries: list[dict[str, MetricSummary]] = [{} for _ in groups]
-    for m, metric in enumerate(metrics):
+    for m, metric in enumerate(names):
         column = _summarise([seeds[:, m] for seeds in of_seeds], [drawn[m] for drawn in of_draws], baselines)
         for row, summary in zip(summaries, column, strict=True):
             row[metric] = summary
     return [
-        _row(group, None if i == j else _describe_baseline(groups[j][0], group[0]), summary)
+        _row(group, None if i == j else _describe_baseline(groups[j][0], group[0]), rare, summary)
         for i, (group, j, summary) in enumerate(zip(groups, baselines, summaries, strict=True))
     ]
 
 
-def _scores(trial: ScoredTrial, weights: NDArray[np.int32], metrics: Sequence[str]) -> Array:
+def _with_and_without(metrics: Sequence[str], rare: NDArray[np.bool_]) -> list[str]:
+    """The `metrics`, those of each class followed by the same without rare classes where there are such."""
+    both = set(CLASS_METRICS) if rare.any() else set()
+    return [name for metric in metrics for name in ([metric, metric + WITHOUT_RARE] if metric in both else [metric])]
+
+
+def _scores(trial: ScoredTrial, weights: NDArray[np.int32], metrics: Sequence[str], rare: NDArray[np.bool_]) -> Array:
     """The `metrics` of a trial under `weights` ``[draws, records]``: ``[metrics, draws]``."""
-    of_draws, _ = bootstrap_metrics(
+    of_draws, areas = bootstrap_metrics(
         trial.predictions.probabilities, trial.targets, weights, trial.results.exclusive, trial.thresholds
     )
+    of_draws |= {name + WITHOUT_RARE: values for name, values in means_without(areas, rare).items()}
     return np.stack([of_draws[name] for name in metrics])
 
 
@@ -189,7 +221,9 @@ def _compare(summary: MetricSummary, baseline: MetricSummary, differences: Array
     )
 
 
-def _row(group: Sequence[ScoredTrial], against: str | None, figures: dict[str, MetricSummary]) -> Row:
+def _row(
+    group: Sequence[ScoredTrial], against: str | None, rare: NDArray[np.bool_], figures: dict[str, MetricSummary]
+) -> Row:
     first, patients = group[0].results, group[0].predictions.patients
     kind = _KINDS.get(first.kind, first.kind) + (f" ({first.method})" if first.method else "")
     return Row(
@@ -204,6 +238,7 @@ def _row(group: Sequence[ScoredTrial], against: str | None, figures: dict[str, M
         test_records=len(patients),
         test_patients=len(set(patients)),
         against=against,
+        rare_classes=tuple(name for name, is_rare in zip(first.data.classes, rare, strict=True) if is_rare),
         figures=figures,
     )
 

@@ -7,7 +7,8 @@ import dataclasses
 import io
 from collections.abc import Iterable, Sequence
 
-from lfbt.reports.comparison_rows import LEVEL, Row
+from lfbt.reports.comparison_rows import LEVEL, WITHOUT_RARE, Row
+from lfbt.runs.results import FEW_RECORDS, describe_rare
 from lfbt.utils.figures import ABSENT, format_count, format_estimate, format_figure
 
 _TITLES = {"auroc": "AUROC", "auprc": "AUPRC", "f1": "F1", "balanced_accuracy": "balanced accuracy"}
@@ -19,7 +20,7 @@ def table_cells(rows: Sequence[Row]) -> list[list[str]]:
     run = "run (SYNTHETIC data)" if rows[0].synthetic else "run"
     header = [run, "kind", "encoder", "leads", "fraction", "training records", "seeds"]
     for name in metrics:
-        header.append(_TITLES.get(name, name))
+        header.append(_title(name, rows[0]))
         header += (["difference", "p"] if is_compared else []) + (["p (Holm)"] if is_adjusted else [])
     cells = [header + (["against"] if is_compared else [])]
     for row in rows:
@@ -38,6 +39,12 @@ def table_cells(rows: Sequence[Row]) -> list[list[str]]:
     return cells
 
 
+def _title(metric: str, row: Row) -> str:
+    name = metric.removesuffix(WITHOUT_RARE)
+    few = "" if name == metric else f" {describe_rare(row.rare_classes)}"
+    return _TITLES.get(name, name) + few
+
+
 def _is_compared(rows: Sequence[Row]) -> bool:
     return any(row.against for row in rows)
 
@@ -50,20 +57,29 @@ def table_note(rows: Sequence[Row], n_draws: int, seed: int) -> str:
     """Explain the figures of the table in one line."""
     first = rows[0]
     lines = ["SYNTHETIC data."] if first.synthetic else []
-    seeds = "Mean ± SD over training seeds" if any(len(row.seeds) > 1 for row in rows) else "One training seed"
+    is_of_several = any(len(row.seeds) > 1 for row in rows)
+    seeds = "Mean ± SD over training seeds" if is_of_several else "One training seed"
+    drawn = "test patients" + (" and, of a row with several, training seeds" if is_of_several else "")
     lines.append(
         f"{format_count(first.test_records, 'test record')} of {format_count(first.test_patients, 'patient')}. "
-        f"{seeds}; in brackets the {LEVEL:.0%} "
-        f"interval over {n_draws} draws of test patients (seed {seed})."
+        f"{seeds}; in brackets the {LEVEL:.0%} interval over {n_draws} draws of {drawn} (seed {seed})."
     )
+    if first.rare_classes:
+        few = describe_rare(first.rare_classes)
+        lines.append(f"Means are shown {few}, too: fewer than {FEW_RECORDS} test records each.")
     if _is_compared(rows):
-        lines.append(
-            "p: two-sided, of the paired difference over the same draws; it covers the choice of test patients, not of "
-            "training seeds."
-        )
-    if _is_adjusted(rows):
-        lines.append("p (Holm): adjusted for the rows compared, each metric by itself.")
+        lines.append(f"p: two-sided, of the paired difference over the same draws. {_multiplicity(rows)}")
     return " ".join(lines)
+
+
+def _multiplicity(rows: Sequence[Row]) -> str:
+    """How many comparisons the table makes, and what they are adjusted for."""
+    n_rows = sum(row.against is not None for row in rows)
+    metrics = format_count(len(rows[0].figures), "metric")
+    made = f"{format_count(n_rows, 'row')} against a baseline in {metrics}"
+    if _is_adjusted(rows):
+        return f"{made}; p (Holm) is adjusted for the {n_rows} rows, each metric by itself."
+    return f"{made}, not adjusted."
 
 
 def as_csv(rows: Iterable[Row]) -> str:
@@ -73,6 +89,7 @@ def as_csv(rows: Iterable[Row]) -> str:
         line = dataclasses.asdict(row)
         summaries = line.pop("figures")
         line |= {name: " ".join(map(str, line[name])) for name in ("seeds", "training_records")}
+        line["rare_classes"] = ";".join(line["rare_classes"])
         for name, summary in summaries.items():
             low, high = summary["interval"] or (None, None)
             difference_low, difference_high = summary["difference_interval"] or (None, None)

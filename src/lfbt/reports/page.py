@@ -15,7 +15,7 @@ import numpy as np
 import lfbt
 from lfbt.errors import LfbtError
 from lfbt.runs.loading import ClassifierRun, PretrainingRun, load_runs
-from lfbt.runs.results import Interval, Results
+from lfbt.runs.results import Interval, Results, describe_rare
 from lfbt.utils.figures import ABSENT, format_count, format_figure, format_interval
 from lfbt.utils.files import Outputs, atomic_folder, check_distinct, check_target, write_json
 from lfbt.utils.settings import Affects, validate
@@ -85,7 +85,7 @@ def report(settings: ReportSettings) -> tuple[Path, pd.DataFrame]:
     sections = [_heading(runs), "<h2>Overview</h2>"]
     sections.append(_image(overview, "Test figures of all runs and the loss of pretraining"))
     if classifiers:
-        sections += ["<h2>Test split</h2>", _html_table(table), _PROTOCOL]
+        sections += ["<h2>Test split</h2>", _html_table(table), _PROTOCOL, _multiplicity(len(classifiers))]
     for classifier in classifiers:
         sections += [_run_heading(classifier), _class_table(classifier)]
         sections += [_confusion_matrix(classifier)] if classifier.results.exclusive else []
@@ -153,6 +153,14 @@ def results_table(runs: Sequence[ClassifierRun]) -> pd.DataFrame:
             "ECE": test.ece,
             "test records": test.records,
         }
+        if test.rare_classes:
+            few, bounds = describe_rare(test.rare_classes), None if intervals is None else intervals.without_rare
+            row |= {
+                f"AUROC {few}": test.without_rare("auroc"),
+                f"AUROC {few} interval": _interval(None if bounds is None else bounds.auroc),
+                f"AUPRC {few}": test.without_rare("auprc"),
+                f"AUPRC {few} interval": _interval(None if bounds is None else bounds.auprc),
+            }
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -175,6 +183,14 @@ _PROTOCOL = (
     "brackets the 95 % intervals of a bootstrap over patients. Chance is the AUPRC of guessing. F1 and balanced "
     "accuracy are means over classes; ECE is the expected calibration error.</p>"
 )
+
+
+def _multiplicity(n_classifiers: int) -> str:
+    return (
+        f"<p class='note'>{format_count(n_classifiers, 'classifier')} in the table. Intervals are of each by itself, "
+        "not adjusted for their number: the best of several is too good by chance. <code>lfbt compare</code> tests "
+        "differences, adjusted.</p>"
+    )
 
 
 def _heading(runs: Sequence[PretrainingRun | ClassifierRun]) -> str:
@@ -201,6 +217,7 @@ def _class_table(run: ClassifierRun) -> str:
     table = table.astype(dict.fromkeys(table.columns.difference(["class", "records"]), float))
     columns = {"records": "test records", "prior": "chance", "auroc": "AUROC", "auprc": "AUPRC", "f1": "F1"}
     start = f"encoder {checkpoint}" if checkpoint else "random encoder"
+    start = str(run.results.encoder.history.get("method")) if run.results.settings.get("rival") else start
     lines = [
         _html("<p>From {start}, {kept}.</p>", start=start, kept=_describe_choice(run.results)),
         _html_table(table.rename(columns=columns)),

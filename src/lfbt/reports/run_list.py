@@ -12,7 +12,7 @@ from lfbt.evaluation.settings import FinetuneSettings, ProbeSettings
 from lfbt.models.config import EncoderCard
 from lfbt.runs.history import HISTORY, PretrainingEpoch, read_history
 from lfbt.runs.predictions import PREDICTIONS
-from lfbt.runs.results import RESULTS, SERIES_TABLE, Results
+from lfbt.runs.results import RESULTS, SERIES_TABLE, Results, Scores, describe_rare
 from lfbt.runs.run_folder import ENCODER_FOLDER, SETTINGS, RunSettings, is_running
 from lfbt.training.settings import PretrainSettings
 from lfbt.utils.figures import ABSENT, format_figure
@@ -154,15 +154,23 @@ def _summarise_classifier(folder: Path, results: Results) -> RunSummary:
     settings = results.settings | trial
     kept = results.chosen.get("epoch") if isinstance(results.chosen, dict) else None
     n_epochs = settings.get("epochs", 0)
-    auroc = None if results.val is None else results.val.auroc
     return RunSummary(
         folder,
         results.kind,
         "finished",
         epoch=ABSENT if kept is None else f"{n_epochs}/{n_epochs} (kept {kept:g})",
         loss=results.val_loss,
-        quality=ABSENT if auroc is None else f"val AUROC {auroc:.4f}",
+        quality=_val_auroc(results.val),
         settings=settings,
+    )
+
+
+def _val_auroc(val: Scores | None) -> str:
+    if val is None or val.auroc is None:
+        return ABSENT
+    others = val.without_rare("auroc")
+    return f"val AUROC {val.auroc:.4f}" + (
+        "" if others is None else f" ({others:.4f} {describe_rare(val.rare_classes)})"
     )
 
 

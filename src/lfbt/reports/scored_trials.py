@@ -198,5 +198,12 @@ def _check_seeds_of_one_row(one: ScoredTrial, other: ScoredTrial) -> None:
 
 
 def _free_in_a_row() -> frozenset[str]:
-    """Names of the settings that may differ between trials of one row: which trial it is, where and how it ran."""
-    return names_affecting(ProbeSettings, *_CLASSIFIERS_OWN) | names_affecting(FinetuneSettings, *_CLASSIFIERS_OWN)
+    """Names of the settings that may differ between trials of one row: which trial it is, where and how it ran.
+
+    And how patients were dealt to folds: chance as a seed is. Trials of other test records are never compared.
+    """
+    return (
+        frozenset({"split_seed"})
+        | names_affecting(ProbeSettings, *_CLASSIFIERS_OWN)
+        | names_affecting(FinetuneSettings, *_CLASSIFIERS_OWN)
+    )

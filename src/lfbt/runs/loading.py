@@ -96,8 +96,12 @@ class ClassifierRun:
         kind = _KINDS.get(self.results.kind, self.results.kind)
         if self.results.kind != "probe":
             return kind
-        kind = "nearest neighbours" if self.results.classifier == "knn" else kind
+        kind = {"knn": "nearest neighbours", "boosting": "gradient boosting"}.get(str(self.results.classifier), kind)
+        if self.results.settings.get("rival"):
+            kind = f"{kind} of {self.results.encoder.history.get('method')}"
         kind = ", ".join(filter(None, (kind, self.results.other_features)))
+        if self.results.settings.get("rival"):
+            return kind
         return kind + (" of a random encoder" if self.results.encoder.checkpoint is None else "")
 
 

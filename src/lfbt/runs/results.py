@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from lfbt.utils.figures import format_count, format_figure, format_interval
+from lfbt.utils.figures import format_count, format_figure, format_interval, format_names
 from lfbt.utils.files import FORMAT, load_json, write_json
 
 #: The file of a trial's folder that is written last: with it the trial is finished.
@@ -15,8 +16,41 @@ RESULTS = "results.json"
 SERIES_TABLE = "results.csv"
 _FORMAT = 1
 
+#: A mean over classes is shown without those of fewer test records, too.
+FEW_RECORDS = 10
+
 #: ``(low, high)``; None where no draw has the metric.
 Interval = tuple[float, float] | None
+
+
+def are_rare(records: Sequence[int], scored: Sequence[bool]) -> list[bool]:
+    """Return which scored classes have fewer than `FEW_RECORDS` records; none where no other is left.
+
+    Parameters
+    ----------
+    records
+        Number of records of each class.
+    scored
+        Whether there are records on either side of each, so that a mean over classes has it.
+
+    Examples
+    --------
+    >>> are_rare([6, 290, 0], [True, True, False])
+    [True, False, False]
+    >>> are_rare([6, 4], [True, True])
+    [False, False]
+    """
+    rare = [has_score and n < FEW_RECORDS for n, has_score in zip(records, scored, strict=True)]
+    return [False] * len(rare) if sum(rare) == sum(scored) else rare
+
+
+def describe_rare(names: Sequence[str]) -> str:
+    """Name the classes that a mean is shown without.
+
+    >>> describe_rare(["HYP"]), describe_rare(["A", "B", "C", "D"])
+    ('without HYP', 'without A, B, C and 1 more')
+    """
+    return f"without {format_names(names, 3)}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +104,8 @@ class Intervals:
         Number of patients drawn from.
     counted
         Number of draws in which each metric exists.
+    without_rare
+        Of the means over classes without those of `Scores.rare_classes`; None where there are none.
     """
 
     level: float
@@ -85,6 +121,7 @@ class Intervals:
     specificity: Interval
     counted: dict[str, int]
     per_class: dict[str, ClassIntervals]
+    without_rare: ClassIntervals | None = None
 
     def __repr__(self) -> str:
         auroc, auprc = (format_interval(bounds) or "none" for bounds in (self.auroc, self.auprc))
@@ -118,6 +155,20 @@ class Scores:
         named = {"AUROC": self.auroc, "AUPRC": self.auprc, "F1": self.f1, "accuracy": self.accuracy}
         figures = ", ".join(f"{name} {format_figure(value)}" for name, value in named.items())
         return f"Scores({self.records} records, {figures}, classes {','.join(self.per_class)})"
+
+    @property
+    def rare_classes(self) -> list[str]:
+        """The classes of fewer than `FEW_RECORDS` records that the means are shown without, too."""
+        rows = self.per_class.values()
+        rare = are_rare([row.records for row in rows], [row.auroc is not None for row in rows])
+        return [name for name, is_rare in zip(self.per_class, rare, strict=True) if is_rare]
+
+    def without_rare(self, metric: Literal["auroc", "auprc"]) -> float | None:
+        """Return the mean over the classes that are scored and not rare; None where there are no rare ones."""
+        rare = self.rare_classes
+        values = [getattr(row, metric) for name, row in self.per_class.items() if name not in rare]
+        known = [value for value in values if value is not None]
+        return sum(known) / len(known) if rare else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -255,8 +306,15 @@ class Results:
         return ", ".join(filter(None, (self.classifier, self.other_features)))
 
     def save(self, folder: Path) -> None:
-        """Write ``results.json`` in `folder`, complete or not at all; without lead subsets where none are served."""
+        """Write ``results.json`` in `folder`, complete or not at all; without what there is none of.
+
+        That is lead subsets that are served, and intervals without rare classes.
+        """
         content = dataclasses.asdict(self)
+        tests = [content["test"], *(one["test"] for one in content["by_lead_subset"].values())]
+        for bounds in [test["intervals"] for test in tests if test["intervals"]]:
+            if bounds["without_rare"] is None:
+                del bounds["without_rare"]
         if not self.by_lead_subset:
             del content["by_lead_subset"]
         write_json(folder / RESULTS, {FORMAT: _FORMAT, **content})
