@@ -20,6 +20,7 @@ from lfbt.data.loader import epoch_batches
 from lfbt.errors import LfbtError
 from lfbt.evaluation import probing
 from lfbt.evaluation.bootstrap import intervals
+from lfbt.evaluation.classifiers import fit
 from lfbt.evaluation.ecg_statistics import compute_statistics
 from lfbt.evaluation.metrics import choose_thresholds, evaluate
 from lfbt.evaluation.probing import run_probe
@@ -531,7 +532,7 @@ def test_probe_of_a_rival_fits_it_to_the_training_records_of_each_fold(data, tmp
 
 
 def test_probe_weighs_the_amplitudes_of_rich_features_beside_a_rival(run, monkeypatch):
-    given, fit = [], probing.fit
+    given = []
 
     def look(fold, settings, seed):
         given.append(fold)

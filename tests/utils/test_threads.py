@@ -1,4 +1,4 @@
-"""How threads wait: what OpenMP is told, and what it is not told where the user has."""
+"""How threads wait where the cores are busy: what OpenMP is told, and what it is not told where the user has."""
 
 import os
 import subprocess
@@ -6,29 +6,42 @@ import sys
 
 import pytest
 
-from lfbt.utils.threads import wait_briefly
+from lfbt.utils.threads import find_load, wait_briefly_if_busy
+
+GIVEN = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+# A load that no machine has, as the command's own process sees it.
+COMMAND = "import os, sys; os.getloadavg = lambda: (1e6, 0, 0); from lfbt.cli import main; main(sys.argv[1:])"
+
+
+@pytest.mark.parametrize(("load", "found"), [(1.49, None), (1.5, 1.5), (7.0, 7.0)])
+def test_find_load_is_that_of_three_quarters_of_the_cores_or_more(monkeypatch, load, found):
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(os, "getloadavg", lambda: (load, 0.0, 0.0))
+    assert find_load() == found
 
 
 @pytest.mark.parametrize(
-    ("given", "spins"),
-    [({}, "10000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, None)],
+    ("load", "given", "spins"),
+    [
+        (1e6, {}, "10000"),
+        (0.0, {}, None),
+        (1e6, {"GOMP_SPINCOUNT": "7"}, "7"),
+        (1e6, {"OMP_WAIT_POLICY": "active"}, None),
+    ],
 )
-def test_wait_briefly_leaves_what_the_environment_says(monkeypatch, given, spins):
-    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in given.items():
-        monkeypatch.setenv(name, value)
-    wait_briefly()
-    assert os.environ.get("GOMP_SPINCOUNT") == spins
+def test_wait_briefly_where_busy_leaves_what_the_environment_says(monkeypatch, load, given, spins):
+    monkeypatch.setattr(os, "getloadavg", lambda: (load, 0.0, 0.0))
+    environment = {name: value for name, value in os.environ.items() if name not in GIVEN} | given
+    monkeypatch.setattr(os, "environ", environment)
+    wait_briefly_if_busy()
+    assert environment.get("GOMP_SPINCOUNT") == spins
 
 
 def test_commands_import_pytorch_after_that(tmp_path):
     """OpenMP prints what it has read when PyTorch loads it."""
-    environment = {
-        name: value for name, value in os.environ.items() if name not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
-    }
+    environment = {name: value for name, value in os.environ.items() if name not in GIVEN}
     done = subprocess.run(
-        [sys.executable, "-m", "lfbt", "pretrain", "--data-dir", tmp_path / "none", "--run-dir", tmp_path / "run"],
+        [sys.executable, "-c", COMMAND, "pretrain", "--data-dir", tmp_path / "none", "--run-dir", tmp_path / "run"],
         env=environment | {"OMP_DISPLAY_ENV": "verbose"},
         capture_output=True,
         text=True,

@@ -17,7 +17,7 @@ from lfbt.cli.overview import COMMANDS, overview, suggest
 from lfbt.errors import LfbtError
 from lfbt.utils.memory import keep_freed_memory
 from lfbt.utils.progress import quiet
-from lfbt.utils.threads import wait_briefly
+from lfbt.utils.threads import wait_briefly_if_busy
 
 __all__ = ["COMMANDS", "main"]
 
@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         else:
             _check_command(words[0])
             keep_freed_memory()
-            wait_briefly()
+            wait_briefly_if_busy()
             _run(words[0], words[1:])
 
 

@@ -9,9 +9,7 @@ import sys
 import torch
 
 from lfbt.errors import LfbtError
-
-# The part of the CPUs whose use by others is worth a hint.
-_BUSY = 0.75
+from lfbt.utils.threads import find_load
 
 
 def resolve_device(name: str | torch.device) -> torch.device:
@@ -73,16 +71,12 @@ def load_hint(device: torch.device) -> str | None:
     """
     if device.type != "cpu":
         return None
-    n_cpus = os.cpu_count() or 1
-    # Windows has none, and some containers forbid it.
-    try:
-        load = os.getloadavg()[0]
-    except (AttributeError, OSError):
-        return None
-    if load < _BUSY * n_cpus:
+    load = find_load()
+    if load is None:
         return None
     return (
-        f"other processes seem to hold the cores (load {load:.1f} of {n_cpus} in the last minute); it takes longer then"
+        f"other processes seem to hold the cores (load {load:.1f} of {os.cpu_count()} in the last minute); it takes "
+        "longer then"
     )
 
 

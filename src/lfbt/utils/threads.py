@@ -1,19 +1,31 @@
-"""How the threads of PyTorch wait for one another."""
+"""Whether other processes hold the cores, and how the threads of PyTorch wait for one another then."""
 
 from __future__ import annotations
 
 import os
 
+# The share of the cores that is in use by others in the last minute.
+_BUSY = 0.75
 # Some tens of microseconds; the default of GNU's OpenMP is several milliseconds.
 _SPINS = "10000"
 
 
-def wait_briefly() -> None:
-    """Let threads that wait for others give up their core after microseconds, unless the environment says how to wait.
+def find_load() -> float | None:
+    """Return how many processes wanted a core in the last minute, if they leave a process no core of its own."""
+    # Windows has none, and some containers forbid it.
+    try:
+        load = os.getloadavg()[0]
+    except (AttributeError, OSError):
+        return None
+    return load if load >= _BUSY * (os.cpu_count() or 1) else None
 
-    PyTorch's threads meet many times in a step. Where other processes hold the cores, the one that is waited for has
-    none, and those that wait keep it from having one: steps take several times as long. Read by GNU's OpenMP when
-    PyTorch is imported, so to be called before.
+
+def wait_briefly_if_busy() -> None:
+    """Where other processes hold the cores, let threads that wait give up theirs after microseconds.
+
+    PyTorch's threads meet many times in a step. Where the one that is waited for has no core, those that wait keep it
+    from having one, and steps take several times as long. Where the cores are free, to wait so briefly costs a tenth.
+    Read by GNU's OpenMP when PyTorch is imported, so to be called before; what the environment says is left alone.
     """
-    if "OMP_WAIT_POLICY" not in os.environ:
+    if find_load() is not None and "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", _SPINS)
