@@ -32,4 +32,5 @@ def run(words: Sequence[str]) -> Output | None:
     trials = run_finetune(settings)
     if not is_main():
         return None
-    return Output(summary(trials, settings.trials.run_dir), {"run_dir": settings.trials.run_dir, "trials": trials})
+    values = {"run_dir": settings.trials.run_dir, "trials": [trial.to_dict() for trial in trials]}
+    return Output(summary(trials, settings.trials.run_dir), values)

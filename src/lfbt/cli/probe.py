@@ -29,4 +29,5 @@ def run(words: Sequence[str]) -> Output:
     """Probe an encoder."""
     settings = parse(words)
     trials = run_probe(settings)
-    return Output(summary(trials, settings.trials.run_dir), {"run_dir": settings.trials.run_dir, "trials": trials})
+    values = {"run_dir": settings.trials.run_dir, "trials": [trial.to_dict() for trial in trials]}
+    return Output(summary(trials, settings.trials.run_dir), values)

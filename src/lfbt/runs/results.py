@@ -305,11 +305,8 @@ class Results:
         """The probe's classifier, and its features where these are not the paper's; empty for fine-tuning."""
         return ", ".join(filter(None, (self.classifier, self.other_features)))
 
-    def save(self, folder: Path) -> None:
-        """Write ``results.json`` in `folder`, complete or not at all; without what there is none of.
-
-        That is lead subsets that are served, and intervals without rare classes.
-        """
+    def to_dict(self) -> dict[str, Any]:
+        """Return all of it, without served lead subsets and intervals without rare classes where there are none."""
         content = dataclasses.asdict(self)
         tests = [content["test"], *(one["test"] for one in content["by_lead_subset"].values())]
         for bounds in [test["intervals"] for test in tests if test["intervals"]]:
@@ -317,7 +314,11 @@ class Results:
                 del bounds["without_rare"]
         if not self.by_lead_subset:
             del content["by_lead_subset"]
-        write_json(folder / RESULTS, {FORMAT: _FORMAT, **content})
+        return content
+
+    def save(self, folder: Path) -> None:
+        """Write ``results.json`` in `folder`, complete or not at all."""
+        write_json(folder / RESULTS, {FORMAT: _FORMAT, **self.to_dict()})
 
     @classmethod
     def load(cls, folder: Path) -> Results:
