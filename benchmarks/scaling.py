@@ -34,13 +34,14 @@ def sent(n_processes: int, batch: int) -> list[Sent]:
     reduced, gathered = 2 * others, others  # of the total, in a ring
     channels = _LEADS * sum(norm.num_features for _, norm in LeadEncoder(0.125).pairs())
     widths = _LEADS * _NORMS * _WIDTH
-    # Forward (2 C + 1) numbers of each process are gathered, backward 2 C added up; two views.
+    # Forward (2 C + 1) numbers of each process are gathered, backward 2 C added up; two views. The encoders have
+    # both in one collective.
     norms = 2 * (channels + widths) * 2 * _FLOAT * ((n_processes - 1) + reduced)
     return [
         Sent("gradients", _PARAMETERS * _FLOAT * reduced, math.ceil(_PARAMETERS * _FLOAT / _BUCKET_BYTES)),
         Sent("projections", 2 * batch * _LEADS * _WIDTH * _FLOAT * gathered, 1),
         Sent("diagonals and squares of the loss", _LEADS**2 * (_WIDTH + 1) * _FLOAT * reduced, 1),
-        Sent("batch-norm statistics", norms, 2 * 2 * (_LAYERS + _NORMS)),
+        Sent("batch-norm statistics", norms, 2 * _LAYERS + 2 * 2 * _NORMS),
     ]
 
 

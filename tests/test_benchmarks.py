@@ -1,5 +1,6 @@
 """The benchmark: its literal form is the method, its command runs, and the documentation shows what it wrote."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -22,6 +23,7 @@ from benchmarks import (
     rivals,
     scaling,
     small_preset,
+    threads,
 )
 from benchmarks.cases import CASES
 from benchmarks.gpu import agreement, protocol, variants, worker
@@ -116,6 +118,23 @@ def test_the_command_runs(tmp_path):
     assert (text.startswith("above\n"), text.endswith("below\n")) == (True, True)
 
 
+def test_layouts_divide_the_cores():
+    assert threads.layouts(6) == [
+        threads.Layout(*one) for one in ((1, 1), (1, 2), (1, 4), (1, 6), (2, 3), (4, 1))
+    ]  # fmt: skip
+
+
+def test_steps_by_threads_and_by_processes_have_the_same_loss():
+    size = dataclasses.replace(QUICK.step, batch=4)
+    found = [
+        (one, *threads.measure(one, size, "fp32", rounds=1)) for one in (threads.Layout(1, 1), threads.Layout(2, 1))
+    ]
+    assert found[0][2] == pytest.approx(found[1][2], rel=1e-4)
+    lines = threads.table(found).splitlines()
+    assert "1.00×" in lines[2]
+    assert lines[3].startswith("| 2 | 1 |")
+
+
 def test_the_model_of_many_gpus_by_hand():
     """Of two processes each sends all gradients once, and half of the batch's projections."""
     gradients, projections, of_loss, norms = scaling.sent(2, 128)
@@ -125,7 +144,7 @@ def test_the_model_of_many_gpus_by_hand():
     assert of_loss.n_bytes == 4 * 64 * 2049
     channels = 8 * (8 + 8 + 16 + 16 + 3 * 32 + 6 * 64) + 3 * 8 * 2048
     assert norms.n_bytes == pytest.approx(4 * 2 * 2 * channels * 2)
-    assert norms.collectives == 2 * 2 * (13 + 3)
+    assert norms.collectives == 2 * 13 + 2 * 2 * 3
     alone, waiting = scaling.seconds(1, 128, scaling.NETWORKS[0])
     lead = reference.multiply_adds(reference.Reference(1, (1,)), 2048) - 64
     loss = 2 * 2 * 8 * 128 * 128 * 2048

@@ -1,4 +1,4 @@
-"""``python -m benchmarks.gpu``: check and measure on a GPU what was never run there, in ten minutes.
+"""``python -m benchmarks.gpu``: check lfbt on a GPU and measure it there, in ten minutes.
 
     python -m benchmarks.gpu --out gpu.json --docs docs/gpu.md
 

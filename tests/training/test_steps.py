@@ -90,16 +90,18 @@ def test_recorded_steps_learn_bit_for_bit_what_train_step_does(monkeypatch):
         assert torch.equal(other.state()[name], tensor), name
 
 
-def test_recording_a_step_learns_nothing():
+def test_recording_a_step_learns_nothing(monkeypatch):
     state, untouched = new_state(), new_state()
-    RecordedStep(views(), state.model, state.optimizer, loss, CPU, recorder(state.model))
+    monkeypatch.setattr("lfbt.training.steps.record_graph", recorder(state.model))
+    RecordedStep(views(), state.model, state.optimizer, loss, CPU)
     assert all(torch.equal(state.state()[name], tensor) for name, tensor in untouched.state().items())
     assert all(parameter.grad is None for parameter in state.model.parameters())
 
 
-def test_a_recorded_step_learns_nothing_from_a_loss_that_is_not_finite():
+def test_a_recorded_step_learns_nothing_from_a_loss_that_is_not_finite(monkeypatch):
     state = new_state()
-    step = RecordedStep(views(), state.model, state.optimizer, loss, CPU, recorder(state.model))
+    monkeypatch.setattr("lfbt.training.steps.record_graph", recorder(state.model))
+    step = RecordedStep(views(), state.model, state.optimizer, loss, CPU)
     before = {name: parameter.detach().clone() for name, parameter in state.model.named_parameters()}
     with pytest.raises(FloatingPointError, match="nan"):
         step(views() * math.nan)

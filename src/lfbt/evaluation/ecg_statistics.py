@@ -29,9 +29,9 @@ def compute_statistics(signals: Signal, sampling_rate: float) -> NDArray[np.floa
     Parameters
     ----------
     signals
-        ``[records, leads, samples]``.
+        In mV, ``[records, leads, samples]``.
     sampling_rate
-        Samples a second.
+        In Hz.
 
     Returns
     -------
@@ -88,9 +88,9 @@ def find_median_beats(signals: Signal, sampling_rate: float) -> NDArray[np.float
     Parameters
     ----------
     signals
-        ``[records, leads, samples]``.
+        In mV, ``[records, leads, samples]``.
     sampling_rate
-        Samples a second.
+        In Hz.
 
     Returns
     -------

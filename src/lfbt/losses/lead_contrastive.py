@@ -66,6 +66,7 @@ def lead_contrastive_loss(
     of_same_record = similarities.diagonal(dim1=2, dim2=3)  # L L B
     losses = (similarities.logsumexp(dim=3) + similarities.logsumexp(dim=2)) / 2 - of_same_record
     n_leads = len(z1)
-    # All but the diagonal, by a view: what follows each of its entries, but for the last.
+    # All but the diagonal. A mask would make a GPU wait, and could not be recorded: each entry of the diagonal begins a
+    # row here, the last one left out.
     different: Tensor = losses.flatten(0, 1)[:-1].unflatten(0, (n_leads - 1, n_leads + 1))[:, 1:]
     return different.mean()

@@ -52,8 +52,6 @@ class RecordedStep:
         ``[2, B, leads, samples]`` of any batch; the passes are tried on them, and nothing is learned.
     model, optimizer, loss_function, precision
         As of `train_step`.
-    record : callable
-        `record_graph`.
     """
 
     def __init__(
@@ -63,7 +61,6 @@ class RecordedStep:
         optimizer: torch.optim.Optimizer,
         loss_function: LossFunction,
         precision: MixedPrecision,
-        record: Callable[[Callable[[], Tensor], torch.device], Callable[[], Tensor]] | None = None,
     ) -> None:
         self._views, self._optimizer, self._precision = views.clone(), optimizer, precision
         running = [(buffer, buffer.clone()) for buffer in model.buffers()]
@@ -76,7 +73,7 @@ class RecordedStep:
             return torch.stack(tuple(losses)).detach()
 
         try:
-            self._replay = (record or record_graph)(passes, views.device)
+            self._replay = record_graph(passes, views.device)
             # The graph writes gradients to where they were when it was recorded.
             self._gradients = [(parameter, parameter.grad) for parameter in model.parameters()]
         finally:
