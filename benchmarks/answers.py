@@ -108,6 +108,7 @@ def _latency(place: Place) -> list[Row]:
     from lfbt.inference.loading import load_model
     from lfbt.inference.prediction import prediction_rows
 
+    file = place.one
     signals = open_dataset(place.data).batch(np.array([0]), "none")
     rows = []
     before, stated = torch.get_num_threads(), os.environ.get("OMP_NUM_THREADS")
@@ -118,7 +119,7 @@ def _latency(place: Place) -> list[Row]:
 
         def answer(model: object) -> Callable[[], object]:
             def run() -> object:
-                pieces = iterate_pieces(list_recordings([place.one], FileSettings()), model.config, FileSettings())  # type: ignore[attr-defined]
+                pieces = iterate_pieces(list_recordings([file], FileSettings()), model.config, FileSettings())  # type: ignore[attr-defined]
                 return [list(prediction_rows(one, model, False)) for one in iterate_answers(pieces, model)]  # type: ignore[arg-type]
 
             return run

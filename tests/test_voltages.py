@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lfbt.errors import LfbtError
 from lfbt.signal import normalise
@@ -128,3 +130,18 @@ def test_is_standardised_says_nothing_of_flat_and_broken_signals():
     assert not is_standardised(np.zeros((2, 9), np.float32))
     assert not is_standardised(np.full((2, 9), np.nan, np.float32))
     assert not is_standardised(np.array([[np.inf, -np.inf, 1e30]], np.float32))
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 2e-4, 4e-4, 5e-3, 0.02, 0.3]), st.booleans(), st.booleans())
+def test_is_standardised_is_what_means_and_deviations_say(seed, off, by_lead, flat):
+    signal = np.random.default_rng(seed).normal(size=(3, 400)).astype(np.float32)
+    signal[0] *= not flat
+    rows = np.ptp(signal, axis=1) > 0
+    axis = 1 if by_lead else None
+    signal[rows] = (signal - signal.mean(axis, keepdims=True))[rows] / signal[rows].std(axis, keepdims=True)
+    signal = np.asarray(signal * (1 + off) + off, np.float32)
+    near = [
+        np.all(np.abs(one.mean(1, dtype=float)) < 3e-4) and np.all(np.abs(one.std(1, dtype=float) - 1) < 3e-4)
+        for one in (signal.reshape(1, -1), signal[np.ptp(signal, axis=1) != 0])
+    ]
+    assert is_standardised(signal) == any(near)

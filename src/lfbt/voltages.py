@@ -197,6 +197,8 @@ Z_SCORES = (
 )
 # By how much mean and deviation of z-scores differ from 0 and 1: they are rounded, and divided by std + 1e-5.
 _STANDARD = 3e-4
+# By how much the mean of their squares then differs from 1 at most, and more.
+_NEARLY_STANDARD = 0.01
 
 
 def is_standardised(signal: Signal) -> bool:
@@ -207,8 +209,14 @@ def is_standardised(signal: Signal) -> bool:
     (False, True)
     """
     with np.errstate(all="ignore"):  # what is not finite is refused elsewhere
-        moving = signal[np.ptp(signal, axis=1) != 0]
-        candidates = [signal.reshape(1, -1), moving] if len(moving) else []
+        moving = np.ptp(signal, axis=1) != 0
+        # The mean of squares rules out nearly all voltages in a fifth of the time.
+        squares = np.einsum("ij,ij->i", signal, signal, dtype=np.float64) / signal.shape[1]
+        candidates = []
+        if abs(squares.mean() - 1) < _NEARLY_STANDARD:
+            candidates.append(signal.reshape(1, -1))
+        if moving.any() and (abs(squares[moving] - 1) < _NEARLY_STANDARD).all():
+            candidates.append(signal[moving])
         return any(_is_standard(rows.astype(np.float64)) for rows in candidates)
 
 

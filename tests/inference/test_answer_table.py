@@ -5,6 +5,7 @@ import io
 import json
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
@@ -127,3 +128,17 @@ def test_csv_writer_writes_what_csv_does(rows):
 def test_csv_writer_refuses_a_cell_without_a_column():
     with pytest.raises(ValueError, match="cells without a column: b"):
         csv_writer(io.StringIO(), ["a"])({"a": 1, "b": 2})
+
+
+@given(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=3, max_size=3))
+def test_csv_writer_writes_features_that_read_back_in_single_precision(values):
+    columns = ["file", "e0", "e1", "e2", "error"]
+    features = dict(zip(columns[1:4], values, strict=True))
+    whole, partial = io.StringIO(), io.StringIO()
+    csv_writer(whole, columns)({"file": "a", **features})
+    csv_writer(partial, columns)({"file": "a", "e0": values[0], "e2": values[2]})  # of an absent lead
+    _, row = csv.reader(io.StringIO(whole.getvalue()))
+    assert [np.float32(cell) for cell in row[1:4]] == [np.float32(value) for value in values]
+    assert all(len(cell.strip("-")) <= len("1.23456789e-38") for cell in row[1:4])
+    _, lacking = csv.reader(io.StringIO(partial.getvalue()))
+    assert lacking == ["a", row[1], "", row[3], ""]

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from lfbt.errors import LfbtError
+from lfbt.inference.prediction import is_feature_column
 from lfbt.utils.files import atomic_file
 from lfbt.utils.tables import as_text
 
@@ -104,19 +105,36 @@ def writing_table(out: Path, columns: Sequence[str]) -> Iterator[Callable[[Row],
 
 
 def csv_writer(file: TextIO, columns: Sequence[str], header: bool = True) -> Callable[[Row], None]:
-    """Return what writes a row as a line of CSV, below a header."""
+    """Return what writes a row as a line of CSV, below a header.
+
+    Features have nine digits, which give back the same number in single precision; other numbers all that they have.
+    """
     # A writer returns what `write` returns: here the line itself.
     as_line = csv.writer(types.SimpleNamespace(write=str), lineterminator="\n").writerow
     # Python quotes a carriage return, without which it cannot be read, from 3.13 on only.
     as_quoted_line = csv.writer(types.SimpleNamespace(write=str), lineterminator="\n", quoting=csv.QUOTE_ALL).writerow
     known = frozenset(columns)
+    features = [number for number, name in enumerate(columns) if is_feature_column(name)]
+    first, end = (features[0], features[-1] + 1) if features else (0, 0)
+    as_features = ",".join(["%.9g"] * (end - first))
+
+    def as_cell(cell: Any) -> str:
+        # Numbers csv would search for what is to be quoted. A single empty cell it would quote.
+        return repr(cell) if type(cell) is float else as_line((cell, ""))[:-2]
 
     def write(row: Row) -> None:
         if not row.keys() <= known:
             raise ValueError(f"cells without a column: {', '.join(row.keys() - known)}")
         cells = [row.get(name, "") for name in columns]
-        # Most cells are numbers, which csv would search for what is to be quoted. A single empty cell it would quote.
-        line = ",".join([repr(cell) if type(cell) is float else as_line((cell, ""))[:-2] for cell in cells])
+        between = cells[first:end]
+        parts = [*map(as_cell, cells[:first]), *map(as_cell, cells[end:])]
+        if features:
+            try:
+                middle = as_features % tuple(between)
+            except TypeError:  # some are empty, or in the header all are names
+                middle = ",".join([f"{cell:.9g}" if type(cell) is float else as_cell(cell) for cell in between])
+            parts.insert(first, middle)
+        line = ",".join(parts)
         file.write(as_quoted_line(cells) if "\r" in line else f"{line}\n")
 
     if header:

@@ -156,6 +156,15 @@ def embedding_columns(n_features: int, per_piece: bool, with_leads: bool = False
     return [*_first_columns(per_piece, with_leads), *_feature_columns(n_features), "notes", "error"]
 
 
+def is_feature_column(name: str) -> bool:
+    """Whether a column is that of a feature, in a table of embeddings.
+
+    >>> is_feature_column("e12"), is_feature_column("error")
+    (True, False)
+    """
+    return name[:1] == "e" and name[1:].isdecimal()
+
+
 @functools.lru_cache(maxsize=1)
 def _feature_columns(n_features: int) -> tuple[str, ...]:
     return tuple(f"e{i}" for i in range(n_features))
@@ -205,9 +214,10 @@ def embedding_rows(answer: Answer, per_piece: bool, with_leads: bool = False) ->
     """
     for row, embedding in _rows(answer, answer.embeddings, per_piece, with_leads):
         if embedding is not None:
-            there = np.flatnonzero(~np.isnan(embedding)).tolist()
             names = _feature_columns(len(embedding))
-            row |= zip((names[i] for i in there), embedding[there].tolist(), strict=True)
+            row |= zip(names, embedding.tolist(), strict=True)
+            for absent in np.flatnonzero(np.isnan(embedding)):
+                del row[names[absent]]
         yield row
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import collections
 import dataclasses
 import functools
-import itertools
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -28,8 +27,9 @@ from lfbt.sources import Folder
 from lfbt.sources.listing import Dropped, Entry
 from lfbt.voltages import Z_SCORES, implausible_span, is_standardised
 
-# Recordings that are read at a time, and how many times ahead.
-_AT_A_TIME, _TIMES_AHEAD = 8, 4
+# Pieces that are read at a time, as many as are computed at a time by default, and how many times ahead: the reader
+# never waits while a batch is computed.
+_PIECES_AT_A_TIME, _TIMES_AHEAD = 64, 2
 # Settings of files, as `read` calls them.
 _OF_FILES = ("leads", "sampling_rate", "unit")
 
@@ -405,7 +405,12 @@ def _ahead(items: Iterator[Pieces]) -> Iterator[Pieces]:
     """Yield items that a thread makes ahead, some at a time. What it raises is raised here."""
 
     def make() -> list[Pieces]:
-        return list(itertools.islice(items, _AT_A_TIME))
+        some: list[Pieces] = []
+        for item in items:
+            some.append(item)
+            if sum(max(1, len(one.signals)) for one in some) >= _PIECES_AT_A_TIME:
+                break
+        return some
 
     with ThreadPoolExecutor(1) as pool:
         waiting = collections.deque(pool.submit(make) for _ in range(_TIMES_AHEAD))
