@@ -313,12 +313,22 @@ def embedding(sizes: Sizes) -> list[Row]:
         differences = [relative_difference(own(), exact) for own in (single, half)]
         timings = interleaved(literal, single, sizes.rounds)
         half_timings = interleaved(single, half, sizes.rounds)
+        rounded = interleaved(_autocast(literal), half, sizes.rounds)
+        fast = copy.deepcopy(model).eval()
+        fast.encoders = nn.ModuleList(torch.compile(stack) for stack in fast.encoders)  # type: ignore[misc]
+        compiled = functools.partial(reference.features_of, fast, files, 128)
+        compiling, _ = seconds_of(compiled)
+        by_inductor = interleaved(compiled, single, sizes.rounds)
+        by_onnx = interleaved(ours.onnx_embeddings(folder / "encoder", dataset, n), single, sizes.rounds)
     what = f"embed {n:,} records, {size.n_leads} leads, {size.n_samples} samples"
     notes = [f"relative distance to the literal form {difference:.1e}" for difference in differences]
     agree = differences[0] <= _AGREEMENT
     return [
         faster(f"{what}: time", 4, timings, f"{_per_second(n, timings)}; {notes[0]}", agree=agree),
         faster(f"{what}: time in bf16", 1.3, half_timings, f"{_per_second(n, half_timings)}; {notes[1]}", "fp32"),
+        faster(f"{what}: time in bf16 beside PyTorch's autocast", 1, rounded, "the literal form in bf16", "autocast"),
+        faster(f"{what}: time beside torch.compile", 1, by_inductor, f"first call {compiling:.0f} s", "compiled"),
+        faster(f"{what}: time beside onnxruntime", 1, by_onnx, "the exported encoder, signals in mV", "onnxruntime"),
     ]
 
 
@@ -361,7 +371,7 @@ def linear_probe(sizes: Sizes) -> list[Row]:
         f"one round; epoch kept {epoch}, literal {literal.best_epoch}; test AUROC {auroc:.5f}, literal "
         f"{literal_auroc:.5f}; ours also scores and writes its run folder"
     )
-    return [faster(what, 10, Timings((literal_seconds,), (seconds,)), note, agree=agree)]
+    return [faster(what, 4, Timings((literal_seconds,), (seconds,)), note, agree=agree)]
 
 
 def preparation(sizes: Sizes) -> list[Row]:

@@ -62,9 +62,9 @@ def median_seconds(function: Callable[[], object], repeats: int = 3) -> float:
     return statistics.median(seconds_of(function)[0] for _ in range(repeats))
 
 
-def matmul_peak(n: int, repeats: int = 5) -> float:
-    """GMAC/s of the best of several products of two float32 matrices n × n."""
-    a, b = torch.randn(n, n), torch.randn(n, n)
+def matmul_peak(n: int, repeats: int = 5, dtype: torch.dtype = torch.float32) -> float:
+    """GMAC/s of the best of several products of two matrices n × n."""
+    a, b = torch.randn(n, n, dtype=dtype), torch.randn(n, n, dtype=dtype)
     best = min(seconds_of(lambda: a @ b)[0] for _ in range(repeats))
     return n**3 / best / 1e9
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,8 @@ from lfbt.data.preparation import prepare_dataset
 from lfbt.data.records import PrepareSettings
 from lfbt.evaluation.probing import run_probe
 from lfbt.evaluation.settings import ProbeSettings
+from lfbt.inference.export import export
+from lfbt.inference.onnx_model import load_onnx
 from lfbt.losses.lfbt import lfbt_loss
 from lfbt.models.encoder import EncoderConfig, LeadEncoders, estimate_batch_norm, random_encoder
 from lfbt.models.features import FeaturePrecision, compute_embeddings
@@ -128,6 +130,15 @@ def embeddings(encoder: LeadEncoders, dataset: Dataset, n: int, precision: Featu
     """Embeddings ``[records, leads × 64]`` of the first `n` records, as `lfbt embed` computes them."""
     device = torch.device("cpu")
     return compute_embeddings(encoder, dataset, np.arange(n), device, workers=2, precision=precision)
+
+
+def onnx_embeddings(encoder: Path, dataset: Dataset, n: int) -> Callable[[], list[NDArray[np.float32]]]:
+    """Embeddings of the first `n` records by the exported encoder in onnxruntime, in batches of 128, when called."""
+    file = encoder.with_name("encoder.onnx")
+    export(encoder, file)
+    model = load_onnx(file, "checkpoint")
+    batches = np.split(np.arange(n), range(128, n, 128))
+    return lambda: [model.compute(dataset.batch(rows, "none"))[0] for rows in batches]
 
 
 def new_head(n_inputs: int, n_classes: int, seed: int) -> nn.Linear:

@@ -51,11 +51,15 @@ def _rows(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _parts(found: Sequence[Mapping[str, Any]]) -> str:
-    lines = _head(["part of a step", "seconds", "share", "seconds at the peak of a matrix product"])
-    for one in found:
-        cells = [_number(one["seconds"]), f"{100 * one['share']:.0f} %", _number(one["at_peak"])]
-        lines.append(_line([one["part"], *cells]))
-    return "\n".join(["Where the time of a pretraining step goes:", "", *lines])
+    """A table a step, in seconds."""
+    text = ["Where the time of a pretraining step goes, in seconds, and what its multiplications alone would take:"]
+    for step in dict.fromkeys(one["step"] for one in found):
+        lines = _head([f"step: {step}", "seconds", "share", "seconds at the peak of a matrix product"])
+        for one in (part for part in found if part["step"] == step):
+            cells = [_number(one["seconds"]), f"{100 * one['share']:.0f} %", _number(one["at_peak"])]
+            lines.append(_line([one["part"], *cells]))
+        text += ["", *lines]
+    return "\n".join(text)
 
 
 def _series(series: Mapping[str, Any]) -> str:
