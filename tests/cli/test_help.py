@@ -51,6 +51,7 @@ PRETRAIN = {
     "--gamma": "0.8",
     "--lambd": "0.0051",
     "--temperature": "0.1",
+    "--views": "2",
     "--shortest-crop": "0.5",
     "--longest-time-out": "0.5",
     "--projector": "2048-2048-2048",

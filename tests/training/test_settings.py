@@ -101,6 +101,8 @@ def test_apply_preset_replaces_what_the_preset_names_and_nothing_else(tmp_path):
         ({"save_steps": -1}, "save_steps: -1 "),
         ({"save_minutes": -0.5}, r"save_minutes: -0\.5 "),
         ({"keep": 0}, "keep: 0 "),
+        ({"views": 1}, r"views: 1 is outside \[2, 8\]"),
+        ({"views": 9}, r"views: 9 is outside \[2, 8\]"),
         ({"weight_decay": -0.1}, r"weight_decay: -0\.1 "),
         ({"quality_every": -1}, "quality_every: -1 "),
         ({"batch_norm": "local"}, "batch_norm: 'local' is not one of global, process"),

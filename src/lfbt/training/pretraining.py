@@ -306,10 +306,10 @@ class Pretrainer:
     def train_epoch(self) -> None:
         """Train on the batches of the current epoch that are left."""
         settings, world, progress, dataset = self.settings, self.world, self.state.progress, self.records.dataset
-        epoch, n_steps = progress.epoch, self.records.steps_per_epoch
+        epoch, n_steps, augmentation = progress.epoch, self.records.steps_per_epoch, settings.augmentation
         batches = self.records.batches(epoch)[progress.step :]
         shards = [world.shard(batch) for batch in batches]
-        draws = draw_views(settings.seed, epoch, len(dataset))
+        draws = draw_views(settings.seed, epoch, len(dataset), augmentation.views)
         signals_of = prefetch_batches(
             dataset, shards, settings.model.normalisation, world.device, settings.compute.workers
         )
@@ -318,7 +318,7 @@ class Pretrainer:
         for batch, shard, signals in zip(batches, shards, signals_of, strict=True):
             should_stop = world.any_rank(lambda: self.stop.signal is not None)
             rate = learning_rate_at(self.steps_done, n_steps, settings.optimizer)
-            views = random_views(signals, draws[shard], settings.views.shortest_crop, settings.views.longest_time_out)
+            views = random_views(signals, draws[shard], augmentation.shortest_crop, augmentation.longest_time_out)
             terms = self.train_step(views, batch, rate)
 
             began, seconds = time.perf_counter(), time.perf_counter() - began
@@ -331,7 +331,7 @@ class Pretrainer:
                 self._save_and_stop()
 
     def train_step(self, views: Tensor, batch: NDArray[np.int64], rate: float) -> list[float]:
-        """Learn from this process's views ``[2, B, leads, samples]`` of `batch`; returns the loss and its terms.
+        """Learn from this process's views ``[V, B, leads, samples]`` of `batch`; returns the loss and its terms.
 
         Raises LfbtError, and learns nothing, when the loss is not finite.
         """

@@ -23,6 +23,7 @@ BatchNorm = Literal["global", "process"]
 #: Of a record, at least this part stays in a view's crop, and at most that part of the view is set to zero.
 SHORTEST_CROP, LONGEST_TIME_OUT = 0.5, 0.5
 CROP_RANGE, TIME_OUT_RANGE = Range("[0.1, 1]"), Range("[0, 0.9]")
+VIEWS_RANGE = Range("[2, 8]")
 #: What the sizes of a projector's layers are written as.
 PROJECTOR_FORM = Form("layer sizes such as 2048-2048-2048")
 _LFBT = With("objective", ("lfbt",))
@@ -100,9 +101,11 @@ class LossSettings:
 
 
 @dataclasses.dataclass(frozen=True)
-class ViewSettings:
-    """How the two views of a record are drawn."""
+class AugmentationSettings:
+    """How the views of a record are drawn."""
 
+    views: Annotated[int, VIEWS_RANGE] = 2
+    """Views of each record; the loss is the mean over all pairs of them."""
     shortest_crop: Annotated[float, CROP_RANGE] = SHORTEST_CROP
     """Of the views: the shortest part of a record that is cut out and stretched to the whole length."""
     longest_time_out: Annotated[float, TIME_OUT_RANGE] = LONGEST_TIME_OUT
@@ -208,7 +211,7 @@ class PretrainSettings:
     --n-samples 1024."""
     optimizer: OptimizerSettings = OptimizerSettings()
     loss: LossSettings = LossSettings()
-    views: ViewSettings = ViewSettings()
+    augmentation: AugmentationSettings = AugmentationSettings()
     model: ModelSettings = ModelSettings()
     seed: Seed = 0
     """Seed of weights, order and views."""

@@ -19,7 +19,7 @@ from lfbt.utils.tensors import seeded
 
 
 class PretrainingModel(nn.Module):
-    """Views ``[2, B, leads, samples]`` → projections ``[2, B, leads, D]``."""
+    """Views ``[V, B, leads, samples]`` → projections ``[V, B, leads, D]``."""
 
     def __init__(self, encoder: LeadEncoders, projectors: Projectors) -> None:
         super().__init__()
