@@ -39,7 +39,7 @@ LONGER = {"epochs": 5, "save_steps": 4, "schedule": "cosine", "warmup_epochs": 1
 
 
 #: Settings that earlier versions did not have.
-ADDED = ("quality_features", "views")
+ADDED = (*("quality_features", "views", "vcg_rotation", "scale", "wander", "hum", "noise", "lead_dropout"),)
 #: What a finished run leaves.
 FILES = [".lock", "checkpoints", "encoder", "history.jsonl", "settings.json"]
 
@@ -167,7 +167,12 @@ def test_pretrainer_by_default_takes_the_views_that_it_always_took(data, run, mo
     """Two of crop and time-out, by the numbers of (seed, epoch): nothing else is done to them."""
     seen = []
     step = Pretrainer.train_step
-    monkeypatch.setattr(Pretrainer, "train_step", lambda self, views, *of: seen.append(views) or step(self, views, *of))
+
+    def looking(self, views, *of):
+        seen.append(views)
+        return step(self, views, *of)
+
+    monkeypatch.setattr(Pretrainer, "train_step", looking)
     run(seed=5)
     dataset, steps = open_dataset(data), iter(seen)
     for epoch in range(2):
@@ -307,6 +312,10 @@ def test_pretrainer_learns_the_same_whatever_settings_without_effect_on_it(base,
         {"batch_size": 10},
         {"epochs": 1},
         {"views": 3},
+        {"scale": 0.2},
+        {"wander": 0.2},
+        {"noise": 0.2},
+        {"lead_dropout": 0.2},
         {"normalisation": "lead"},
         {"normalisation": "none"},
     ],

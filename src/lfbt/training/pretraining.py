@@ -35,6 +35,7 @@ from lfbt.runs.trackers import LOGS, Trackers, check_trackers, tracking
 from lfbt.training.augmentation import draw_views, random_views
 from lfbt.training.checkpoints import last_checkpoint, save_checkpoint
 from lfbt.training.display import Display
+from lfbt.training.distortions import Distortions
 from lfbt.training.distributed import World, check_shard_sizes, init_distributed, select_device
 from lfbt.training.monitor import QualityMonitor, open_quality_data
 from lfbt.training.precision import MixedPrecision, with_precision
@@ -133,6 +134,7 @@ class Pretrainer:
     world: World
     trackers: Trackers
     records: TrainingRecords
+    distortions: Distortions
     state: TrainState
     model: nn.Module
     step: Steps
@@ -181,16 +183,14 @@ class Pretrainer:
         self.records = open_training_records(settings)
         check_shard_sizes(self.records.batch_sizes, world, compute.batch_norm)
         dataset = self.records.dataset
+        self.distortions = Distortions(settings.distortion, dataset.leads, dataset.sampling_rate)
         if settings.loss.objective == "lead-contrastive":
             check_several_leads(len(dataset.leads))
+        config = EncoderConfig(
+            dataset.leads, dataset.sampling_rate, dataset.n_samples, settings.model.normalisation, settings.model.width
+        )
         self.state = create_train_state(
-            EncoderConfig(
-                dataset.leads,
-                dataset.sampling_rate,
-                dataset.n_samples,
-                settings.model.normalisation,
-                settings.model.width,
-            ),
+            config,
             settings.model.projector_sizes,
             optimizer.learning_rate,
             optimizer.weight_decay,
@@ -310,6 +310,7 @@ class Pretrainer:
         batches = self.records.batches(epoch)[progress.step :]
         shards = [world.shard(batch) for batch in batches]
         draws = draw_views(settings.seed, epoch, len(dataset), augmentation.views)
+        distortions = self.distortions.draw(settings.seed, epoch, len(dataset), augmentation.views)
         signals_of = prefetch_batches(
             dataset, shards, settings.model.normalisation, world.device, settings.compute.workers
         )
@@ -319,6 +320,7 @@ class Pretrainer:
             should_stop = world.any_rank(lambda: self.stop.signal is not None)
             rate = learning_rate_at(self.steps_done, n_steps, settings.optimizer)
             views = random_views(signals, draws[shard], augmentation.shortest_crop, augmentation.longest_time_out)
+            views = self.distortions.apply(views, signals, {name: of[shard] for name, of in distortions.items()})
             terms = self.train_step(views, batch, rate)
 
             began, seconds = time.perf_counter(), time.perf_counter() - began

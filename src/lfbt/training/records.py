@@ -16,12 +16,12 @@ from lfbt.data.layouts import open_datasets
 from lfbt.data.loader import epoch_batches
 from lfbt.errors import LfbtError
 from lfbt.runs.run_folder import RunSettings, began_with
-from lfbt.training.settings import PretrainSettings
+from lfbt.training.settings import DistortionSettings, PretrainSettings
 from lfbt.utils import settings as fields
 from lfbt.utils.figures import format_count
 
 #: Settings that earlier versions did not have; their runs are as those of today with the defaults of these, and go on.
-_ADDED = ("quality_features", "views")
+_ADDED = ("quality_features", "views", *(field.name for field in dataclasses.fields(DistortionSettings)))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -113,6 +113,25 @@ class AugmentationSettings:
 
 
 @dataclasses.dataclass(frozen=True)
+class DistortionSettings:
+    """What else is done to views; 0 is none of it."""
+
+    vcg_rotation: Annotated[float, Range("[0, 180]", "3KG has 45")] = 0.0
+    """Degrees by which the vectorcardiogram of a view is rotated about each axis, at most; what it does not explain of
+    the leads stays. It takes V1 to V6 and two limb leads."""
+    scale: Annotated[float, Range("[0, 3]")] = 0.0
+    """A view is multiplied by e to the power of up to this, or divided."""
+    wander: Annotated[float, Range("[0, 10]")] = 0.0
+    """Baseline wander: the largest amplitude of a sine of 0.05 to 0.5 Hz, in standard deviations of the record."""
+    hum: Annotated[float, Range("[0, 10]")] = 0.0
+    """Mains hum: the same of a sine of 50 or 60 Hz, if below half of the sampling rate."""
+    noise: Annotated[float, Range("[0, 10]")] = 0.0
+    """White noise: its largest standard deviation, in those of the record."""
+    lead_dropout: Annotated[float, Range("[0, 1)")] = 0.0
+    """Probability that a lead of a view is set to zero, never all of them."""
+
+
+@dataclasses.dataclass(frozen=True)
 class ModelSettings:
     """The encoder and its projectors."""
 
@@ -212,12 +231,21 @@ class PretrainSettings:
     optimizer: OptimizerSettings = OptimizerSettings()
     loss: LossSettings = LossSettings()
     augmentation: AugmentationSettings = AugmentationSettings()
+    distortion: DistortionSettings = DistortionSettings()
     model: ModelSettings = ModelSettings()
     seed: Seed = 0
     """Seed of weights, order and views."""
     compute: ComputeSettings = ComputeSettings()
     checkpoints: CheckpointSettings = CheckpointSettings()
     monitor: MonitorSettings = MonitorSettings()
+
+    def check(self) -> None:
+        """Raise LfbtError for a vectorcardiogram of leads that are no longer in proportion to each other."""
+        if self.distortion.vcg_rotation and self.model.normalisation == "lead":
+            raise LfbtError(
+                "vcg_rotation: needs leads in proportion to each other, which normalisation lead takes away; take "
+                "--normalisation record or none, or leave the rotation out"
+            )
 
     @classmethod
     def create(cls, data_dir: Any, run_dir: Any, preset: str = "paper", **settings: Any) -> PretrainSettings:
