@@ -47,6 +47,7 @@ PRETRAIN = {
     "--schedule": "constant",
     "--warmup-epochs": "0.0",
     "--weight-decay": "0.0",
+    "--ema": "0.0",
     "--objective": "lfbt",
     "--gamma": "0.8",
     "--lambd": "0.0051",

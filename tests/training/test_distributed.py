@@ -112,7 +112,7 @@ def runs(folder):
     Pretrainer(settings_of(place, "low memory", low_memory=True)).run()
     Pretrainer(settings_of(place, "per process", batch_norm="process")).run()
     Pretrainer(settings_of(place, "longer", epochs=3)).run()
-    Pretrainer(settings_of(place, "three views", views=3)).run()
+    Pretrainer(settings_of(place, "three views", views=3, ema=0.9)).run()
     for objective in OTHER_OBJECTIVES:
         Pretrainer(settings_of(place, objective, objective=objective)).run()
     tuned: dict[str, Any] = {"epochs": 2, "batch_size": 7, "device": "cpu", "workers": 0, "learning_rate": 1e-2}

@@ -12,7 +12,7 @@ import pytest
 import torch
 from tests.factories import waves, write_packed
 from tests.literal import literal_encoder, literal_loss, literal_projector, literal_view
-from tests.outputs import contents, read_lines
+from tests.outputs import assert_same_tensors, contents, read_lines
 from tests.training.helpers import assert_same_run, checkpoints, learned
 
 import lfbt.training.pretraining as pretrain_module
@@ -39,7 +39,7 @@ LONGER = {"epochs": 5, "save_steps": 4, "schedule": "cosine", "warmup_epochs": 1
 
 
 #: Settings that earlier versions did not have.
-ADDED = (*("quality_features", "views", "vcg_rotation", "scale", "wander", "hum", "noise", "lead_dropout"),)
+ADDED = (*("quality_features", "ema", "views", "vcg_rotation", "scale", "wander", "hum", "noise", "lead_dropout"),)
 #: What a finished run leaves.
 FILES = [".lock", "checkpoints", "encoder", "history.jsonl", "settings.json"]
 
@@ -161,6 +161,37 @@ def test_pretrainer_equals_a_hand_written_loop(data, run, monkeypatch, double_pr
 def test_pretrainer_with_low_memory_learns_the_same(run, views):
     """Activations computed twice, and Adam's steps taken gradient by gradient: the same bits."""
     assert_same_run(run("default", views=views), run("spared", low_memory=True, views=views))
+
+
+def test_pretrainer_keeps_the_average_of_the_encoder(base, run, tmp_path, monkeypatch):
+    """Decay 1/10, 2/11, then 0.24: weights learn as without, and a run resumed after two steps goes on alike."""
+    weights: list[dict[str, torch.Tensor]] = []
+    step = Pretrainer.train_step
+
+    def looking(self, *of):
+        if not weights:
+            weights.append({name: tensor.clone() for name, tensor in self.state.model.encoder.state_dict().items()})
+        terms = step(self, *of)
+        weights.append({name: tensor.clone() for name, tensor in self.state.model.encoder.state_dict().items()})
+        return terms
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Pretrainer, "train_step", looking)
+        encoder, state = learned(run(ema=0.24))
+    average, *others = weights
+    assert len(others) == 4
+    for decay, other in zip((0.1, 2 / 11, 0.24, 0.24), others, strict=True):
+        average = {
+            name: decay * own + (1 - decay) * other[name] if own.is_floating_point() else other[name]
+            for name, own in average.items()
+        }
+    torch.testing.assert_close(encoder, average, rtol=1e-5, atol=1e-7)
+    assert_same_tensors(encoder, {k.removeprefix("average."): v for k, v in state.items() if k.startswith("average.")})
+    assert_same_tensors({k: v for k, v in state.items() if not k.startswith("average.")}, learned(base)[1])
+    with monkeypatch.context() as patch, contextlib.suppress(StopError):
+        stop_at_step(patch, 2)
+        run("stopped", ema=0.24, save_steps=1)
+    assert_same_run(run("stopped", ema=0.24, resume=True), tmp_path / "run")
 
 
 def test_pretrainer_by_default_takes_the_views_that_it_always_took(data, run, monkeypatch):
@@ -312,6 +343,7 @@ def test_pretrainer_learns_the_same_whatever_settings_without_effect_on_it(base,
         {"batch_size": 10},
         {"epochs": 1},
         {"views": 3},
+        {"ema": 0.9},
         {"scale": 0.2},
         {"wander": 0.2},
         {"noise": 0.2},

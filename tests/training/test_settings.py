@@ -101,6 +101,7 @@ def test_apply_preset_replaces_what_the_preset_names_and_nothing_else(tmp_path):
         ({"save_steps": -1}, "save_steps: -1 "),
         ({"save_minutes": -0.5}, r"save_minutes: -0\.5 "),
         ({"keep": 0}, "keep: 0 "),
+        ({"ema": 1.0}, r"ema: 1\.0 is outside \[0, 1\); 0\.99 to 0\.9999 are usual"),
         ({"noise": -0.1}, r"noise: -0\.1 is outside \[0, 10\]"),
         ({"lead_dropout": 1.0}, r"lead_dropout: 1\.0 is outside \[0, 1\)"),
         ({"vcg_rotation": 45.0, "normalisation": "lead"}, "vcg_rotation: needs leads in proportion to each other"),

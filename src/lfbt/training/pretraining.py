@@ -177,32 +177,31 @@ class Pretrainer:
 
     def setup(self) -> None:
         """Open the data, and create the model with weights drawn from the seed."""
-        settings, world = self.settings, self.world
-        compute, optimizer, monitor = settings.compute, settings.optimizer, settings.monitor
+        settings, world, loss = self.settings, self.world, self.settings.loss
+        compute, optimizer, model, monitor = settings.compute, settings.optimizer, settings.model, settings.monitor
         self.precision = MixedPrecision(compute.precision, world.device)
         self.records = open_training_records(settings)
         check_shard_sizes(self.records.batch_sizes, world, compute.batch_norm)
         dataset = self.records.dataset
         self.distortions = Distortions(settings.distortion, dataset.leads, dataset.sampling_rate)
-        if settings.loss.objective == "lead-contrastive":
+        if loss.objective == "lead-contrastive":
             check_several_leads(len(dataset.leads))
         config = EncoderConfig(
-            dataset.leads, dataset.sampling_rate, dataset.n_samples, settings.model.normalisation, settings.model.width
+            dataset.leads, dataset.sampling_rate, dataset.n_samples, model.normalisation, model.width
         )
         self.state = create_train_state(
             config,
-            settings.model.projector_sizes,
+            model.projector_sizes,
             optimizer.learning_rate,
             optimizer.weight_decay,
             settings.seed,
             world.device,
-            standardised=settings.loss.objective != "vicreg",
+            standardised=loss.objective != "vicreg",
             low_memory=compute.low_memory,
             sync_batch_norm=world.size > 1 and compute.batch_norm == "global",
+            averaged=optimizer.ema > 0,
         )
-        self.loss = build_loss(
-            settings.loss.objective, settings.loss.gamma, settings.loss.lambd, settings.loss.temperature
-        )
+        self.loss = build_loss(loss.objective, loss.gamma, loss.lambd, loss.temperature)
         labelled, features = None, feature_map(monitor.quality_features)
         if world.is_main and monitor.quality_data is not None:
             labelled = open_quality_data(monitor.quality_data, settings.data.split_seed, self.state.encoder, features)
@@ -322,6 +321,7 @@ class Pretrainer:
             views = random_views(signals, draws[shard], augmentation.shortest_crop, augmentation.longest_time_out)
             views = self.distortions.apply(views, signals, {name: of[shard] for name, of in distortions.items()})
             terms = self.train_step(views, batch, rate)
+            self.state.update_average(settings.optimizer.ema, self.steps_done)
 
             began, seconds = time.perf_counter(), time.perf_counter() - began
             progress.add(terms, len(batch), seconds)

@@ -73,6 +73,9 @@ class OptimizerSettings:
     """Epochs over which the rate rises from zero first."""
     weight_decay: Annotated[float, Range("[0, 1]")] = 0.0
     """Part of the weights, times the rate, taken off at each step (AdamW); norms and biases keep theirs."""
+    ema: Annotated[float, Range("[0, 1)", "0.99 to 0.9999 are usual, 0 is none")] = 0.0
+    """Decay of a moving average of the encoder's weights and running statistics, which then is the encoder that is
+    evaluated and kept; 0 for none."""
 
     def check(self) -> None:
         """Raise LfbtError for a warm-up that does not end before the run."""
