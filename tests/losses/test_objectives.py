@@ -17,7 +17,7 @@ from lfbt.cli.app import main
 from lfbt.errors import LfbtError
 from lfbt.losses.lead_contrastive import lead_contrastive_loss
 from lfbt.losses.lfbt import LossTerms, lfbt_loss
-from lfbt.losses.objectives import METHODS, Objective, build_loss
+from lfbt.losses.objectives import METHODS, Objective, build_loss, mean_over_pairs
 from lfbt.losses.simclr import simclr_loss
 from lfbt.losses.vicreg import covariance_term, variance_term, vicreg_loss
 from lfbt.models.pretrained import load_history
@@ -50,6 +50,20 @@ def test_build_loss_computes_the_loss_of_each_objective(name: Objective):
     else:
         args = (0.2,) if name in CONTRASTIVE else ()
         assert tuple(terms) == (LOSSES[name](z1, z2, *args),)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_mean_over_pairs_is_the_mean_of_the_loss_over_all_pairs_of_views(name: Objective):
+    loss = build_loss(name, gamma=0.6, lambd=0.01, temperature=0.2)
+    z1, z2 = random_pair(6, 3, 8)
+    views = torch.stack([z1, z2, z1 - 0.5 * z2, z2.roll(1, 0)]).requires_grad_()
+    a, b, c, d = views
+    pairs = [loss(*pair, None) for pair in ((a, b), (a, c), (a, d), (b, c), (b, d), (c, d))]
+    mine, literal = mean_over_pairs(loss, views), [sum(terms) / 6 for terms in zip(*pairs, strict=True)]
+    torch.testing.assert_close(mine, literal, rtol=1e-12, atol=0)
+    gradients = [torch.autograd.grad(terms[0], views, retain_graph=True)[0] for terms in (mine, literal)]
+    torch.testing.assert_close(*gradients, rtol=1e-10, atol=1e-12)
+    assert torch.equal(torch.stack(mean_over_pairs(loss, views[:2])), torch.stack(tuple(pairs[0])))
 
 
 @pytest.mark.parametrize("shape", [(4, 2, 3), (9, 2, 2)])

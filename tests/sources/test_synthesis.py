@@ -10,7 +10,6 @@ from lfbt.errors import LfbtError
 from lfbt.recording import STANDARD_LEADS
 from lfbt.sources import PtbXl
 from lfbt.sources.synthesis import (
-    _LEAD_VECTORS,
     CLASSES,
     _Wave,
     apply_disease,
@@ -21,6 +20,7 @@ from lfbt.sources.synthesis import (
     vectorcardiogram,
     write_ptbxl,
 )
+from lfbt.vectorcardiogram import LEAD_VECTORS
 
 LEAD = {lead: row for row, lead in enumerate(STANDARD_LEADS)}
 #: A healthy beat without anybody's own variation: P, Q, R, S, ST, T.
@@ -36,7 +36,7 @@ BEAT = [
 
 def beat(waves):
     """Twelve leads of beats without noise, R peaks at whole seconds; one beat from 0.4 s before R to 0.6 s after."""
-    return twelve_leads(_LEAD_VECTORS @ vectorcardiogram(waves, np.arange(-1.0, 12.0)))[:, 1800:2300]
+    return twelve_leads(LEAD_VECTORS @ vectorcardiogram(waves, np.arange(-1.0, 12.0)))[:, 1800:2300]
 
 
 def at(signal, lead, seconds):

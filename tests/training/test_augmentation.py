@@ -170,6 +170,21 @@ def test_random_view_does_not_depend_on_the_batch():
         assert_close(random_view(signals[row : row + 1], draws[row : row + 1]), views_of_all[row : row + 1].numpy())
 
 
+def test_draw_views_draws_for_two_views_what_it_always_drew():
+    np.testing.assert_array_equal(draw_views(7, 3, 50), np.random.default_rng((7, 3)).random((50, 2, 4)))
+
+
+def test_random_views_are_as_many_as_there_are_draws():
+    signals, draws = normal(5, 2, 64), draw_views(1, 2, 5, n_views=3)
+    assert draws.shape == (5, 3, 4)
+    views_of_all = random_views(signals, draws)
+    assert views_of_all.shape == (3, 5, 2, 64)
+    for view in range(3):
+        assert torch.equal(views_of_all[view], random_view(signals, draws[:, view]))
+    with pytest.raises(LfbtError, match=r"^draws: .* \[5, 1, 4\] is neither .* nor numbers \[5, 2, 4\]"):
+        random_views(signals, draws[:, :1])
+
+
 def test_draw_views_depends_on_seed_epoch_and_record_only():
     draws = draw_views(7, 3, 50)
     assert draws.shape == (50, 2, 4)

@@ -112,6 +112,7 @@ def runs(folder):
     Pretrainer(settings_of(place, "low memory", low_memory=True)).run()
     Pretrainer(settings_of(place, "per process", batch_norm="process")).run()
     Pretrainer(settings_of(place, "longer", epochs=3)).run()
+    Pretrainer(settings_of(place, "three views", views=3, ema=0.9)).run()
     for objective in OTHER_OBJECTIVES:
         Pretrainer(settings_of(place, objective, objective=objective)).run()
     tuned: dict[str, Any] = {"epochs": 2, "batch_size": 7, "device": "cpu", "workers": 0, "learning_rate": 1e-2}
@@ -162,7 +163,7 @@ def assert_close(one, other, atol):
         torch.testing.assert_close(tensor, other[name], rtol=0, atol=atol)
 
 
-@pytest.mark.parametrize("name", ["plain", "low memory", "longer", *OTHER_OBJECTIVES])
+@pytest.mark.parametrize("name", ["plain", "low memory", "longer", "three views", *OTHER_OBJECTIVES])
 def test_pretrainer_learns_the_same_with_several_processes(alone, several, name):
     """After six or nine steps, batches of uneven parts: weights, Adam's moments, running statistics and history."""
     mine, theirs = learned(several[0] / name), learned(alone[0] / name)

@@ -1,6 +1,7 @@
 """Pretraining: a hand-written loop gives the same weights, a resumed run too, and no setting is ignored."""
 
 import contextlib
+import itertools
 import json
 import math
 import shutil
@@ -11,7 +12,7 @@ import pytest
 import torch
 from tests.factories import waves, write_packed
 from tests.literal import literal_encoder, literal_loss, literal_projector, literal_view
-from tests.outputs import contents, read_lines
+from tests.outputs import assert_same_tensors, contents, read_lines
 from tests.training.helpers import assert_same_run, checkpoints, learned
 
 import lfbt.training.pretraining as pretrain_module
@@ -22,7 +23,7 @@ from lfbt.losses.lfbt import lfbt_loss
 from lfbt.models.encoder import EncoderConfig, LeadEncoders
 from lfbt.models.pretrained import load_encoder, load_history
 from lfbt.models.projector import Projectors
-from lfbt.training.augmentation import draw_views, random_view, random_views
+from lfbt.training.augmentation import random_view, random_views
 from lfbt.training.checkpoints import save_checkpoint
 from lfbt.training.pretraining import Pretrainer
 from lfbt.training.settings import PretrainSettings
@@ -37,6 +38,8 @@ SIGNALS = waves([0, 1, 2, 0, 1, 2, 0, 1, 2, 0])
 LONGER = {"epochs": 5, "save_steps": 4, "schedule": "cosine", "warmup_epochs": 1.0}
 
 
+#: Settings that earlier versions did not have.
+ADDED = (*("quality_features", "ema", "views", "vcg_rotation", "scale", "wander", "hum", "noise", "lead_dropout"),)
 #: What a finished run leaves.
 FILES = [".lock", "checkpoints", "encoder", "history.jsonl", "settings.json"]
 
@@ -78,7 +81,8 @@ def assert_other_weights(one, other):
     assert any(not torch.equal(tensor, theirs[name]) for name, tensor in mine.items() if "convolutions" in name)
 
 
-def test_pretrainer_equals_a_hand_written_loop(data, run, monkeypatch, double_precision):
+@pytest.mark.parametrize(("n_views", "seed"), [(2, 5), (3, 6)])
+def test_pretrainer_equals_a_hand_written_loop(data, run, monkeypatch, double_precision, n_views, seed):
     """Three epochs of three batches: literal encoders, projectors and loss, and PyTorch's plain Adam.
 
     Both take the package's views and go on in double precision, where both forms differ by 1e-12 or so. Only a bias
@@ -89,11 +93,19 @@ def test_pretrainer_equals_a_hand_written_loop(data, run, monkeypatch, double_pr
     views_of = {"shortest_crop": 0.7, "longest_time_out": 0.3}
     loss_of = {"gamma": 0.6, "lambd": 0.01}
     folder = run(
-        epochs=3, batch_size=4, schedule="cosine", warmup_epochs=1, seed=5, quality_every=0, **views_of, **loss_of
+        epochs=3,
+        batch_size=4,
+        schedule="cosine",
+        warmup_epochs=1,
+        seed=seed,
+        quality_every=0,
+        views=n_views,
+        **views_of,
+        **loss_of,
     )
 
     dataset = open_dataset(data)
-    with seeded(5):
+    with seeded(seed):
         encoder = LeadEncoders(EncoderConfig(("II", "V1"), 6.4, 64))
         projectors = Projectors(2, 64, (16, 16))
     encoders = [literal_encoder(lead) for lead in encoder.encoders.values()]
@@ -102,18 +114,19 @@ def test_pretrainer_equals_a_hand_written_loop(data, run, monkeypatch, double_pr
     optimizer = torch.optim.Adam(parameters, lr=1e-3, foreach=False, fused=False)
     step = 0
     for epoch in range(3):
-        draws = draw_views(5, epoch, 10)
+        draws = np.random.default_rng((seed, epoch)).random((10, n_views, 4))
         sums = np.zeros(3)
-        for batch in epoch_batches(np.arange(10), 4, 5, epoch):
+        for batch in epoch_batches(np.arange(10), 4, seed, epoch):
             rate = 1e-3 * ((step + 1) / 4 if step < 3 else (1 + math.cos(math.pi * (step - 3) / 6)) / 2)
             optimizer.param_groups[0]["lr"] = rate
             signals = torch.from_numpy(dataset.batch(batch, "record"))
             z = []
-            for view in range(2):
+            for view in range(n_views):
                 x = random_view(signals, draws[batch, view], **views_of).double()
                 features = [module(x[:, i : i + 1]) for i, module in enumerate(encoders)]
                 z.append(torch.stack([head(f) for head, f in zip(heads, features, strict=True)], dim=1))
-            losses = literal_loss(z[0], z[1], 0.6, 0.01)
+            of_pairs = [literal_loss(*pair, 0.6, 0.01) for pair in itertools.combinations(z, 2)]
+            losses = [sum(terms) / len(of_pairs) for terms in zip(*of_pairs, strict=True)]
             optimizer.zero_grad()
             losses[0].backward()
             optimizer.step()
@@ -144,9 +157,77 @@ def test_pretrainer_equals_a_hand_written_loop(data, run, monkeypatch, double_pr
     assert moved > 1e-3
 
 
-def test_pretrainer_with_low_memory_learns_the_same(run):
+@pytest.mark.parametrize("views", [2, 3])
+def test_pretrainer_with_low_memory_learns_the_same(run, views):
     """Activations computed twice, and Adam's steps taken gradient by gradient: the same bits."""
-    assert_same_run(run("default"), run("spared", low_memory=True))
+    assert_same_run(run("default", views=views), run("spared", low_memory=True, views=views))
+
+
+def test_pretrainer_keeps_the_average_of_the_encoder(base, run, tmp_path, monkeypatch):
+    """Decay 1/10, 2/11, then 0.24: weights learn as without, and a run resumed after two steps goes on alike."""
+    weights: list[dict[str, torch.Tensor]] = []
+    step = Pretrainer.train_step
+
+    def looking(self, *of):
+        if not weights:
+            weights.append({name: tensor.clone() for name, tensor in self.state.model.encoder.state_dict().items()})
+        terms = step(self, *of)
+        weights.append({name: tensor.clone() for name, tensor in self.state.model.encoder.state_dict().items()})
+        return terms
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Pretrainer, "train_step", looking)
+        encoder, state = learned(run(ema=0.24))
+    average, *others = weights
+    assert len(others) == 4
+    for decay, other in zip((0.1, 2 / 11, 0.24, 0.24), others, strict=True):
+        average = {
+            name: decay * own + (1 - decay) * other[name] if own.is_floating_point() else other[name]
+            for name, own in average.items()
+        }
+    torch.testing.assert_close(encoder, average, rtol=1e-5, atol=1e-7)
+    assert_same_tensors(encoder, {k.removeprefix("average."): v for k, v in state.items() if k.startswith("average.")})
+    assert_same_tensors({k: v for k, v in state.items() if not k.startswith("average.")}, learned(base)[1])
+    with monkeypatch.context() as patch, contextlib.suppress(StopError):
+        stop_at_step(patch, 2)
+        run("stopped", ema=0.24, save_steps=1)
+    assert_same_run(run("stopped", ema=0.24, resume=True), tmp_path / "run")
+
+
+def test_pretrainer_by_default_takes_the_views_that_it_always_took(data, run, monkeypatch):
+    """Two of crop and time-out, by the numbers of (seed, epoch): nothing else is done to them."""
+    seen = []
+    step = Pretrainer.train_step
+
+    def looking(self, views, *of):
+        seen.append(views)
+        return step(self, views, *of)
+
+    monkeypatch.setattr(Pretrainer, "train_step", looking)
+    run(seed=5)
+    dataset, steps = open_dataset(data), iter(seen)
+    for epoch in range(2):
+        draws = np.random.default_rng((5, epoch)).random((10, 2, 4))
+        for batch in epoch_batches(np.arange(10), 5, 5, epoch):
+            signals = torch.from_numpy(dataset.batch(batch, "record"))
+            expected = torch.stack([random_view(signals, draws[batch, view]) for view in range(2)])
+            assert torch.equal(next(steps), expected)
+    assert next(steps, None) is None
+
+
+def test_pretrainer_resumes_a_run_of_a_version_without_the_options_that_are_off(run, base, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch, contextlib.suppress(StopError):
+        stop_at_step(patch, 3)
+        run(save_steps=1)
+    path = tmp_path / "run" / "settings.json"
+    settings = json.loads(path.read_text())
+    for name in ADDED:
+        del settings[name]
+    path.write_text(json.dumps(settings))
+    with pytest.raises(LfbtError, match="which had no setting views; begin a new run"):
+        run(resume=True, views=3)
+    assert_same_run(run(resume=True), base)
+    assert not set(ADDED) & set(json.loads(path.read_text()))
 
 
 def test_pretrainer_resumes_with_low_memory(run):
@@ -261,6 +342,12 @@ def test_pretrainer_learns_the_same_whatever_settings_without_effect_on_it(base,
         {"projector": "16-24"},
         {"batch_size": 10},
         {"epochs": 1},
+        {"views": 3},
+        {"ema": 0.9},
+        {"scale": 0.2},
+        {"wander": 0.2},
+        {"noise": 0.2},
+        {"lead_dropout": 0.2},
         {"normalisation": "lead"},
         {"normalisation": "none"},
     ],

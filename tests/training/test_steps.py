@@ -30,6 +30,14 @@ def test_train_step_learns_and_returns_the_loss_before_it():
     assert any(not torch.equal(now, then) for now, then in zip(state.model.parameters(), before, strict=True))
 
 
+def test_train_step_returns_the_mean_over_pairs_of_views():
+    three = torch.cat([views(), views()[:1] - 1])
+    z = new_state().model(three)
+    expected = sum(distance(z[i], z[j], None)[0].item() for i, j in ((0, 1), (0, 2), (1, 2))) / 3
+    state = new_state()
+    assert train_step(three, state.model, state.optimizer, distance) == [pytest.approx(expected, rel=1e-6), 2.0]
+
+
 def test_train_step_learns_nothing_from_a_loss_that_is_not_finite():
     state = create_train_state(EncoderConfig(("II", "V1"), 6.4, 64), (16, 16), 1e-3, seed=1)
     before = [parameter.detach().clone() for parameter in state.model.parameters()]
@@ -73,14 +81,15 @@ def recorder(model):
     return record
 
 
-def batches(*sizes):
+def batches(*sizes, n_views=2):
     generator = torch.Generator().manual_seed(2)
-    return [torch.randn((2, size, 2, 64), generator=generator) for size in sizes]
+    return [torch.randn((n_views, size, 2, 64), generator=generator) for size in sizes]
 
 
-def test_recorded_steps_learn_bit_for_bit_what_train_step_does(monkeypatch):
+@pytest.mark.parametrize("n_views", [2, 3])
+def test_recorded_steps_learn_bit_for_bit_what_train_step_does(monkeypatch, n_views):
     """Also with smaller batches between them, which are not recorded."""
-    given = batches(5, 5, 3, 5, 3, 5)
+    given = batches(5, 5, 3, 5, 3, 5, n_views=n_views)
     plain, other = new_state(), new_state()
     monkeypatch.setattr("lfbt.training.steps.record_graph", recorder(other.model))
     steps = Steps(other.model, other.optimizer, loss, CPU, recorded_size=5)

@@ -12,7 +12,14 @@ from lfbt.losses.lfbt import lfbt_loss
 from lfbt.models.encoder import EncoderConfig
 from lfbt.runs.history import PretrainingEpoch
 from lfbt.training.steps import train_step
-from lfbt.training.train_state import Progress, TrainState, create_train_state, free_gradients_early, warm_up_buckets
+from lfbt.training.train_state import (
+    Progress,
+    TrainState,
+    average_weights,
+    create_train_state,
+    free_gradients_early,
+    warm_up_buckets,
+)
 
 CONFIG = EncoderConfig(("II", "V1"), 6.4, 64)
 
@@ -80,6 +87,27 @@ def test_create_train_state_decays_matrices_only():
 
 def test_pretraining_model_projects_both_views_of_each_lead():
     assert create_train_state(CONFIG, (32, 16), 1e-3).model(views()).shape == (2, 5, 2, 16)
+
+
+def test_train_state_has_an_average_where_one_is_kept():
+    state, plain = create_train_state(CONFIG, (8,), 1e-3, averaged=True), create_train_state(CONFIG, (8,), 1e-3)
+    assert plain.encoder is plain.model.encoder
+    assert state.encoder is state.average
+    assert_same_tensors(state.encoder.state_dict(), plain.encoder.state_dict())
+    assert state.state().keys() - plain.state().keys() == {f"average.{name}" for name in plain.encoder.state_dict()}
+    plain.update_average(0.5, 0)
+    with pytest.raises(LfbtError, match=r"the checkpoint is of another model \(average\."):
+        plain.load(state.checkpoint())
+
+
+def test_average_weights_moves_weights_and_statistics_and_copies_counts():
+    one, other = torch.nn.BatchNorm1d(2), torch.nn.BatchNorm1d(2)
+    found = {"weight": torch.tensor([2.0, 5.0]), "running_var": torch.tensor([0.0, 3.0])}
+    other.load_state_dict(other.state_dict() | found | {"num_batches_tracked": torch.tensor(7)})
+    average_weights(one, other, 0.75)
+    assert one.weight.tolist() == [1.25, 2.0]
+    assert one.state_dict()["running_var"].tolist() == [0.75, 1.5]
+    assert one.num_batches_tracked == 7
 
 
 def test_train_state_has_adams_moments_from_the_start():

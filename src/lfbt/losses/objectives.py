@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal
 
@@ -59,3 +60,31 @@ def build_loss(objective: Objective, gamma: float, lambd: float, temperature: fl
         "lead-contrastive": lambda z1, z2, sizes: (lead_contrastive_loss(z1, z2, temperature, sizes),),
     }
     return losses[objective]
+
+
+def mean_over_pairs(loss: LossFunction, views: Tensor, sizes: Sequence[int] | None = None) -> list[Tensor]:
+    """Compute the mean of a loss over all unordered pairs of views; of two views it is the loss itself.
+
+    Parameters
+    ----------
+    loss : LossFunction
+        Of two views.
+    views : Tensor
+        Projections ``[views, records, leads, D]`` of two views or more.
+    sizes : sequence of int, optional
+        Number of records of each process, where several share the batch.
+
+    Returns
+    -------
+    list of Tensor
+        What `loss` returns, each the mean over pairs.
+
+    Examples
+    --------
+    >>> import torch
+    >>> views = torch.tensor([0.0, 1.0, 3.0])[:, None, None, None]
+    >>> mean_over_pairs(lambda z1, z2, sizes: ((z1 - z2).abs().sum(),), views)  # (1 + 3 + 2) / 3
+    [tensor(2.)]
+    """
+    of_pairs = [loss(z1, z2, sizes) for z1, z2 in itertools.combinations(views.unbind(), 2)]
+    return [sum(terms[1:], terms[0]) / len(of_pairs) for terms in zip(*of_pairs, strict=True)]

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from lfbt.errors import LfbtError
 from lfbt.recording import STANDARD_LEADS
 from lfbt.utils.files import write_json
+from lfbt.vectorcardiogram import LEAD_VECTORS
 
 Array = NDArray[np.float64]
 
@@ -31,19 +32,6 @@ CLASSES = ("NORM", "MI", "STTC", "CD", "HYP")
 #: The file that marks a folder of synthetic recordings and holds the parameters of their generation.
 MARKER = "synthetic.json"
 
-# The vectors of the independent leads I, II, V1-V6: G. E. Dower's transform from the orthogonal leads x, y, z.
-_LEAD_VECTORS = np.array(
-    [
-        [0.632, -0.235, 0.059],
-        [0.235, 1.066, -0.132],
-        [-0.515, 0.157, -0.917],
-        [0.044, 0.164, -1.387],
-        [0.882, 0.098, -1.277],
-        [1.213, 0.127, -0.601],
-        [1.125, 0.127, -0.086],
-        [0.831, 0.076, 0.230],
-    ]
-)
 # III, aVR, aVL and aVF from I and II (Einthoven, Goldberger).
 _FROM_I_AND_II = np.array([[-1.0, 1.0], [-0.5, -0.5], [1.0, -0.5], [-0.5, 1.0]])
 
@@ -191,7 +179,7 @@ def _ventricular_beat(waves: Sequence[_Wave]) -> list[_Wave]:
 
 def _record_leads(heart: Array, rng: np.random.Generator) -> Array:
     """Project a vectorcardiogram ``[3, samples]`` on the leads ``[12, samples]`` in mV, with electrodes and noise."""
-    return twelve_leads(_add_artefacts(_LEAD_VECTORS @ _draw_electrode_rotation(rng) @ heart, rng))
+    return twelve_leads(_add_artefacts(LEAD_VECTORS @ _draw_electrode_rotation(rng) @ heart, rng))
 
 
 def twelve_leads(independent: Array) -> Array:

@@ -1,4 +1,4 @@
-"""Two augmented views of a batch, on the training device: random resized crop, then time-out."""
+"""Augmented views of a batch, on the training device: random resized crop, then time-out."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ N_DRAWS = 4
 _RECORDS_AT_ONCE = 16
 
 
-def draw_views(seed: int, epoch: int, n_records: int) -> NDArray[np.float64]:
-    """What chance decides of an epoch's views: uniform numbers ``[records, 2 views, 4]`` from (seed, epoch, record)."""
-    return np.random.default_rng((seed, epoch)).random((n_records, 2, N_DRAWS))
+def draw_views(seed: int, epoch: int, n_records: int, n_views: int = 2) -> NDArray[np.float64]:
+    """What chance decides of an epoch's views: uniform numbers ``[records, views, 4]`` from (seed, epoch, record)."""
+    return np.random.default_rng((seed, epoch)).random((n_records, n_views, N_DRAWS))
 
 
 def random_views(
@@ -30,14 +30,15 @@ def random_views(
     shortest_crop: float = SHORTEST_CROP,
     longest_time_out: float = LONGEST_TIME_OUT,
 ) -> Tensor:
-    """Draw two views of each record: random resized crop, then time-out, the same for all leads (method, section 3).
+    """Draw views of each record: random resized crop, then time-out, the same for all leads (method, section 3).
 
     Parameters
     ----------
     signals
         ``[records, leads, samples]``, in single or double precision, on any device.
     draws
-        A NumPy generator, or its numbers in [0, 1) ``[records, 2 views, 4]``, as `draw_views` draws them for an epoch.
+        A NumPy generator, for two views, or numbers in [0, 1) ``[records, views, 4]``, two views or more, as
+        `draw_views` draws them for an epoch.
     shortest_crop
         The shortest part of a record that is cut out and resampled to all samples.
     longest_time_out
@@ -46,7 +47,7 @@ def random_views(
     Returns
     -------
     Tensor
-        ``[2 views, records, leads, samples]``.
+        ``[views, records, leads, samples]``.
 
     Raises
     ------
@@ -69,7 +70,8 @@ def random_views(
     check_range("longest_time_out", longest_time_out, TIME_OUT_RANGE.interval)
     if isinstance(draws, np.random.Generator):
         draws = draws.random((len(signals), 2, N_DRAWS))
-    if np.shape(draws) != (len(signals), 2, N_DRAWS):
+    n_views = max(np.shape(draws)[1], 2) if np.ndim(draws) == 3 else 2
+    if np.shape(draws) != (len(signals), n_views, N_DRAWS):
         raise LfbtError(
             f"draws: {type(draws).__name__} of shape {list(np.shape(draws))} is neither a NumPy generator, such as "
             f"numpy.random.default_rng(0), nor numbers {[len(signals), 2, N_DRAWS]}"
@@ -77,7 +79,7 @@ def random_views(
     draws = as_real_array("draws", draws)
     if not ((draws >= 0) & (draws < 1)).all():
         raise LfbtError(f"draws: {draws.min():g} to {draws.max():g} are not all in [0, 1)")
-    views = [random_view(signals, draws[:, view], shortest_crop, longest_time_out) for view in range(2)]
+    views = [random_view(signals, draws[:, view], shortest_crop, longest_time_out) for view in range(n_views)]
     return torch.stack(views)
 
 

@@ -35,6 +35,7 @@ from lfbt.runs.trackers import LOGS, Trackers, check_trackers, tracking
 from lfbt.training.augmentation import draw_views, random_views
 from lfbt.training.checkpoints import last_checkpoint, save_checkpoint
 from lfbt.training.display import Display
+from lfbt.training.distortions import Distortions
 from lfbt.training.distributed import World, check_shard_sizes, init_distributed, select_device
 from lfbt.training.monitor import QualityMonitor, open_quality_data
 from lfbt.training.precision import MixedPrecision, with_precision
@@ -133,6 +134,7 @@ class Pretrainer:
     world: World
     trackers: Trackers
     records: TrainingRecords
+    distortions: Distortions
     state: TrainState
     model: nn.Module
     step: Steps
@@ -175,34 +177,31 @@ class Pretrainer:
 
     def setup(self) -> None:
         """Open the data, and create the model with weights drawn from the seed."""
-        settings, world = self.settings, self.world
-        compute, optimizer, monitor = settings.compute, settings.optimizer, settings.monitor
+        settings, world, loss = self.settings, self.world, self.settings.loss
+        compute, optimizer, model, monitor = settings.compute, settings.optimizer, settings.model, settings.monitor
         self.precision = MixedPrecision(compute.precision, world.device)
         self.records = open_training_records(settings)
         check_shard_sizes(self.records.batch_sizes, world, compute.batch_norm)
         dataset = self.records.dataset
-        if settings.loss.objective == "lead-contrastive":
+        self.distortions = Distortions(settings.distortion, dataset.leads, dataset.sampling_rate)
+        if loss.objective == "lead-contrastive":
             check_several_leads(len(dataset.leads))
+        config = EncoderConfig(
+            dataset.leads, dataset.sampling_rate, dataset.n_samples, model.normalisation, model.width
+        )
         self.state = create_train_state(
-            EncoderConfig(
-                dataset.leads,
-                dataset.sampling_rate,
-                dataset.n_samples,
-                settings.model.normalisation,
-                settings.model.width,
-            ),
-            settings.model.projector_sizes,
+            config,
+            model.projector_sizes,
             optimizer.learning_rate,
             optimizer.weight_decay,
             settings.seed,
             world.device,
-            standardised=settings.loss.objective != "vicreg",
+            standardised=loss.objective != "vicreg",
             low_memory=compute.low_memory,
             sync_batch_norm=world.size > 1 and compute.batch_norm == "global",
+            averaged=optimizer.ema > 0,
         )
-        self.loss = build_loss(
-            settings.loss.objective, settings.loss.gamma, settings.loss.lambd, settings.loss.temperature
-        )
+        self.loss = build_loss(loss.objective, loss.gamma, loss.lambd, loss.temperature)
         labelled, features = None, feature_map(monitor.quality_features)
         if world.is_main and monitor.quality_data is not None:
             labelled = open_quality_data(monitor.quality_data, settings.data.split_seed, self.state.encoder, features)
@@ -306,10 +305,11 @@ class Pretrainer:
     def train_epoch(self) -> None:
         """Train on the batches of the current epoch that are left."""
         settings, world, progress, dataset = self.settings, self.world, self.state.progress, self.records.dataset
-        epoch, n_steps = progress.epoch, self.records.steps_per_epoch
+        epoch, n_steps, augmentation = progress.epoch, self.records.steps_per_epoch, settings.augmentation
         batches = self.records.batches(epoch)[progress.step :]
         shards = [world.shard(batch) for batch in batches]
-        draws = draw_views(settings.seed, epoch, len(dataset))
+        draws = draw_views(settings.seed, epoch, len(dataset), augmentation.views)
+        distortions = self.distortions.draw(settings.seed, epoch, len(dataset), augmentation.views)
         signals_of = prefetch_batches(
             dataset, shards, settings.model.normalisation, world.device, settings.compute.workers
         )
@@ -318,8 +318,10 @@ class Pretrainer:
         for batch, shard, signals in zip(batches, shards, signals_of, strict=True):
             should_stop = world.any_rank(lambda: self.stop.signal is not None)
             rate = learning_rate_at(self.steps_done, n_steps, settings.optimizer)
-            views = random_views(signals, draws[shard], settings.views.shortest_crop, settings.views.longest_time_out)
+            views = random_views(signals, draws[shard], augmentation.shortest_crop, augmentation.longest_time_out)
+            views = self.distortions.apply(views, signals, {name: of[shard] for name, of in distortions.items()})
             terms = self.train_step(views, batch, rate)
+            self.state.update_average(settings.optimizer.ema, self.steps_done)
 
             began, seconds = time.perf_counter(), time.perf_counter() - began
             progress.add(terms, len(batch), seconds)
@@ -331,7 +333,7 @@ class Pretrainer:
                 self._save_and_stop()
 
     def train_step(self, views: Tensor, batch: NDArray[np.int64], rate: float) -> list[float]:
-        """Learn from this process's views ``[2, B, leads, samples]`` of `batch`; returns the loss and its terms.
+        """Learn from this process's views ``[V, B, leads, samples]`` of `batch`; returns the loss and its terms.
 
         Raises LfbtError, and learns nothing, when the loss is not finite.
         """

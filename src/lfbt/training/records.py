@@ -16,9 +16,12 @@ from lfbt.data.layouts import open_datasets
 from lfbt.data.loader import epoch_batches
 from lfbt.errors import LfbtError
 from lfbt.runs.run_folder import RunSettings, began_with
-from lfbt.training.settings import PretrainSettings
+from lfbt.training.settings import DistortionSettings, PretrainSettings
 from lfbt.utils import settings as fields
 from lfbt.utils.figures import format_count
+
+#: Settings that earlier versions did not have; their runs are as those of today with the defaults of these, and go on.
+_ADDED = ("quality_features", "ema", "views", *(field.name for field in dataclasses.fields(DistortionSettings)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,9 +89,10 @@ def describe_run(
     """The settings of a run and hashes of what it learns from, as ``settings.json`` has them."""
     values = fields.to_dict(settings)
     del values["resume"], values["overwrite"]
-    # A run of a version without other features, which is as one of today with the paper's, goes on.
-    if settings.monitor.quality_features == "paper" and began_with(settings.run_dir, "quality_features") is False:
-        del values["quality_features"]
+    defaults = fields.to_dict(PretrainSettings(settings.data, settings.run_dir))
+    for name in _ADDED:
+        if values[name] == defaults[name] and began_with(settings.run_dir, name) is False:
+            del values[name]
     dataset = records.dataset
     ids = "\n".join(dataset.ids[row] for row in records.rows)
     return RunSettings(

@@ -23,6 +23,7 @@ BatchNorm = Literal["global", "process"]
 #: Of a record, at least this part stays in a view's crop, and at most that part of the view is set to zero.
 SHORTEST_CROP, LONGEST_TIME_OUT = 0.5, 0.5
 CROP_RANGE, TIME_OUT_RANGE = Range("[0.1, 1]"), Range("[0, 0.9]")
+VIEWS_RANGE = Range("[2, 8]")
 #: What the sizes of a projector's layers are written as.
 PROJECTOR_FORM = Form("layer sizes such as 2048-2048-2048")
 _LFBT = With("objective", ("lfbt",))
@@ -72,6 +73,9 @@ class OptimizerSettings:
     """Epochs over which the rate rises from zero first."""
     weight_decay: Annotated[float, Range("[0, 1]")] = 0.0
     """Part of the weights, times the rate, taken off at each step (AdamW); norms and biases keep theirs."""
+    ema: Annotated[float, Range("[0, 1)", "0.99 to 0.9999 are usual, 0 is none")] = 0.0
+    """Decay of a moving average of the encoder's weights and running statistics, which then is the encoder that is
+    evaluated and kept; 0 for none."""
 
     def check(self) -> None:
         """Raise LfbtError for a warm-up that does not end before the run."""
@@ -100,13 +104,34 @@ class LossSettings:
 
 
 @dataclasses.dataclass(frozen=True)
-class ViewSettings:
-    """How the two views of a record are drawn."""
+class AugmentationSettings:
+    """How the views of a record are drawn."""
 
+    views: Annotated[int, VIEWS_RANGE] = 2
+    """Views of each record; the loss is the mean over all pairs of them."""
     shortest_crop: Annotated[float, CROP_RANGE] = SHORTEST_CROP
     """Of the views: the shortest part of a record that is cut out and stretched to the whole length."""
     longest_time_out: Annotated[float, TIME_OUT_RANGE] = LONGEST_TIME_OUT
     """Of the views: the longest part of one that is set to zero."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DistortionSettings:
+    """What else is done to views; 0 is none of it."""
+
+    vcg_rotation: Annotated[float, Range("[0, 180]", "3KG has 45")] = 0.0
+    """Degrees by which the vectorcardiogram of a view is rotated about each axis, at most; what it does not explain of
+    the leads stays. It takes V1 to V6 and two limb leads."""
+    scale: Annotated[float, Range("[0, 3]")] = 0.0
+    """A view is multiplied by e to the power of up to this, or divided."""
+    wander: Annotated[float, Range("[0, 10]")] = 0.0
+    """Baseline wander: the largest amplitude of a sine of 0.05 to 0.5 Hz, in standard deviations of the record."""
+    hum: Annotated[float, Range("[0, 10]")] = 0.0
+    """Mains hum: the same of a sine of 50 or 60 Hz, if below half of the sampling rate."""
+    noise: Annotated[float, Range("[0, 10]")] = 0.0
+    """White noise: its largest standard deviation, in those of the record."""
+    lead_dropout: Annotated[float, Range("[0, 1)")] = 0.0
+    """Probability that a lead of a view is set to zero, never all of them."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -208,13 +233,22 @@ class PretrainSettings:
     --n-samples 1024."""
     optimizer: OptimizerSettings = OptimizerSettings()
     loss: LossSettings = LossSettings()
-    views: ViewSettings = ViewSettings()
+    augmentation: AugmentationSettings = AugmentationSettings()
+    distortion: DistortionSettings = DistortionSettings()
     model: ModelSettings = ModelSettings()
     seed: Seed = 0
     """Seed of weights, order and views."""
     compute: ComputeSettings = ComputeSettings()
     checkpoints: CheckpointSettings = CheckpointSettings()
     monitor: MonitorSettings = MonitorSettings()
+
+    def check(self) -> None:
+        """Raise LfbtError for a vectorcardiogram of leads that are no longer in proportion to each other."""
+        if self.distortion.vcg_rotation and self.model.normalisation == "lead":
+            raise LfbtError(
+                "vcg_rotation: needs leads in proportion to each other, which normalisation lead takes away; take "
+                "--normalisation record or none, or leave the rotation out"
+            )
 
     @classmethod
     def create(cls, data_dir: Any, run_dir: Any, preset: str = "paper", **settings: Any) -> PretrainSettings:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from lfbt.losses.objectives import LossFunction
+from lfbt.losses.objectives import LossFunction, mean_over_pairs
 from lfbt.training.precision import MixedPrecision
 
 # Before a recording, so that libraries choose their algorithms and take their memory.
@@ -23,15 +23,14 @@ def train_step(
     sizes: Sequence[int] | None = None,
     precision: MixedPrecision | None = None,
 ) -> list[float]:
-    """Learn from two views ``[2, B, leads, samples]`` of a batch; returns what `loss_function` does, the loss first.
+    """Learn from views ``[V, B, leads, samples]`` of a batch; returns the mean of `loss_function` over pairs of them.
 
     sizes: records of the batch in each process, where several share it and `model` averages their gradients.
 
     Raises FloatingPointError, and learns nothing, when the loss is not finite.
     """
     precision = precision or MixedPrecision("fp32", views.device)
-    z1, z2 = precision.forward(model, views)  # B L D each
-    losses = loss_function(z1, z2, sizes)
+    losses = mean_over_pairs(loss_function, precision.forward(model, views), sizes)
     terms = _finite(torch.stack(tuple(losses)))
     # Each process has the part of the gradient of its records: their sum is wanted, not their mean.
     precision.backward(losses[0] * len(sizes) if sizes else losses[0])
@@ -49,7 +48,7 @@ class RecordedStep:
     Parameters
     ----------
     views : Tensor
-        ``[2, B, leads, samples]`` of any batch; the passes are tried on them, and nothing is learned.
+        ``[V, B, leads, samples]`` of any batch; the passes are tried on them, and nothing is learned.
     model, optimizer, loss_function, precision
         As of `train_step`.
     """
@@ -67,8 +66,7 @@ class RecordedStep:
 
         def passes() -> Tensor:
             optimizer.zero_grad(set_to_none=True)
-            z1, z2 = precision.forward(model, self._views)
-            losses = loss_function(z1, z2, None)
+            losses = mean_over_pairs(loss_function, precision.forward(model, self._views), None)
             precision.backward(losses[0])
             return torch.stack(tuple(losses)).detach()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
@@ -19,7 +20,7 @@ from lfbt.utils.tensors import seeded
 
 
 class PretrainingModel(nn.Module):
-    """Views ``[2, B, leads, samples]`` → projections ``[2, B, leads, D]``."""
+    """Views ``[V, B, leads, samples]`` → projections ``[V, B, leads, D]``."""
 
     def __init__(self, encoder: LeadEncoders, projectors: Projectors) -> None:
         super().__init__()
@@ -88,16 +89,20 @@ class Progress:
 
 @dataclasses.dataclass
 class TrainState:
-    """A model, its optimizer, whose moments exist from the start, and the progress of the run."""
+    """A model, its optimizer, whose moments exist from the start, and the progress of the run.
+
+    average: the moving average of the encoder, where one is kept.
+    """
 
     model: PretrainingModel
     optimizer: torch.optim.Optimizer
     progress: Progress
+    average: LeadEncoders | None = None
 
     @property
     def encoder(self) -> LeadEncoders:
-        """The encoder, which is kept in the end."""
-        return self.model.encoder
+        """The encoder, which is kept in the end: the average, if there is one."""
+        return self.model.encoder if self.average is None else self.average
 
     @property
     def projectors(self) -> Projectors:
@@ -109,7 +114,14 @@ class TrainState:
         tensors = dict(self.model.state_dict())
         for name, parameter in self.model.named_parameters():
             tensors |= {f"adam.{name}.{key}": value for key, value in self.optimizer.state[parameter].items()}
+        if self.average is not None:
+            tensors |= {f"average.{name}": tensor for name, tensor in self.average.state_dict().items()}
         return tensors
+
+    def update_average(self, decay: float, steps_done: int) -> None:
+        """Move the average, if there is one, towards the encoder after a step; `steps_done` before it."""
+        if self.average is not None:
+            average_weights(self.average, self.model.encoder, min(decay, (1 + steps_done) / (10 + steps_done)))
 
     def checkpoint(self, scaler: Any = None) -> dict[str, Tensor]:
         """Return everything that resuming needs. scaler: the gradient scaler of fp16."""
@@ -157,6 +169,7 @@ def create_train_state(
     *,
     low_memory: bool = False,
     sync_batch_norm: bool = False,
+    averaged: bool = False,
 ) -> TrainState:
     """Create a train state with weights drawn from `seed`.
 
@@ -178,6 +191,8 @@ def create_train_state(
         Compute the encoders' activations twice instead of keeping them.
     sync_batch_norm
         Normalise with the statistics of the batch over all processes.
+    averaged
+        Whether a moving average of the encoder is kept.
     """
     with seeded(seed):
         # The encoders are drawn first, then the projectors: the same seed gives the same weights.
@@ -200,7 +215,18 @@ def create_train_state(
             "exp_avg": torch.zeros_like(parameter),
             "exp_avg_sq": torch.zeros_like(parameter),
         }
-    return TrainState(model.train(), optimizer, Progress())
+    average = copy.deepcopy(model.encoder).requires_grad_(False).eval() if averaged else None
+    return TrainState(model.train(), optimizer, Progress(), average)
+
+
+@torch.no_grad()
+def average_weights(average: nn.Module, module: nn.Module, decay: float) -> None:
+    """Replace weights and running statistics of `average` by ``decay · own + (1 − decay) · those of module``."""
+    pairs = list(zip(average.state_dict().values(), module.state_dict().values(), strict=True))
+    own, others = zip(*(pair for pair in pairs if pair[0].is_floating_point()), strict=True)
+    torch._foreach_lerp_(own, others, 1 - decay)
+    for count, other in (pair for pair in pairs if not pair[0].is_floating_point()):
+        count.copy_(other)
 
 
 def warm_up_buckets(distributed: nn.Module, state: TrainState) -> None:
