@@ -19,7 +19,7 @@ from lfbt.data.records import PrepareSettings
 from lfbt.evaluation.probing import run_probe
 from lfbt.evaluation.settings import ProbeSettings
 from lfbt.inference.export import export
-from lfbt.inference.onnx_model import load_onnx
+from lfbt.inference.loading import load_encoder_model
 from lfbt.losses.lfbt import lfbt_loss
 from lfbt.models.encoder import EncoderConfig, LeadEncoders, estimate_batch_norm, random_encoder
 from lfbt.models.features import FeaturePrecision, compute_embeddings
@@ -136,7 +136,7 @@ def onnx_embeddings(encoder: Path, dataset: Dataset, n: int) -> Callable[[], lis
     """Embeddings of the first `n` records by the exported encoder in onnxruntime, in batches of 128, when called."""
     file = encoder.with_name("encoder.onnx")
     export(encoder, file)
-    model = load_onnx(file, "checkpoint")
+    model = load_encoder_model(file, "cpu")
     batches = np.split(np.arange(n), range(128, n, 128))
     return lambda: [model.compute(dataset.batch(rows, "none"))[0] for rows in batches]
 

@@ -236,3 +236,25 @@ def test_random_views_refuses_other_signals_and_draws(signals, draws, message):
 def test_random_views_refuses_parts_out_of_range(changes, message):
     with pytest.raises(LfbtError, match=f"^{message}"):
         random_views(normal(4, 2, 64), np.random.default_rng(0), **changes)
+
+
+@given(st.integers(64, 200), unit, unit, unit)
+def test_fixed_crops_are_parts_of_the_record_as_they_are(n_samples, place, out_length, out_place):
+    """By hand: int(0.5 · T) samples from int(u · (T − n + 1)) on, then a time-out of at most a quarter of these."""
+    signals = normal(1, 2, n_samples)
+    draws = np.array([[0.9, place, out_length, out_place]])  # the first sets the length of resized crops only
+    view = random_view(signals, draws, 0.5, 0.25, "fixed")
+    n = n_samples // 2
+    start = int(place * (n_samples - n + 1))
+    expected = signals[0, :, start : start + n].clone()
+    length = int(0.25 * out_length * n)
+    first = int(out_place * (n - length + 1))
+    expected[:, first : first + length] = 0
+    assert torch.equal(view[0], expected)
+
+
+def test_random_views_takes_two_kinds_of_crops():
+    views_of = random_views(normal(3, 2, 64), np.random.default_rng(0), crop="fixed")
+    assert views_of.shape == (2, 3, 2, 32)
+    with pytest.raises(LfbtError, match="crop: 'cut' is neither resized nor fixed"):
+        random_views(normal(3, 2, 64), np.random.default_rng(0), crop="cut")  # type: ignore[arg-type]

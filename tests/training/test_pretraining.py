@@ -39,7 +39,9 @@ LONGER = {"epochs": 5, "save_steps": 4, "schedule": "cosine", "warmup_epochs": 1
 
 
 #: Settings that earlier versions did not have.
-ADDED = (*("quality_features", "ema", "views", "vcg_rotation", "scale", "wander", "hum", "noise", "lead_dropout"),)
+ADDED = (
+    *("quality_features", "ema", "views", "crop", "vcg_rotation", "scale", "wander", "hum", "noise", "lead_dropout"),
+)
 #: What a finished run leaves.
 FILES = [".lock", "checkpoints", "encoder", "history.jsonl", "settings.json"]
 
@@ -90,7 +92,7 @@ def test_pretrainer_equals_a_hand_written_loop(data, run, monkeypatch, double_pr
     Adam divides that gradient by its own size plus 1e-8.
     """
     monkeypatch.setattr(pretrain_module, "random_views", lambda *of: random_views(*of).double())
-    views_of = {"shortest_crop": 0.7, "longest_time_out": 0.3}
+    views_of: dict[str, Any] = {"shortest_crop": 0.7, "longest_time_out": 0.3}
     loss_of = {"gamma": 0.6, "lambd": 0.01}
     folder = run(
         epochs=3,
@@ -300,7 +302,7 @@ def test_pretrainer_reproduces_golden_losses(tmp_path, monkeypatch, double_preci
     """
 
     def literal_views(signals, draws, *bounds):
-        assert bounds == (0.5, 0.5)
+        assert bounds == (0.5, 0.5, "resized")
         by_view = draws.transpose(1, 0, 2)
         views = [[literal_view(*pair) for pair in zip(signals.numpy(), of_view, strict=True)] for of_view in by_view]
         return torch.from_numpy(np.array(views))
@@ -343,6 +345,7 @@ def test_pretrainer_learns_the_same_whatever_settings_without_effect_on_it(base,
         {"batch_size": 10},
         {"epochs": 1},
         {"views": 3},
+        {"crop": "fixed"},
         {"ema": 0.9},
         {"scale": 0.2},
         {"wander": 0.2},
@@ -355,6 +358,11 @@ def test_pretrainer_learns_the_same_whatever_settings_without_effect_on_it(base,
 )
 def test_pretrainer_applies_every_setting_that_affects_the_result(base, run, change):
     assert_other_weights(base, run(**change))
+
+
+def test_pretrainer_refuses_fixed_crops_that_no_encoder_takes(run):
+    with pytest.raises(LfbtError, match="shortest_crop: 0.2 of 64 samples is less than the 32 that an encoder takes"):
+        run(crop="fixed", shortest_crop=0.2)
 
 
 def test_pretrainer_saves_width_and_normalisation_with_the_encoder(run):

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lfbt.errors import LfbtError
 from lfbt.recording import as_real_array
-from lfbt.training.settings import CROP_RANGE, LONGEST_TIME_OUT, SHORTEST_CROP, TIME_OUT_RANGE
+from lfbt.training.settings import CROP_RANGE, LONGEST_TIME_OUT, SHORTEST_CROP, TIME_OUT_RANGE, Crop
 from lfbt.utils.settings import check_range
 
 N_DRAWS = 4
@@ -29,6 +29,7 @@ def random_views(
     draws: NDArray[np.float64] | np.random.Generator,
     shortest_crop: float = SHORTEST_CROP,
     longest_time_out: float = LONGEST_TIME_OUT,
+    crop: Crop = "resized",
 ) -> Tensor:
     """Draw views of each record: random resized crop, then time-out, the same for all leads (method, section 3).
 
@@ -40,14 +41,17 @@ def random_views(
         A NumPy generator, for two views, or numbers in [0, 1) ``[records, views, 4]``, two views or more, as
         `draw_views` draws them for an epoch.
     shortest_crop
-        The shortest part of a record that is cut out and resampled to all samples.
+        The shortest part of a record that is cut out.
     longest_time_out
-        The longest part that is set to zero.
+        The longest part of a view that is set to zero.
+    crop
+        ``resized``: parts of random length, resampled to all samples. ``fixed``: parts of the shortest length, as they
+        are.
 
     Returns
     -------
     Tensor
-        ``[views, records, leads, samples]``.
+        ``[views, records, leads, samples]``; with ``fixed`` as many samples as a part has.
 
     Raises
     ------
@@ -66,6 +70,8 @@ def random_views(
         raise LfbtError(f"signals: {signals.dtype} is neither single nor double precision; give signals.float()")
     if signals.ndim != 3 or 0 in signals.shape:
         raise LfbtError(f"signals: shape {list(signals.shape)} is not [records, leads, samples], one or more of each")
+    if crop not in ("resized", "fixed"):
+        raise LfbtError(f"crop: {crop!r} is neither resized nor fixed")
     check_range("shortest_crop", shortest_crop, CROP_RANGE.interval)
     check_range("longest_time_out", longest_time_out, TIME_OUT_RANGE.interval)
     if isinstance(draws, np.random.Generator):
@@ -79,7 +85,7 @@ def random_views(
     draws = as_real_array("draws", draws)
     if not ((draws >= 0) & (draws < 1)).all():
         raise LfbtError(f"draws: {draws.min():g} to {draws.max():g} are not all in [0, 1)")
-    views = [random_view(signals, draws[:, view], shortest_crop, longest_time_out) for view in range(n_views)]
+    views = [random_view(signals, draws[:, view], shortest_crop, longest_time_out, crop) for view in range(n_views)]
     return torch.stack(views)
 
 
@@ -88,14 +94,20 @@ def random_view(
     draws: NDArray[np.float64],
     shortest_crop: float = SHORTEST_CROP,
     longest_time_out: float = LONGEST_TIME_OUT,
+    crop: Crop = "resized",
 ) -> Tensor:
     """One view ``[records, leads, samples]`` of each record, the same for all of its leads (method, section 3).
 
     draws: ``[records, 4]`` in [0, 1), which set the crop's length and start, and the time-out's length and start:
     a part of ``int(U(0.5, 1) · T)`` samples resampled back to T, then ``int(U(0, 0.5) · T)`` samples set to zero, if
-    `shortest_crop` and `longest_time_out` are the paper's.
+    `shortest_crop` and `longest_time_out` are the paper's. With the crop ``fixed`` all parts have
+    ``int(shortest_crop · T)`` samples, which are those of the view.
     """
     n_samples = signals.shape[-1]
+    if crop == "fixed":
+        start, _ = _part(np.zeros(len(draws)), draws[:, 1], n_samples, (shortest_crop, 1.0))
+        part = cut_out(signals, start, int(shortest_crop * n_samples))
+        return time_out(part, *_part(draws[:, 2], draws[:, 3], part.shape[-1], (0.0, longest_time_out)))
     crop_start, crop_length = _part(draws[:, 0], draws[:, 1], n_samples, (shortest_crop, 1.0))
     out_start, out_length = _part(draws[:, 2], draws[:, 3], n_samples, (0.0, longest_time_out))
     # On a CPU a few records at a time: what the Fourier transforms hold meanwhile stays in the cache.
@@ -113,6 +125,12 @@ def _part(
     length = ((low + (high - low) * length_draw) * n_samples).astype(np.int64)
     start = (start_draw * (n_samples - length + 1)).astype(np.int64)
     return start, length
+
+
+def cut_out(signals: Tensor, start: NDArray[np.int64], n_samples: int) -> Tensor:
+    """`n_samples` of signals ``[records, leads, samples]`` from `start` on, per record."""
+    time = torch.from_numpy(start).to(signals.device)[:, None] + torch.arange(n_samples, device=signals.device)
+    return signals.gather(2, time[:, None, :].expand(-1, signals.shape[1], -1))
 
 
 def time_out(signals: Tensor, start: NDArray[np.int64], length: NDArray[np.int64]) -> Tensor:

@@ -183,6 +183,7 @@ class Pretrainer:
         self.records = open_training_records(settings)
         check_shard_sizes(self.records.batch_sizes, world, compute.batch_norm)
         dataset = self.records.dataset
+        settings.augmentation.check_samples(dataset.n_samples)
         self.distortions = Distortions(settings.distortion, dataset.leads, dataset.sampling_rate)
         if loss.objective == "lead-contrastive":
             check_several_leads(len(dataset.leads))
@@ -318,7 +319,7 @@ class Pretrainer:
         for batch, shard, signals in zip(batches, shards, signals_of, strict=True):
             should_stop = world.any_rank(lambda: self.stop.signal is not None)
             rate = learning_rate_at(self.steps_done, n_steps, settings.optimizer)
-            views = random_views(signals, draws[shard], augmentation.shortest_crop, augmentation.longest_time_out)
+            views = random_views(signals, draws[shard], *augmentation.parts)
             views = self.distortions.apply(views, signals, {name: of[shard] for name, of in distortions.items()})
             terms = self.train_step(views, batch, rate)
             self.state.update_average(settings.optimizer.ema, self.steps_done)

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from lfbt.errors import LfbtError
 from lfbt.losses.objectives import Objective
+from lfbt.models.config import MIN_SAMPLES
 from lfbt.models.feature_maps import FeatureName
 from lfbt.runs.run_folder import SETTINGS, RunSettings, check_resume
 from lfbt.runs.trackers import TrackerName
@@ -19,6 +20,7 @@ Preset = Literal["paper", "small"]
 Schedule = Literal["constant", "cosine"]
 Precision = Literal["fp32", "bf16", "fp16", "auto"]
 BatchNorm = Literal["global", "process"]
+Crop = Literal["resized", "fixed"]
 
 #: Of a record, at least this part stays in a view's crop, and at most that part of the view is set to zero.
 SHORTEST_CROP, LONGEST_TIME_OUT = 0.5, 0.5
@@ -109,10 +111,26 @@ class AugmentationSettings:
 
     views: Annotated[int, VIEWS_RANGE] = 2
     """Views of each record; the loss is the mean over all pairs of them."""
+    crop: Crop = "resized"
+    """Of the views: what is done with the part of a record that is cut out. resized: of random length, resampled to
+    that of the record, so that heart rates change. fixed: of the length of --shortest-crop, left as it is."""
     shortest_crop: Annotated[float, CROP_RANGE] = SHORTEST_CROP
-    """Of the views: the shortest part of a record that is cut out and stretched to the whole length."""
+    """Of the views: the shortest part of a record that is cut out."""
     longest_time_out: Annotated[float, TIME_OUT_RANGE] = LONGEST_TIME_OUT
     """Of the views: the longest part of one that is set to zero."""
+
+    @property
+    def parts(self) -> tuple[float, float, Crop]:
+        """What is cut out and set to zero, as `lfbt.random_views` takes it."""
+        return self.shortest_crop, self.longest_time_out, self.crop
+
+    def check_samples(self, n_samples: int) -> None:
+        """Raise LfbtError for views of records of `n_samples` that are shorter than an encoder takes."""
+        if self.crop == "fixed" and int(self.shortest_crop * n_samples) < MIN_SAMPLES:
+            raise LfbtError(
+                f"shortest_crop: {self.shortest_crop:g} of {n_samples} samples is less than the {MIN_SAMPLES} that an "
+                "encoder takes; give more"
+            )
 
 
 @dataclasses.dataclass(frozen=True)
