@@ -361,7 +361,7 @@ def test_pretrainer_applies_every_setting_that_affects_the_result(base, run, cha
 
 
 def test_pretrainer_refuses_fixed_crops_that_no_encoder_takes(run):
-    with pytest.raises(LfbtError, match="shortest_crop: 0.2 of 64 samples is less than the 32 that an encoder takes"):
+    with pytest.raises(LfbtError, match=r"shortest_crop: 0\.2 of 64 samples is less than the 32 that an encoder takes"):
         run(crop="fixed", shortest_crop=0.2)
 
 
