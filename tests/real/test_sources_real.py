@@ -23,7 +23,10 @@ def test_ptbxl_lists_labels_and_folds(shared_data):
     assert counts == {"NORM": 290, "STTC": 51, "CD": 37, "MI": 31, "HYP": 6}
     assert Counter(entry.split for entry in single) == {"train": 302, "val": 58, "test": 55}
     assert len({entry.patient for entry in listing.entries}) == 466
-    assert len(PtbXl(labels="statements").listing(shared_data / "ptbxl").classes) == 71
+    # As PTB-XL's paper has them: 44 diagnostic, 19 form and 12 rhythm statements, four of which are of two kinds.
+    n_classes = {"subclass": 23, "diagnostic": 44, "form": 19, "rhythm": 12, "statements": 71}
+    for labels, n in n_classes.items():
+        assert len(PtbXl(labels=labels).listing(shared_data / "ptbxl").classes) == n
 
 
 def test_ptbxl_reads_signals(shared_data):
