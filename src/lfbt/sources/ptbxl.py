@@ -47,8 +47,8 @@ class PtbXl:
         tried="real files",
     )
     labels: Labels = "superclass"
-    """What the labels are: the 5 diagnostic superclasses, the subclasses, the diagnostic, form or rhythm statements, all
-    71 statements, or none."""
+    """What the labels are: the 5 diagnostic superclasses, the subclasses, the diagnostic, form or rhythm statements,
+    all 71 statements, or none."""
 
     def listing(self, folder: Path) -> Listing:
         """List the records of the download in `folder`. Raises LfbtError if it is not one."""
