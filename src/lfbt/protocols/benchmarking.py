@@ -19,10 +19,11 @@ from lfbt.errors import LfbtError
 from lfbt.models.encoder import EncoderConfig
 from lfbt.models.hub import checkpoint_name, take_checkpoint
 from lfbt.models.pretrained import load_with_history, weights_hash
-from lfbt.protocols.settings import LABELS, TITLES, BenchmarkSettings
+from lfbt.protocols.settings import LABELS, BenchmarkSettings
 from lfbt.protocols.tables import benchmark_values, write_tables
 from lfbt.protocols.tasks import LabelledTask, label_tasks
 from lfbt.protocols.trials import KIND, compute_inputs, list_trials, run_trial
+from lfbt.protocols.windows import window_samples
 from lfbt.runs.results import EncoderOrigin, Results
 from lfbt.runs.run_folder import RunSettings, acquire_run_folder
 from lfbt.sources import SOURCES
@@ -67,6 +68,7 @@ def benchmark(settings: BenchmarkSettings, log: Callable[[str], None] = print) -
     checkpoint = take_checkpoint(settings.checkpoint)
     encoder, history = load_with_history(checkpoint)
     origin = EncoderOrigin(checkpoint_name(checkpoint), history)
+    window_samples(settings.window, encoder.config.sampling_rate, _count_samples(encoder.config))
     run_settings = RunSettings(lfbt.__version__, to_dict(settings), kind=KIND, encoder=weights_hash(encoder))
     free = names_affecting(BenchmarkSettings, Affects.TRIAL, Affects.RUNTIME, Affects.PROCESS, Affects.LOCATION)
     with acquire_run_folder(settings.out, run_settings, free, resume=True):
@@ -107,7 +109,7 @@ def _prepare(settings: BenchmarkSettings, config: EncoderConfig, log: Callable[[
                 "or name another out"
             )
         return dataset
-    n_samples = int(_SECONDS * config.sampling_rate + 1e-6)
+    n_samples = _count_samples(config)
     options = PrepareSettings(
         leads=config.leads,
         n_samples=n_samples,
@@ -121,10 +123,14 @@ def _prepare(settings: BenchmarkSettings, config: EncoderConfig, log: Callable[[
         skip_unreadable=settings.skip_unreadable,
         workers=settings.workers,
     )
-    log(f"prepare {TITLES[settings.data]} ...")
     source = SOURCES[settings.data](labels=LABELS[settings.data])  # type: ignore[call-arg]
-    prepare_dataset(source, settings.data, settings.download, folder, options)
+    prepare_dataset(source, settings.data, settings.download, folder, options, log)
     return open_dataset(folder)
+
+
+def _count_samples(config: EncoderConfig) -> int:
+    """Samples of a record at the encoder's rate."""
+    return int(_SECONDS * config.sampling_rate + 1e-6)
 
 
 def _sort_out(tasks: list[LabelledTask]) -> tuple[list[LabelledTask], dict[str, str]]:

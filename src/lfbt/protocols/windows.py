@@ -44,6 +44,20 @@ class _Windows:
         return windows
 
 
+def window_samples(seconds: float, sampling_rate: float, n_samples: int) -> int:
+    """Return the samples of a window of records of `n_samples`.
+
+    Raises LfbtError for a window that is too short for an encoder, or longer than the records.
+    """
+    length = round(seconds * sampling_rate)
+    if not MIN_SAMPLES <= length <= n_samples:
+        raise LfbtError(
+            f"window: {seconds:g} s are {length} samples at {sampling_rate:g} Hz; a window takes {MIN_SAMPLES} to "
+            f"{n_samples}, which are {MIN_SAMPLES / sampling_rate:.3g} to {n_samples / sampling_rate:.3g} s"
+        )
+    return length
+
+
 def cut_windows(dataset: Dataset, seconds: float, stride: float) -> tuple[Dataset, int]:
     """Cut every record of a data set into windows, from its beginning on; what is left at its end is not used.
 
@@ -66,7 +80,7 @@ def cut_windows(dataset: Dataset, seconds: float, stride: float) -> tuple[Datase
     Raises
     ------
     LfbtError
-        For windows that are too short for an encoder, or longer than the records.
+        As `window_samples` does.
 
     Examples
     --------
@@ -76,13 +90,7 @@ def cut_windows(dataset: Dataset, seconds: float, stride: float) -> tuple[Datase
     >>> n, windows.n_samples, windows.signals[np.arange(3)][:, 0, 0].tolist()
     (3, 64, [0.0, 32.0, 64.0])
     """
-    length = round(seconds * dataset.sampling_rate)
-    if not MIN_SAMPLES <= length <= dataset.n_samples:
-        raise LfbtError(
-            f"window: {seconds:g} s are {length} samples at {dataset.sampling_rate:g} Hz; a window takes {MIN_SAMPLES} "
-            f"to {dataset.n_samples}, which are {MIN_SAMPLES / dataset.sampling_rate:.3g} to "
-            f"{dataset.n_samples / dataset.sampling_rate:.3g} s"
-        )
+    length = window_samples(seconds, dataset.sampling_rate, dataset.n_samples)
     starts = np.arange(0, dataset.n_samples - length + 1, max(1, round(stride * length)))
     n = len(starts)
     windows = dataclasses.replace(
