@@ -110,7 +110,9 @@ def test_benchmark_is_listed_and_compared(place, tmp_path):
     assert "benchmark (linear)" in output
     status, output, messages = run("runs", tmp_path)
     assert status == 0, messages
-    assert output.count("benchmark") >= 2
+    assert output.count("benchmark") == 2
+    assert output.count("2/2 (kept ") == 2
+    assert "stopped" not in output
 
 
 def test_benchmark_refuses_other_settings_encoders_and_downloads_of_the_same_folder(place, tmp_path):

@@ -1,5 +1,8 @@
 """The tables of a benchmark, from values by hand."""
 
+import json
+
+from tests.outputs import read_table
 from tests.protocols.helpers import settings_of
 
 from lfbt.protocols.tables import describe_data, figure_cells, record_cells, write_tables
@@ -60,4 +63,6 @@ def test_write_tables_writes_text_markdown_and_json(tmp_path):
     assert page.startswith("# lfbt benchmark ptbxl, protocol linear: on a PART of PTB-XL")
     assert "- a note." in page
     assert (settings.out / "linear.txt").is_file()
-    assert (settings.out / "linear.json").is_file()
+    assert json.loads((settings.out / "linear.json").read_text())["tasks"] == [TASK]
+    rows = read_table(settings.out / "results.csv")
+    assert [(row["method"], row["auroc"]) for row in rows] == [("LFBT: x", "0.71234"), ("Other", "0.9")]

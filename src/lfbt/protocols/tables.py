@@ -12,7 +12,7 @@ from lfbt.models.config import EncoderConfig
 from lfbt.protocols.published import select_figures
 from lfbt.protocols.settings import PROTOCOLS, TITLES, BenchmarkSettings
 from lfbt.protocols.trials import Trial
-from lfbt.runs.results import Results
+from lfbt.runs.results import SERIES_TABLE, Results
 from lfbt.sources import published_as
 from lfbt.utils.figures import ABSENT, format_count, format_estimate, format_figure, format_names
 from lfbt.utils.files import atomic_file, write_json
@@ -114,7 +114,9 @@ def _records(pair: tuple[Trial, Results]) -> dict[str, Any]:
 
 
 def write_tables(settings: BenchmarkSettings, values: Mapping[str, Any]) -> str:
-    """Write the tables as Markdown, text and JSON, and return them as text."""
+    """Write the tables as Markdown, text and JSON, the figures as CSV, and return the tables as text."""
+    import pandas as pd
+
     title, notes = describe_data(values), [*values["notes"], *_sources(values)]
     notes += [f"Left out: {task}: {why}." for task, why in values["left_out"].items()]
     figures, records = figure_cells(values), record_cells(values)
@@ -124,6 +126,8 @@ def write_tables(settings: BenchmarkSettings, values: Mapping[str, Any]) -> str:
         with atomic_file(settings.out / f"{settings.protocol}.{ending}") as partial:
             partial.write_text("\n\n".join(content) + "\n", encoding="utf-8")
     write_json(settings.out / f"{settings.protocol}.json", dict(values))
+    with atomic_file(settings.out / SERIES_TABLE) as partial:
+        pd.DataFrame(values["figures"]).to_csv(partial, index=False)
     width = terminal_width()
     return "\n\n".join([title, as_text(figures, width), as_text(records, width), "\n".join(notes)])
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import lfbt
@@ -60,12 +61,14 @@ class Trial:
 
 def list_trials(settings: BenchmarkSettings, tasks: list[LabelledTask]) -> list[Trial]:
     """List the trials, task by task, then by fraction and seed."""
-    return [
-        Trial(settings.out / f"{task.name}-{settings.variant}-fraction-{fraction:g}-seed-{seed}", task, fraction, seed)
-        for task in tasks
-        for fraction in settings.fraction
-        for seed in settings.seeds
-    ]
+    trials = []
+    for task in tasks:
+        for fraction in settings.fraction:
+            part = np.format_float_positional(fraction, trim="-")
+            for seed in settings.seeds:
+                folder = settings.out / f"{task.name}-{settings.variant}-fraction-{part}-seed-{seed}"
+                trials.append(Trial(folder, task, fraction, seed))
+    return trials
 
 
 def compute_inputs(
@@ -103,7 +106,7 @@ def run_trial(
 
 
 def create_model(
-    settings: BenchmarkSettings, task: LabelledTask, inputs: Tensor, train: np.ndarray, n_leads: int, seed: int
+    settings: BenchmarkSettings, task: LabelledTask, inputs: Tensor, train: NDArray[np.int64], n_leads: int, seed: int
 ) -> WindowClassifier:
     """Create the classifier of a protocol, its weights drawn from `seed`; features are standardised by `train`."""
     n_columns = inputs.shape[-1]
@@ -167,7 +170,7 @@ def _results(
         fraction=trial.fraction,
         seed=trial.seed,
         folds=None,
-        settings=to_dict(settings) | {"tasks": [task.name]},
+        settings=to_dict(settings) | {"tasks": [task.name], "epochs": len(fitted.history)},
         chosen=fitted.chosen,
         val_loss=fitted.val_loss,
         test=dataclasses.replace(scores["test"], intervals=bounds),
