@@ -40,6 +40,9 @@ def test_to_json_is_utf8_whatever_a_file_is_called():
     assert json.loads(text.encode()) == {"out": "a\udcff.csv"}
 
 
+BENCHMARK_SHORT = ("--checkpoint", "lfbt-small", "--epochs", 1, "--workers", 1, "--device", "cpu")
+
+
 def words_of(chain, to):
     """A run of each command that takes seconds."""
     data, encoder = ("--data-dir", chain / "data"), ("--checkpoint", chain / "pretrain")
@@ -52,6 +55,7 @@ def words_of(chain, to):
         "probe": (*data, *encoder, "--run-dir", to, *CLASSIFY_SHORT),
         "finetune": (*data, *encoder, "--run-dir", to, *CLASSIFY_SHORT),
         "embed": (*data, *encoder, "--out", to),
+        "benchmark": ("ptbxl", chain / "download", to, "--tasks", "superclass", *BENCHMARK_SHORT),
         "predict": (chain / "data", "--classifier", chain / "probe"),
         "export": (chain / "probe", "--out", to.with_suffix(".onnx")),
         "compare": (chain / "probe", chain / "random", "--draws", 10),
@@ -68,6 +72,7 @@ EXPECTED = {
     "pretrain": lambda found, chain, to: found["best"]["encoder"] == str(to / "encoder-best"),
     "probe": lambda found, chain, to: found["trials"][0]["test"] == read_json(to / "results.json")["test"],
     "finetune": lambda found, chain, to: found["trials"][0]["test"] == read_json(to / "results.json")["test"],
+    "benchmark": lambda found, chain, to: found["figures"] == read_json(to / "linear.json")["figures"],
     "embed": lambda found, chain, to: found["records"] == read_json(to / "embed.json")["records"],
     "predict": lambda found, chain, to: (
         len(found["rows"]) == found["answered"] == read_json(chain / "data" / "dataset.json")["records"]

@@ -57,6 +57,21 @@ def test_lead_encoders_have_the_papers_parameter_counts():
 
 
 @pytest.mark.parametrize("n_samples", [64, 77, 32])
+def test_activations_are_what_features_are_the_mean_of(n_samples):
+    encoder = encoder_with_statistics().eval()
+    signals = signals_of(3, 3, n_samples).double()
+    activations = encoder.activations(signals)
+    assert activations.shape == (3, 3, n_samples // 32, 64)
+    assert_close(activations.mean(dim=2), encoder(signals))
+
+
+@pytest.mark.parametrize(("shape", "training"), [((1, 3, 64), True), ((1, 2, 64), False), ((1, 1, 3, 64), False)])
+def test_activations_refuse_other_signals_and_training_mode(shape, training):
+    with pytest.raises(LfbtError, match=r"activations: signals .* in evaluation mode"):
+        encoder_with_statistics().train(training).activations(torch.zeros(shape, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("n_samples", [64, 77, 32])
 @pytest.mark.parametrize("training", [True, False])
 def test_lead_encoders_equal_plain_stacks_of_layers(training, n_samples):
     """Features, every gradient and, after two batches, the running statistics."""

@@ -11,6 +11,7 @@ from lfbt.io.wfdb import read_wfdb
 from lfbt.recording import STANDARD_LEADS
 from lfbt.sources import Challenge, Chapman, Cpsc2018, CpscExtra, Folder, Georgia, Ningbo, PtbXl
 from lfbt.sources.cpsc2018 import _labels_of
+from lfbt.sources.ptbxl import Labels
 
 pytestmark = pytest.mark.real
 
@@ -23,7 +24,9 @@ def test_ptbxl_lists_labels_and_folds(shared_data):
     assert counts == {"NORM": 290, "STTC": 51, "CD": 37, "MI": 31, "HYP": 6}
     assert Counter(entry.split for entry in single) == {"train": 302, "val": 58, "test": 55}
     assert len({entry.patient for entry in listing.entries}) == 466
-    assert len(PtbXl(labels="statements").listing(shared_data / "ptbxl").classes) == 71
+    # As PTB-XL's paper has them: 44 diagnostic, 19 form and 12 rhythm statements, four of which are of two kinds.
+    rules: tuple[Labels, ...] = ("subclass", "diagnostic", "form", "rhythm", "statements")
+    assert [len(PtbXl(labels).listing(shared_data / "ptbxl").classes) for labels in rules] == [23, 44, 19, 12, 71]
 
 
 def test_ptbxl_reads_signals(shared_data):

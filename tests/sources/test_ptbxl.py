@@ -7,6 +7,7 @@ from tests.published_files import drops, ids, sent, write, write_wfdb
 from lfbt.errors import LfbtError
 from lfbt.recording import STANDARD_LEADS
 from lfbt.sources import PtbXl
+from lfbt.sources.ptbxl import read_classes
 
 SCP = """,description,diagnostic,form,rhythm,diagnostic_class,diagnostic_subclass
 LVH,x,1.0,,,HYP,LVH
@@ -66,6 +67,7 @@ def test_ptbxl_lists_superclasses_folds_patients_and_signals(tmp_path):
     [
         ("subclass", ("LVH", "NORM", "IMI", "AMI", "CLBBB", "STTC"), ("LVH", "IMI", "CLBBB")),
         ("statements", ("LVH", "NORM", "IMI", "AMI", "CLBBB", "DIG", "SR", "ABQRS"), ("LVH", "IMI", "CLBBB")),
+        ("diagnostic", ("LVH", "NORM", "IMI", "AMI", "CLBBB", "DIG"), ("LVH", "IMI", "CLBBB")),
         ("none", (), ()),
     ],
 )
@@ -75,6 +77,35 @@ def test_ptbxl_lists_other_labels(tmp_path, labels, classes, third):
     assert listing.classes == classes
     assert listing.entries[2].labels == third
     assert listing.entries[3].labels == (("SR",) if labels == "statements" else ())
+
+
+def test_ptbxl_lists_form_and_rhythm_statements(tmp_path):
+    write_ptbxl(tmp_path)
+    form, rhythm = (PtbXl(labels=labels).listing(tmp_path) for labels in ("form", "rhythm"))
+    # DIG is diagnostic and a form.
+    assert (form.classes, rhythm.classes) == (("DIG", "ABQRS"), ("SR",))
+    assert [entry.labels for entry in form.entries] == [(), ("ABQRS",), (), (), ("DIG",)]
+    assert [entry.labels for entry in rhythm.entries] == [("SR",), (), (), ("SR",), ()]
+    assert "form" in form.label_rule
+    assert "rhythm" in rhythm.label_rule
+
+
+@pytest.mark.parametrize("labels", ["superclass", "subclass", "diagnostic", "form", "rhythm", "statements"])
+def test_read_classes_agrees_with_the_listing(tmp_path, labels):
+    write_ptbxl(tmp_path)
+    class_of, classes = read_classes(tmp_path, labels)
+    listing = PtbXl(labels=labels).listing(tmp_path)
+    assert classes == listing.classes
+    for entry, every in zip(listing.entries, PtbXl(labels="statements").listing(tmp_path).entries, strict=True):
+        found = {class_of[code] for code in every.labels} - {""}
+        assert found == set(entry.labels)
+
+
+def test_ptbxl_refuses_form_of_a_table_without_that_column(tmp_path):
+    write_ptbxl(tmp_path)
+    write(tmp_path / "scp_statements.csv", SCP.replace("form", "shape"))
+    with pytest.raises(LfbtError, match="no column form"):
+        PtbXl(labels="form").listing(tmp_path)
 
 
 def test_ptbxl_takes_100_hz_where_there_is_no_500_hz(tmp_path):

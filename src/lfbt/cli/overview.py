@@ -22,6 +22,7 @@ COMMANDS = {
     "compare": "Compare runs on the test split: means over seeds, intervals, paired differences.",
     "report": "Turn run folders into tables, plots and one HTML file.",
     "runs": "List run folders: progress, results, and the settings in which they differ.",
+    "benchmark": "Score a frozen encoder by a protocol of the field, beside published figures of others.",
     "reproduce": "Run the paper's complete protocol from its four downloads, or resume it.",
 }
 

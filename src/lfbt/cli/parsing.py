@@ -180,7 +180,12 @@ def _refusal(printed: str, words: Sequence[str], options: Sequence[Option]) -> s
         return f"{option.flag}: {refused[0]!r} is not {option.allowed}"
     if "nrecognized" in text:
         return f"{text.partition(': ')[2]!r} is neither an option nor the value of one"
-    absent = [option.metavar for option in options if option.positional and option.required]
+    by_position = [option for option in options if option.positional and option.required]
+    given = itertools.takewhile(lambda word: not word.startswith("--"), words)
+    for option, word in zip(by_position, given, strict=False):
+        if not option.accepts(word):
+            return f"{option.metavar}: {word!r} is not {option.allowed}"
+    absent = [option.metavar for option in by_position]
     return f"{' '.join(absent)}: required, but not given" if absent else text
 
 

@@ -156,6 +156,39 @@ class LeadEncoders(nn.Module):
             raise LfbtError("features: blocks are pooled in evaluation mode only; call encoder.eval() first")
         return self._compute(signals, features)
 
+    @torch.no_grad()
+    def activations(self, signals: Tensor) -> Tensor:
+        """Compute the activations of the last block, of which `forward` returns the mean over time.
+
+        Parameters
+        ----------
+        signals : Tensor
+            ``[records, leads, samples]``, of 32 samples or more, as of `forward`.
+
+        Returns
+        -------
+        Tensor
+            ``[records, leads, steps, features]``, a step for 32 samples; without a gradient.
+
+        Raises
+        ------
+        LfbtError
+            In training mode, and for another number of leads.
+        """
+        if self.training or signals.ndim != 3 or signals.shape[1] != len(self.encoders):
+            raise LfbtError(
+                f"activations: signals {list(signals.shape)} are to be [records, {len(self.encoders)} leads, samples], "
+                "and the encoder in evaluation mode; call encoder.eval() first"
+            )
+        of_leads = []
+        for lead, encoder in enumerate(self._lead_encoders()):
+            x = signals[:, lead : lead + 1]
+            for i, (convolution, norm) in enumerate(encoder.pairs()):
+                x = F.relu(norm(convolution(x)))
+                x = F.max_pool1d(x, 2) if i in encoder.block_ends else x
+            of_leads.append(x.transpose(1, 2))
+        return torch.stack(of_leads, dim=1)
+
     def _compute(self, signals: Tensor, features: FeatureMap) -> Tensor:
         if signals.ndim not in (3, 4) or signals.shape[-2] != len(self.encoders):
             raise LfbtError(

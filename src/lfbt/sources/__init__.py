@@ -44,6 +44,7 @@ __all__ = [
     "Synthetic",
     "Zzu",
     "listing",
+    "ptbxl",
     "published_as",
     "signal_files",
     "synthesis",

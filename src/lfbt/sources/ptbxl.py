@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -12,12 +13,15 @@ from lfbt.io import read_wfdb
 from lfbt.sources.finding import check_labelled, check_unique, clean_id, files_below, not_found, only_file, read_table
 from lfbt.sources.listing import Dropped, Entry, Listing, Published
 
-Labels = Literal["superclass", "subclass", "statements", "none"]
+Labels = Literal["superclass", "subclass", "diagnostic", "form", "rhythm", "statements", "none"]
 
 SUPERCLASSES = ("NORM", "MI", "STTC", "CD", "HYP")
 _RULES = {
     "superclass": "the diagnostic superclasses of all diagnostic SCP codes of a record, whatever their likelihood",
     "subclass": "the diagnostic subclasses of all diagnostic SCP codes of a record, whatever their likelihood",
+    "diagnostic": "the diagnostic SCP codes of a record, whatever their likelihood",
+    "form": "the SCP codes of a record that state a form, whatever their likelihood",
+    "rhythm": "the SCP codes of a record that state a rhythm, whatever their likelihood",
     "statements": "all SCP codes of a record, whatever their likelihood",
     "none": "no labels were read",
 }
@@ -38,18 +42,19 @@ class PtbXl:
         licence="CC BY 4.0",
         records=21_799,
         patients=18_869,
-        labels="superclass (5), subclass, statements, none",
+        labels="superclass (5), subclass (23), diagnostic (44), form (19), rhythm (12), statements (71), none",
         gigabytes=3.0,
         tried="real files",
     )
     labels: Labels = "superclass"
-    """What the labels are: the 5 diagnostic superclasses, the diagnostic subclasses, all 71 statements, or none."""
+    """What the labels are: the 5 diagnostic superclasses, the subclasses, the diagnostic, form or rhythm statements,
+    all 71 statements, or none."""
 
     def listing(self, folder: Path) -> Listing:
         """List the records of the download in `folder`. Raises LfbtError if it is not one."""
         files = files_below(folder)
         table = only_file(files, "ptbxl_database.csv", folder, "ptbxl")
-        class_of = _class_of(only_file(files, "scp_statements.csv", folder, "ptbxl"), self.labels)
+        class_of = _class_of(_statements(files, folder), self.labels)
         rows = read_table(table, ["ecg_id", "patient_id", "scp_codes", "strat_fold", "filename_lr", "filename_hr"])
         check_unique((row["ecg_id"] for row in rows), f"table {table}")
         present = {file for file in files if file.suffix == ".hea"}
@@ -59,7 +64,7 @@ class PtbXl:
                 break
         else:
             raise not_found(folder, files, "ptbxl", "any record that ptbxl_database.csv names, such as records500/")
-        classes = SUPERCLASSES if self.labels == "superclass" else tuple(dict.fromkeys(filter(None, class_of.values())))
+        classes = _classes(class_of, self.labels)
         entries, dropped = [], []
         for row, path in zip(rows, paths, strict=True):
             if path not in present:
@@ -80,14 +85,53 @@ class PtbXl:
         return Listing(entries, classes if self.labels != "none" else (), _RULES[self.labels], dropped)
 
 
+def read_classes(folder: Path, labels: Labels) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Read what a label rule makes of the SCP codes of a download.
+
+    Parameters
+    ----------
+    folder : Path
+        The download.
+    labels : str
+        The label rule, other than none.
+
+    Returns
+    -------
+    class_of : dict
+        The class of every SCP code, empty where it has none.
+    classes : tuple of str
+        The classes in column order.
+
+    Raises
+    ------
+    LfbtError
+        Where the folder has no table of statements, or one that lacks a column.
+    """
+    class_of = _class_of(_statements(files_below(folder), folder), labels)
+    return class_of, _classes(class_of, labels)
+
+
+def _statements(files: Sequence[Path], folder: Path) -> Path:
+    return only_file(files, "scp_statements.csv", folder, "ptbxl")
+
+
+def _classes(class_of: dict[str, str], labels: Labels) -> tuple[str, ...]:
+    return SUPERCLASSES if labels == "superclass" else tuple(dict.fromkeys(filter(None, class_of.values())))
+
+
 def _class_of(table: Path, labels: Labels) -> dict[str, str]:
     """Read the class of every SCP code, in the table's order; empty for a code that has none under `labels`."""
-    rows = read_table(table, ["diagnostic", "diagnostic_class", "diagnostic_subclass"])
+    # A column that says with 1.0 which codes are of a kind.
+    marked = labels if labels in ("form", "rhythm") else "diagnostic"
+    rows = read_table(table, [marked, "diagnostic_class", "diagnostic_subclass"])
     code_column = next(iter(rows[0])) if rows else ""
     if labels == "statements":
         return {row[code_column]: row[code_column] for row in rows}
-    column = "diagnostic_subclass" if labels == "subclass" else "diagnostic_class"
-    class_of = {row[code_column]: row[column] if row["diagnostic"] in ("1", "1.0") else "" for row in rows}
+    column = {"subclass": "diagnostic_subclass", "diagnostic": code_column, "form": code_column, "rhythm": code_column}
+    class_of = {
+        row[code_column]: row[column.get(labels, "diagnostic_class")] if row[marked] in ("1", "1.0") else ""
+        for row in rows
+    }
     unknown = sorted(set(class_of.values()) - {"", *SUPERCLASSES})
     if labels == "superclass" and unknown:
         raise LfbtError(f"table {table}: diagnostic_class {unknown[0]!r} is not one of {', '.join(SUPERCLASSES)}")

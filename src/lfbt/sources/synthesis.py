@@ -53,7 +53,9 @@ _STATEMENTS = (
     ("SR", "rhythm from the sinus node", "", ""),
 )
 _DATABASE_COLUMNS = ("ecg_id", "patient_id", "report", "scp_codes", "strat_fold", "filename_lr", "filename_hr")
-_STATEMENT_COLUMNS = ("", "description", "diagnostic", "rhythm", "diagnostic_class", "diagnostic_subclass")
+_STATEMENT_COLUMNS = ("", "description", "diagnostic", "form", "rhythm", "diagnostic_class", "diagnostic_subclass")
+# A diagnosis that states a form, too, as in the published table.
+_FORM = ("NST_",)
 # Seconds by which a first-degree AV block prolongs the PQ interval.
 _PQ_PROLONGATION = 0.12
 # Of 20 consecutive patients: 40 % healthy, 15 % of each disease.
@@ -357,7 +359,7 @@ def write_ptbxl(folder: Path, records: int, seed: int) -> None:
         rows.append((number, float(record.patient), report, str(codes), fold_of[record.patient], *files))
     write_csv(folder / "ptbxl_database.csv", [_DATABASE_COLUMNS, *rows])
     statements = [
-        (code, text, "1.0" if name else "", "" if name else "1.0", name, subclass)
+        (code, text, "1.0" if name else "", "1.0" if code in _FORM else "", "" if name else "1.0", name, subclass)
         for code, text, name, subclass in _STATEMENTS
     ]
     write_csv(folder / "scp_statements.csv", [_STATEMENT_COLUMNS, *statements])
