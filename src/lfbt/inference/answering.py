@@ -95,6 +95,7 @@ def write_predictions(settings: PredictSettings, stream: TextIO | None = None) -
         raise LfbtError(
             "classifier: required, but not given; give the run folder of lfbt probe or finetune, or an .onnx file"
         )
+    check_answers(settings.answers)
     model = load_model(settings.classifier, settings.device)
     rows = functools.partial(prediction_rows, model=model, per_piece=settings.answers.per_piece)
     columns = prediction_columns(model.classes, settings.answers.per_piece, bool(model.subsets))
@@ -102,22 +103,28 @@ def write_predictions(settings: PredictSettings, stream: TextIO | None = None) -
     return answer(settings.answers, answering, stream)
 
 
-def answer(settings: AnswerSettings, answering: Answering, stream: TextIO | None = None) -> AnswerReport:
-    """Answer all recordings and write the rows of each; nothing where none can be answered. Raises LfbtError.
-
-    stream: where the rows go as CSV, from the first answer on, where no file is named; without it they are returned.
-    """
+def check_answers(settings: AnswerSettings) -> None:
+    """Raise LfbtError, before a model is loaded, for a table that cannot be written and for settings that exclude."""
     if settings.watching.watch is not None:
         if settings.overwrite:
             raise LfbtError("overwrite: has no effect with --watch, which adds to what is there; leave it out")
         if settings.inputs:
             raise LfbtError("watch: inputs are given as well; give one of the two")
-        watch_folder(settings.watching, settings.out, answering, settings.batch_size)
-    model, files, columns = answering.model, answering.files, answering.columns
-    if settings.out is not None:
+    elif settings.out is not None:
         check_table(settings.out, settings.overwrite)
     elif settings.overwrite:
         raise LfbtError("overwrite: has no effect without --out; leave it out")
+
+
+def answer(settings: AnswerSettings, answering: Answering, stream: TextIO | None = None) -> AnswerReport:
+    """Answer all recordings and write the rows of each; nothing where none can be answered. Raises LfbtError.
+
+    stream: where the rows go as CSV, from the first answer on, where no file is named; without it they are returned.
+    """
+    check_answers(settings)
+    if settings.watching.watch is not None:
+        watch_folder(settings.watching, settings.out, answering, settings.batch_size)
+    model, files, columns = answering.model, answering.files, answering.columns
     inputs = list(_inputs(settings.inputs))
     if not inputs:
         raise LfbtError("inputs: none given; name files, folders or data sets, or - for a list on stdin")

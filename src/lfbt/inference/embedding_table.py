@@ -6,7 +6,7 @@ import functools
 from typing import TextIO
 
 from lfbt.errors import LfbtError
-from lfbt.inference.answering import AnswerReport, AnswerSettings, answer
+from lfbt.inference.answering import AnswerReport, AnswerSettings, answer, check_answers
 from lfbt.inference.embed_settings import EmbedSettings
 from lfbt.inference.loading import load_encoder_model
 from lfbt.inference.onnx_file import is_onnx
@@ -50,6 +50,10 @@ def embed_inputs(settings: EmbedSettings, stream: TextIO | None = None) -> Answe
             f"precision: {settings.precision} has an effect on data_dir only; leave it out for inputs, or name data "
             "sets by data_dir"
         )
+    answers = AnswerSettings(
+        settings.inputs, settings.out, settings.overwrite, settings.per_piece, watching=settings.watching
+    )
+    check_answers(answers)
     checkpoint = take_checkpoint(settings.checkpoint)
     some = settings.missing_leads == "nan"
     model = load_encoder_model(checkpoint, settings.device, settings.leads, feature_map(settings.features))
@@ -63,9 +67,6 @@ def embed_inputs(settings: EmbedSettings, stream: TextIO | None = None) -> Answe
                 f"with leads_dropout; {_REMEDY_ALL_LEADS}"
             )
     columns = embedding_columns(len(model.config.leads) * model.features_per_lead, settings.per_piece, some)
-    answers = AnswerSettings(
-        settings.inputs, settings.out, settings.overwrite, settings.per_piece, watching=settings.watching
-    )
     rows = functools.partial(embedding_rows, per_piece=settings.per_piece, with_leads=some)
     served = ServedLeads(None) if some else ServedLeads((), remedy)
     weights = checkpoint if is_onnx(checkpoint) else encoder_folder(checkpoint)
