@@ -74,6 +74,9 @@ def scan_dataset(name: str, folder: Path, split_seed: int, allow_implausible: bo
             f"{','.join(STANDARD_LEADS)}"
         )
         findings.append(Finding("note", "limb leads not checked", (name,), (), message))
+    if not dataset.compared:
+        message = f"{name} has no hashes of its signals: what was changed since it was made is not found"
+        findings.append(Finding("note", "not compared with hashes", (name,), (), message))
     n_frequencies = count_comparable_frequencies(dataset.n_samples, dataset.sampling_rate)
     fingerprints = Fingerprints(dataset.leads, n_frequencies, np.concatenate(bits))
     return DatasetScan(name, dataset, fingerprints, digests, findings)

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -16,8 +17,10 @@ from numpy.typing import NDArray
 from lfbt.data.dataset import Dataset, options_to_fit
 from lfbt.data.manifest import MANIFEST, DatasetManifest
 from lfbt.data.packed_signals import PackedSignals
+from lfbt.data.record_hash import hash_table
 from lfbt.data.splits import split_by_patient
-from lfbt.errors import LfbtError
+from lfbt.errors import LfbtError, UnreadableError
+from lfbt.io import READ_ERRORS, open_npy, unreadable
 from lfbt.recording import PAPER_LEADS, STANDARD_LEADS
 from lfbt.signal import Signal
 from lfbt.sources.listing import SPLITS
@@ -36,6 +39,9 @@ LAYOUTS = (
     f"a packed data set ({MANIFEST}, {SIGNALS}, {RECORDS}, written by `lfbt prepare`), "
     "DIR/samples/*.npy, DIR/CLASS/*.npy or DIR/{train,val,test}/CLASS/*.npy"
 )
+
+# Of a file that was an array of the common shape when the data set was opened.
+_CHANGED = "it was changed since the data set was opened: restore it"
 
 # The paper's records last ten seconds; its .npy files do not state it.
 _ASSUMED_SECONDS = 10.0
@@ -208,7 +214,7 @@ def _open_packed(folder: Path, manifest: DatasetManifest) -> Dataset:
         records = {name: table[name].tolist() for name in columns}
         hashes = table["hash"].tolist() if "hash" in table else []
         signals = PackedSignals(folder / SIGNALS, records["id"], hashes)
-    except (KeyError, ValueError, TypeError, OSError, EOFError) as error:
+    except (KeyError, ValueError, TypeError, OSError) as error:
         raise LfbtError(f"{folder}: is not a complete packed data set ({error}); prepare it again") from error
     if signals.dtype not in (np.float32, np.float16):
         raise LfbtError(f"{folder}: {SIGNALS} holds {signals.dtype}, not float32 or float16; prepare it again")
@@ -222,6 +228,14 @@ def _open_packed(folder: Path, manifest: DatasetManifest) -> Dataset:
         raise LfbtError(
             f"{folder}: {SIGNALS} has {signals.shape[2]} samples a record, {MANIFEST} {manifest.n_samples}; prepare it "
             "again"
+        )
+    twice = [id for id, n in Counter(records["id"]).items() if n > 1]
+    if twice:
+        raise LfbtError(f"{folder}: record {twice[0]} is twice in {RECORDS}; prepare it again")
+    if signals.is_compared and (found := hash_table(folder / RECORDS)) not in (None, manifest.hash):
+        raise LfbtError(
+            f"{folder}: {RECORDS} is not the one that was written: its hash is {found}, that of {MANIFEST} "
+            f"{manifest.hash}; prepare it again, or where you changed labels or splits yourself, write the hash there"
         )
     labels_of = {text: tuple(filter(None, text.split(";"))) for text in set(records["labels"])}
     unknown = set().union(*labels_of.values()) - set(classes)
@@ -315,7 +329,16 @@ class NpyFiles:
     shape: tuple[int, ...]
 
     def __getitem__(self, rows: NDArray[np.int64], /) -> Signal:
-        return np.stack([np.load(self.files[row], allow_pickle=False) for row in rows])
+        return np.stack([self._read(self.files[row]) for row in rows])
+
+    def _read(self, path: Path) -> Signal:
+        try:
+            signal: Signal = np.load(path, allow_pickle=False)
+        except READ_ERRORS as error:
+            raise unreadable(path, error, _CHANGED) from error
+        if signal.shape != self.shape[1:] or signal.dtype.kind not in "fiu":
+            raise UnreadableError(f"file {path}: holds {signal.dtype} of shape {list(signal.shape)}; {_CHANGED}")
+        return signal
 
 
 def _natural(path: Path) -> list[tuple[bool, int, str]]:
@@ -364,10 +387,10 @@ def read_common_shape(files: Sequence[Path]) -> tuple[int, int]:
     shape: tuple[int, ...] | None = None
     for path in files:
         try:
-            array = np.lib.format.open_memmap(path, mode="r")
-        except (ValueError, OSError, EOFError) as error:
+            array = open_npy(path)
+        except UnreadableError as error:
             raise LfbtError(f"{path}: is not a .npy array of numbers ({error})") from error
-        if array.ndim != 2 or array.dtype.kind not in "fiu":
+        if array.ndim != 2:
             raise LfbtError(
                 f"{path}: holds {array.dtype} of shape {list(array.shape)}; numbers [leads, samples] are needed"
             )

@@ -11,6 +11,8 @@ from lfbt.utils.files import load_json, save_json
 from lfbt.utils.settings import check_range
 
 MANIFEST = "dataset.json"
+#: Of prepared records, in Hz: they may have been resampled to few samples, or to many.
+SAMPLING_RATES = "(0, 1e6]"
 _FORMAT = 1
 _REMEDY = "prepare it again"
 
@@ -96,7 +98,7 @@ class DatasetManifest:
         manifest = load_json(folder / MANIFEST, cls, _REMEDY, _FORMAT)
         try:
             if manifest.sampling_rate is not None:
-                check_range("field sampling_rate", manifest.sampling_rate, "(0, 1e6]", "it is in Hz")
+                check_range("field sampling_rate", manifest.sampling_rate, SAMPLING_RATES, "it is in Hz")
         except LfbtError as error:
             raise LfbtError(f"{folder / MANIFEST}: {error}; {_REMEDY}") from error
         for name, values in (("leads", manifest.leads), ("classes", manifest.classes)):

@@ -10,13 +10,17 @@ from typing import Annotated, Literal
 
 import numpy as np
 
+from lfbt.data.manifest import SAMPLING_RATES
 from lfbt.data.packed_signals import hash_signal
 from lfbt.errors import AbsentLeadError, LfbtError, UnreadableError
 from lfbt.recording import PAPER_LEADS, Recording, check_leads
 from lfbt.signal import FLAT_MV, Signal, choose_leads, cut_pieces, fit_samples, limb_leads_used, quality_fault
 from lfbt.sources.listing import Dropped, Entry
-from lfbt.utils.settings import Affects, LeadNames, Range, Seed
+from lfbt.utils.settings import Affects, LeadNames, Range, Seed, check_range
 from lfbt.voltages import find_implausible_leads, implausible_span, measure_spans
+
+#: Samples of a record: more than a day at 100 Hz.
+MAX_SAMPLES = 10_000_000
 
 # A recording that is shorter than the duration is kept, and padded, from this many seconds on.
 _SHORTEST_RECORDING = 5.0
@@ -28,7 +32,7 @@ class PrepareSettings:
 
     leads: LeadNames = PAPER_LEADS
     """Leads to keep, by name and in this order, comma-separated. Missing limb leads are derived."""
-    n_samples: Annotated[int, Range("[32, inf)", "the encoder halves them five times")] = 2048
+    n_samples: Annotated[int, Range(f"[32, {MAX_SAMPLES}]", "the encoder halves them five times")] = 2048
     """Samples of a record after resampling."""
     duration: Annotated[float, Range("(0, 86400)", "it is in seconds")] = 10.0
     """Seconds of a record. Longer recordings are cut, shorter ones zero-padded at the end."""
@@ -56,7 +60,7 @@ class PrepareSettings:
     """Drop files that cannot be read, with the reason, instead of stopping at the first."""
     overwrite: Annotated[bool, Affects.RUNTIME] = False
     """Replace what the same command has written into TO before, with layout packed, once all is complete."""
-    workers: Annotated[int, Range("[1, inf)"), Affects.PROCESS] = dataclasses.field(
+    workers: Annotated[int, Range("[1, 1024]"), Affects.PROCESS] = dataclasses.field(
         default_factory=lambda: os.cpu_count() or 1
     )
     """Processes that read and resample; with 1 this process does it."""
@@ -72,6 +76,7 @@ class PrepareSettings:
     def check(self) -> None:
         """Raise LfbtError for lead names that cannot be, and for settings that exclude each other."""
         check_leads(self.leads)
+        check_range("n_samples / duration", self.n_samples / self.duration, SAMPLING_RATES, "it is in Hz")
         if self.shortest is not None and self.shortest > self.duration:
             raise LfbtError(f"shortest: {self.shortest:g} s is more than the duration of {self.duration:g} s")
         if self.layout == "npy" and self.keep_multi_label:

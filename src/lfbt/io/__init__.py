@@ -11,10 +11,12 @@ from lfbt.io.csv_columns import names_no_lead
 from lfbt.io.hdf5 import open_hdf5, read_hdf5, read_hdf5_ids, read_hdf5_row
 from lfbt.io.matlab import read_cpsc_mat
 from lfbt.io.reader import read
+from lfbt.io.recordings import READ_ERRORS, unreadable
 from lfbt.io.wfdb import read_wfdb, wfdb_signal_files
 
 __all__ = [
     "CLINICAL_FORMATS",
+    "READ_ERRORS",
     "CsvHeader",
     "holds_voltages",
     "names_no_lead",
@@ -31,5 +33,6 @@ __all__ = [
     "read_npy",
     "read_npy_row",
     "read_wfdb",
+    "unreadable",
     "wfdb_signal_files",
 ]

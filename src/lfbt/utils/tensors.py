@@ -50,10 +50,17 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
         partial.chmod(mode)
 
 
-def load_tensors(path: Path) -> dict[str, Tensor]:
-    """Read a safetensors file. Raises LfbtError when it is missing, incomplete or something else."""
+def load_tensors(path: Path, n_values: int = 0) -> dict[str, Tensor]:
+    """Read a safetensors file. Raises LfbtError when it is missing, incomplete, too small for `n_values`, or none.
+
+    So a few bytes of JSON that describe it cannot have a large model made.
+    """
     if not path.is_file():
         raise LfbtError(f"{path}: is not there")
+    if (size := path.stat().st_size) < n_values:
+        raise LfbtError(
+            f"{path}: has {size} bytes, but the config.json beside it describes {n_values} values; restore both files"
+        )
     try:
         tensors: dict[str, Tensor] = load_file(path)
     except (SafetensorError, OSError) as error:
@@ -64,9 +71,20 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def load_state(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Load tensors into a module. Raises LfbtError, naming the file `path`, when names or shapes differ."""
+    """Load tensors into a module.
+
+    Raises LfbtError, naming the file `path`, when names or shapes differ, and for values that are not finite.
+    """
     try:
         module.load_state_dict(dict(tensors))
     except RuntimeError as error:
         first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
         raise LfbtError(f"{path}: does not hold the weights that its config.json describes ({first})") from error
+    check_finite(module, str(path))
+
+
+def check_finite(module: nn.Module, what: str) -> None:
+    """Raise LfbtError, which begins with `what` and names the tensor, where weights or statistics are not finite."""
+    for name, tensor in module.state_dict().items():
+        if not tensor.isfinite().all():
+            raise LfbtError(f"{what}: {name} holds NaN or infinity; take an earlier checkpoint, or restore the file")
