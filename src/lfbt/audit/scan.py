@@ -21,6 +21,7 @@ from lfbt.recording import STANDARD_LEADS
 from lfbt.signal import Signal
 from lfbt.sources.listing import SPLITS
 from lfbt.utils.figures import format_count, format_names
+from lfbt.utils.progress import write_line
 from lfbt.voltages import find_implausible_leads, implausible_span, measure_spans
 
 _MIN_LIMB_LEADS = 3
@@ -75,8 +76,7 @@ def scan_dataset(name: str, folder: Path, split_seed: int, allow_implausible: bo
         )
         findings.append(Finding("note", "limb leads not checked", (name,), (), message))
     if not dataset.compared:
-        message = f"{name} has no hashes of its signals: what was changed since it was made is not found"
-        findings.append(Finding("note", "not compared with hashes", (name,), (), message))
+        write_line(f"{name}: has no hashes of its records: what was changed since it was made is not found", True)
     n_frequencies = count_comparable_frequencies(dataset.n_samples, dataset.sampling_rate)
     fingerprints = Fingerprints(dataset.leads, n_frequencies, np.concatenate(bits))
     return DatasetScan(name, dataset, fingerprints, digests, findings)

@@ -20,7 +20,7 @@ from lfbt.data.packed_signals import PackedSignals
 from lfbt.data.record_hash import hash_table
 from lfbt.data.splits import split_by_patient
 from lfbt.errors import LfbtError, UnreadableError
-from lfbt.io import READ_ERRORS, open_npy, unreadable
+from lfbt.io import READ_ERRORS, map_npy, unreadable
 from lfbt.recording import PAPER_LEADS, STANDARD_LEADS
 from lfbt.signal import Signal
 from lfbt.sources.listing import SPLITS
@@ -387,10 +387,10 @@ def read_common_shape(files: Sequence[Path]) -> tuple[int, int]:
     shape: tuple[int, ...] | None = None
     for path in files:
         try:
-            array = open_npy(path)
+            array = map_npy(path)
         except UnreadableError as error:
             raise LfbtError(f"{path}: is not a .npy array of numbers ({error})") from error
-        if array.ndim != 2:
+        if array.ndim != 2 or array.dtype.kind not in "fiu":
             raise LfbtError(
                 f"{path}: holds {array.dtype} of shape {list(array.shape)}; numbers [leads, samples] are needed"
             )

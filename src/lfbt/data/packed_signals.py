@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfbt.errors import LfbtError
-from lfbt.io import open_npy
+from lfbt.io import map_npy
 
 _HASH_BYTES = 32
 _HASH = re.compile(f"[0-9a-f]{{{2 * _HASH_BYTES}}}")
@@ -53,7 +53,7 @@ class PackedSignals:
     LfbtError
         On reading a record that is not the one that was written, and from a file that was cut meanwhile.
     UnreadableError
-        If `path` is no array of numbers.
+        If `path` is no array.
     """
 
     def __init__(self, path: Path, ids: Sequence[str], hashes: Sequence[str]) -> None:
@@ -62,7 +62,7 @@ class PackedSignals:
         self._hashes = _as_bytes(hashes)
         self.is_compared = self._hashes is not None
         self._state = _state(path)
-        stored = open_npy(path)
+        stored = map_npy(path)
         self.shape: tuple[int, ...] = stored.shape
         self.dtype = stored.dtype
         self._stored = np.asarray(stored)

@@ -351,15 +351,15 @@ def _write_records(folder: Path, records: Sequence[_Record], splits: Sequence[st
     with (folder / RECORDS).open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(COLUMNS)
+        return hash_rows(_write_each(table, records, splits, source_folder))
 
-        def written() -> Iterator[Sequence[str]]:
-            for record, split in zip(records, splits, strict=True):
-                path = _relative(record.entry.file, source_folder)
-                row = record.id, record.entry.patient, path, str(record.piece), record.labels, split, record.hash
-                table.writerow(row)
-                yield row
 
-        return hash_rows(written())
+def _write_each(table: Any, records: Sequence[_Record], splits: Sequence[str], folder: Path) -> Iterator[Sequence[str]]:
+    for record, split in zip(records, splits, strict=True):
+        path, patient = _relative(record.entry.file, folder), record.entry.patient
+        row = record.id, patient, path, str(record.piece), record.labels, split, record.hash
+        table.writerow(row)
+        yield row
 
 
 def _write_dropped(folder: Path, dropped: Iterable[Dropped], source_folder: Path) -> None:

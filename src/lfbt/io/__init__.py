@@ -4,7 +4,7 @@
 worker process.
 """
 
-from lfbt.io.arrays import open_npy, read_npy, read_npy_row
+from lfbt.io.arrays import map_npy, open_npy, read_npy, read_npy_row
 from lfbt.io.clinical import CLINICAL_FORMATS, read_clinical
 from lfbt.io.csv import CsvHeader, holds_voltages, read_csv, read_csv_header
 from lfbt.io.csv_columns import names_no_lead
@@ -19,6 +19,7 @@ __all__ = [
     "READ_ERRORS",
     "CsvHeader",
     "holds_voltages",
+    "map_npy",
     "names_no_lead",
     "open_hdf5",
     "open_npy",

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from lfbt.errors import LfbtError
 from lfbt.utils.figures import format_count, format_figure, format_interval, format_names
 from lfbt.utils.files import FORMAT, load_json, write_json
+from lfbt.utils.settings import check_range
 
 #: The file of a trial's folder that is written last: with it the trial is finished.
 RESULTS = "results.json"
@@ -329,4 +331,11 @@ class Results:
         LfbtError
             For a file that cannot be read, lacks a field, or has a newer format; the message names file and field.
         """
-        return load_json(folder / RESULTS, cls, "run it again with this lfbt", _FORMAT)
+        path, remedy = folder / RESULTS, "run it again with this lfbt"
+        results = load_json(path, cls, remedy, _FORMAT)
+        try:
+            check_range("field seed", results.seed, "[0, 4294967295]")
+            check_range("field fraction", results.fraction, "(0, 1]")
+        except LfbtError as error:
+            raise LfbtError(f"{path}: {error}; {remedy}") from error
+        return results

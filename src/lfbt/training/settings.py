@@ -26,6 +26,8 @@ SHORTEST_CROP, LONGEST_TIME_OUT = 0.5, 0.5
 CROP_RANGE, TIME_OUT_RANGE = Range("[0.1, 1]"), Range("[0, 0.9]")
 #: What the sizes of a projector's layers are written as.
 PROJECTOR_FORM = Form("layer sizes such as 2048-2048-2048")
+# The largest that has been of use elsewhere is 16384.
+_MAX_LAYERS, _MAX_LAYER = 8, 32768
 _LFBT = With("objective", ("lfbt",))
 
 
@@ -299,6 +301,12 @@ def parse_projector(text: str) -> tuple[int, ...]:
     (512, 256)
     """
     parts = text.split("-")
-    if not all(part.isdecimal() and int(part) > 0 for part in parts):
+    if not all(part.isdecimal() and len(part) < 10 and int(part) > 0 for part in parts):
         raise LfbtError(f"projector: {text!r} is not a list of {PROJECTOR_FORM.words}")
-    return tuple(int(part) for part in parts)
+    sizes = tuple(int(part) for part in parts)
+    if len(sizes) > _MAX_LAYERS or max(sizes) > _MAX_LAYER:
+        raise LfbtError(
+            f"projector: {text!r} has {len(sizes)} layers, the largest of {max(sizes)}; allowed: {_MAX_LAYERS} layers "
+            f"of {_MAX_LAYER}"
+        )
+    return sizes

@@ -57,16 +57,17 @@ def load_tensors(path: Path, n_values: int = 0) -> dict[str, Tensor]:
     """
     if not path.is_file():
         raise LfbtError(f"{path}: is not there")
-    if (size := path.stat().st_size) < n_values:
-        raise LfbtError(
-            f"{path}: has {size} bytes, but the config.json beside it describes {n_values} values; restore both files"
-        )
     try:
         tensors: dict[str, Tensor] = load_file(path)
     except (SafetensorError, OSError) as error:
         raise LfbtError(
             f"{path}: is not a complete safetensors file ({error}); it was cut short or is something else"
         ) from error
+    found = sum(tensor.numel() for tensor in tensors.values())
+    if found < n_values:
+        raise LfbtError(
+            f"{path}: holds {found} values, but the config.json beside it describes {n_values}; restore both files"
+        )
     return tensors
 
 
