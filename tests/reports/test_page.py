@@ -230,6 +230,7 @@ def put(value, place, new):
     return changed
 
 
+@pytest.mark.filterwarnings("ignore:constrained_layout")
 @pytest.mark.parametrize(
     ("name", "file"), [("probe", "results.json"), ("pretrain", "settings.json"), ("pretrain", "history.jsonl")]
 )
@@ -275,3 +276,11 @@ def test_results_out_of_range_are_refused_by_field(runs, tmp_path, field, value)
     folder = changed(runs, tmp_path, "probe", "results.json", **{field: value})
     with pytest.raises(LfbtError, match=f"results.json: field {field}: .* is outside .*; run it again with this lfbt"):
         Results.load(folder)
+
+
+@pytest.mark.parametrize("matrix", [[], [[1]], [None] * 3, [["a"] * 3] * 3, [[10**30] * 3] * 3, [[-1] * 3] * 3])
+def test_a_confusion_matrix_that_is_none_is_refused_by_field(runs, tmp_path, matrix):
+    test = results(runs / "probe")["test"] | {"confusion_matrix": matrix}
+    folder = changed(runs, tmp_path, "probe", "results.json", test=test)
+    with pytest.raises(LfbtError, match=r"results.json: field test.confusion_matrix: is not 3 rows of 3 numbers"):
+        report(ReportSettings((folder,), tmp_path / "report"))

@@ -6,13 +6,12 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from lfbt.data.records import SAMPLING_RATES
 from lfbt.errors import LfbtError
 from lfbt.utils.files import load_json, save_json
 from lfbt.utils.settings import check_range
 
 MANIFEST = "dataset.json"
-#: Of prepared records, in Hz: they may have been resampled to few samples, or to many.
-SAMPLING_RATES = "(0, 1e6]"
 _FORMAT = 1
 _REMEDY = "prepare it again"
 

@@ -20,7 +20,7 @@ from lfbt.data.executors import check_processes, prepare_entries
 from lfbt.data.journal import JOURNAL, Journal, preparation_key, read_journal
 from lfbt.data.layouts import DROPPED, RECORDS, SIGNALS
 from lfbt.data.manifest import MANIFEST, DatasetManifest, SourceInfo
-from lfbt.data.record_hash import COLUMNS, hash_rows
+from lfbt.data.record_hash import COLUMNS, hash_table
 from lfbt.data.records import Prepared, PrepareSettings
 from lfbt.data.splits import assign_splits
 from lfbt.data.writers import NpyWriter, PackedWriter
@@ -351,15 +351,11 @@ def _write_records(folder: Path, records: Sequence[_Record], splits: Sequence[st
     with (folder / RECORDS).open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(COLUMNS)
-        return hash_rows(_write_each(table, records, splits, source_folder))
-
-
-def _write_each(table: Any, records: Sequence[_Record], splits: Sequence[str], folder: Path) -> Iterator[Sequence[str]]:
-    for record, split in zip(records, splits, strict=True):
-        path, patient = _relative(record.entry.file, folder), record.entry.patient
-        row = record.id, patient, path, str(record.piece), record.labels, split, record.hash
-        table.writerow(row)
-        yield row
+        for record, split in zip(records, splits, strict=True):
+            path = _relative(record.entry.file, source_folder)
+            row = record.id, record.entry.patient, path, str(record.piece), record.labels, split, record.hash
+            table.writerow(row)
+    return hash_table(folder / RECORDS) or ""
 
 
 def _write_dropped(folder: Path, dropped: Iterable[Dropped], source_folder: Path) -> None:

@@ -10,7 +10,6 @@ from typing import Annotated, Literal
 
 import numpy as np
 
-from lfbt.data.manifest import SAMPLING_RATES
 from lfbt.data.packed_signals import hash_signal
 from lfbt.errors import AbsentLeadError, LfbtError, UnreadableError
 from lfbt.recording import PAPER_LEADS, Recording, check_leads
@@ -21,6 +20,8 @@ from lfbt.voltages import find_implausible_leads, implausible_span, measure_span
 
 #: Samples of a record: more than a day at 100 Hz.
 MAX_SAMPLES = 10_000_000
+#: Of prepared records, in Hz: they may have been resampled to few samples, or to many.
+SAMPLING_RATES = "(0, 1e6]"
 
 # A recording that is shorter than the duration is kept, and padded, from this many seconds on.
 _SHORTEST_RECORDING = 5.0

@@ -11,8 +11,7 @@ from typing import Annotated, Any, cast
 
 import lfbt
 from lfbt.data.dataset import Dataset
-from lfbt.data.manifest import SAMPLING_RATES
-from lfbt.data.records import MAX_SAMPLES
+from lfbt.data.records import MAX_SAMPLES, SAMPLING_RATES
 from lfbt.errors import LfbtError
 from lfbt.models.feature_maps import PAPER, FeatureMap
 from lfbt.recording import check_leads
