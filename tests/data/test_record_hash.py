@@ -97,7 +97,7 @@ def test_the_hash_in_the_message_is_the_one_to_write(prepared, tmp_path):
 
 def test_open_dataset_refuses_an_id_twice(prepared, tmp_path):
     folder = edited(prepared, tmp_path / "data", lambda rows: rows[1].update(id=rows[0]["id"]))
-    with pytest.raises(LfbtError, match="is twice in records.csv; prepare it again$"):
+    with pytest.raises(LfbtError, match=r"is twice in records\.csv; prepare it again$"):
         open_dataset(folder)
 
 

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from lfbt.errors import LfbtError
 from lfbt.utils.files import atomic_file, write_error
 
-
 # Values of a module that is made before its shapes are compared with those of a file: 40 MB.
 _MADE = 10**7
 
