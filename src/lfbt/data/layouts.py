@@ -61,7 +61,7 @@ def open_dataset(folder: str | os.PathLike[str], split_seed: int = 0, patients_a
     split_seed : int
         Seed of the split of class folders.
     patients_apart : bool
-        Whether to refuse a packed data set that has a patient in two splits.
+        Whether to refuse a packed data set that has a patient in two splits, or whose table was changed.
 
     Returns
     -------
@@ -93,10 +93,26 @@ def open_dataset(folder: str | os.PathLike[str], split_seed: int = 0, patients_a
     if not (has_manifest and (folder / SIGNALS).is_file()):
         return _open_npy(folder, manifest, split_seed)
     dataset = _open_packed(folder, manifest)
+    if patients_apart and (change := describe_changed_table(dataset)):
+        raise LfbtError(change)
     pairs = set(zip(dataset.patients, dataset.split.tolist(), strict=True))
     if patients_apart and len(pairs) > len(set(dataset.patients)):
         raise LfbtError(f"{folder}: a patient is in two splits of {RECORDS}; prepare it again")
     return dataset
+
+
+def describe_changed_table(dataset: Dataset) -> str | None:
+    """Say how the table of a packed data set differs from the one that was written; None where it does not.
+
+    Those without hashes of their records, and tables made by hand, are not compared.
+    """
+    found = hash_table(dataset.folder / RECORDS) if dataset.compared else None
+    if found in (None, dataset.hash):
+        return None
+    return (
+        f"{dataset.folder}: {RECORDS} is not the one that was written: its hash is {found}, that of {MANIFEST} "
+        f"{dataset.hash}; prepare it again, or where you changed labels or splits yourself, write the hash there"
+    )
 
 
 def is_dataset(folder: Path, npy: bool = True) -> bool:
@@ -232,11 +248,6 @@ def _open_packed(folder: Path, manifest: DatasetManifest) -> Dataset:
     twice = [id for id, n in Counter(records["id"]).items() if n > 1]
     if twice:
         raise LfbtError(f"{folder}: record {twice[0]} is twice in {RECORDS}; prepare it again")
-    if signals.is_compared and (found := hash_table(folder / RECORDS)) not in (None, manifest.hash):
-        raise LfbtError(
-            f"{folder}: {RECORDS} is not the one that was written: its hash is {found}, that of {MANIFEST} "
-            f"{manifest.hash}; prepare it again, or where you changed labels or splits yourself, write the hash there"
-        )
     labels_of = {text: tuple(filter(None, text.split(";"))) for text in set(records["labels"])}
     unknown = set().union(*labels_of.values()) - set(classes)
     if unknown:

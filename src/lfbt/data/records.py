@@ -77,7 +77,6 @@ class PrepareSettings:
     def check(self) -> None:
         """Raise LfbtError for lead names that cannot be, and for settings that exclude each other."""
         check_leads(self.leads)
-        check_range("n_samples / duration", self.n_samples / self.duration, SAMPLING_RATES, "it is in Hz")
         if self.shortest is not None and self.shortest > self.duration:
             raise LfbtError(f"shortest: {self.shortest:g} s is more than the duration of {self.duration:g} s")
         if self.layout == "npy" and self.keep_multi_label:
@@ -157,6 +156,7 @@ def cut_recording(entry: Entry, recording: Recording, settings: PrepareSettings)
             f"duration: {settings.duration:g} s is less than two samples at the {recording.sampling_rate:g} Hz of "
             f"{entry.file}; give {2 / recording.sampling_rate:g} or more, or correct the rate"
         )
+    check_range("n_samples / duration", settings.n_samples / settings.duration, SAMPLING_RATES, "it is in Hz")
     # A fault of a lead from which others are derived is a fault of theirs.
     used = limb_leads_used(recording.leads, settings.leads)
     checked = (*settings.leads, *(lead for lead in used if lead not in settings.leads))

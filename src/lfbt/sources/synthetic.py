@@ -11,7 +11,7 @@ from lfbt.sources.listing import Listing
 from lfbt.sources.ptbxl import PtbXl
 from lfbt.sources.synthesis import MARKER, marker_content, write_ptbxl
 from lfbt.utils.files import atomic_folder, read_json
-from lfbt.utils.settings import Range, Seed
+from lfbt.utils.settings import Range, Seed, check_range
 
 Labels = Literal["superclass", "none"]
 
@@ -33,6 +33,7 @@ class Synthetic:
 
     def listing(self, folder: Path) -> Listing:
         """List the synthetic records in `folder`, written there first if it is absent or empty. Raises LfbtError."""
+        check_range("seed", self.seed, "[0, 4294967295]")
         if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
             with atomic_folder(folder) as unfinished:
                 write_ptbxl(unfinished, self.records, self.seed)
