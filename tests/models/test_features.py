@@ -1,6 +1,7 @@
 """Embeddings of records: those of plain layers, in the order of the rows, and given up when asked."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -110,7 +111,7 @@ def test_compute_embeddings_refuses_amplitudes_of_z_scores(encoder):
 
 
 def test_compute_embeddings_refuses_features_that_are_not_finite_by_record(tmp_path):
-    encoder = load_encoder(write_checkpoint(tmp_path / "encoder"))
+    encoder: Any = load_encoder(write_checkpoint(tmp_path / "encoder"))
     with torch.no_grad():
         # Finite, and beyond float32 once it is multiplied.
         encoder.encoders["V1"].convolutions[0].weight.fill_(3e38)

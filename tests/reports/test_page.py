@@ -212,7 +212,9 @@ def test_report_has_means_without_rare_classes_and_says_how_many_are_shown(tmp_p
 HOSTILE = ("<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "' onload='alert(1)")
 
 
-OWN_ELEMENTS = {(tag, ()) for tag in ("title", "style", "h1", "h2", "p", "code", "thead", "tbody", "th", "td", "tr")}
+OWN_ELEMENTS: set[tuple[str, tuple[str, ...]]] = {
+    (tag, ()) for tag in ("title", "style", "h1", "h2", "p", "code", "thead", "tbody", "th", "td", "tr")
+}
 OWN_ELEMENTS |= {
     ("p", ("class",)),
     ("tr", ("style",)),
