@@ -13,6 +13,7 @@ import numpy as np
 
 from lfbt.data.layouts import RECORDS, SIGNALS
 from lfbt.data.manifest import DatasetManifest
+from lfbt.data.record_hash import hash_table
 from lfbt.recording import PAPER_LEADS
 
 _N_SAMPLES = 64
@@ -40,7 +41,12 @@ def write(folder: Path, n_records: int) -> None:
             study, patient = 40_000_000 + number, 10_000_000 + number // 5
             table.write(f"{study},{patient},files/p{patient}/s{study}/{study}.hea,0,,train,{number:064x}\n")
     DatasetManifest(
-        leads=PAPER_LEADS, sampling_rate=6.4, n_samples=_N_SAMPLES, classes=(), records=n_records, hash="none"
+        leads=PAPER_LEADS,
+        sampling_rate=6.4,
+        n_samples=_N_SAMPLES,
+        classes=(),
+        records=n_records,
+        hash=hash_table(folder / RECORDS),
     ).save(folder)
 
 

@@ -26,7 +26,7 @@ PRETRAIN = {
     "gamma above": (("--gamma", 1.5), "gamma: 1.5 is outside [0, 1]"),
     "gamma below": (("--gamma", -0.1), "gamma: -0.1 is outside [0, 1]"),
     "gamma NaN": (("--gamma", "nan"), "gamma: nan is outside [0, 1]"),
-    "batch of 1": (("--batch-size", 1), "batch-size: 1 is outside [2, inf)"),
+    "batch of 1": (("--batch-size", 1), "batch-size: 1 is outside [2, 1000000]"),
     "batch too large": (("--batch-size", 1000), "batch-size: 1000 is more than the"),
     "unknown lead": (("--leads", "II,V9"), "lead V9: not in the data set"),
     "no epoch": (("--epochs", 0), "epochs: 0 is outside"),

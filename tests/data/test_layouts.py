@@ -368,3 +368,40 @@ def test_open_datasets_refuses_a_folder_named_twice(tmp_path):
 def test_open_dataset_refuses_what_is_no_path(folder):
     with pytest.raises(LfbtError, match=r"^data_dir: .* is not a path$"):
         open_dataset(folder)
+
+
+def _with_header(path, shape):
+    """A .npy file whose header states `shape`, whatever it holds."""
+    header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
+    path.write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode() + bytes(1000))
+
+
+@pytest.mark.parametrize("shape", ["(8, 99999999999999999999999)", "(8, 9223372036854775808)", "(-1, 64)", "(8, (("])
+def test_headers_of_shapes_that_cannot_be_are_refused_by_file(tmp_path, shape):
+    write_npy(tmp_path / "npy", "samples/0", "samples/1")
+    _with_header(tmp_path / "npy" / "samples" / "1.npy", shape)
+    with pytest.raises(LfbtError, match=f"^{tmp_path}/npy/samples/1.npy: is not a .npy array of numbers"):
+        open_dataset(tmp_path / "npy")
+    write_packed(tmp_path / "packed", noise(len(ROWS), len(LEADS), 64))
+    _with_header(tmp_path / "packed" / "signals.npy", shape)
+    with pytest.raises(LfbtError, match=r"is not a complete packed data set \(file .*/signals.npy: cannot be read"):
+        open_dataset(tmp_path / "packed")
+
+
+NPY_CHANGES = {
+    "removed": lambda path: path.unlink(),
+    "cut": lambda path: path.write_bytes(path.read_bytes()[:-5]),
+    "another shape": lambda path: _save(path, noise(8, 65)),
+    "letters": lambda path: _save(path, np.full((8, 64), "a")),
+    "complex": lambda path: _save(path, np.zeros((8, 64), dtype=complex)),
+    "objects": lambda path: _save(path, np.array([{}]), allow_pickle=True),
+}
+
+
+@pytest.mark.parametrize("change", NPY_CHANGES)
+def test_npy_files_changed_since_the_data_set_was_opened_are_refused_by_file(tmp_path, change):
+    write_npy(tmp_path, "samples/0", "samples/1")
+    dataset = open_dataset(tmp_path)
+    NPY_CHANGES[change](tmp_path / "samples" / "1.npy")
+    with pytest.raises(LfbtError, match=f"^file {tmp_path}/samples/1.npy: .*changed since the data set was opened"):
+        dataset.batch(np.arange(2), "none")

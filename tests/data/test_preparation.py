@@ -295,7 +295,7 @@ def test_prepare_gives_the_same_bytes_again(tmp_path):
         ({"leads": ()}, "leads: none given"),
         ({"leads": ("II", "II")}, "leads: II is named twice"),
         ({"leads": ("II", "X")}, "leads: 'X' is not one of I,II,.*, which source given has"),
-        ({"n_samples": 31}, r"n_samples: 31 is outside \[32, inf\)"),
+        ({"n_samples": 31}, r"n_samples: 31 is outside \[32, 10000000\]"),
         ({"duration": 0.0}, r"duration: 0\.0 is outside"),
         ({"duration": float("nan")}, "duration: nan"),
         ({"duration": 86400.0}, "duration: 86400"),

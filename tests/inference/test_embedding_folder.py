@@ -202,7 +202,7 @@ def test_embed_ignores_the_classifier_beside_an_encoder_folder(run, probed):
         ({"data_dir": ()}, "data_dir: none given"),
         ({"leads": ("V9",)}, "lead V9: the encoder has none of that name"),
         ({"device": "abacus"}, "device: 'abacus' cannot be used"),
-        ({"workers": -1}, r"workers: -1 is outside \[0, inf\)"),
+        ({"workers": -1}, r"workers: -1 is outside \[0, 1024\]"),
         ({"split_seed": -1}, "split_seed: -1 is outside"),
     ],
 )

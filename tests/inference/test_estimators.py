@@ -214,7 +214,7 @@ def test_estimators_refuse_what_is_not_records(folder, x, message):
 def test_estimators_refuse_wrong_settings_in_fit(folder, tmp_path):
     with pytest.raises(LfbtError, match=r"^checkpoint: .*absent is not an encoder"):
         ECGEmbedder(tmp_path / "absent").fit()
-    with pytest.raises(LfbtError, match=r"^c: 0 is outside \(0, inf\)"):
+    with pytest.raises(LfbtError, match=r"^c: 0 is outside \[1e-10, 1e10\]"):
         ECGClassifier(folder, c=0, **ABOUT).fit(SIGNALS, CLASSES)
     with pytest.raises(LfbtError, match=r"^embed: an array states neither leads nor sampling rate"):
         ECGClassifier(folder).fit(SIGNALS, CLASSES)

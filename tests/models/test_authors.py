@@ -267,3 +267,12 @@ def test_load_encoder_refuses_a_corrupt_pickle(tmp_path):
         except LfbtError as error:
             outcomes.append(str(error))
     assert all("is not a checkpoint of the LFBT authors" in outcome for outcome in outcomes[:59])
+
+
+def test_load_encoder_refuses_an_authors_file_with_a_weight_that_is_nan(tmp_path):
+    models = authors_models()
+    with torch.no_grad():
+        models[1].features[0].weight[0, 0, 0] = torch.nan
+    torch.save({"backbone_state_dict": models}, tmp_path / "a.pth")
+    with pytest.raises(LfbtError, match=r"^checkpoint: .*a.pth: encoders.III.convolutions.0.weight holds NaN"):
+        load_encoder(tmp_path / "a.pth")

@@ -9,6 +9,7 @@ from tests.models.helpers import edit
 import lfbt
 from lfbt.errors import LfbtError
 from lfbt.models.config import EncoderCard, EncoderConfig, HeadCard
+from lfbt.models.encoder import random_encoder
 from lfbt.utils.settings import validate
 
 CONFIG = EncoderConfig(("II", "V1", "aVR"), sampling_rate=6.4, n_samples=64, normalisation="lead", width=0.0625)
@@ -27,7 +28,7 @@ def test_encoder_config_has_features_by_width(width, n_features):
 
 @pytest.mark.parametrize("sampling_rate", [0.0, -5.0, float("nan"), float("inf")])
 def test_encoder_config_refuses_a_sampling_rate_out_of_range(sampling_rate):
-    with pytest.raises(LfbtError, match=rf"sampling_rate: {sampling_rate} is outside \(0, inf\)"):
+    with pytest.raises(LfbtError, match=rf"sampling_rate: {sampling_rate} is outside \(0, 1e6\]"):
         validate(dataclasses.replace(CONFIG, sampling_rate=sampling_rate))
 
 
@@ -141,3 +142,23 @@ def test_head_card_refuses_a_wrong_value(tmp_path, changes, message):
     (tmp_path / "config.json").write_text(json.dumps(content | changes))
     with pytest.raises(LfbtError, match=rf"config\.json: {message}"):
         HeadCard.load(tmp_path)
+
+
+def test_encoder_config_counts_the_weights_of_its_convolutions():
+    encoder = random_encoder(CONFIG, seed=0)
+    sizes = [tensor.numel() for name, tensor in encoder.named_parameters() if tensor.ndim == 3]
+    assert sum(sizes) == CONFIG.n_weights
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"leads": tuple(f"L{number}" for number in range(100_000))}, "leads: 100000 are more than the 256"),
+        ({"leads": tuple(f"L{number}" for number in range(200)), "width": 4}, "width: 4 with 200 leads makes "),
+        ({"n_samples": 10**23}, "n_samples: 1"),
+        ({"sampling_rate": 1e20}, "sampling_rate: 1e"),
+    ],
+)
+def test_encoder_config_refuses_sizes_that_no_machine_has(changes, message):
+    with pytest.raises(LfbtError, match=f"^{message}"):
+        dataclasses.replace(CONFIG, **changes)

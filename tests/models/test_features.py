@@ -1,6 +1,7 @@
 """Embeddings of records: those of plain layers, in the order of the rows, and given up when asked."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -107,3 +108,14 @@ def test_compute_embeddings_refuses_amplitudes_of_z_scores(encoder):
     assert compute_embeddings(encoder, dataset, np.arange(2), CPU, 0, features=PAPER).shape == (2, 128)
     with pytest.raises(LfbtError, match=r"features: rich has the leads' amplitudes in mV, but .* holds z-scores"):
         compute_embeddings(encoder, dataset, np.arange(2), CPU, 0, features=RICH)
+
+
+def test_compute_embeddings_refuses_features_that_are_not_finite_by_record(tmp_path):
+    encoder: Any = load_encoder(write_checkpoint(tmp_path / "encoder"))
+    with torch.no_grad():
+        # Finite, and beyond float32 once it is multiplied.
+        encoder.encoders["V1"].convolutions[0].weight.fill_(3e38)
+        encoder.encoders["V1"].norms[0].running_var.fill_(1e-30)
+    data = from_arrays(waves(KINDS), ("II", "V1"), 6.4)
+    with pytest.raises(LfbtError, match="the features of record 3 are NaN or infinite"):
+        compute_embeddings(encoder, data, np.array([3, 4]), torch.device("cpu"), 0)

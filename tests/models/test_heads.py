@@ -134,3 +134,19 @@ def test_load_head_refuses_features_that_it_cannot_compute(tmp_path, changes):
     edit(tmp_path, features=json.loads((tmp_path / "config.json").read_text())["features"] | changes)
     with pytest.raises(LfbtError, match=r"config.json: field features"):
         load_head(tmp_path)
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0])
+def test_load_head_refuses_deviations_that_are_none(tmp_path, value):
+    head = some_head()
+    head.std[2] = value
+    save_head(tmp_path, head, ["a", "b", "c"])
+    with pytest.raises(LfbtError, match="std holds a deviation that is not above 0"):
+        load_head(tmp_path)
+
+
+def test_load_head_makes_no_head_larger_than_its_file(tmp_path):
+    save_head(tmp_path, some_head(), ["a", "b", "c"])
+    edit(tmp_path, n_inputs=10**6, classes=[str(number) for number in range(10**4)])
+    with pytest.raises(LfbtError, match=f"describes {10**10}; restore both files"):
+        load_head(tmp_path)

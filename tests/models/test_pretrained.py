@@ -214,3 +214,12 @@ def test_match_refuses_z_scores_for_an_encoder_of_millivolts():
         match(encoder, z_scores)
     match(encoder, z_scores, allow_mismatch=True)
     match(encoder, from_arrays(signals, ("II", "V1"), 100))
+
+
+def test_load_encoder_makes_no_encoder_larger_than_its_file(tmp_path):
+    save_encoder(tmp_path, random_encoder(EncoderConfig(("II", "V1"), 6.4, 64), seed=0), {})
+    edit(tmp_path, width=4.0, n_features=2048)
+    with pytest.raises(
+        LfbtError, match=r"model.safetensors: holds \d+ values, but the config.json beside it describes"
+    ):
+        load_encoder(tmp_path)

@@ -353,3 +353,18 @@ def test_reproduce_scores_given_encoders_without_pretraining(place, tmp_path, do
     assert "Encoders, not pretrained here: gamma-0.8, gamma-0.6." in output
     assert "No download was given of CPSC2018, Chapman." in output
     assert "n-samples: 64, but the encoder of gamma 0.8" in run(tmp_path / "other", *words, "--n-samples", 64)[2]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("ptbxl", 5), ("ningbo", [1]), ("encoders", "x"), ("encoders", [{}]), ("allow_test_records", "no")],
+)
+def test_reproduce_refuses_other_types_in_what_it_remembers(tmp_path, field, value):
+    names = {"ningbo": None, "ptbxl": None, "cpsc2018": None, "chapman": None}
+    content = names | {"encoders": [], "allow_test_records": False} | {field: value}
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "reproduce.json").write_text(json.dumps(content))
+    status, _, messages = run(tmp_path / "out", *TINY)
+    assert (status, messages.count("\n")) == (2, 1)
+    assert re.search(f"out/reproduce.json: field (--)?{field.replace('_', '[-_]')}", messages)
+    assert "it was edited; name another folder" in messages

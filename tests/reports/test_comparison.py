@@ -61,7 +61,7 @@ def test_compare_refuses_runs_and_options(tmp_path, capsys):
         ((), "runs: none given"),
         ((run, run), "is named twice"),
         ((run, "--draws", 0), "draws: 0 is outside [1, 100000]"),
-        ((run, "--seed", -1), "seed: -1 is outside [0, inf)"),
+        ((run, "--seed", -1), "seed: -1 is outside [0, 4294967295]"),
         ((run, "--metrics", "auroc", "auroc"), "metrics: auroc auroc; give one or more, each once, of auroc, auprc"),
         ((run, "--metrics"), "metrics: none given"),
         ((run, "--baseline", other), f"baseline: {other} is not one of the runs compared"),

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import re
 import shutil
+from html.parser import HTMLParser
 from typing import Any
 
 import numpy as np
@@ -206,3 +207,106 @@ def test_report_has_means_without_rare_classes_and_says_how_many_are_shown(tmp_p
     assert found.val is not None
     val = found.val.without_rare("auroc")
     assert run.quality == f"val AUROC {found.val.auroc:.4f} ({val:.4f} without c)"
+
+
+HOSTILE = ("<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "' onload='alert(1)")
+
+
+OWN_ELEMENTS: set[tuple[str, tuple[str, ...]]] = {
+    (tag, ()) for tag in ("title", "style", "h1", "h2", "p", "code", "thead", "tbody", "th", "td", "tr")
+}
+OWN_ELEMENTS |= {
+    ("p", ("class",)),
+    ("tr", ("style",)),
+    ("table", ("class",)),
+    ("table", ("border", "class")),
+    ("img", ("alt", "src")),
+}
+OWN_ELEMENTS |= {("meta", ("charset",)), ("meta", ("http-equiv", "content"))}
+
+
+def elements_of(page):
+    """The elements of a page, each with the names of its attributes."""
+    found = set()
+
+    class Parser(HTMLParser):
+        def handle_starttag(self, tag, attrs):
+            found.add((tag, tuple(name for name, _ in attrs)))
+
+    Parser().feed(page)
+    return found
+
+
+def places_in(value, place=()):
+    """Each place in JSON, of a list and of a table by class those of its first item."""
+    if place:
+        yield place
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in list(items)[: 1 if place[-1:] in (("per_class",), ("train",), ("val",)) else None]:
+        if not (isinstance(value, list) and key):
+            yield from places_in(item, (*place, key))
+
+
+def put(value, place, new):
+    """`value` with `new` at a place."""
+    if not place:
+        return new
+    changed = dict(value) if isinstance(value, dict) else list(value)
+    changed[place[0]] = put(value[place[0]], place[1:], new)
+    return changed
+
+
+@pytest.mark.filterwarnings("ignore:constrained_layout")
+@pytest.mark.parametrize(
+    ("name", "file"), [("probe", "results.json"), ("pretrain", "settings.json"), ("pretrain", "history.jsonl")]
+)
+def test_report_has_no_markup_of_any_field(runs, tmp_path, monkeypatch, name, file):
+    """A text in every place of a received run folder, one at a time: it is escaped, or refused by file."""
+    monkeypatch.setattr("lfbt.reports.page._image", lambda figure, alt: "")
+    text = (runs / name / file).read_text()
+    first, *others = text.splitlines() if file.endswith("l") else [text]
+    shutil.copytree(runs / name, tmp_path / "run")
+    n_shown, refused = 0, []
+    for place in places_in(json.loads(first)):
+        content = put(json.loads(first), place, "".join(HOSTILE))
+        (tmp_path / "run" / file).write_text("\n".join([json.dumps(content), *others]) + "\n")
+        try:
+            page, _ = report(ReportSettings((tmp_path / "run",), tmp_path / "report"))
+        except LfbtError as error:
+            refused.append(str(error))
+            continue
+        written = page.read_text()
+        n_shown += "&lt;script&gt;" in written
+        assert elements_of(written) <= OWN_ELEMENTS
+        shutil.rmtree(tmp_path / "report")
+    assert all(f"{file}: " in message for message in refused)
+    assert n_shown >= (0 if file == "history.jsonl" else 3)
+
+
+def test_report_has_a_policy_that_runs_and_loads_nothing(runs, tmp_path):
+    page, _ = report(ReportSettings((runs / "probe",), tmp_path / "report"))
+    head = page.read_text().partition("<style>")[0]
+    (policy,) = re.findall('<meta http-equiv=\'Content-Security-Policy\' content="([^"]*)">', head)
+    directives = dict(part.split(" ", 1) for part in policy.split("; "))
+    assert directives == {
+        "default-src": "'none'",
+        "style-src": "'unsafe-inline'",
+        "img-src": "data:",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+    }
+
+
+@pytest.mark.parametrize(("field", "value"), [("seed", -1), ("fraction", 0), ("fraction", 1e308)])
+def test_results_out_of_range_are_refused_by_field(runs, tmp_path, field, value):
+    folder = changed(runs, tmp_path, "probe", "results.json", **{field: value})
+    with pytest.raises(LfbtError, match=f"results.json: field {field}: .* is outside .*; run it again with this lfbt"):
+        Results.load(folder)
+
+
+@pytest.mark.parametrize("matrix", [[], [[1]], [None] * 3, [["a"] * 3] * 3, [[10**30] * 3] * 3, [[-1] * 3] * 3])
+def test_a_confusion_matrix_that_is_none_is_refused_by_field(runs, tmp_path, matrix):
+    test = results(runs / "probe")["test"] | {"confusion_matrix": matrix}
+    folder = changed(runs, tmp_path, "probe", "results.json", test=test)
+    with pytest.raises(LfbtError, match=r"results.json: field test.confusion_matrix: is not 3 rows of 3 numbers"):
+        report(ReportSettings((folder,), tmp_path / "report"))

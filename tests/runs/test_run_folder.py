@@ -97,6 +97,7 @@ def test_is_lengthened_only_with_more_epochs_of_a_constant_rate():
     assert not is_lengthened(run(5, "cosine"), run(4, "cosine"))
     assert not is_lengthened(run(5, "constant", "finetune"), run(4, "constant", "finetune"))
     assert not is_lengthened(RunSettings("0.1.0", {}), RunSettings("0.1.0", {}))
+    assert not is_lengthened(run(5, "constant"), run("x", "constant"))
 
 
 def test_acquire_run_folder_writes_the_epochs_of_a_lengthened_run(tmp_path):

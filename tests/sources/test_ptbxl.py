@@ -159,3 +159,21 @@ def test_ptbxl_refuses_incomplete_downloads(tmp_path):
     write(tmp_path / "b" / "ptbxl_database.csv", "ecg_id,patient_id\n")
     with pytest.raises(LfbtError, match="no column scp_codes, strat_fold"):
         PtbXl().listing(tmp_path / "b")
+
+
+@pytest.mark.parametrize("codes", ["{[1]: 2}", "{('a', [1]): 2}", "[" * 3000, "{'a': 1}.x()", "{1, 2}"])
+def test_ptbxl_refuses_codes_that_are_no_dict(tmp_path, codes):
+    write_ptbxl(tmp_path, [(1, "1.0", codes, 1)])
+    with pytest.raises(LfbtError, match="of record 1 is not a dict of codes"):
+        PtbXl().listing(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["/etc/hostname", "../outside/x", "records500/../../outside/x"])
+def test_ptbxl_reads_no_file_outside_the_download(tmp_path, name):
+    write_wfdb(tmp_path / "outside", "x", leads=STANDARD_LEADS, rate=500)
+    write_ptbxl(tmp_path / "download")
+    table = tmp_path / "download" / "ptbxl_database.csv"
+    table.write_text(table.read_text().replace("records500/00000/00002_hr", name))
+    listing = PtbXl().listing(tmp_path / "download")
+    assert ids(listing) == ["1", "3", "4", "5"]
+    assert [(item.id, item.file, item.reason) for item in listing.dropped] == [("2", f"{name}.hea", "file absent")]

@@ -144,3 +144,9 @@ def test_pretrain_settings_know_what_may_differ_on_resuming():
         "data_dir", "run_dir", "exclude", "allow_test_records", "device", "low_memory", "workers", "save_steps",
         "save_minutes", "keep", "resume", "overwrite", "print_freq", "quality_data", "quality_every", "trackers",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ["99999", "999999999-8", "-".join(["8"] * 9)])
+def test_parse_projector_refuses_sizes_that_no_machine_has(text):
+    with pytest.raises(LfbtError, match=r"^projector: .* allowed: 8 layers of 32768$"):
+        parse_projector(text)

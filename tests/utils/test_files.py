@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -372,3 +373,25 @@ def test_check_target_names_overwrite_where_the_results_are_those_of_the_command
     (tmp_path / "check.json").write_text("{}")
     with pytest.raises(LfbtError, match=r"name a new or empty folder, or replace them with --overwrite$"):
         check_target(tmp_path, outputs, overwrite=False)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"a": 1, "b": {"c": 1, "c": 2}}', "is not JSON ('c' is there twice)"),
+        ('{"a": "\\ud800"}', "is not JSON ('utf-8' codec can't encode character"),
+        ("[" * 100_000, "is not JSON (maximum recursion depth"),
+        ('{"a": ' + "9" * 5000 + "}", "is not JSON (Exceeds the limit"),
+        ("", "is not JSON ("),
+        ("null", "holds NoneType, not a JSON object"),
+    ],
+)
+def test_read_json_refuses_what_is_none_or_can_be_read_in_two_ways(tmp_path, text, message):
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(LfbtError, match=re.escape(message)):
+        read_json(tmp_path / "a.json")
+
+
+def test_read_json_reads_pairs_of_surrogates(tmp_path):
+    (tmp_path / "a.json").write_text('{"a": "\\ud83d\\ude00"}')
+    assert read_json(tmp_path / "a.json") == {"a": "😀"}

@@ -71,3 +71,21 @@ def test_load_tensors_refuses_a_file_that_is_missing_or_cut_short(tmp_path):
 def test_load_state_names_the_file_and_what_does_not_fit(tmp_path):
     with pytest.raises(LfbtError, match=r"weights: does not hold the weights that its config\.json .*Missing key"):
         load_state(nn.Linear(1, 1), {"weight": torch.ones(1, 1)}, tmp_path / "weights")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_load_state_refuses_values_that_are_not_finite_by_name(tmp_path, value):
+    module = nn.BatchNorm1d(3)
+    state = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    state["running_var"][1] = value
+    with pytest.raises(
+        LfbtError, match=r"a.safetensors: running_var holds NaN or infinity; take an earlier checkpoint"
+    ):
+        load_state(module, state, tmp_path / "a.safetensors")
+
+
+def test_load_tensors_refuses_a_file_too_small_for_what_is_described(tmp_path):
+    save_tensors(tmp_path / "a.safetensors", {"x": torch.zeros(10)})
+    assert load_tensors(tmp_path / "a.safetensors", 10**7)["x"].shape == (10,)
+    with pytest.raises(LfbtError, match=r"holds 10 values, but the config\.json beside it describes 10000001; restore"):
+        load_tensors(tmp_path / "a.safetensors", 10**7 + 1)

@@ -16,11 +16,12 @@ from lfbt.audit.lead_quality import LIMB_LEADS, MAX_LIMB_RESIDUAL, find_flat_and
 from lfbt.audit.reference_counts import compare_counts
 from lfbt.audit.report import Finding, Severity
 from lfbt.data.dataset import Dataset
-from lfbt.data.layouts import open_dataset
+from lfbt.data.layouts import describe_changed_table, open_dataset
 from lfbt.recording import STANDARD_LEADS
 from lfbt.signal import Signal
 from lfbt.sources.listing import SPLITS
 from lfbt.utils.figures import format_count, format_names
+from lfbt.utils.progress import write_line
 from lfbt.voltages import find_implausible_leads, implausible_span, measure_spans
 
 _MIN_LIMB_LEADS = 3
@@ -74,6 +75,10 @@ def scan_dataset(name: str, folder: Path, split_seed: int, allow_implausible: bo
             f"{','.join(STANDARD_LEADS)}"
         )
         findings.append(Finding("note", "limb leads not checked", (name,), (), message))
+    if change := describe_changed_table(dataset):
+        findings.append(Finding("error", "records.csv was changed", (name,), (), change))
+    if not dataset.compared:
+        write_line(f"{name}: has no hashes of its records: what was changed since it was made is not found", True)
     n_frequencies = count_comparable_frequencies(dataset.n_samples, dataset.sampling_rate)
     fingerprints = Fingerprints(dataset.leads, n_frequencies, np.concatenate(bits))
     return DatasetScan(name, dataset, fingerprints, digests, findings)

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -16,8 +17,10 @@ from numpy.typing import NDArray
 from lfbt.data.dataset import Dataset, options_to_fit
 from lfbt.data.manifest import MANIFEST, DatasetManifest
 from lfbt.data.packed_signals import PackedSignals
+from lfbt.data.record_hash import hash_table
 from lfbt.data.splits import split_by_patient
-from lfbt.errors import LfbtError
+from lfbt.errors import LfbtError, UnreadableError
+from lfbt.io import READ_ERRORS, map_npy, unreadable
 from lfbt.recording import PAPER_LEADS, STANDARD_LEADS
 from lfbt.signal import Signal
 from lfbt.sources.listing import SPLITS
@@ -37,6 +40,9 @@ LAYOUTS = (
     "DIR/samples/*.npy, DIR/CLASS/*.npy or DIR/{train,val,test}/CLASS/*.npy"
 )
 
+# Of a file that was an array of the common shape when the data set was opened.
+_CHANGED = "it was changed since the data set was opened: restore it"
+
 # The paper's records last ten seconds; its .npy files do not state it.
 _ASSUMED_SECONDS = 10.0
 
@@ -55,7 +61,7 @@ def open_dataset(folder: str | os.PathLike[str], split_seed: int = 0, patients_a
     split_seed : int
         Seed of the split of class folders.
     patients_apart : bool
-        Whether to refuse a packed data set that has a patient in two splits.
+        Whether to refuse a packed data set that has a patient in two splits, or whose table was changed.
 
     Returns
     -------
@@ -87,10 +93,26 @@ def open_dataset(folder: str | os.PathLike[str], split_seed: int = 0, patients_a
     if not (has_manifest and (folder / SIGNALS).is_file()):
         return _open_npy(folder, manifest, split_seed)
     dataset = _open_packed(folder, manifest)
+    if patients_apart and (change := describe_changed_table(dataset)):
+        raise LfbtError(change)
     pairs = set(zip(dataset.patients, dataset.split.tolist(), strict=True))
     if patients_apart and len(pairs) > len(set(dataset.patients)):
         raise LfbtError(f"{folder}: a patient is in two splits of {RECORDS}; prepare it again")
     return dataset
+
+
+def describe_changed_table(dataset: Dataset) -> str | None:
+    """Say how the table of a packed data set differs from the one that was written; None where it does not.
+
+    Those without hashes of their records, and tables made by hand, are not compared.
+    """
+    found = hash_table(dataset.folder / RECORDS) if dataset.compared else None
+    if found in (None, dataset.hash):
+        return None
+    return (
+        f"{dataset.folder}: {RECORDS} is not the one that was written: its hash is {found}, that of {MANIFEST} "
+        f"{dataset.hash}; prepare it again, or where you changed labels or splits yourself, write the hash there"
+    )
 
 
 def is_dataset(folder: Path, npy: bool = True) -> bool:
@@ -208,7 +230,7 @@ def _open_packed(folder: Path, manifest: DatasetManifest) -> Dataset:
         records = {name: table[name].tolist() for name in columns}
         hashes = table["hash"].tolist() if "hash" in table else []
         signals = PackedSignals(folder / SIGNALS, records["id"], hashes)
-    except (KeyError, ValueError, TypeError, OSError, EOFError) as error:
+    except (KeyError, ValueError, TypeError, OSError) as error:
         raise LfbtError(f"{folder}: is not a complete packed data set ({error}); prepare it again") from error
     if signals.dtype not in (np.float32, np.float16):
         raise LfbtError(f"{folder}: {SIGNALS} holds {signals.dtype}, not float32 or float16; prepare it again")
@@ -223,6 +245,9 @@ def _open_packed(folder: Path, manifest: DatasetManifest) -> Dataset:
             f"{folder}: {SIGNALS} has {signals.shape[2]} samples a record, {MANIFEST} {manifest.n_samples}; prepare it "
             "again"
         )
+    twice = [id for id, n in Counter(records["id"]).items() if n > 1]
+    if twice:
+        raise LfbtError(f"{folder}: record {twice[0]} is twice in {RECORDS}; prepare it again")
     labels_of = {text: tuple(filter(None, text.split(";"))) for text in set(records["labels"])}
     unknown = set().union(*labels_of.values()) - set(classes)
     if unknown:
@@ -315,7 +340,16 @@ class NpyFiles:
     shape: tuple[int, ...]
 
     def __getitem__(self, rows: NDArray[np.int64], /) -> Signal:
-        return np.stack([np.load(self.files[row], allow_pickle=False) for row in rows])
+        return np.stack([self._read(self.files[row]) for row in rows])
+
+    def _read(self, path: Path) -> Signal:
+        try:
+            signal: Signal = np.load(path, allow_pickle=False)
+        except READ_ERRORS as error:
+            raise unreadable(path, error, _CHANGED) from error
+        if signal.shape != self.shape[1:] or signal.dtype.kind not in "fiu":
+            raise UnreadableError(f"file {path}: holds {signal.dtype} of shape {list(signal.shape)}; {_CHANGED}")
+        return signal
 
 
 def _natural(path: Path) -> list[tuple[bool, int, str]]:
@@ -364,8 +398,8 @@ def read_common_shape(files: Sequence[Path]) -> tuple[int, int]:
     shape: tuple[int, ...] | None = None
     for path in files:
         try:
-            array = np.lib.format.open_memmap(path, mode="r")
-        except (ValueError, OSError, EOFError) as error:
+            array = map_npy(path)
+        except UnreadableError as error:
             raise LfbtError(f"{path}: is not a .npy array of numbers ({error})") from error
         if array.ndim != 2 or array.dtype.kind not in "fiu":
             raise LfbtError(

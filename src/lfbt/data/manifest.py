@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from lfbt.data.records import SAMPLING_RATES
 from lfbt.errors import LfbtError
 from lfbt.utils.files import load_json, save_json
 from lfbt.utils.settings import check_range
@@ -96,7 +97,7 @@ class DatasetManifest:
         manifest = load_json(folder / MANIFEST, cls, _REMEDY, _FORMAT)
         try:
             if manifest.sampling_rate is not None:
-                check_range("field sampling_rate", manifest.sampling_rate, "(0, 1e6]", "it is in Hz")
+                check_range("field sampling_rate", manifest.sampling_rate, SAMPLING_RATES, "it is in Hz")
         except LfbtError as error:
             raise LfbtError(f"{folder / MANIFEST}: {error}; {_REMEDY}") from error
         for name, values in (("leads", manifest.leads), ("classes", manifest.classes)):

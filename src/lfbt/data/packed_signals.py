@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfbt.errors import LfbtError
+from lfbt.io import map_npy
 
 _HASH_BYTES = 32
+_HASH = re.compile(f"[0-9a-f]{{{2 * _HASH_BYTES}}}")
 
 
 def hash_signal(signal: NDArray[Any]) -> str:
@@ -38,7 +41,7 @@ class PackedSignals:
     ids : sequence of str
         Names of the records, for messages.
     hashes : sequence of str
-        As of `hash_signal`, one a record; where any has another form no record is compared.
+        As of `hash_signal`, one a record; where all have another form no record is compared.
 
     Attributes
     ----------
@@ -49,7 +52,7 @@ class PackedSignals:
     ------
     LfbtError
         On reading a record that is not the one that was written, and from a file that was cut meanwhile.
-    OSError, ValueError
+    UnreadableError
         If `path` is no array.
     """
 
@@ -59,7 +62,7 @@ class PackedSignals:
         self._hashes = _as_bytes(hashes)
         self.is_compared = self._hashes is not None
         self._state = _state(path)
-        stored = np.lib.format.open_memmap(path, mode="r")
+        stored = map_npy(path)
         self.shape: tuple[int, ...] = stored.shape
         self.dtype = stored.dtype
         self._stored = np.asarray(stored)
@@ -113,13 +116,14 @@ def not_finite(record: str) -> LfbtError:
 
 
 def _as_bytes(hashes: Sequence[str]) -> NDArray[np.uint8] | None:
-    """Hashes in hexadecimal digits as ``[records, 32]``; None unless all are of the form of `hash_signal`."""
-    if not hashes or any(len(hash) != 2 * _HASH_BYTES for hash in hashes):
+    """Hashes in hexadecimal digits as ``[records, 32]``; None where none is of the form of `hash_signal`."""
+    are_hashes = [_HASH.fullmatch(hash) is not None for hash in hashes]
+    if not any(are_hashes):
         return None
-    try:
-        return np.frombuffer(bytes.fromhex("".join(hashes)), dtype=np.uint8).reshape(len(hashes), _HASH_BYTES)
-    except ValueError:
-        return None
+    if not all(are_hashes):
+        row = are_hashes.index(False)
+        raise LfbtError(f"the hash of row {row} of records.csv is {hashes[row]!r}, and not as the others are")
+    return np.frombuffer(bytes.fromhex("".join(hashes)), dtype=np.uint8).reshape(len(hashes), _HASH_BYTES)
 
 
 def _state(path: Path) -> tuple[int, int, int] | None:

@@ -6,7 +6,6 @@ import collections
 import contextlib
 import csv
 import dataclasses
-import hashlib
 import itertools
 import json
 import os
@@ -21,6 +20,7 @@ from lfbt.data.executors import check_processes, prepare_entries
 from lfbt.data.journal import JOURNAL, Journal, preparation_key, read_journal
 from lfbt.data.layouts import DROPPED, RECORDS, SIGNALS
 from lfbt.data.manifest import MANIFEST, DatasetManifest, SourceInfo
+from lfbt.data.record_hash import COLUMNS, hash_table
 from lfbt.data.records import Prepared, PrepareSettings
 from lfbt.data.splits import assign_splits
 from lfbt.data.writers import NpyWriter, PackedWriter
@@ -348,16 +348,14 @@ def _note_copies(records: Sequence[_Record]) -> Iterator[Dropped]:
 
 def _write_records(folder: Path, records: Sequence[_Record], splits: Sequence[str], source_folder: Path) -> str:
     """Write ``records.csv`` row by row, and return the hash of its rows."""
-    hash = hashlib.sha256()
     with (folder / RECORDS).open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
-        table.writerow(["id", "patient", "file", "piece", "labels", "split", "hash"])
-        for number, (record, split) in enumerate(zip(records, splits, strict=True)):
+        table.writerow(COLUMNS)
+        for record, split in zip(records, splits, strict=True):
             path = _relative(record.entry.file, source_folder)
-            row = [record.id, record.entry.patient, path, str(record.piece), record.labels, split, record.hash]
+            row = record.id, record.entry.patient, path, str(record.piece), record.labels, split, record.hash
             table.writerow(row)
-            hash.update((("\n" if number else "") + ",".join(row)).encode())
-    return hash.hexdigest()
+    return hash_table(folder / RECORDS) or ""
 
 
 def _write_dropped(folder: Path, dropped: Iterable[Dropped], source_folder: Path) -> None:

@@ -15,8 +15,13 @@ from lfbt.errors import AbsentLeadError, LfbtError, UnreadableError
 from lfbt.recording import PAPER_LEADS, Recording, check_leads
 from lfbt.signal import FLAT_MV, Signal, choose_leads, cut_pieces, fit_samples, limb_leads_used, quality_fault
 from lfbt.sources.listing import Dropped, Entry
-from lfbt.utils.settings import Affects, LeadNames, Range, Seed
+from lfbt.utils.settings import Affects, LeadNames, Range, Seed, check_range
 from lfbt.voltages import find_implausible_leads, implausible_span, measure_spans
+
+#: Samples of a record: more than a day at 100 Hz.
+MAX_SAMPLES = 10_000_000
+#: Of prepared records, in Hz: they may have been resampled to few samples, or to many.
+SAMPLING_RATES = "(0, 1e6]"
 
 # A recording that is shorter than the duration is kept, and padded, from this many seconds on.
 _SHORTEST_RECORDING = 5.0
@@ -28,7 +33,7 @@ class PrepareSettings:
 
     leads: LeadNames = PAPER_LEADS
     """Leads to keep, by name and in this order, comma-separated. Missing limb leads are derived."""
-    n_samples: Annotated[int, Range("[32, inf)", "the encoder halves them five times")] = 2048
+    n_samples: Annotated[int, Range(f"[32, {MAX_SAMPLES}]", "the encoder halves them five times")] = 2048
     """Samples of a record after resampling."""
     duration: Annotated[float, Range("(0, 86400)", "it is in seconds")] = 10.0
     """Seconds of a record. Longer recordings are cut, shorter ones zero-padded at the end."""
@@ -56,7 +61,7 @@ class PrepareSettings:
     """Drop files that cannot be read, with the reason, instead of stopping at the first."""
     overwrite: Annotated[bool, Affects.RUNTIME] = False
     """Replace what the same command has written into TO before, with layout packed, once all is complete."""
-    workers: Annotated[int, Range("[1, inf)"), Affects.PROCESS] = dataclasses.field(
+    workers: Annotated[int, Range("[1, 1024]"), Affects.PROCESS] = dataclasses.field(
         default_factory=lambda: os.cpu_count() or 1
     )
     """Processes that read and resample; with 1 this process does it."""
@@ -151,6 +156,7 @@ def cut_recording(entry: Entry, recording: Recording, settings: PrepareSettings)
             f"duration: {settings.duration:g} s is less than two samples at the {recording.sampling_rate:g} Hz of "
             f"{entry.file}; give {2 / recording.sampling_rate:g} or more, or correct the rate"
         )
+    check_range("n_samples / duration", settings.n_samples / settings.duration, SAMPLING_RATES, "it is in Hz")
     # A fault of a lead from which others are derived is a fault of theirs.
     used = limb_leads_used(recording.leads, settings.leads)
     checked = (*settings.leads, *(lead for lead in used if lead not in settings.leads))

@@ -34,7 +34,7 @@ class TaskSettings:
     """Use a data set although its leads, sampling rate or samples are not the encoder's."""
     allow_test_records: Annotated[bool, Affects.RUNTIME] = False
     """Score an encoder on test records that it was pretrained on."""
-    num_classes: int | None = None
+    num_classes: Annotated[int | None, Range("[1, 1000000]")] = None
     """How many classes the data set must have, if it is to be checked."""
     split_seed: Seed = 0
     """Seed of the folds, and of the split of class folders without split folders."""
@@ -50,7 +50,7 @@ class TrialSettings:
     """Parts of the training patients whose labels are used, stratified, seeded, a smaller one within a larger."""
     seeds: Annotated[tuple[Seed, ...], Affects.TRIAL] = (0,)
     """Seeds of weights, order and fraction: each is a trial of its own."""
-    folds: int = 0
+    folds: Annotated[int, Range("[0, 1000]")] = 0
     """Cross-validate all records in so many patient-disjoint folds instead of the data set's splits; 0 does not."""
     resume: Annotated[bool, Affects.RUNTIME] = False
     """Go on with several trials in the run folder: those that are there already stay as they are."""
@@ -72,7 +72,7 @@ class ComputeSettings:
 
     device: Annotated[str, Affects.PROCESS] = "auto"
     """auto, cpu or cuda."""
-    workers: Annotated[int, Range("[0, inf)"), Affects.PROCESS] = 2
+    workers: Annotated[int, Range("[0, 1024]"), Affects.PROCESS] = 2
     """Threads that read batches ahead."""
 
 
@@ -80,9 +80,9 @@ class ComputeSettings:
 class FittingSettings:
     """The classifier on frozen features, and what is chosen between on validation."""
 
-    epochs: Annotated[int, Range("[1, inf)"), _ADAM] = 100
+    epochs: Annotated[int, Range("[1, 1000000]"), _ADAM] = 100
     """For adam: passes over the training records; the one with the lowest validation loss is kept."""
-    batch_size: Annotated[int, Range("[2, inf)"), _ADAM] = 128
+    batch_size: Annotated[int, Range("[2, 1000000]"), _ADAM] = 128
     """For adam: records of a batch, at most."""
     classifier: Classifier = "adam"
     """adam: a linear layer trained by Adam, as the paper has it. logistic: scikit-learn's logistic regression. knn: the
@@ -90,9 +90,9 @@ class FittingSettings:
     validation loss is kept."""
     learning_rate: Annotated[tuple[float, ...], Range("(0, 1000]"), _ADAM] = (1e-3,)
     """For adam: its rate, constant; of several the one with the lowest validation loss is kept."""
-    c: Annotated[tuple[float, ...], Range("(0, inf)"), With("classifier", ("logistic",))] = (0.001, 0.01, 0.1, 1.0)
+    c: Annotated[tuple[float, ...], Range("[1e-10, 1e10]"), With("classifier", ("logistic",))] = (0.001, 0.01, 0.1, 1.0)
     """For logistic: the inverse of the L2 penalty; of several the one with the lowest validation loss is kept."""
-    neighbours: Annotated[tuple[int, ...], Range("[1, inf)"), With("classifier", ("knn",))] = (5, 10, 20, 50)
+    neighbours: Annotated[tuple[int, ...], Range("[1, 1000000]"), With("classifier", ("knn",))] = (5, 10, 20, 50)
     """For knn: how many neighbours; of several numbers the one with the lowest validation loss is kept, of
     those that are not more than the training records."""
     standardise: Annotated[bool, _ADAM] = False
@@ -115,9 +115,9 @@ class FittingSettings:
 class TrainingSettings:
     """How encoder and classifier are trained together."""
 
-    epochs: Annotated[int, Range("[1, inf)")] = 100
+    epochs: Annotated[int, Range("[1, 1000000]")] = 100
     """Passes over the training records; the one with the lowest validation loss is kept."""
-    batch_size: Annotated[int, Range("[2, inf)")] = 128
+    batch_size: Annotated[int, Range("[2, 1000000]")] = 128
     """Records of a batch over all processes, at most."""
     learning_rate: Annotated[float, Range("(0, 1000]")] = 1e-4
     """Adam's rate, constant."""

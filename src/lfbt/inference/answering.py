@@ -41,7 +41,7 @@ class AnswerSettings:
     """Replace the file if it has answers of lfbt, once the new ones are complete; never another file."""
     per_piece: bool = False
     """Also a row for each piece of a recording that is longer than the encoder's duration."""
-    batch_size: Annotated[int, Range("[1, inf)"), Affects.RUNTIME] = 64
+    batch_size: Annotated[int, Range("[1, 1000000]"), Affects.RUNTIME] = 64
     """Pieces that are computed at a time."""
     watching: WatchSettings = dataclasses.field(default_factory=WatchSettings)
 

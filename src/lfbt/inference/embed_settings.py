@@ -52,7 +52,7 @@ class EmbedSettings:
     precision: Literal["fp32", "bf16"] = "fp32"
     """Of data sets by --data-dir: bf16 takes half of the time on a processor with AVX512_BF16, and moves embeddings by
     about one percent."""
-    workers: Annotated[int, Range("[0, inf)"), Affects.RUNTIME] = 2
+    workers: Annotated[int, Range("[0, 1024]"), Affects.RUNTIME] = 2
     """Threads that read batches ahead."""
     overwrite: Annotated[bool, Affects.RUNTIME] = False
     """Replace what lfbt has written there before, once all is complete; never other files."""

@@ -242,7 +242,7 @@ def embed_dataset(
     >>> embed_dataset(from_arrays(signals, ("II", "V1"), 100), encoder, device="cpu").shape
     (3, 128)
     """
-    check_range("workers", workers, "[0, inf)")
+    check_range("workers", workers, "[0, 1024]")
     place = resolve_device(device)
     if missing_leads == "nan" and not dataset.names_assumed:
         present = tuple(lead for lead in encoder.config.leads if lead in dataset.leads)

@@ -201,7 +201,7 @@ class ECGClassifier(ClassifierMixin, _ECGEstimator):  # type: ignore[misc]
 
     def fit(self, X: Any, y: Any) -> Self:  # noqa: N803
         """Fit the classifier. Raises LfbtError as `lfbt.embed` does, and scikit-learn's ValueError for `y`."""
-        check_range("c", self.c, "(0, inf)")
+        check_range("c", self.c, "[1e-10, 1e10]")
         encoder = self._load()
         embeddings = self._embed(encoder, X)
         weighted = FunctionTransformer(_weigh, kw_args={"n_leads": len(encoder.config.leads), "name": self.features})

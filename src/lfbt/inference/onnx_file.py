@@ -19,7 +19,7 @@ from lfbt.inference.prediction import ServedSubset
 from lfbt.models.config import BLOCKS, EncoderConfig
 from lfbt.models.feature_maps import PAPER, FeatureMap
 from lfbt.signal import Normalisation
-from lfbt.utils.files import FORMAT, parse_json
+from lfbt.utils.files import FORMAT, decode_json, parse_json
 
 #: The entry of the file's metadata that holds an `OnnxCard` as JSON.
 CARD_KEY = "lfbt"
@@ -206,7 +206,7 @@ def read_onnx_file(path: Path, name: str) -> tuple[bytes, OnnxCard]:
     if len(found.cards) != 1:
         raise LfbtError(f"{not_one}: its metadata has no entry {CARD_KEY!r}, or several; {_REMEDY}")
     try:
-        values = json.loads(found.cards[0])
+        values = decode_json(found.cards[0].decode())
         if not isinstance(values, dict):
             raise ValueError(f"it is {type(values).__name__}")
     except (ValueError, RecursionError) as error:

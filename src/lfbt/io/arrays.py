@@ -97,6 +97,14 @@ def _recording(
 
 def open_npy(path: Path) -> NDArray[Any]:
     """Open the array of a ``.npy`` file as a memory map. Raises UnreadableError unless it holds real numbers."""
+    array = map_npy(path)
+    if array.dtype.kind not in "iuf":
+        raise UnreadableError(f"file {path}: an array of {array.dtype}, not of numbers; save integers or floats")
+    return array
+
+
+def map_npy(path: Path) -> NDArray[Any]:
+    """Open the array of a ``.npy`` file, of any type but objects, as a memory map. Raises UnreadableError for none."""
     is_archive = False
     try:
         with path.open("rb") as file:
@@ -105,6 +113,4 @@ def open_npy(path: Path) -> NDArray[Any]:
     except READ_ERRORS as error:
         advice = "an .npz holds several arrays; save one with numpy.save" if is_archive else ""
         raise unreadable(path, error, advice) from error
-    if array.dtype.kind not in "iuf":
-        raise UnreadableError(f"file {path}: an array of {array.dtype}, not of numbers; save integers or floats")
     return array

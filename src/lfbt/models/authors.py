@@ -16,6 +16,7 @@ from lfbt.errors import LfbtError
 from lfbt.models.encoder import EncoderConfig, LeadEncoders, random_encoder
 from lfbt.recording import PAPER_LEADS
 from lfbt.runs.encoder_folder import BUNDLED
+from lfbt.utils.tensors import check_finite
 
 #: The kinds of checkpoint that `lfbt.models.pretrained.load_encoder` loads.
 CHECKPOINT_KINDS = (
@@ -81,6 +82,7 @@ def load_authors_checkpoint(path: Path) -> LeadEncoders:
     encoder = random_encoder(config, seed=0)
     for lead, tensors in zip(leads, states, strict=True):
         _fill(encoder.encoders[lead], tensors, not_one)
+    check_finite(encoder, f"checkpoint: {path}")
     return encoder
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Annotated, Any, cast
 
 import lfbt
 from lfbt.data.dataset import Dataset
+from lfbt.data.records import MAX_SAMPLES, SAMPLING_RATES
 from lfbt.errors import LfbtError
 from lfbt.models.feature_maps import PAPER, FeatureMap
 from lfbt.recording import check_leads
@@ -23,8 +25,14 @@ _FORMAT = 1
 
 #: VGG16 without its head: channels of each convolution at width 1, block by block. A block ends with a pool of two.
 BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
+#: Factors on these that leave a channel, and that fit a machine.
+WIDTH_RANGE = Range(f"[{1 / BLOCKS[0][0]}, 4]", "the paper has 0.125")
 # Inputs of a classifier: far more than any number of leads has.
 _MAX_INPUTS = 10**6
+# The largest body surface maps have about 250.
+_MAX_LEADS = 256
+# Twelve leads at the largest width have 942 million, which take 4 GB.
+_MAX_WEIGHTS = 10**9
 #: The shortest record that leaves a sample after the last pool.
 MIN_SAMPLES = 2 ** len(BLOCKS)
 
@@ -58,15 +66,25 @@ class EncoderConfig:
     """
 
     leads: tuple[str, ...]
-    sampling_rate: Annotated[float, Range("(0, inf)")]
-    n_samples: Annotated[int, Range(f"[{MIN_SAMPLES}, inf)", "VGG16 halves them five times")]
+    sampling_rate: Annotated[float, Range(SAMPLING_RATES)]
+    n_samples: Annotated[int, Range(f"[{MIN_SAMPLES}, {MAX_SAMPLES}]", "VGG16 halves them five times")]
     normalisation: Normalisation = "record"
-    width: Annotated[float, Range(f"[{1 / BLOCKS[0][0]}, 4]", "the paper has 0.125")] = 0.125
+    width: Annotated[float, WIDTH_RANGE] = 0.125
 
     @property
     def n_features(self) -> int:
         """Features of a lead."""
         return int(BLOCKS[-1][-1] * self.width)
+
+    @property
+    def n_weights(self) -> int:
+        """Weights of the convolutions of all leads.
+
+        >>> EncoderConfig(("II", "V1"), sampling_rate=100.0, n_samples=1000).n_weights
+        154128
+        """
+        channels = [1, *(int(n * self.width) for block in BLOCKS for n in block)]
+        return len(self.leads) * sum(3 * n_in * n_out for n_in, n_out in itertools.pairwise(channels))
 
     def columns_per_lead(self, features: FeatureMap = PAPER) -> int:
         """Count the features of a lead, with amplitudes.
@@ -79,7 +97,14 @@ class EncoderConfig:
 
     def __post_init__(self) -> None:
         validate(self)
+        if len(self.leads) > _MAX_LEADS:
+            raise LfbtError(f"leads: {len(self.leads)} are more than the {_MAX_LEADS} that an encoder may have")
         check_leads(self.leads)
+        if self.n_weights > _MAX_WEIGHTS:
+            raise LfbtError(
+                f"width: {self.width:g} with {len(self.leads)} leads makes {self.n_weights} weights, over "
+                f"{_MAX_WEIGHTS}; take a smaller width or fewer leads"
+            )
 
 
 def list_differences(dataset: Dataset, config: EncoderConfig) -> list[str]:

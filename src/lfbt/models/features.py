@@ -84,7 +84,14 @@ def compute_embeddings(
     shown = signals_of if what is None else track(signals_of, len(batches), what)
     with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
         parts = [embed(signals) for signals in itertools.takewhile(lambda _: not give_up(), shown)]
-    return torch.cat(parts) if parts else torch.empty(0, device=device)
+    embeddings = torch.cat(parts) if parts else torch.empty(0, device=device)
+    if not embeddings.isfinite().all():
+        row = int((~embeddings.isfinite()).any(dim=1).nonzero()[0])
+        raise LfbtError(
+            f"{dataset.folder}: the features of record {dataset.ids[rows[row]]} are NaN or infinite, as with weights "
+            "of a run that diverged; take another encoder"
+        )
+    return embeddings
 
 
 def check_voltages_known(dataset: Dataset, features: FeatureMap) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import lfbt
+from lfbt.errors import LfbtError
 from lfbt.models.config import HeadCard, LeadDropout
 from lfbt.models.feature_maps import PAPER, FeatureMap
 from lfbt.utils.tensors import load_state, load_tensors, save_tensors, seeded
@@ -150,6 +151,9 @@ def load_head(folder: Path) -> tuple[Head, tuple[str, ...]]:
     Raises LfbtError, naming the file, when one is missing, incomplete or corrupt.
     """
     card = HeadCard.load(folder)
+    tensors = load_tensors(folder / _MODEL, card.n_inputs * len(card.classes))
     head = Head(card.n_inputs, len(card.classes), card.exclusive, card.lead_dropout, card.features or PAPER)
-    load_state(head, load_tensors(folder / _MODEL), folder / _MODEL)
+    load_state(head, tensors, folder / _MODEL)
+    if not (head.std > 0).all():
+        raise LfbtError(f"{folder / _MODEL}: std holds a deviation that is not above 0; restore the file")
     return head.eval(), card.classes

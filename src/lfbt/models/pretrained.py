@@ -101,8 +101,9 @@ def load_with_history(path: str | Path) -> tuple[LeadEncoders, dict[str, Any]]:
         why = why if inside is None else f", but {inside} has one"
         raise LfbtError(f"checkpoint: {path} is not an encoder{why}; give {CHECKPOINT_KINDS}")
     card = EncoderCard.load(folder)
+    tensors = load_tensors(folder / MODEL, card.config.n_weights)
     encoder = random_encoder(card.config, seed=0)
-    load_state(encoder, load_tensors(folder / MODEL), folder / MODEL)
+    load_state(encoder, tensors, folder / MODEL)
     return encoder.eval(), card.history
 
 

@@ -24,7 +24,7 @@ from lfbt.paper.settings import ReproduceSettings, affected_stages, quick_defaul
 from lfbt.paper.stages import Stage, create_source, data_folder, list_stages, load_manifest
 from lfbt.paper.tables import sizes_table, write_tables
 from lfbt.runs.encoder_folder import is_bundled
-from lfbt.utils.files import PARTIAL, read_json, write_json
+from lfbt.utils.files import PARTIAL, parse_json, read_json, write_json
 from lfbt.utils.interrupts import StoppedError
 from lfbt.utils.settings import validate
 
@@ -33,6 +33,18 @@ __all__ = ["SETTINGS", "ReproduceSettings", "quick_defaults", "reproduce"]
 #: The settings that a reproduction's folder was last run with.
 SETTINGS = "reproduce.json"
 _LOCK = ".lock"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Earlier:
+    """What is taken from an earlier call into the same folder, as `SETTINGS` has it."""
+
+    ningbo: str | None
+    ptbxl: str | None
+    cpsc2018: str | None
+    chapman: str | None
+    encoders: list[str]
+    allow_test_records: bool
 
 
 def reproduce(settings: ReproduceSettings, log: Callable[[str], None] = print) -> str:
@@ -161,14 +173,15 @@ def _restore_settings(settings: ReproduceSettings) -> ReproduceSettings:
     absent = [name for name in (*DOWNLOADS, "encoders", "allow_test_records") if name not in earlier]
     if absent:
         raise LfbtError(f"{settings.out / SETTINGS}: does not name {absent[0]}; name another folder")
+    begun_with = parse_json(earlier, _Earlier, settings.out / SETTINGS, "it was edited; name another folder")
     kept: dict[str, Any] = {
-        name: Path(earlier[name]) for name in LABELLED if earlier[name] and not getattr(settings, name)
+        name: Path(path) for name in LABELLED if (path := getattr(begun_with, name)) and not getattr(settings, name)
     }
     if not settings.ningbo and not settings.encoders:
-        kept["ningbo"] = earlier["ningbo"] and Path(earlier["ningbo"])
-        kept["encoders"] = tuple(map(Path, earlier["encoders"]))
+        kept["ningbo"] = begun_with.ningbo and Path(begun_with.ningbo)
+        kept["encoders"] = tuple(map(Path, begun_with.encoders))
     # Stages that were pretrained or scored with test records stay so.
-    kept["allow_test_records"] = settings.allow_test_records or earlier["allow_test_records"]
+    kept["allow_test_records"] = settings.allow_test_records or begun_with.allow_test_records
     settings = dataclasses.replace(settings, **kept)
     now = json.loads(json.dumps(dataclasses.asdict(settings), default=str))
     # Downloads last: where encoders take the place of Ningbo, that is what differs.

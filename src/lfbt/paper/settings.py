@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Any
 
+from lfbt.data.records import MAX_SAMPLES
 from lfbt.errors import LfbtError
 from lfbt.paper.protocol import GAMMAS
 from lfbt.training.settings import PROJECTOR_FORM, parse_projector
@@ -41,19 +42,19 @@ class ReproduceSettings:
     """Seeds of probes and fine-tunings, each a trial of its own; pretraining has seed 0."""
     quick: Annotated[bool, Stages("data", "pretrain", "probe", "finetune", "scratch")] = False
     """Other defaults below and pretraining's preset small: all of it in minutes, to see that it works. No result."""
-    most_records: Annotated[int, Range("[0, inf)"), Stages("data")] = 0
+    most_records: Annotated[int, Range("[0, 1000000000]"), Stages("data")] = 0
     """Recordings of each download to use at most, chosen by chance; 0 uses all."""
-    n_samples: Annotated[int, Range("[32, inf)"), Stages("data")] = 2048
+    n_samples: Annotated[int, Range(f"[32, {MAX_SAMPLES}]"), Stages("data")] = 2048
     """Samples of a record of ten seconds."""
-    pretrain_epochs: Annotated[int, Range("[1, inf)"), Stages("pretrain")] = 200
+    pretrain_epochs: Annotated[int, Range("[1, 1000000]"), Stages("pretrain")] = 200
     """Passes over the records in pretraining."""
     projector: Annotated[str, PROJECTOR_FORM, Stages("pretrain")] = "2048-2048-2048"
     """Sizes of the projectors' layers."""
-    batch_size: Annotated[int, Range("[2, inf)"), Stages("pretrain", "probe", "finetune", "scratch")] = 128
+    batch_size: Annotated[int, Range("[2, 1000000]"), Stages("pretrain", "probe", "finetune", "scratch")] = 128
     """Records of a batch, at most, in every training."""
-    probe_epochs: Annotated[int, Range("[1, inf)"), Stages("probe")] = 100
+    probe_epochs: Annotated[int, Range("[1, 1000000]"), Stages("probe")] = 100
     """Passes over the features of the training records."""
-    finetune_epochs: Annotated[int, Range("[1, inf)"), Stages("finetune", "scratch")] = 100
+    finetune_epochs: Annotated[int, Range("[1, 1000000]"), Stages("finetune", "scratch")] = 100
     """Passes over the training records in fine-tuning and from scratch."""
     finetune_learning_rate: Annotated[float, Range("(0, 1000]"), Stages("finetune", "scratch")] = 1e-4
     """Adam's rate in fine-tuning and from scratch."""
@@ -67,7 +68,7 @@ class ReproduceSettings:
     """Pretrain with activations computed twice instead of kept."""
     device: str = "auto"
     """auto, cpu or cuda."""
-    workers: Annotated[int, Range("[1, inf)")] = dataclasses.field(default_factory=lambda: os.cpu_count() or 1)
+    workers: Annotated[int, Range("[1, 1024]")] = dataclasses.field(default_factory=lambda: os.cpu_count() or 1)
     """Processes that prepare."""
 
     def check(self) -> None:

@@ -107,7 +107,7 @@ class BenchmarkSettings:
     protocol does not."""
     window: Annotated[float, Range("(0, 10]", "records have ten seconds")] = 2.5
     """Seconds of a window; the protocols have 2.5 to 5."""
-    epochs: Annotated[int | None, Range("[1, inf)")] = None
+    epochs: Annotated[int | None, Range("[1, 1000000]")] = None
     """Rounds of training, after each of which the validation records are asked: epochs, by default 100; for attentive
     each of 100 batches, by default 50."""
     allow_test_records: Annotated[bool, Affects.RUNTIME] = False
@@ -116,7 +116,7 @@ class BenchmarkSettings:
     """Drop files that cannot be read, with the reason, instead of stopping at the first."""
     device: Annotated[str, Affects.PROCESS] = "auto"
     """auto, cpu or cuda."""
-    workers: Annotated[int, Range("[1, inf)"), Affects.PROCESS] = dataclasses.field(
+    workers: Annotated[int, Range("[1, 1024]"), Affects.PROCESS] = dataclasses.field(
         default_factory=lambda: os.cpu_count() or 1
     )
     """Processes that prepare."""

@@ -16,7 +16,7 @@ from lfbt.reports.comparison_rows import LEVEL, Row, table_rows
 from lfbt.reports.comparison_table import as_csv, table_cells, table_note
 from lfbt.reports.scored_trials import open_trials
 from lfbt.utils.files import Outputs, atomic_folder, check_distinct, check_target, write_json
-from lfbt.utils.settings import Affects, Range, create, validate
+from lfbt.utils.settings import Affects, Range, Seed, create, validate
 from lfbt.utils.tables import as_latex, as_markdown, as_text, markdown, terminal_width
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class CompareSettings:
     """Replace what the same command has written into that folder before, once all is complete; never other files."""
     draws: Annotated[int, Range("[1, 100000]")] = 1000
     """Draws of test patients that intervals and p-values come from."""
-    seed: Annotated[int, Range("[0, inf)")] = 0
+    seed: Seed = 0
     """Seed of the draws."""
     metrics: tuple[Metric, ...] = ("auroc", "auprc")
     """Which figures of the test split."""

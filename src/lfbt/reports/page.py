@@ -41,6 +41,13 @@ td { text-align: right; } td:first-child { text-align: left; } img { max-width: 
 """
 
 
+# Names in run folders are others'. Were one not escaped, no browser would run it, or load anything for it.
+_POLICY = (
+    "<meta http-equiv='Content-Security-Policy' content=\"default-src 'none'; style-src 'unsafe-inline'; img-src "
+    "data:; base-uri 'none'; form-action 'none'\">"
+)
+
+
 @dataclasses.dataclass(frozen=True)
 class ReportSettings:
     """What is reported, and where."""
@@ -92,7 +99,7 @@ def report(settings: ReportSettings) -> tuple[Path, pd.DataFrame]:
     for pretraining in pretrainings:
         sections += [_run_heading(pretraining), _describe_pretraining(pretraining)]
     body = "\n".join(sections)
-    page = f"<!doctype html><meta charset='utf-8'><title>lfbt report</title><style>{_STYLE}</style>\n{body}\n"
+    page = f"<!doctype html><meta charset='utf-8'>{_POLICY}<title>lfbt report</title><style>{_STYLE}</style>\n{body}\n"
     with atomic_folder(settings.out, replaces=OUTPUTS if settings.overwrite else None) as folder:
         write_json(folder / MANIFEST, {"lfbt_version": lfbt.__version__, "runs": [run.name for run in runs]})
         (folder / REPORT).write_text(page, encoding="utf-8")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar
 
 from lfbt.errors import LfbtError
-from lfbt.utils.files import atomic_file, parse_json, write_error
+from lfbt.utils.files import atomic_file, decode_json, parse_json, write_error
 
 HISTORY = "history.jsonl"
 
@@ -107,7 +107,7 @@ def read_history(folder: Path, kind: type[LineT]) -> list[LineT]:
             raise LfbtError(f"{path}: is not text in UTF-8 ({error}); it was edited") from error
         for text in texts:
             try:
-                content = json.loads(text)
+                content = decode_json(text)
             except (ValueError, RecursionError) as error:
                 if len(lines) == len(texts) - 1:
                     break

@@ -7,14 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from lfbt.errors import LfbtError
 from lfbt.utils.figures import format_count, format_figure, format_interval, format_names
 from lfbt.utils.files import FORMAT, load_json, write_json
+from lfbt.utils.settings import check_range
 
 #: The file of a trial's folder that is written last: with it the trial is finished.
 RESULTS = "results.json"
 #: The table over the trials of a series, written once all of them are finished.
 SERIES_TABLE = "results.csv"
 _FORMAT = 1
+_MAX_RECORDS = 10**12
 
 #: A mean over classes is shown without those of fewer test records, too.
 FEW_RECORDS = 10
@@ -305,6 +308,15 @@ class Results:
         """The probe's classifier, and its features where these are not the paper's; empty for fine-tuning."""
         return ", ".join(filter(None, (self.classifier, self.other_features)))
 
+    def _check_matrix(self) -> None:
+        n, matrix = len(self.data.classes), self.test.confusion_matrix
+        if self.exclusive and not (
+            len(matrix) == n
+            and all(isinstance(row, list) and len(row) == n for row in matrix)
+            and all(isinstance(count, int) and 0 <= count <= _MAX_RECORDS for row in matrix for count in row)
+        ):
+            raise LfbtError(f"field test.confusion_matrix: is not {n} rows of {n} numbers of records")
+
     def to_dict(self) -> dict[str, Any]:
         """Return all of it, without served lead subsets and intervals without rare classes where there are none."""
         content = dataclasses.asdict(self)
@@ -329,4 +341,12 @@ class Results:
         LfbtError
             For a file that cannot be read, lacks a field, or has a newer format; the message names file and field.
         """
-        return load_json(folder / RESULTS, cls, "run it again with this lfbt", _FORMAT)
+        path, remedy = folder / RESULTS, "run it again with this lfbt"
+        results = load_json(path, cls, remedy, _FORMAT)
+        try:
+            check_range("field seed", results.seed, "[0, 4294967295]")
+            check_range("field fraction", results.fraction, "(0, 1]")
+            results._check_matrix()
+        except LfbtError as error:
+            raise LfbtError(f"{path}: {error}; {remedy}") from error
+        return results

@@ -287,7 +287,8 @@ def is_lengthened(settings: RunSettings, started_with: RunSettings) -> bool:
     return (
         settings.kind == started_with.kind == "pretrain"
         and now.get("schedule") == was.get("schedule") == "constant"
-        and now["epochs"] > was["epochs"]
+        and isinstance(begun := was.get("epochs"), int)
+        and now["epochs"] > begun
     )
 
 

@@ -18,15 +18,15 @@ class LimitSettings:
     """Megabytes of an upload, all of its files together; larger ones are refused while they arrive."""
     upload_files: Annotated[int, Range("[1, 64]"), Affects.RUNTIME] = 8
     """Files of an upload, which is one recording."""
-    recording_seconds: Annotated[float, Range("(0, inf)"), Affects.RUNTIME] = 600.0
+    recording_seconds: Annotated[float, Range("(0, 86400]"), Affects.RUNTIME] = 600.0
     """Seconds that a recording may last."""
-    recording_values: Annotated[int, Range("[1, inf)"), Affects.RUNTIME] = 8_000_000
+    recording_values: Annotated[int, Range("[1, 1000000000]"), Affects.RUNTIME] = 8_000_000
     """Leads times samples of a recording: ten minutes of 12 leads at 1000 Hz are 7,200,000."""
-    receive_seconds: Annotated[float, Range("(0, inf)"), Affects.RUNTIME] = 30.0
+    receive_seconds: Annotated[float, Range("(0, 86400]"), Affects.RUNTIME] = 30.0
     """Seconds that an upload may take to arrive."""
-    read_seconds: Annotated[float, Range("(0, inf)"), Affects.RUNTIME] = 20.0
+    read_seconds: Annotated[float, Range("(0, 86400]"), Affects.RUNTIME] = 20.0
     """Seconds that its files may take to be read; the process that reads them is ended then."""
-    wait_seconds: Annotated[float, Range("(0, inf)"), Affects.RUNTIME] = 60.0
+    wait_seconds: Annotated[float, Range("(0, 86400]"), Affects.RUNTIME] = 60.0
     """Seconds that a complete upload may wait for its turn."""
     queue: Annotated[int, Range("[0, 1000]"), Affects.RUNTIME] = 32
     """Uploads that wait or arrive, besides those that are worked on; others are asked to come again."""

@@ -68,7 +68,7 @@ class PtbXl:
         entries, dropped = [], []
         for row, path in zip(rows, paths, strict=True):
             if path not in present:
-                dropped.append(Dropped(row["ecg_id"], path.relative_to(table.parent).as_posix(), "file absent"))
+                dropped.append(Dropped(row["ecg_id"], f"{row[column]}.hea", "file absent"))
                 continue
             found = set() if self.labels == "none" else {class_of[code] for code in _codes(row, class_of, table)}
             entries.append(
@@ -142,7 +142,7 @@ def _codes(row: dict[str, str], class_of: dict[str, str], table: Path) -> list[s
     """Parse the SCP codes of a record."""
     try:
         codes = list(ast.literal_eval(row["scp_codes"]).keys())
-    except (ValueError, SyntaxError, AttributeError) as error:
+    except (ValueError, SyntaxError, AttributeError, TypeError, RecursionError, MemoryError) as error:
         raise LfbtError(
             f"table {table}: scp_codes {row['scp_codes']!r} of record {row['ecg_id']} is not a dict of codes; "
             "use the table as published"

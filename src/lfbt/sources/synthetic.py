@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from lfbt.errors import LfbtError
 from lfbt.sources.listing import Listing
 from lfbt.sources.ptbxl import PtbXl
 from lfbt.sources.synthesis import MARKER, marker_content, write_ptbxl
 from lfbt.utils.files import atomic_folder, read_json
+from lfbt.utils.settings import Range, Seed, check_range
 
 Labels = Literal["superclass", "none"]
 
@@ -23,15 +24,16 @@ class Synthetic:
     are there already must have been generated with the same number and seed.
     """
 
-    records: int = 600
+    records: Annotated[int, Range("[1, 1000000]")] = 600
     """How many records to generate."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of all randomness."""
     labels: Labels = "superclass"
     """What the labels are: the five superclasses of PTB-XL, or none."""
 
     def listing(self, folder: Path) -> Listing:
         """List the synthetic records in `folder`, written there first if it is absent or empty. Raises LfbtError."""
+        check_range("seed", self.seed, "[0, 4294967295]")
         if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
             with atomic_folder(folder) as unfinished:
                 write_ptbxl(unfinished, self.records, self.seed)

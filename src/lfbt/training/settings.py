@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from lfbt.errors import LfbtError
 from lfbt.losses.objectives import Objective
-from lfbt.models.config import MIN_SAMPLES
+from lfbt.models.config import MIN_SAMPLES, WIDTH_RANGE
 from lfbt.models.feature_maps import FeatureName
 from lfbt.runs.run_folder import SETTINGS, RunSettings, check_resume
 from lfbt.runs.trackers import TrackerName
@@ -28,6 +28,8 @@ CROP_RANGE, TIME_OUT_RANGE = Range("[0.1, 1]"), Range("[0, 0.9]")
 VIEWS_RANGE = Range("[2, 8]")
 #: What the sizes of a projector's layers are written as.
 PROJECTOR_FORM = Form("layer sizes such as 2048-2048-2048")
+# The largest that has been of use elsewhere is 16384.
+_MAX_LAYERS, _MAX_LAYER = 8, 32768
 _LFBT = With("objective", ("lfbt",))
 
 
@@ -63,15 +65,15 @@ class DataSettings:
 class OptimizerSettings:
     """How long and how fast the encoder learns."""
 
-    epochs: Annotated[int, Range("[1, inf)")] = 200
+    epochs: Annotated[int, Range("[1, 1000000]")] = 200
     """Passes over the records."""
-    batch_size: Annotated[int, Range("[2, inf)")] = 128
+    batch_size: Annotated[int, Range("[2, 1000000]")] = 128
     """Records of a batch over all processes, at most; batches of an epoch are of one size."""
     learning_rate: Annotated[float, Range("(0, 1000]")] = 1e-3
     """Adam's rate."""
     schedule: Schedule = "constant"
     """The rate over time. constant: the same throughout. cosine: from the rate to zero."""
-    warmup_epochs: float = 0.0
+    warmup_epochs: Annotated[float, Range("[0, 1000000)")] = 0.0
     """Epochs over which the rate rises from zero first."""
     weight_decay: Annotated[float, Range("[0, 1]")] = 0.0
     """Part of the weights, times the rate, taken off at each step (AdamW); norms and biases keep theirs."""
@@ -95,7 +97,7 @@ class LossSettings:
     contrast of a record's leads."""
     gamma: Annotated[float, Range("[0, 1]", "the paper has 0.8 and 0.6, 1 is plain Barlow Twins per lead"), _LFBT] = 0.8
     """Of lfbt: weight of the intra-lead loss; the inter-lead loss has the rest."""
-    lambd: Annotated[float, Range("[0, inf)"), _LFBT] = 0.0051
+    lambd: Annotated[float, Range("[0, 1000000]"), _LFBT] = 0.0051
     """Of lfbt: weight of the off-diagonal terms."""
     temperature: Annotated[
         float,
@@ -158,7 +160,7 @@ class ModelSettings:
 
     projector: Annotated[str, PROJECTOR_FORM] = "2048-2048-2048"
     """Sizes of the projectors' layers."""
-    width: float = 0.125
+    width: Annotated[float, WIDTH_RANGE] = 0.125
     """Factor on VGG16's channels; 0.125 gives 64 features a lead."""
     normalisation: Normalisation = "record"
     """The z-score of every input. record: over all leads of a record. lead: over each lead. none: millivolts as they
@@ -188,7 +190,7 @@ class ComputeSettings:
     """What several processes normalise with. global: statistics of the whole batch. process: those of its own part."""
     low_memory: Annotated[bool, Affects.RUNTIME] = False
     """Compute the encoders' activations twice instead of keeping them: the same but for rounding, with less memory."""
-    workers: Annotated[int, Range("[0, inf)"), Affects.PROCESS] = 2
+    workers: Annotated[int, Range("[0, 1024]"), Affects.PROCESS] = 2
     """Threads that read batches ahead."""
 
 
@@ -196,11 +198,11 @@ class ComputeSettings:
 class CheckpointSettings:
     """When the train state is saved."""
 
-    save_steps: Annotated[int, Range("[0, inf)"), Affects.RUNTIME] = 0
+    save_steps: Annotated[int, Range("[0, 1000000000]"), Affects.RUNTIME] = 0
     """Steps between checkpoints, besides those by time; 0 for none."""
-    save_minutes: Annotated[float, Range("[0, inf)"), Affects.RUNTIME] = 10.0
+    save_minutes: Annotated[float, Range("[0, 1000000]"), Affects.RUNTIME] = 10.0
     """Minutes between checkpoints; 0 for none by time. The end is always saved."""
-    keep: Annotated[int, Range("[1, inf)"), Affects.RUNTIME] = 2
+    keep: Annotated[int, Range("[1, 1000000]"), Affects.RUNTIME] = 2
     """Checkpoints that are kept, the last ones."""
     resume: Annotated[bool, Affects.RUNTIME] = False
     """Resume the run in the run folder from its last checkpoint, or begin where there is none. With a constant rate it
@@ -217,12 +219,12 @@ class CheckpointSettings:
 class MonitorSettings:
     """What is shown of a run while it learns."""
 
-    print_freq: Annotated[int, Range("[0, inf)"), Affects.RUNTIME] = 0
+    print_freq: Annotated[int, Range("[0, 1000000000]"), Affects.RUNTIME] = 0
     """Steps between printed losses; 0 prints those of epochs only."""
     quality_data: Annotated[Path | None, Affects.LOCATION] = None
     """Labelled data set; the encoder is probed in closed form on its training and validation records, never on test,
     and the best one is kept, too."""
-    quality_every: Annotated[int, Range("[0, inf)"), Affects.RUNTIME] = 5
+    quality_every: Annotated[int, Range("[0, 1000000]"), Affects.RUNTIME] = 5
     """Epochs between evaluations of the encoder, besides the first and the last, from step 50 on (with --quality-data
     the last in any case); 0 for none."""
     quality_features: FeatureName = "paper"
@@ -350,6 +352,12 @@ def parse_projector(text: str) -> tuple[int, ...]:
     (512, 256)
     """
     parts = text.split("-")
-    if not all(part.isdecimal() and int(part) > 0 for part in parts):
+    if not all(part.isdecimal() and len(part) < 10 and int(part) > 0 for part in parts):
         raise LfbtError(f"projector: {text!r} is not a list of {PROJECTOR_FORM.words}")
-    return tuple(int(part) for part in parts)
+    sizes = tuple(int(part) for part in parts)
+    if len(sizes) > _MAX_LAYERS or max(sizes) > _MAX_LAYER:
+        raise LfbtError(
+            f"projector: {text!r} has {len(sizes)} layers, the largest of {max(sizes)}; allowed: {_MAX_LAYERS} layers "
+            f"of {_MAX_LAYER}"
+        )
+    return sizes

@@ -30,6 +30,9 @@ _FIRST_FORMAT = 1
 PARTIAL = ".*.partial-*"
 _LOCK = ".lock"
 
+# How JSON escapes the halves of a surrogate pair begin.
+_HALF = "\\ud"
+
 
 def check_unoccupied(folder: Path) -> None:
     """Raise LfbtError unless `folder` is absent or an empty folder."""
@@ -269,13 +272,33 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 def read_json(path: Path) -> dict[str, Any]:
     """Read the JSON object in `path`. Raises LfbtError, naming the file, when it is absent or holds none."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = decode_json(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise LfbtError(f"{path}: cannot be read ({error.strerror})") from error
     except (ValueError, RecursionError) as error:
         raise LfbtError(f"{path}: is not JSON ({error}); it was cut short or edited") from error
     if not isinstance(content, dict):
         raise LfbtError(f"{path}: holds {type(content).__name__}, not a JSON object")
+    return content
+
+
+def decode_json(text: str) -> Any:
+    """Decode JSON.
+
+    Raises ValueError or RecursionError for what is none, for an object with a name twice, and for halves of characters.
+    """
+    content = json.loads(text, object_pairs_hook=_as_object)
+    if _HALF in text.lower():
+        # No file in UTF-8, and no terminal, can hold half of a surrogate pair.
+        json.dumps(content, ensure_ascii=False).encode()
+    return content
+
+
+def _as_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} is there twice")
     return content
 
 
