@@ -43,7 +43,7 @@ class Sizes:
     probe_records: int = 12_000
     probe_epochs: int = 100
     prepare_records: int = 4_000
-    answer_files: int = 1_000
+    answer_files: int = 10_000
     growth_batch: tuple[int, ...] = (32, 64, 128, 256, 512)
     growth_n_leads: tuple[int, ...] = (1, 2, 4, 8, 12)
     growth_n_samples: tuple[int, ...] = (512, 1024, 2048, 5000)
