@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import os
 import platform
@@ -16,6 +17,7 @@ import numpy as np
 import torch
 
 import lfbt
+from lfbt.models.cpu.linear import linear
 
 ResultT = TypeVar("ResultT")
 
@@ -63,9 +65,10 @@ def median_seconds(function: Callable[[], object], repeats: int = 3) -> float:
 
 
 def matmul_peak(n: int, repeats: int = 5, dtype: torch.dtype = torch.float32) -> float:
-    """GMAC/s of the best of several products of two matrices n × n."""
+    """GMAC/s of the best of several products of two matrices n × n, by PyTorch's `@` and by oneDNN."""
     a, b = torch.randn(n, n, dtype=dtype), torch.randn(n, n, dtype=dtype)
-    best = min(seconds_of(lambda: a @ b)[0] for _ in range(repeats))
+    products = functools.partial(torch.mm, a, b), functools.partial(linear, a, b)
+    best = min(seconds_of(product)[0] for product in products for _ in range(repeats))
     return n**3 / best / 1e9
 
 

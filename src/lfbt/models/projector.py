@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lfbt.models.cpu.linear import linear
 from lfbt.utils.collectives import sync_batch_norm
 from lfbt.utils.tensors import to_full_precision
 
@@ -86,7 +87,9 @@ class Projectors(nn.Module):
         projectors: list[Any] = list(self.projectors)
         last = len(projectors[0].linears) - 1
         for i in range(last + 1):
-            outputs = [projector.linears[i](x) for projector, x in zip(projectors, leads, strict=True)]  # [V] B D
+            outputs = [
+                linear(x, projector.linears[i].weight) for projector, x in zip(projectors, leads, strict=True)
+            ]  # [V] B D
             if i == last and not self.standardised:
                 return to_full_precision(torch.stack(outputs, dim=-2))
             affine = [] if i == last else [[one.scales[i] for one in projectors], [one.shifts[i] for one in projectors]]
@@ -110,9 +113,10 @@ class Projector(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Project the features of the lead."""
         x = features
-        for linear, scale, shift in zip(self.linears, self.scales, self.shifts, strict=False):
-            x = F.relu(_standardise(linear(x), scale, shift), inplace=True)
-        x = self.linears[-1](x)
+        weights: list[Tensor] = [layer.weight for layer in self.linears]  # type: ignore[misc]
+        for weight, scale, shift in zip(weights, self.scales, self.shifts, strict=False):
+            x = F.relu(_standardise(linear(x, weight), scale, shift), inplace=True)
+        x = linear(x, weights[-1])
         return _standardise(x) if self.standardised else to_full_precision(x)
 
 

@@ -1,3 +1,3 @@
 """The encoders' layers on a CPU."""
 
-__all__ = ["fused", "layer_ops"]
+__all__ = ["fused", "layer_ops", "linear"]
