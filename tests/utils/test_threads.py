@@ -5,8 +5,9 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
-from lfbt.utils.threads import find_load, wait_briefly_if_busy
+from lfbt.utils.threads import find_load, leaving_a_core, wait_briefly_if_busy
 
 GIVEN = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 # A load that no machine has, as the command's own process sees it.
@@ -50,3 +51,22 @@ def test_commands_import_pytorch_after_that(tmp_path):
     if "GOMP_SPINCOUNT" not in done.stderr:
         pytest.skip("PyTorch does not have GNU's OpenMP here")
     assert "GOMP_SPINCOUNT = '10000'" in done.stderr
+
+
+@pytest.mark.parametrize(("n_threads", "meanwhile"), [(4, 3), (2, 1), (1, 1)])
+def test_leaving_a_core_takes_a_thread_less_for_a_while(n_threads, meanwhile):
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(n_threads)
+        with pytest.raises(ValueError, match="ends early"), leaving_a_core():
+            assert torch.get_num_threads() == meanwhile
+            raise ValueError("ends early")
+        assert torch.get_num_threads() == n_threads
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_leaving_a_core_loads_no_pytorch(monkeypatch):
+    monkeypatch.delitem(sys.modules, "torch")
+    with leaving_a_core():
+        assert "torch" not in sys.modules

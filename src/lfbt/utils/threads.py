@@ -1,8 +1,11 @@
-"""Whether other processes hold the cores, and how the threads of PyTorch wait for one another then."""
+"""How the threads of PyTorch share the cores with other processes, and with a thread that reads."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
+from collections.abc import Iterator
 
 # The share of the cores that is in use by others in the last minute.
 _BUSY = 0.75
@@ -29,3 +32,21 @@ def wait_briefly_if_busy() -> None:
     """
     if find_load() is not None and "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", _SPINS)
+
+
+@contextlib.contextmanager
+def leaving_a_core() -> Iterator[None]:
+    """Where PyTorch is loaded, have it use a thread less, so that a thread that reads meanwhile has a core.
+
+    Otherwise PyTorch's threads wait for the one whose core is taken, at every operation.
+    """
+    torch = sys.modules.get("torch")
+    n_threads: int = torch.get_num_threads() if torch else 1
+    if torch is None or n_threads == 1:
+        yield
+        return
+    torch.set_num_threads(n_threads - 1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(n_threads)
