@@ -29,6 +29,7 @@ from tests.outputs import contents, read_table
 import lfbt
 from lfbt.cli.app import COMMANDS, main
 from lfbt.data.layouts import open_dataset
+from lfbt.data.record_hash import hash_table
 from lfbt.recording import PAPER_LEADS
 from lfbt.runs.run_folder import RunSettings, acquire_run_folder
 
@@ -304,6 +305,8 @@ def test_overwrite_of_a_run_removes_nothing_before_the_data_is_open_and_checked(
     table = pd.read_csv(labelled / "records.csv", dtype=str, keep_default_na=False)
     table.loc[table["split"] == "train", "split"] = ["test"] * 5 + ["train"] * ((table["split"] == "train").sum() - 5)
     table.to_csv(labelled / "records.csv", index=False)
+    manifest = json.loads((labelled / "dataset.json").read_text())
+    (labelled / "dataset.json").write_text(json.dumps(manifest | {"hash": hash_table(labelled / "records.csv")}))
     assert "test records" in refused(*words, *own, "--quality-data", labelled)
     assert refused(*words, *own, "--resume").startswith("--overwrite: removes the run that --resume goes on with")
     with acquire_run_folder(to, RunSettings.load(to), frozenset(), resume=True):

@@ -81,7 +81,7 @@ class EncoderConfig:
         """Weights of the convolutions of all leads.
 
         >>> EncoderConfig(("II", "V1"), sampling_rate=100.0, n_samples=1000).n_weights
-        154128
+        153264
         """
         channels = [1, *(int(n * self.width) for block in BLOCKS for n in block)]
         return len(self.leads) * sum(3 * n_in * n_out for n_in, n_out in itertools.pairwise(channels))
