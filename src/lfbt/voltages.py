@@ -197,7 +197,7 @@ Z_SCORES = (
 )
 # By how much mean and deviation of z-scores differ from 0 and 1: they are rounded, and divided by std + 1e-5.
 _STANDARD = 3e-4
-# By how much the mean of their squares then differs from 1 at most, and more.
+# A mean of squares further from 1 belongs to no such signal.
 _NEARLY_STANDARD = 0.01
 
 

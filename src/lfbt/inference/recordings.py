@@ -406,9 +406,11 @@ def _ahead(items: Iterator[Pieces]) -> Iterator[Pieces]:
 
     def make() -> list[Pieces]:
         some: list[Pieces] = []
+        n_pieces = 0
         for item in items:
             some.append(item)
-            if sum(max(1, len(one.signals)) for one in some) >= _PIECES_AT_A_TIME:
+            n_pieces += max(1, len(item.signals))
+            if n_pieces >= _PIECES_AT_A_TIME:
                 break
         return some
 

@@ -105,8 +105,8 @@ def random_view(
     """
     n_samples = signals.shape[-1]
     if crop == "fixed":
-        start, _ = _part(np.zeros(len(draws)), draws[:, 1], n_samples, (shortest_crop, 1.0))
-        part = cut_out(signals, start, int(shortest_crop * n_samples))
+        start, length = _part(np.zeros(len(draws)), draws[:, 1], n_samples, (shortest_crop, 1.0))
+        part = cut_out(signals, start, int(length[0]))
         return time_out(part, *_part(draws[:, 2], draws[:, 3], part.shape[-1], (0.0, longest_time_out)))
     crop_start, crop_length = _part(draws[:, 0], draws[:, 1], n_samples, (shortest_crop, 1.0))
     out_start, out_length = _part(draws[:, 2], draws[:, 3], n_samples, (0.0, longest_time_out))

@@ -139,7 +139,7 @@ class AugmentationSettings:
 class DistortionSettings:
     """What else is done to views; 0 is none of it."""
 
-    vcg_rotation: Annotated[float, Range("[0, 180]", "3KG has 45")] = 0.0
+    vcg_rotation: Annotated[float, Range("[0, 180]")] = 0.0
     """Degrees by which the vectorcardiogram of a view is rotated about each axis, at most; what it does not explain of
     the leads stays. It takes V1 to V6 and two limb leads."""
     scale: Annotated[float, Range("[0, 3]")] = 0.0
