@@ -21,7 +21,13 @@ _LEADS = ("II", "V1")
 _RATE = 500
 _COLOURS = ("#1f77b4", "#c0392b")
 # The same file from the same code: no random ids, no date.
-_STYLE = {"svg.hashsalt": "lfbt", "svg.fonttype": "path", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
+_STYLE = {
+    "svg.hashsalt": "lfbt",
+    "svg.fonttype": "path",
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+}
 
 
 def main(folder: Path) -> None:

@@ -22,7 +22,7 @@ TEXTS = {
     "src/lfbt/models/bundled/lfbt-small/README.md": "lfbt-small.md",
 }
 SCRIPTS = {f"examples/{path.name}": f"examples/{path.stem}.md" for path in sorted((ROOT / "examples").glob("*.py"))}
-PAGES = TEXTS | SCRIPTS
+PAGES = TEXTS | SCRIPTS | {"Dockerfile": "dockerfile.md"}
 _SOURCES = {page: place for place, page in PAGES.items()}
 _LINK = re.compile(r"(?<!!)(\[[^\]]*\]\()([^)#:\s]+)")
 _FRONT_MATTER = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
@@ -32,13 +32,14 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages."""
     for place, page in PAGES.items():
         text = (ROOT / place).read_text(encoding="utf-8")
-        if page in SCRIPTS.values():
-            text = f"# {Path(place).name}\n\n```python\n{text}```\n"
+        if place not in TEXTS:
+            language = "python" if place in SCRIPTS else "dockerfile"
+            text = f"# {Path(place).name}\n\n```{language}\n{text}```\n"
         files.append(File.generated(config, page, content=_FRONT_MATTER.sub("", text)))
     return files
 
 
-def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
     """Make links that leave docs/, and those of pages from elsewhere, links of the site."""
     name = page.file.src_uri
     return _LINK.sub(lambda link: link[1] + _as_site_link(link[2], name), markdown)

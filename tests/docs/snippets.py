@@ -1,14 +1,14 @@
-"""The blocks of code in the documentation, the commands in these, and how each is run: as it is, smaller, or not at all.
+"""The blocks of code in the documentation, the commands in these, and how each is run: smaller, parsed, or not at all.
 
-A block is run unless a comment above it says why not: ``<!-- snippet: parsed, minutes of training -->`` for commands whose
-options are checked only, ``<!-- snippet: skipped, needs a GPU -->`` for what is not looked at.
+A block is run unless a comment above it says why not: ``<!-- snippet: parsed, minutes of training -->`` for commands
+whose options are checked only, ``<!-- snippet: skipped, needs a GPU -->`` for what is not looked at.
 """
 
 import dataclasses
 import importlib
+import importlib.util
 import re
 import shlex
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -46,14 +46,19 @@ NOT_RUN = {
     "torchrun": "a launcher of several processes",
     "wget": "downloads",
 }
-#: Commands of lfbt that a test does not run, and why; their options are checked.
-NEVER_ENDS = {"serve": "runs until it is stopped", "--watch": "runs until it is stopped"}
-MINUTES = {"benchmark": "minutes, on a download", "reproduce": "minutes, on four downloads"}
+MODULES = {"benchmarks": "minutes to half an hour", "venv": "installs"}
+#: Commands and options of lfbt that a test does not run, and why; they are parsed.
+NOT_ENDED = {
+    "serve": "runs until it is stopped",
+    "--watch": "runs until it is stopped",
+    "benchmark": "minutes, on a download",
+    "reproduce": "minutes, on four downloads",
+}
 
 #: Options that make a command fit a test, by the command; those that are given are replaced.
 SMALL: dict[str, dict[str, Any]] = {
     "prepare": {"workers": 1},
-    "prepare synthetic": {"records": 120},
+    "prepare synthetic": {"records": 80},
     "pretrain": {"epochs": 1, "batch_size": 32, "projector": "16-16", "workers": 0},
     "probe": {"epochs": 2},
     "finetune": {"epochs": 1, "batch_size": 32, "workers": 0},
@@ -109,7 +114,7 @@ def inline_commands(page: str) -> list[str]:
 def commands_of(text: str) -> Iterator[tuple[str, list[str]]]:
     """Yield the commands of a block, each as a line and as its words without comments."""
     for line in re.sub(r"\\\n\s*", "", text).splitlines():
-        words = shlex.split(line, comments=True)
+        words = shlex.split(re.sub(r";(?= |$)", " ;", line), comments=True)
         if words:
             yield line, words
 
@@ -140,46 +145,48 @@ def parse(words: list[str]) -> None:
     command.parse([word for word in words[1:] if word not in ("--json", "--quiet")])
 
 
-def parse_within(words: list[str]) -> None:
-    """Parse the command of lfbt within the words of a launcher or of a pipe, where there is one."""
-    if "lfbt" in words:
-        inner = list(words[words.index("lfbt") + 1 :])
-        end = next((i for i, word in enumerate(inner) if word in ("|", ">", ";", "&&", "&") or word.endswith(";")), None)
-        parse([word.rstrip(";") for word in inner[: None if end is None else end + inner[end].endswith(";")]])
+def fault_of(words: list[str]) -> str:
+    """What is wrong with the words after ``lfbt``, or nothing."""
+    try:
+        parse(words)
+    except LfbtError as error:
+        return str(error)
+    return ""
+
+
+def words_of_lfbt(words: list[str]) -> list[str]:
+    """The command of lfbt and its words within a line of the shell, which may launch it or pipe something into it."""
+    for place, word in enumerate(words[:-1]):
+        if word == "lfbt" and (words[place + 1] in COMMANDS or place == 0):
+            inner = words[place + 1 :]
+            end = next((i for i, word in enumerate(inner) if word in ("|", ">", "&&", "&", ";")), len(inner))
+            return inner[:end]
+    return []
 
 
 def perform(line: str, words: list[str], verdict: str, reason: str) -> tuple[str, str]:
     """Run one command of a block in the working directory, or check its options; say which, and why."""
-    program = next(word for word in words if "=" not in word)
-    inner = words[words.index("lfbt") + 1 :] if "lfbt" in words else []
-    if verdict == "parsed" or re.search(r"[|;]|&&", line.split("#")[0]):
-        parse_within(words)
-        return ("parsed", reason or "a pipe or a loop of the shell") if inner else ("skipped", reason)
-    if program in NOT_RUN:
-        parse_within(words)
-        return ("parsed" if inner else "skipped"), NOT_RUN[program]
-    if program == "lfbt" and inner[0] in COMMANDS:
-        for name, why in (NEVER_ENDS | MINUTES).items():
-            if name in inner:
-                parse(inner)
-                return "parsed", why
-    if program == "lfbt":
-        status, out, err = run(*smaller(inner))
-        # `check` ends with 1 where it found something.
-        assert status == 0 or (inner[0] == "check" and status == 1), f"{line}\n{out}\n{err}"
-        return "run", ""
-    if words[:2] == ["python", "-c"]:
-        exec(words[2], {})
-        return "run", ""
-    assert program in ("mkdir", "cp", "cd"), f"{line}: no rule for {program}"
-    subprocess.run(words, check=True)
+    if verdict == "skipped":
+        return verdict, reason
+    inner = words_of_lfbt(words)
+    why = reason or _why_not_run(line, words)
+    if why:
+        if inner:
+            parse(inner)
+        return ("parsed" if inner else "skipped"), why
+    assert words[0] == "lfbt", f"{line}: no rule for {words[0]}"
+    status, out, err = run(*smaller(inner))
+    # `check` ends with 1 where it found something.
+    assert status == 0 or (inner[0] == "check" and status == 1), f"{line}\n{out}\n{err}"
     return "run", ""
 
 
-def refuses(words: list[str]) -> bool:
-    """Whether a command is refused when its words are parsed."""
-    try:
-        parse(words)
-    except LfbtError:
-        return True
-    return False
+def _why_not_run(line: str, words: list[str]) -> str:
+    """Why a command is not run by a test; empty where it is."""
+    if re.search(r"[|;]|&&", line.split("#")[0]):
+        return "a pipe or a loop of the shell"
+    if words[1:2] == ["-m"]:
+        assert importlib.util.find_spec(words[2]), f"{line}: there is no such module"
+        return MODULES[words[2].partition(".")[0]]
+    program = next((word for word in words if "=" not in word), "")
+    return NOT_RUN.get(program) or next((why for name, why in NOT_ENDED.items() if name in words), "")
