@@ -24,16 +24,17 @@ from tests.docs.snippets import (
     fault_of,
     inline_commands,
     is_snippet,
-    parse,
     perform,
 )
 from tests.factories import KINDS, LABELS, waves, write_checkpoint, write_labelled
 from tests.inference.test_classifier import write_run
 
 import lfbt
+from lfbt.cli.overview import COMMANDS
 from lfbt.errors import LfbtError
 from lfbt.io import read
 from lfbt.recording import PAPER_LEADS, STANDARD_LEADS
+from lfbt.sources import SOURCES
 from lfbt.sources.synthesis import write_ptbxl
 from lfbt.sources.synthetic_downloads import write_ningbo
 
@@ -49,6 +50,18 @@ NEEDS = {
     "docs/pretraining.md": "NINGBO:downloads/ningbo PTBXL:downloads/ptbxl data/a:data/ningbo data/b:data/ptbxl",
     "docs/python.md": "ecg.npy runs/pretrain:small/encoder runs/probe:small/probe",
     "docs/datasets/folder.md": "RECORDS:recordings labels.csv",
+}
+#: What the examples of `--help` need, each in a folder of its own.
+NEEDS_OF_HELP = (
+    "data/ptbxl data/ningbo data/a:data/ningbo data/b:data/ptbxl runs/pretrain runs/probe runs/random runs/finetune "
+    "runs/a:runs/random runs/b:runs/probe runs/c:runs/scratch runs/ptbxl:runs/probe ecg.dcm recordings model.onnx "
+    "records:recordings labels.csv arrays:ARRAYS downloads/ptb-xl:downloads/ptbxl downloads/ningbo"
+)
+#: Examples of `--help` that are parsed only, by words in them, and why.
+PARSED_HELP = {
+    **{f"downloads/{name}": "needs the download" for name in SOURCES if name not in ("ningbo", "synthetic")},
+    "downloads/challenge-2021": "needs the download",
+    "ecg.csv": "needs a classifier of three leads",
 }
 #: Pages whose commands are parsed only, and why.
 PARSED = {page: "needs the download" for page in PAGES if page.startswith("docs/datasets/")}
@@ -68,9 +81,10 @@ def workshop(tmp_path_factory):
     data = shop / "data" / "ptbxl"
     quick: dict[str, Any] = {"device": "cpu", "workers": 0}
     lfbt.pretrain(shop / "data" / "ningbo", shop / "runs" / "pretrain", preset="small", **SMALL["pretrain"] | quick)
-    lfbt.probe(data, shop / "runs" / "probe", shop / "runs" / "pretrain", classifier="logistic", **quick)
-    lfbt.probe(data, shop / "runs" / "random", random_encoder=True, classifier="logistic", **quick)
+    lfbt.probe(data, shop / "runs" / "probe", shop / "runs" / "pretrain", **SMALL["probe"] | quick)
+    lfbt.probe(data, shop / "runs" / "random", random_encoder=True, **SMALL["probe"] | quick)
     lfbt.finetune(data, shop / "runs" / "finetune", shop / "runs" / "pretrain", **SMALL["finetune"] | quick)
+    lfbt.export(shop / "runs" / "finetune", shop / "model.onnx")
     lfbt.finetune(data, shop / "runs" / "scratch", from_scratch=True, **SMALL["finetune"] | quick)
     _write_recordings(shop)
     (shop / "small").mkdir()
@@ -155,11 +169,7 @@ def _call_small(function, name, *words, **settings):
 def test_snippets_of_a_page_run(page, workshop, tmp_path, monkeypatch, counts):
     """In the order of the page, in one folder, as a reader would."""
     blocks = [block for block in blocks_of(page) if is_snippet(block)]
-    for need in NEEDS.get(page, "").split():
-        place, _, source = need.partition(":")
-        origin, target = workshop / (source or place), tmp_path / place
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copytree(origin, target) if origin.is_dir() else shutil.copy(origin, target)
+    _copy(workshop, NEEDS.get(page, ""), tmp_path)
     monkeypatch.chdir(tmp_path)
     names = _names_of(page)
     for block in blocks:
@@ -168,6 +178,15 @@ def test_snippets_of_a_page_run(page, workshop, tmp_path, monkeypatch, counts):
             _run_python(block, names, counts)
         else:
             _run_commands(block, counts)
+
+
+def _copy(workshop: Path, needs: str, folder: Path) -> None:
+    """Copy what is needed into a folder, under the names that it needs."""
+    for need in needs.split():
+        place, _, source = need.partition(":")
+        origin, target = workshop / (source or place), folder / place
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(origin, target) if origin.is_dir() else shutil.copy(origin, target)
 
 
 def _run_python(block: Block, names: dict[str, Any], counts: Counter[str]) -> None:
@@ -198,9 +217,25 @@ def test_commands_within_sentences_are_parsed(page, counts):
         assert not fault or "required, but not given" in fault, f"{page}: {line}"
 
 
-def test_examples_of_the_help_are_parsed(counts):
-    for command in FLAGS:
-        _, text, _ = run(*command.split(), "--help")
-        for words in examples_of(text):
-            counts["examples of --help, parsed"] += 1
-            parse(words)
+@pytest.mark.parametrize("name", COMMANDS)
+def test_examples_of_the_help_run(name, workshop, tmp_path, monkeypatch, counts):
+    """Each by itself; what it writes is not there yet."""
+    texts = {command: run(*command.split(), "--help")[1] for command in FLAGS if command.split()[0] == name}
+    examples = {" ".join(words): words for text in texts.values() for words in examples_of(text)}
+    for number, (line, words) in enumerate(examples.items()):
+        why = next((why for name, why in PARSED_HELP.items() if name in words), "")
+        if not why:
+            folder = tmp_path / str(number)
+            _copy(workshop, NEEDS_OF_HELP, folder)
+            monkeypatch.chdir(folder)
+            for flag in {"--run-dir", "--out"} & set(words):
+                _remove(folder / words[words.index(flag) + 1])
+            if words[0] == "prepare":
+                _remove(folder / words[3])
+        done, why = perform(line, ["lfbt", *words], "parsed" if why else "run", why)
+        counts[f"examples of --help, {done}" + (f": {why}" if why else "")] += 1
+
+
+def _remove(path: Path) -> None:
+    """Remove a file or a folder, if it is there."""
+    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
