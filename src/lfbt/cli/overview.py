@@ -17,6 +17,7 @@ COMMANDS = {
     "finetune": "Train encoder and classifier together, pretrained or from scratch.",
     "embed": "Write embeddings of recordings: files, folders or data sets.",
     "predict": "Classify recordings by a trained classifier: files, folders or data sets.",
+    "draw": "Draw one ECG on grid paper, as cardiologists read it: SVG, PNG or PDF.",
     "serve": "Answer recordings over HTTP: an API and one page.",
     "export": "Write a classifier or an encoder as one ONNX file, which needs no PyTorch.",
     "compare": "Compare runs on the test split: means over seeds, intervals, paired differences.",
