@@ -192,8 +192,8 @@ def _precision_recall(scores: Probabilities, positive: NDArray[np.bool_], weight
     rows = np.full((len(hits), len(_GRID)), np.nan)
     for row, true, false in zip(rows, hits, alarms, strict=True):
         if true[-1] and false[-1]:
-            # Of draws whose first thresholds have no record the first that has one.
             n = np.maximum(true + false, 1)
-            place = np.searchsorted(true / true[-1], np.maximum(_GRID, 1e-12) - 1e-9)
+            # At the recall 0 that of the first threshold with a hit.
+            place = np.searchsorted(true / true[-1], np.maximum(_GRID, 1e-6) - 1e-9)
             row[:] = (true / n)[np.minimum(place, len(n) - 1)]
     return rows

@@ -94,15 +94,15 @@ def occlude(signals: Signal, windows: Sequence[tuple[int, int]]) -> Signal:
     return hidden
 
 
-def falls_by_window(signal: Signal, number: int, compute: Compute, n_windows: int) -> Array:
+def falls_by_window(signals: Signal, numbers: NDArray[np.int64], compute: Compute, n_windows: int) -> Array:
     """Compute how far the probability of a class falls when a window of time is hidden in all leads.
 
     Parameters
     ----------
-    signal
-        One record, normalised ``[leads, samples]``.
-    number
-        Of the class.
+    signals
+        Normalised ``[records, leads, samples]``.
+    numbers
+        Of the class that counts in each record ``[records]``.
     compute
         The classifier.
     n_windows
@@ -111,19 +111,22 @@ def falls_by_window(signal: Signal, number: int, compute: Compute, n_windows: in
     Returns
     -------
     ndarray
-        ``[windows]``; negative where it rises.
+        ``[records, windows]``; negative where it rises.
     """
-    windows = split_time(signal.shape[-1], n_windows)
-    views = np.stack([signal, *(occlude(signal, [window]) for window in windows)])
-    whole, *hidden = compute(views)[:, number]
-    return whole - np.array(hidden)
+    windows = split_time(signals.shape[-1], n_windows)
+    falls = np.empty((len(signals), n_windows))
+    for row, (signal, number) in enumerate(zip(signals, numbers.tolist(), strict=True)):
+        views = np.stack([signal, *(occlude(signal, [window]) for window in windows)])
+        whole, *hidden = compute(views)[:, number]
+        falls[row] = whole - np.array(hidden)
+    return falls
 
 
 def deletion_test(
     signals: Signal,
     numbers: NDArray[np.int64],
+    falls: Array,
     compute: Compute,
-    n_windows: int = 20,
     n_deleted: int = 5,
     n_random: int = 5,
     seed: int = 0,
@@ -139,19 +142,21 @@ def deletion_test(
         Normalised ``[records, leads, samples]``.
     numbers
         Of the class that counts in each record ``[records]``.
+    falls
+        As of `falls_by_window` ``[records, windows]``.
     compute
         The classifier.
-    n_windows, n_deleted, n_random
-        Windows of a record, those hidden together, and draws of others.
+    n_deleted, n_random
+        Windows that are hidden together, and draws of others.
     seed
         Of the draws.
     """
     rng = np.random.default_rng(seed)
     salient, by_chance = [], []
-    for signal, number in zip(signals, numbers.tolist(), strict=True):
-        windows = split_time(signal.shape[-1], n_windows)
-        falls = falls_by_window(signal, number, compute, n_windows)
-        chosen = [np.argsort(-falls, kind="stable")[:n_deleted]]
+    n_windows = falls.shape[1]
+    windows = split_time(signals.shape[-1], n_windows)
+    for signal, number, of_record in zip(signals, numbers.tolist(), falls, strict=True):
+        chosen = [np.argsort(-of_record, kind="stable")[:n_deleted]]
         chosen += [rng.choice(n_windows, n_deleted, replace=False) for _ in range(n_random)]
         views = np.stack([signal, *(occlude(signal, [windows[i] for i in some]) for some in chosen)])
         whole, of_salient, *of_random = compute(views)[:, number]

@@ -86,6 +86,7 @@ def make_chart(
     x_range: tuple[float, float] | None = None,
     y_range: tuple[float, float] | None = None,
     x_log: bool = False,
+    x_whole: bool = False,
 ) -> Chart:
     """Lay out lines on common axes.
 
@@ -99,12 +100,16 @@ def make_chart(
         Of the axes; by default that of all points, with a margin.
     x_log
         Whether x is on a logarithmic axis; its ticks are then the values of the lines.
+    x_whole
+        Whether x are whole numbers, such as epochs, and its ticks so, too.
     """
     xs = [_floats(line.x) for line in lines]
     if x_log:
         xs = [np.log10(np.where(x > 0, x, np.nan)) for x in xs]
     bounds = [values for line in lines for values in (line.y, line.low, line.high) if values is not None]
     x_low, x_high = x_range or _extent(xs, 0.0 if not x_log else 0.06)
+    if x_whole and x_high - x_low < 1:
+        x_low, x_high = round((x_low + x_high) / 2) - 1.0, round((x_low + x_high) / 2) + 1.0
     y_low, y_high = y_range or _extent([_floats(values) for values in bounds], 0.05)
 
     def to_x(values: ArrayLike) -> Floats:
@@ -118,6 +123,7 @@ def make_chart(
         x_ticks = [(float(to_x(value)), f"{10**value:g}") for value in known[:8]]
     else:
         x_ticks = [(float(to_x(value)), _label(value)) for value in nice_ticks(x_low, x_high)]
+        x_ticks = [tick for tick in x_ticks if not x_whole or tick[1].isdecimal()]
     y_ticks = [(float(to_y(value)), _label(value)) for value in nice_ticks(y_low, y_high)]
     marks: list[Mark] = []
     legend: list[tuple[Mark, str]] = []

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
 from lfbt.errors import LfbtError
 from lfbt.reports.blocks import Block, Charts, Heading, Paragraph, Section
-from lfbt.reports.charts import Chart, Line, make_chart
+from lfbt.reports.charts import N_COLOURS, Chart, Line, make_chart
 from lfbt.reports.grouping import Group
 from lfbt.reports.material import Material
 from lfbt.runs.history import FittingStep
@@ -67,26 +68,31 @@ def _pretraining(run: PretrainingRun) -> Iterator[Block]:
         values = [np.nan if getattr(line, term) is None else getattr(line, term) for line in run.history]
         if not np.isnan(np.array(values, dtype=float)).all():
             losses.append(Line(epochs, values, term, colour=colour))
-    charts = [make_chart("Loss and its terms", [*losses, *_rule(best, losses)], "epoch", "loss")]
+    charts = [make_chart("Loss and its terms", [*losses, *_rule(best, losses)], "epoch", "loss", x_whole=True)]
     rates = [Line(epochs, [line.learning_rate for line in run.history], "", colour=4)]
-    charts.append(make_chart("Learning rate", rates, "epoch", "rate"))
+    charts.append(make_chart("Learning rate", rates, "epoch", "rate", x_whole=True))
     for title, name, colour in (("Validation AUROC", "val_auroc", 0), ("Rank of the features", "rank", 2)):
         found = [(line.epoch, getattr(line, name)) for line in run.history if getattr(line, name) is not None]
         if found:
             x, y = zip(*found, strict=True)
             lines = [Line(x, y, "", colour=colour), Line(x, y, "", "point", colour)]
-            charts.append(make_chart(title, [*lines, *_rule(best, lines)], "epoch", title.lower()))
+            charts.append(make_chart(title, [*lines, *_rule(best, lines)], "epoch", name.replace("_", " "), x_whole=True))
     spread = [(line.epoch, line.spread) for line in run.history if line.spread]
     if spread:
         leads = list(spread[-1][1])[:_MOST_LEADS]
         x = [epoch for epoch, _ in spread]
         lines = [
-            Line(x, [of.get(lead, np.nan) for _, of in spread], lead, "line" if i < 8 else "dashed", i)
+            Line(x, [of.get(lead, np.nan) for _, of in spread], lead, _kind(len(x), i), i)
             for i, lead in enumerate(leads)
         ]
-        charts.append(make_chart("Spread of each lead's features", lines, "epoch", "spread"))
+        charts.append(make_chart("Spread of each lead's features", lines, "epoch", "spread", x_whole=True))
     kept = f" The dotted line is epoch {best}, of the best validation AUROC, kept as encoder-best." if best else ""
     yield Charts(tuple(charts), f"{_LOSSES_COMPARE[_is_lfbt(run)]} the same projector and batch compare.{kept}")
+
+
+def _kind(n_points: int, number: int) -> Any:
+    """A lone point is no line; colours come twice."""
+    return "point" if n_points == 1 else "line" if number < N_COLOURS else "dashed"
 
 
 def _kept(run: PretrainingRun) -> int | None:
@@ -144,7 +150,7 @@ def _classifier(group: Group) -> list[Chart]:
     if not lines:
         return []
     folds = ", first fold" if group.first.results.folds else ""
-    return [make_chart(_short(f"{group.name}{folds}"), lines, "epoch", "loss")]
+    return [make_chart(_short(f"{group.name}{folds}"), lines, "epoch", "loss", x_whole=True)]
 
 
 def _chosen(run: ClassifierRun) -> dict[str, int | float]:

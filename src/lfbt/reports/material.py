@@ -25,7 +25,7 @@ METRICS = ("auroc", "auprc")
 SEED = 0
 
 # Draws of patients: so that 30 trials of 2,000 records take seconds.
-_DRAWS, _FEWER_DRAWS, _MANY_TRIALS = 1000, 300, 12
+_DRAWS, _FEWER_DRAWS, _MANY_RECORDS = 1000, 300, 24_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +89,8 @@ def gather(classifiers: Sequence[ClassifierRun], pretrainings: Sequence[Pretrain
     best, chosen_by = choose_best(groups)
     trials: dict[str, list[ScoredTrial]] = {}
     rows: dict[str, Row] = {}
-    no_rows, n_draws = "", _DRAWS if len(classifiers) <= _MANY_TRIALS else _FEWER_DRAWS
+    n_scored = sum(run.results.test.records for run in classifiers)
+    no_rows, n_draws = "", _DRAWS if n_scored <= _MANY_RECORDS else _FEWER_DRAWS
     try:
         for group in groups:
             trials[group.name] = [open_trials(run.folder, group.name)[0] for run in group.runs]

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _NAMES = {"auroc": "AUROC", "auprc": "AUPRC"}
 # Groups whose classes and confusions are shown.
 _MOST_GROUPS = 12
+_LARGEST_P = 0.05
 
 _PROTOCOL = (
     "The classifier with the lowest validation loss was kept and scored once on the test split. AUROC is one class "
@@ -63,14 +64,16 @@ def _overview(material: Material) -> Iterator[Block]:
     }
     rows: list[list[Cell]] = []
     for group, of in found:
-        rows.append([group.name, group.first.title, str(len(group.runs))])
+        rows.append([group.name])
         for metric in _NAMES:
             mean, sd, bounds = of[metric]
             rows[-1] += [f"{format_mean(mean, sd)} {format_interval(bounds)}".strip(), make_strip(mean, bounds, axes[metric])]
-    columns: list[Any] = [("run", "t"), ("kind", "t"), ("seeds", "")]
+        rows[-1] += [group.first.title, str(len(group.runs))]
+    columns: list[Any] = [("run", "t")]
     for metric, name in _NAMES.items():
         low, high = axes[metric]
-        columns += [(f"{name} ± over seeds [interval]", "n"), (f"{name}, {low:.2f} to {high:.2f}", "pic")]
+        columns += [(f"{name} ± sd [95 %]", "n"), (f"{name}, {low:.2f} to {high:.2f}", "pic")]
+    columns += [("kind", "t"), ("seeds", "")]
     best = None if material.best is None else material.groups.index(material.best)
     yield table_of("Runs, grouped over seeds", columns, rows, best if len(rows) > 1 else None)
     yield Paragraph(_PROTOCOL, "note")
@@ -133,6 +136,8 @@ def _differences(material: Material) -> Iterator[Block]:
         if auroc.difference_interval is not None and auroc.difference is not None:
             low, high = auroc.difference_interval
             verdict = "better" if low > 0 else "worse" if high < 0 else verdict
+            if (low > 0 or high < 0) and p is not None and p > _LARGEST_P:
+                verdict += " by itself, but not certain among so many rows"
         rows.append([
             group.name,
             f"{format_figure(auroc.difference, '+.4f')} {format_interval(auroc.difference_interval, '+.3f')}",

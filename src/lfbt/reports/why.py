@@ -65,11 +65,13 @@ def _blocks(material: Material, loaded: Loaded) -> Iterator[Block]:
     # The class that is predicted.
     numbers = probabilities.argmax(axis=1)
     some = draw_rows(np.arange(len(rows)), MOST_DELETED)
-    test = deletion_test(signals[some], numbers[some], loaded.probabilities, _WINDOWS, _DELETED, seed=SEED)
-    right = [place for place in np.argsort(-probabilities.max(axis=1), kind="stable").tolist()
-             if loaded.model.classes[numbers[place]] in dataset.labels[rows[place]]]
-    place = right[0] if right else int(probabilities.max(axis=1).argmax())
-    yield from _time(loaded, int(rows[place]), signals[place], int(numbers[place]), float(probabilities[place].max()))
+    falls = falls_by_window(signals[some], numbers[some], loaded.probabilities, _WINDOWS)
+    test = deletion_test(signals[some], numbers[some], falls, loaded.probabilities, _DELETED, seed=SEED)
+    is_right = np.array([loaded.model.classes[numbers[i]] in dataset.labels[rows[i]] for i in some])
+    highest = np.where(is_right, falls.max(axis=1), -1) if is_right.any() else falls.max(axis=1)
+    place = int(highest.argmax())
+    at = int(some[place])
+    yield from _time(loaded, int(rows[at]), falls[place], int(numbers[at]), float(probabilities[at].max()))
     yield from _verdict(test)
 
 
@@ -123,11 +125,13 @@ def _auroc(probabilities: NDArray[np.float64], targets: NDArray[np.bool_]) -> fl
     return float(known.mean()) if len(known) else float("nan")
 
 
-def _time(loaded: Loaded, row: int, signal: NDArray[np.float32], number: int, p: float) -> Iterator[Block]:
+def _time(loaded: Loaded, row: int, falls: NDArray[np.float64], number: int, p: float) -> Iterator[Block]:
     dataset, name = loaded.dataset, loaded.model.classes[number]
-    falls = falls_by_window(signal, number, loaded.probabilities, _WINDOWS)
     windows = [(a / dataset.sampling_rate, b / dataset.sampling_rate) for a, b in split_time(dataset.n_samples, _WINDOWS)]
     yield Heading("Where in time")
+    yield Paragraph(
+        "Of the records of the deletion test below, the rightly answered one whose probability falls most.", "note"
+    )
     highest = float(falls.max())
     if dataset.in_mv:
         spans = [
