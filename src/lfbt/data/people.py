@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lfbt.data.dataset import Dataset
 from lfbt.errors import LfbtError
 
 PEOPLE = "people.csv"
@@ -38,16 +37,16 @@ def write_people(folder: Path, rows: Iterable[tuple[str, str, float | None]]) ->
         table.writerows((id, sex, "" if age is None else f"{age:g}") for id, sex, age in kept)
 
 
-def read_people(dataset: Dataset) -> People | None:
-    """Read what is known of the persons of a data set; None where the source states nothing.
+def read_people(folder: Path, ids: Sequence[str]) -> People | None:
+    """Read what is known of the persons of a data set's records `ids`; None where the source states nothing.
 
     Raises LfbtError for a file that is no such table.
     """
-    path = dataset.folder / PEOPLE
+    path = folder / PEOPLE
     if not path.is_file():
         return None
-    place = {id: row for row, id in enumerate(dataset.ids)}
-    sexes, ages = np.full(len(dataset), "", dtype="<U6"), np.full(len(dataset), np.nan)
+    place = {id: row for row, id in enumerate(ids)}
+    sexes, ages = np.full(len(ids), "", dtype="<U6"), np.full(len(ids), np.nan)
     try:
         with path.open(encoding="utf-8", newline="") as file:
             for line in csv.DictReader(file):

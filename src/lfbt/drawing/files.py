@@ -86,9 +86,7 @@ def _figure(paper: Paper) -> Figure:
         weight = "bold" if text.kind == "lead" else "normal"
         # Between dollar signs matplotlib would see mathematics; its font lacks characters that are not printable.
         words = "".join(c if c.isprintable() else "\ufffd" for c in text.words)
-        axes.text(
-            text.x, text.y, words, fontsize=_points(_TEXT_MM), color=colour, fontweight=weight, parse_math=False
-        )
+        axes.text(text.x, text.y, words, fontsize=_points(_TEXT_MM), color=colour, fontweight=weight, parse_math=False)
     return figure
 
 

@@ -151,7 +151,9 @@ def lay_out(recording: Recording, spans: Sequence[Span] = ()) -> Paper:
     bands: list[Band] = []
     for row, (up, down) in zip(rows, heights, strict=True):
         baseline += _NAMES + up
-        bands += [band for lead in row for band in _bands(lead, spans, recording.sampling_rate, baseline - up, up + down)]
+        bands += [
+            band for lead in row for band in _bands(lead, spans, recording.sampling_rate, baseline - up, up + down)
+        ]
         for trace, name in _draw_row(row, baseline, up, recording.sampling_rate):
             traces.append(trace)
             texts += [name] if name else []

@@ -163,9 +163,7 @@ def _curve(of_seeds: Sequence[Array], level: float) -> Curve:
     return Curve(_GRID, mean[0], low, high)
 
 
-def _found(
-    scores: Probabilities, positive: NDArray[np.bool_], weights: NDArray[np.int32]
-) -> tuple[Array, Array]:
+def _found(scores: Probabilities, positive: NDArray[np.bool_], weights: NDArray[np.int32]) -> tuple[Array, Array]:
     """True and false alarms ``[1 + draws, thresholds]``, from the highest threshold down to none."""
     order = np.argsort(-scores, kind="stable")
     ranked = scores[order]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -82,7 +83,7 @@ def split_time(n_samples: int, n_windows: int) -> list[tuple[int, int]]:
     [(0, 3), (3, 7), (7, 10)]
     """
     edges = np.rint(np.linspace(0, n_samples, n_windows + 1)).astype(int).tolist()
-    return list(zip(edges[:-1], edges[1:], strict=True))
+    return list(itertools.pairwise(edges))
 
 
 def occlude(signals: Signal, windows: Sequence[tuple[int, int]]) -> Signal:

@@ -121,5 +121,7 @@ def _check_voltages(recording: Recording) -> None:
     fault = find_implausible_leads(finite, recording.leads, recording.sampling_rate)
     fault = fault or implausible_span([float(span) for span in spans if span > 0])
     if fault:
-        raise LfbtError(f"{recording.id}: {fault}; state the right unit where it can be (file_unit), or insist with "
-                        "allow_implausible")
+        raise LfbtError(
+            f"{recording.id}: {fault}; state the right unit where it can be (file_unit), or insist with "
+            "allow_implausible"
+        )

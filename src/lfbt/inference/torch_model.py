@@ -77,7 +77,9 @@ class TorchModel:
         """Compute logits ``[records, classes]`` of embeddings. Raises LfbtError for a model without a classifier."""
         if self.head is None:
             raise LfbtError("classifier: this model is an encoder without classes")
-        logits: NDArray[np.float32] = self.head(torch.from_numpy(embeddings).to(self.head.linear.weight.device)).cpu().numpy()
+        logits: NDArray[np.float32] = (
+            self.head(torch.from_numpy(embeddings).to(self.head.linear.weight.device)).cpu().numpy()
+        )
         return logits
 
 

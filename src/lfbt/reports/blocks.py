@@ -11,9 +11,6 @@ from markupsafe import Markup
 
 from lfbt.reports.charts import Chart, Strip
 
-#: t: text, n: a number with more beside it, pic: a picture, which no CSV has; empty: a number.
-ColumnKind = Literal["", "t", "n", "pic"]
-
 
 @dataclasses.dataclass(frozen=True)
 class Paragraph:
@@ -51,10 +48,10 @@ class Facts:
 
 @dataclasses.dataclass(frozen=True)
 class Column:
-    """The head of a column."""
+    """The head of a column; kind: t for text, n for a number and more, pic for a picture, which no CSV has."""
 
     name: str
-    kind: ColumnKind = ""
+    kind: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +62,7 @@ class Shade:
     heat: int
 
 
+#: What stands in a cell.
 Cell = str | Strip | Shade
 
 
@@ -119,7 +117,7 @@ class Fold:
     """Blocks that are shown when they are asked for."""
 
     title: str
-    blocks: tuple[Paragraph | Heading | Facts | Table | Charts | Ecg, ...]
+    blocks: tuple[Block, ...]
     is_open: bool = False
     kind: ClassVar[str] = "fold"
 
@@ -138,7 +136,7 @@ class Section:
 
 
 def table_of(
-    caption: str, columns: Sequence[tuple[str, ColumnKind]], rows: Sequence[Sequence[Cell]], best: int | None = None
+    caption: str, columns: Sequence[tuple[str, str]], rows: Sequence[Sequence[Cell]], best: int | None = None
 ) -> Table:
     """Make a table of plain rows, of which one may stand out."""
     return Table(

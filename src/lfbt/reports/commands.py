@@ -8,7 +8,7 @@ from typing import Any
 
 from lfbt.evaluation.settings import FinetuneSettings, ProbeSettings
 from lfbt.runs.loading import ClassifierRun, PretrainingRun
-from lfbt.training.settings import DataSettings, PretrainSettings, apply_preset
+from lfbt.training.settings import PretrainSettings, apply_preset
 from lfbt.utils.settings import to_dict
 
 _COMMANDS = {"scratch": "finetune"}
@@ -44,7 +44,9 @@ def _defaults(command: str, settings: Mapping[str, Any]) -> dict[str, Any]:
         return to_dict(FinetuneSettings.create(".", "."))
     preset = settings.get("preset", "paper")
     plain = PretrainSettings.create((".",), ".")
-    return to_dict(apply_preset(plain, preset)) | {"preset": "paper"} if preset in ("paper", "small") else to_dict(plain)
+    return (
+        to_dict(apply_preset(plain, preset)) | {"preset": "paper"} if preset in ("paper", "small") else to_dict(plain)
+    )
 
 
 def _plain(value: Any) -> Any:

@@ -26,10 +26,16 @@ def data(material: Material) -> Section:
     blocks: list[Block] = [*_counts(material)]
     dataset = material.dataset
     if dataset is None:
-        blocks.append(Paragraph(f"{material.no_dataset}: so there are no more of its numbers here, and no ECG.", "note"))
+        blocks.append(
+            Paragraph(f"{material.no_dataset}: so there are no more of its numbers here, and no ECG.", "note")
+        )
     else:
-        people = read_people(dataset)
+        people = read_people(dataset.folder, dataset.ids)
         blocks += [Facts(tuple(_facts(dataset))), _people_table(dataset, people)]
+        if people is None:
+            blocks.append(
+                Paragraph("Sex and age of the patients are not known: the data set does not state them.", "note")
+            )
         if dataset.manifest.dropped:
             rows = sorted(dataset.manifest.dropped.items(), key=lambda item: -item[1])
             columns = (("reason", "t"), ("recordings and pieces", ""))
@@ -55,7 +61,7 @@ def _counts(material: Material) -> Iterator[Block]:
         (name, *(str(results.data.counts[split].get(name, 0)) for split in splits)) for name in results.data.classes
     ]
     columns = [("class", "t"), *((f"{split} records", "") for split in splits)]
-    yield table_of("Classes by split", columns, rows)  # type: ignore[arg-type]
+    yield table_of("Classes by split", columns, rows)
     if results.folds:
         yield Paragraph(f"Every record is tested once, in one of {results.folds} folds.", "note")
 
@@ -65,8 +71,11 @@ def _facts(dataset: Dataset) -> Iterator[Fact]:
     seconds = dataset.n_samples / dataset.sampling_rate
     assumed = " (assumed: the files name none)" if dataset.names_assumed else ""
     yield Fact("Leads", f"{', '.join(dataset.leads)}{assumed}")
-    yield Fact("Signals", f"{seconds:.4g} s of {dataset.n_samples} samples at {dataset.sampling_rate:g} Hz, "
-               f"{'mV' if dataset.in_mv else 'z-scores'}")
+    yield Fact(
+        "Signals",
+        f"{seconds:.4g} s of {dataset.n_samples} samples at {dataset.sampling_rate:g} Hz, "
+        f"{'mV' if dataset.in_mv else 'z-scores'}",
+    )
     if manifest.source is not None and manifest.source.name:
         options = ", ".join(f"{name} {value}" for name, value in manifest.source.options.items() if value is not None)
         yield Fact("Source", f"{manifest.source.name}{f' ({options})' if options else ''}")
@@ -88,7 +97,7 @@ def _people_table(dataset: Dataset, people: People | None) -> Block:
     columns = [("split", "t"), ("records", ""), ("patients", "")]
     if people:
         columns += [("female", ""), ("male", ""), ("sex not known", ""), ("age: median (5 % to 95 %)", "n")]
-    return table_of("Records and patients" + ("" if people else "; sex and age are not known"), columns, rows)  # type: ignore[arg-type]
+    return table_of("Records and patients", columns, rows)
 
 
 def _describe(people: People, rows: NDArray[np.int64]) -> tuple[str, ...]:

@@ -38,8 +38,8 @@ def embedding_map(material: Material, loaded: Loaded | str) -> Section:
     return Section(
         "map",
         "Embedding map",
-        "Classes that lie apart can be told by a line; a split or a sex that lies apart tells that the encoder sees who "
-        "was recorded where, and not the disease alone.",
+        "Classes that lie apart can be told by a line; a split or a sex that lies apart tells that the encoder sees "
+        "who was recorded where, and not the disease alone.",
         tuple(blocks),
     )
 
@@ -52,8 +52,10 @@ def _blocks(material: Material, loaded: Loaded) -> Iterator[Block]:
         rows = np.sort(np.append(rows[:-1], chosen))
     embeddings = loaded.embed(rows)
     points, shares = principal_components(embeddings)
-    drawn = f"{len(rows)} of {len(dataset)} records, drawn by chance (seed {SEED})" if len(rows) < len(dataset) else (
-        f"all {len(rows)} records"
+    drawn = (
+        f"{len(rows)} of {len(dataset)} records, drawn by chance (seed {SEED})"
+        if len(rows) < len(dataset)
+        else (f"all {len(rows)} records")
     )
     note = f"Embeddings by the encoder of {loaded.run.name}: {drawn}, of all splits."
     yield Paragraph(note, "note")
@@ -86,10 +88,12 @@ def _colours(dataset: Dataset, rows: NDArray[np.int64]) -> dict[str, NDArray[Any
     """What colours the points: names ``[records]`` of class, split and sex, where these are known."""
     found: dict[str, NDArray[Any]] = {}
     if dataset.classes:
-        names = ["several" if len(of) > 1 else (of[0] if of else "no label") for of in (dataset.labels[r] for r in rows)]
+        names = [
+            "several" if len(of) > 1 else (of[0] if of else "no label") for of in (dataset.labels[r] for r in rows)
+        ]
         found["class"] = np.array(names, dtype=object)
     found["split"] = dataset.split[rows].astype(object)
-    people = read_people(dataset)
+    people = read_people(dataset.folder, dataset.ids)
     if people is not None:
         found["sex"] = np.where(people.sex[rows] == "", "not known", people.sex[rows].astype(object))
     return found
@@ -101,17 +105,21 @@ def _scatter(title: str, points: NDArray[np.float64], names: NDArray[Any], x_lab
     order += sorted((name for name in counts if name not in order), key=lambda name: -counts[name])
     lines = []
     for colour, name in enumerate(order[: N_COLOURS - 1]):
-        lines.append(Line(*points[names == name].T, f"{name} ({counts[name]})", "dots", colour))
+        here = points[names == name]
+        lines.append(Line(here[:, 0], here[:, 1], f"{name} ({counts[name]})", "dots", colour))
     rest = np.isin(names, order[N_COLOURS - 1 :])
     if rest.any():
-        lines.append(Line(*points[rest].T, f"other ({int(rest.sum())})", "dots", N_COLOURS - 1))
+        others = f"other ({int(rest.sum())})"
+        lines.append(Line(points[rest, 0], points[rest, 1], others, "dots", N_COLOURS - 1))
     return make_chart(title, lines, x_label, y_label)
 
 
 def _umap(embeddings: NDArray[np.float32]) -> NDArray[np.float64]:
     from umap import UMAP
 
-    placed: NDArray[np.float64] = UMAP(random_state=SEED, n_neighbors=min(15, len(embeddings) - 1)).fit_transform(embeddings)
+    placed: NDArray[np.float64] = UMAP(random_state=SEED, n_neighbors=min(15, len(embeddings) - 1)).fit_transform(
+        embeddings
+    )
     return placed
 
 
@@ -122,7 +130,13 @@ def _neighbours(
     near, cosines = nearest(embeddings, place, _NEIGHBOURS)
     cells = [_cells(dataset, chosen, chosen, "1.000")]
     cells += [_cells(dataset, int(rows[i]), chosen, f"{cosine:.3f}") for i, cosine in zip(near, cosines, strict=True)]
-    columns: list[Any] = [("record", "t"), ("patient", "t"), ("labels", "t"), ("split", "t"), ("cosine", "")]
+    columns: list[tuple[str, str]] = [
+        ("record", "t"),
+        ("patient", "t"),
+        ("labels", "t"),
+        ("split", "t"),
+        ("cosine", ""),
+    ]
     yield Heading(f"Nearest neighbours of record {dataset.ids[chosen]}")
     yield table_of(f"Neighbours of record {dataset.ids[chosen]}", columns, cells)
     yield Paragraph(

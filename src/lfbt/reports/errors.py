@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +14,8 @@ from lfbt.reports.data import ecg
 from lfbt.reports.material import Material, rows_by_id
 from lfbt.reports.scored_trials import ScoredTrial
 
-# Mistakes that are listed of each class, and classes that are shown: those of most test records.
-_LISTED, _MOST_CLASSES = 5, 6
+# Mistakes and hits that are listed of each class, and classes that are shown: those of most test records.
+_LISTED, _HITS, _MOST_CLASSES = 5, 2, 6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,8 +73,8 @@ def errors(material: Material) -> Section:
     return Section(
         "errors",
         "Errors",
-        "Where the classifier is sure and wrong, either it or the label is: these are the records to look at first. The "
-        "hits show what it takes the class to look like.",
+        "Where the classifier is sure and wrong, either it or the label is: these are the records to look at first. "
+        "The hits show what it takes the class to look like.",
         tuple(blocks),
     )
 
@@ -95,10 +94,19 @@ def _of_trial(material: Material, trial: ScoredTrial) -> Iterator[Block]:
     for place, k in enumerate(order[:_MOST_CLASSES]):
         of, blocks = cases[k], list[Block]()
         n, p = int(counts[k]), trial.predictions.probabilities
-        rows = [*(("missed", row) for row in of.missed[:_LISTED]), *(("false alarm", row) for row in of.alarms[:_LISTED])]
+        rows = [
+            *(("missed", row) for row in of.missed[:_LISTED]),
+            *(("false alarm", row) for row in of.alarms[:_LISTED]),
+        ]
         rows += [("hit", row) for row in of.hits[:2]]
         cells: list[list[Cell]] = [_cells(trial, k, what, int(row)) for what, row in rows]
-        columns: list[Any] = [("what", "t"), ("record", "t"), ("patient", "t"), ("labels", "t"), ("predicted", "t")]
+        columns: list[tuple[str, str]] = [
+            ("what", "t"),
+            ("record", "t"),
+            ("patient", "t"),
+            ("labels", "t"),
+            ("predicted", "t"),
+        ]
         columns += [(f"p({classes[k]})", "")]
         blocks.append(table_of(f"Surest mistakes and hits of {classes[k]}", columns, cells))
         for what, found in (("Missed", of.missed), ("False alarm", of.alarms), ("Most typical hit", of.hits)):

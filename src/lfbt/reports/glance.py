@@ -132,7 +132,7 @@ def _origin(material: Material, seconds: float) -> Iterator[Fact]:
 
 def _written(path: os.PathLike[str]) -> str:
     try:
-        return f"{datetime.datetime.fromtimestamp(os.stat(path).st_mtime):%Y-%m-%d %H:%M}"  # noqa: DTZ006, PTH116
+        return f"{datetime.datetime.fromtimestamp(os.stat(path).st_mtime):%Y-%m-%d %H:%M}"  # noqa: PTH116
     except OSError:
         return "at a time not known"
 

@@ -63,8 +63,10 @@ def group_runs(runs: Sequence[ClassifierRun]) -> list[Group]:
         name = _name(place, ordered[0])
         taken = {group.name for group in groups}
         unique = next(
-            text for number in range(1, len(runs) + 2)
-            for text in [name if number == 1 else f"{name} ({number})"] if text not in taken
+            text
+            for number in range(1, len(runs) + 2)
+            for text in [name if number == 1 else f"{name} ({number})"]
+            if text not in taken
         )
         groups.append(Group(unique, place, ordered))
     return groups
@@ -101,7 +103,8 @@ def _identity(run: ClassifierRun) -> str:
 def _place(runs: Sequence[ClassifierRun]) -> str:
     """What the names of runs have in common, without the seed and the form of a trial's name."""
     names = [run.name.partition("/")[0] if "/" in run.name else run.name for run in runs]
-    common = os.path.commonprefix(names)
+    # Character by character is what is meant: seed1 and seed2.
+    common = os.path.commonprefix(names)  # noqa: RUF071
     if len(set(names)) == 1:
         return names[0]
     return _SEED.sub("", common) or runs[0].name

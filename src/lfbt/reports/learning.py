@@ -74,9 +74,11 @@ def _pretraining(run: PretrainingRun) -> Iterator[Block]:
     for title, name, colour in (("Validation AUROC", "val_auroc", 0), ("Rank of the features", "rank", 2)):
         found = [(line.epoch, getattr(line, name)) for line in run.history if getattr(line, name) is not None]
         if found:
-            x, y = zip(*found, strict=True)
+            x, y = [epoch for epoch, _ in found], [value for _, value in found]
             lines = [Line(x, y, "", colour=colour), Line(x, y, "", "point", colour)]
-            charts.append(make_chart(title, [*lines, *_rule(best, lines)], "epoch", name.replace("_", " "), x_whole=True))
+            charts.append(
+                make_chart(title, [*lines, *_rule(best, lines)], "epoch", name.replace("_", " "), x_whole=True)
+            )
     spread = [(line.epoch, line.spread) for line in run.history if line.spread]
     if spread:
         leads = list(spread[-1][1])[:_MOST_LEADS]

@@ -100,7 +100,16 @@ def gather(classifiers: Sequence[ClassifierRun], pretrainings: Sequence[Pretrain
         no_rows, rows = str(error), {}
     dataset, no_dataset = find_dataset([*classifiers, *pretrainings])
     return Material(
-        groups, tuple(pretrainings), best, chosen_by, trials if rows else {}, rows, n_draws, no_rows, dataset, no_dataset
+        groups,
+        tuple(pretrainings),
+        best,
+        chosen_by,
+        trials if rows else {},
+        rows,
+        n_draws,
+        no_rows,
+        dataset,
+        no_dataset,
     )
 
 

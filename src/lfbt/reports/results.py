@@ -67,9 +67,12 @@ def _overview(material: Material) -> Iterator[Block]:
         rows.append([group.name])
         for metric in _NAMES:
             mean, sd, bounds = of[metric]
-            rows[-1] += [f"{format_mean(mean, sd)} {format_interval(bounds)}".strip(), make_strip(mean, bounds, axes[metric])]
+            rows[-1] += [
+                f"{format_mean(mean, sd)} {format_interval(bounds)}".strip(),
+                make_strip(mean, bounds, axes[metric]),
+            ]
         rows[-1] += [group.first.title, str(len(group.runs))]
-    columns: list[Any] = [("run", "t")]
+    columns: list[tuple[str, str]] = [("run", "t")]
     for metric, name in _NAMES.items():
         low, high = axes[metric]
         columns += [(f"{name} ± sd [95 %]", "n"), (f"{name}, {low:.2f} to {high:.2f}", "pic")]
@@ -83,11 +86,8 @@ def _overview(material: Material) -> Iterator[Block]:
     rare = material.groups[0].first.results.test.rare_classes
     if rare:
         few = describe_rare(rare)
-        lines = [
-            (group.name, *(_mean_without(group, metric) for metric in _NAMES))
-            for group in material.groups
-        ]
-        head: list[Any] = [("run", "t"), *((f"{name} {few}", "n") for name in _NAMES.values())]
+        lines = [(group.name, *(_mean_without(group, metric) for metric in _NAMES)) for group in material.groups]
+        head: list[tuple[str, str]] = [("run", "t"), *((f"{name} {few}", "n") for name in _NAMES.values())]
         yield table_of(f"The same {few}", head, lines)
 
 
@@ -128,7 +128,9 @@ def _differences(material: Material) -> Iterator[Block]:
     if not compared or material.baseline is None:
         return
     figures = [(group, row.figures["auroc"], row.figures["auprc"]) for group, row in compared]
-    axis = common_axis([value for _, one, _ in figures for value in (0.0, one.difference, *(one.difference_interval or ()))])
+    axis = common_axis(
+        [value for _, one, _ in figures for value in (0.0, one.difference, *(one.difference_interval or ()))]
+    )
     rows: list[list[Cell]] = []
     for group, auroc, auprc in figures:
         p = auroc.p if auroc.p_holm is None else auroc.p_holm
@@ -147,7 +149,7 @@ def _differences(material: Material) -> Iterator[Block]:
             verdict,
         ])  # fmt: skip
     adjusted = any(one.p_holm is not None for _, one, _ in figures)
-    columns: list[Any] = [
+    columns: list[tuple[str, str]] = [
         ("run", "t"), ("AUROC difference", "n"), (f"{axis[0]:+.2f} to {axis[1]:+.2f}", "pic"),
         ("p, Holm" if adjusted else "p", ""), ("AUPRC difference", "n"), ("difference of AUROC", "t"),
     ]  # fmt: skip
@@ -155,21 +157,22 @@ def _differences(material: Material) -> Iterator[Block]:
     yield table_of(f"Differences from {material.baseline.name}", columns, rows)
     yield Paragraph(
         f"{material.n_draws} draws of test patients and seeds (seed {SEED}), the same for all runs; p-values are "
-        f"two-sided{', adjusted for the number of rows by Holm' if adjusted else ''}; intervals of 95 % are not adjusted.",
+        f"two-sided{', adjusted for the number of rows by Holm' if adjusted else ''}; intervals of 95 % are not "
+        "adjusted.",
         "note",
     )
 
 
 def _fractions_and_subsets(material: Material) -> Iterator[Block]:
     """AUROC over the share of labels, where a series has several, and of the lead subsets."""
-    lines = []
+    lines: list[Line] = []
     places = list(dict.fromkeys(group.place for group in material.groups))
     for place in places:
-        for subset in dict.fromkeys(group.first.results.lead_subset for group in material.groups if group.place == place):
+        for subset in dict.fromkeys(
+            group.first.results.lead_subset for group in material.groups if group.place == place
+        ):
             series = [
-                group
-                for group in material.groups
-                if group.place == place and group.first.results.lead_subset == subset
+                group for group in material.groups if group.place == place and group.first.results.lead_subset == subset
             ]
             series.sort(key=lambda group: group.first.results.fraction)
             if len({group.first.results.fraction for group in series}) > 1:
@@ -183,7 +186,9 @@ def _fractions_and_subsets(material: Material) -> Iterator[Block]:
                 ]
     if lines:
         yield Heading("Label fraction")
-        chart = make_chart("AUROC over the share of labels", lines, "share of the training patients", "AUROC", x_log=True)
+        chart = make_chart(
+            "AUROC over the share of labels", lines, "share of the training patients", "AUROC", x_log=True
+        )
         yield Charts((chart,), "Whiskers are 95 % intervals. A curve that is flat at its end needs no more labels.")
     served = [
         (group.name, name, scores.test)
@@ -193,7 +198,8 @@ def _fractions_and_subsets(material: Material) -> Iterator[Block]:
     subsets = [group for group in material.groups if group.first.results.lead_subset]
     rows: list[list[Cell]] = []
     found: list[tuple[str, str, float | None, Interval]] = [
-        (group.name, str(group.first.results.lead_subset), *_figures(material, group)["auroc"][::2]) for group in subsets
+        (group.name, str(group.first.results.lead_subset), *_figures(material, group)["auroc"][::2])
+        for group in subsets
     ]
     found += [(name, leads, test.auroc, _interval_of(test)) for name, leads, test in served]
     if found:
@@ -201,7 +207,12 @@ def _fractions_and_subsets(material: Material) -> Iterator[Block]:
         for name, leads, mean, bounds in found:
             figure = f"{format_figure(mean)} {format_interval(bounds)}".strip()
             rows.append([name, leads, figure, make_strip(mean, bounds, axis)])
-        columns: list[Any] = [("run", "t"), ("leads", "t"), ("AUROC [interval]", "n"), (f"{axis[0]:.2f} to {axis[1]:.2f}", "pic")]
+        columns: list[tuple[str, str]] = [
+            ("run", "t"),
+            ("leads", "t"),
+            ("AUROC [interval]", "n"),
+            (f"{axis[0]:.2f} to {axis[1]:.2f}", "pic"),
+        ]
         yield Heading("Lead subsets")
         yield table_of("Lead subsets", columns, rows)
 
@@ -260,7 +271,13 @@ def _class_table(group: Group) -> Block:
             known = [value for value in values if value is not None]
             cells.append(format_figure(float(np.mean(known)) if known and len(known) == len(values) else None))
         rows.append(cells)
-    columns: list[Any] = [("class", "t"), ("test records", ""), ("chance", ""), ("AUROC", ""), ("AUPRC", "")]
+    columns: list[tuple[str, str]] = [
+        ("class", "t"),
+        ("test records", ""),
+        ("chance", ""),
+        ("AUROC", ""),
+        ("AUPRC", ""),
+    ]
     columns += [("threshold", ""), ("sensitivity", ""), ("specificity", ""), ("F1", "")]
     mean = f", means over {len(tests)} seeds" if len(tests) > 1 else ""
     return table_of(f"Classes of {group.name}{mean}", columns, rows)
@@ -294,7 +311,7 @@ def _matrix(group: Group, caption: str) -> Block:
         [name, *(Shade(str(n), int(np.ceil(9 * share))) for n, share in zip(row.tolist(), of.tolist(), strict=True))]
         for name, row, of in zip(classes, counts, shares, strict=True)
     ]
-    columns: list[Any] = [("true ↓ predicted →", "t"), *((name, "") for name in classes)]
+    columns: list[tuple[str, str]] = [("true ↓ predicted →", "t"), *((name, "") for name in classes)]
     return dataclasses.replace(table_of(caption, columns, rows), sortable=False)
 
 
@@ -313,14 +330,22 @@ def _matrices(group: Group, caption: str) -> Block:
         cells: list[Cell] = [Shade(str(tp), int(np.ceil(9 * found))), Shade(str(fn), int(np.ceil(9 * (1 - found))))]
         cells += [Shade(str(fp), int(np.ceil(9 * wrong))), Shade(str(tn), int(np.ceil(9 * (1 - wrong))))]
         rows.append([name, *cells, f"{found:.3f}", f"{1 - wrong:.3f}"])
-    columns: list[Any] = [("class", "t"), ("found", ""), ("missed", ""), ("false alarms", ""), ("rightly not", "")]
+    columns: list[tuple[str, str]] = [
+        ("class", "t"),
+        ("found", ""),
+        ("missed", ""),
+        ("false alarms", ""),
+        ("rightly not", ""),
+    ]
     columns += [("sensitivity", ""), ("specificity", "")]
     return table_of(caption, columns, rows)
 
 
 def _all_runs(runs: Sequence[ClassifierRun]) -> Block:
     table = results_table(runs)
-    columns: list[Any] = [(str(name), "t" if name in ("run", "kind", "leads") else "n") for name in table.columns]
+    columns: list[tuple[str, str]] = [
+        (str(name), "t" if name in ("run", "kind", "leads") else "n") for name in table.columns
+    ]
     rows = [
         [format_figure(value) if isinstance(value, float) else ABSENT if value is None else str(value) for value in row]
         for row in table.itertuples(index=False)

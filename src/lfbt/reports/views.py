@@ -37,7 +37,8 @@ def views(material: Material) -> Section:
     return Section(
         "views",
         "Views",
-        "Pretraining asks the encoder to make the same of both views: what differs between them, it learns to pass over.",
+        "Pretraining asks the encoder to make the same of both views: what differs between them it learns to pass "
+        "over.",
         tuple(blocks),
     )
 
@@ -68,7 +69,9 @@ def _draw(dataset: Dataset, how: dict[str, Any]) -> list[Block]:
     unit = "mV" if normalisation == "none" and dataset.in_mv else "z-score"
     seconds = dataset.n_samples / dataset.sampling_rate
     parts = [("The record", signal, seconds)]
-    parts += [(f"View {i + 1}", view[0].numpy(), view.shape[-1] / dataset.sampling_rate) for i, view in enumerate(drawn)]
+    parts += [
+        (f"View {i + 1}", view[0].numpy(), view.shape[-1] / dataset.sampling_rate) for i, view in enumerate(drawn)
+    ]
     charts = tuple(_chart(title, part[leads], names, unit, length) for title, part, length in parts)
     kept = f"{100 * shortest:g} % to 100 %" if crop == "resized" else f"{100 * shortest:g} %"
     caption = (

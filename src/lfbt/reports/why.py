@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,8 +44,8 @@ def why(material: Material, loaded: Loaded | str) -> Section:
     return Section(
         "why",
         "Why",
-        "A lead whose absence lowers the AUROC is one that the classifier needs. Marked parts of the ECG are those whose "
-        "absence lowers the probability: believe them only if the deletion test says so.",
+        "A lead whose absence lowers the AUROC is one that the classifier needs. Marked parts of the ECG are those "
+        "whose absence lowers the probability: believe them only if the deletion test says so.",
         tuple(blocks),
     )
 
@@ -83,8 +82,11 @@ def _check(
     if not trials or loaded.run.results.folds:
         return
     recorded = dict(zip(trials[0].predictions.ids, trials[0].predictions.probabilities, strict=True))
-    pairs = [(recorded[loaded.dataset.ids[row]], p) for row, p in zip(rows, probabilities, strict=True)
-             if loaded.dataset.ids[row] in recorded]
+    pairs = [
+        (recorded[loaded.dataset.ids[row]], p)
+        for row, p in zip(rows, probabilities, strict=True)
+        if loaded.dataset.ids[row] in recorded
+    ]
     if pairs and (apart := float(np.max([np.abs(one - other).max() for one, other in pairs]))) > 0.01:
         yield Paragraph(
             f"The classifier gives other probabilities here than the run has recorded, by up to {apart:.3f}: what "
@@ -107,7 +109,11 @@ def _leads(loaded: Loaded, rows: NDArray[np.int64], probabilities: NDArray[np.fl
     for i in np.argsort(-np.nan_to_num(np.array(falls)), kind="stable").tolist():
         bar = make_bar(falls[i] if np.isfinite(falls[i]) else 0.0, axis)
         cells.append([leads[i], format_figure(falls[i], "+.4f"), bar, format_figure(changes[i])])
-    columns: list[Any] = [("lead left out", "t"), ("AUROC lost", ""), (f"{axis[0]:+.3f} to {axis[1]:+.3f}", "pic")]
+    columns: list[tuple[str, str]] = [
+        ("lead left out", "t"),
+        ("AUROC lost", ""),
+        (f"{axis[0]:+.3f} to {axis[1]:+.3f}", "pic"),
+    ]
     columns += [("mean change of a probability", "")]
     yield Heading("Which leads matter")
     yield table_of("Leads left out", columns, cells)
@@ -127,7 +133,9 @@ def _auroc(probabilities: NDArray[np.float64], targets: NDArray[np.bool_]) -> fl
 
 def _time(loaded: Loaded, row: int, falls: NDArray[np.float64], number: int, p: float) -> Iterator[Block]:
     dataset, name = loaded.dataset, loaded.model.classes[number]
-    windows = [(a / dataset.sampling_rate, b / dataset.sampling_rate) for a, b in split_time(dataset.n_samples, _WINDOWS)]
+    windows = [
+        (a / dataset.sampling_rate, b / dataset.sampling_rate) for a, b in split_time(dataset.n_samples, _WINDOWS)
+    ]
     yield Heading("Where in time")
     yield Paragraph(
         "Of the records of the deletion test below, the rightly answered one whose probability falls most.", "note"
@@ -143,10 +151,17 @@ def _time(loaded: Loaded, row: int, falls: NDArray[np.float64], number: int, p: 
         yield ecg(dataset, row, how, spans)
     middles = [(start + stop) / 2 for start, stop in windows]
     line = Line(middles, falls, "", "line", 0)
-    chart = make_chart(f"Record {dataset.ids[row]}", [Line([0, windows[-1][1]], [0, 0], "", "rule"), line,
-                       Line(middles, falls, "", "point", 0)], "seconds", f"fall of p({name})")
-    yield Charts((chart,), f"How far the probability falls when {windows[0][1] - windows[0][0]:.3g} s are hidden: each "
-                 "lead is its mean there.")
+    chart = make_chart(
+        f"Record {dataset.ids[row]}",
+        [Line([0, windows[-1][1]], [0, 0], "", "rule"), line, Line(middles, falls, "", "point", 0)],
+        "seconds",
+        f"fall of p({name})",
+    )
+    yield Charts(
+        (chart,),
+        f"How far the probability falls when {windows[0][1] - windows[0][0]:.3g} s are hidden: each "
+        "lead is its mean there.",
+    )
 
 
 def _verdict(test: DeletionTest) -> Iterator[Block]:
@@ -160,4 +175,6 @@ def _verdict(test: DeletionTest) -> Iterator[Block]:
     if test.explains:
         yield Paragraph("The interval is above 0: the marked parts matter more than others.")
     else:
-        yield Paragraph("The interval is not above 0: this saliency explains nothing. Do not read the marks.", "warning")
+        yield Paragraph(
+            "The interval is not above 0: this saliency explains nothing. Do not read the marks.", "warning"
+        )
