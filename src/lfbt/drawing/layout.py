@@ -86,6 +86,8 @@ class Paper:
         What it shows, in words.
     traces, texts, bands
         What is drawn on the grid; bands below traces.
+    foot
+        The lines below: the scale, then what was decided.
     """
 
     width: int
@@ -93,7 +95,8 @@ class Paper:
     title: str
     traces: tuple[Trace, ...]
     texts: tuple[Text, ...]
-    bands: tuple[Band, ...] = ()
+    bands: tuple[Band, ...]
+    foot: tuple[str, ...]
 
     def grid(self) -> Iterator[tuple[bool, list[int], list[int]]]:
         """Yield the millimetres of vertical and horizontal lines: of the fine ones, then of the bold ones (True)."""
@@ -166,6 +169,7 @@ def lay_out(recording: Recording, spans: Sequence[Span] = ()) -> Paper:
         traces=tuple(traces),
         texts=tuple(texts),
         bands=tuple(bands),
+        foot=(scale, *notes),
     )
 
 

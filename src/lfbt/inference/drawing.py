@@ -72,14 +72,8 @@ def draw_file(settings: DrawSettings) -> Drawn:
     out = settings.out or Path(f"{recording.id.replace('/', '-') or 'ecg'}.svg")
     check_drawing(out, settings.overwrite)
     save_drawing(recording, out)
-    scale, *notes = (text.words for text in lay_out(recording).texts[-_n_foot(recording) :])
+    scale, *notes = lay_out(recording).foot
     return Drawn(out, recording.id, scale, (*recording.notes, *notes))
-
-
-def _n_foot(recording: Recording) -> int:
-    """How many lines are below the traces: those after the last name of a lead."""
-    texts = lay_out(recording).texts
-    return len(texts) - 1 - max(i for i, text in enumerate(texts) if text.kind == "lead")
 
 
 def _read(settings: DrawSettings) -> Recording:

@@ -107,7 +107,7 @@ def _place(runs: Sequence[ClassifierRun]) -> str:
     common = os.path.commonprefix(names)  # noqa: RUF071
     if len(set(names)) == 1:
         return names[0]
-    return _SEED.sub("", common) or runs[0].name
+    return _SEED.sub("", common) or runs[0].folder.resolve().parent.name or runs[0].name
 
 
 def _name(place: str, run: ClassifierRun) -> str:

@@ -129,7 +129,7 @@ def find_dataset(runs: Sequence[ClassifierRun | PretrainingRun]) -> tuple[Datase
         return None, f"{run.name} does not say where its data set is"
     folders = [Path(path) for path in paths]
     where = ", ".join(paths)
-    if isinstance(run, ClassifierRun) and [folder.resolve().name for folder in folders] != [run.results.data.folder]:
+    if isinstance(run, ClassifierRun) and [folder.name for folder in folders] != [run.results.data.folder]:
         return None, f"The data set of {run.name} is called {run.results.data.folder}, but its path is {where}"
     if absent := [str(folder) for folder in folders if not _is_dir(folder)]:
         return None, f"The data set is not at {absent[0]} any more, where {run.name} had it"
