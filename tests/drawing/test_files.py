@@ -14,7 +14,7 @@ from lfbt.recording import STANDARD_LEADS, Recording
 
 # A name between dollar signs is no mathematics, and one of a control character is drawn as a mark.
 RECORDING = Recording(
-    np.random.default_rng(0).standard_normal((12, 1000)).astype(np.float32) / 3, 100.0, STANDARD_LEADS, id="$a_b$\x00<"
+    0.3 * np.random.default_rng(0).standard_normal((12, 1000), dtype=np.float32), 100.0, STANDARD_LEADS, id="$a_b$\x00<"
 )
 
 

@@ -13,7 +13,7 @@ from lfbt.runs.loading import load_runs
 
 
 def material_of(trained, *names):
-    return gather([run for name in names for run in load_runs(trained / name)], [])
+    return gather([run for name in names for run in load_runs(trained / name)])
 
 
 def tables(section):

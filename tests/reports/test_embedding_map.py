@@ -13,7 +13,7 @@ from lfbt.runs.loading import load_runs
 
 
 def section_of(trained, name):
-    material = gather(load_runs(trained / name), [])
+    material = gather(load_runs(trained / name))
     return material, embedding_map(material, load_best(material, with_head=False))
 
 
@@ -49,7 +49,7 @@ def test_neighbours_are_of_the_surest_mistake_or_hit_and_drawn(trained):
 def test_a_large_data_set_is_drawn_from_and_said(trained, monkeypatch):
     monkeypatch.setattr(module, "MOST_RECORDS", 20)
     _, section = section_of(trained, "probe")
-    assert "20 of 48 records, drawn by chance (seed 0)" in section.blocks[0].text  # type: ignore[union-attr]
+    assert "20 of 48 records, drawn by chance (seed 0)" in section.blocks[0].text
     assert any(isinstance(block, Table) for block in section.blocks)
 
 

@@ -13,7 +13,7 @@ from lfbt.runs.loading import load_runs
 
 @pytest.mark.parametrize("name", ["probe", "multi"])
 def test_probabilities_are_those_of_the_predictions(trained, name):
-    material = gather(load_runs(trained / name), [])
+    material = gather(load_runs(trained / name))
     loaded = load_best(material, with_head=True)
     assert isinstance(loaded, Loaded)
     assert loaded.classify is not None
@@ -26,19 +26,19 @@ def test_probabilities_are_those_of_the_predictions(trained, name):
 
 
 def test_runs_without_an_encoder_are_passed_over_and_said(trained):
-    folds = gather(load_runs(trained / "folds"), [])
+    folds = gather(load_runs(trained / "folds"))
     for with_head in (False, True):
         said = load_best(folds, with_head)
         assert isinstance(said, str)
         assert said.startswith("No run keeps a")
-    both = gather([*load_runs(trained / "leads"), *load_runs(trained / "probe")], [])
+    both = gather([*load_runs(trained / "leads"), *load_runs(trained / "probe")])
     loaded = load_best(both, with_head=True)
     assert isinstance(loaded, Loaded)
     assert loaded.run.folder.parent.name == "probe"
 
 
 def test_a_data_set_that_is_gone_or_does_not_fit_is_said(trained):
-    material = gather(load_runs(trained / "probe"), [])
+    material = gather(load_runs(trained / "probe"))
     assert load_best(dataclasses.replace(material, dataset=None, no_dataset="It is gone"), True) == "It is gone"
     other = dataclasses.replace(open_dataset(trained / "data"), sampling_rate=9.0)
     said = load_best(dataclasses.replace(material, dataset=other), True)

@@ -44,7 +44,7 @@ def test_several_classes_are_by_their_thresholds(tmp_path):
 
 @pytest.mark.parametrize("name", ["probe", "multi", "folds"])
 def test_records_are_listed_and_drawn_with_their_ids(trained, name):
-    material = gather(load_runs(trained / name), [])
+    material = gather(load_runs(trained / name))
     section = errors(material)
     folds = [block for block in section.blocks if isinstance(block, Fold)]
     assert [fold.title.partition(":")[0] for fold in folds] == sorted(
@@ -59,7 +59,7 @@ def test_records_are_listed_and_drawn_with_their_ids(trained, name):
 
 
 def test_without_a_data_set_records_are_named_but_not_drawn(trained):
-    material = dataclasses.replace(gather(load_runs(trained / "probe"), []), dataset=None, no_dataset="It is gone")
+    material = dataclasses.replace(gather(load_runs(trained / "probe")), dataset=None, no_dataset="It is gone")
     section = errors(material)
     assert "It is gone: so the records are named, but not drawn." in [
         block.text for block in section.blocks if isinstance(block, Paragraph)
@@ -69,7 +69,7 @@ def test_without_a_data_set_records_are_named_but_not_drawn(trained):
 
 
 def test_without_predictions_the_reason_is_said(trained):
-    material = dataclasses.replace(gather(load_runs(trained / "probe"), []), trials={}, no_rows="a.csv: is gone")
+    material = dataclasses.replace(gather(load_runs(trained / "probe")), trials={}, no_rows="a.csv: is gone")
     (block,) = errors(material).blocks
     assert isinstance(block, Paragraph)
     assert block.text == "a.csv: is gone: so there are no single records to show."

@@ -1,6 +1,7 @@
 """At a glance: the best run, its interval, and paired differences."""
 
 import dataclasses
+from typing import Any
 
 import pytest
 from tests.reports.helpers import write_series
@@ -18,12 +19,12 @@ def said(material):
 
 def series(place, *kinds):
     folders = [write_series(place / name, skill, **changes) for name, skill, changes in kinds]
-    return gather([load_run(trial) for folder in folders for trial in sorted(folder.iterdir())], [])
+    return gather([load_run(trial) for folder in folders for trial in sorted(folder.iterdir())])
 
 
 RANDOM = ("random", 0.5, {"encoder": {"checkpoint": None}})
-PROBE = ("probe", 3.0, {})
-SAME = ("probe", 0.5, {})
+PROBE: Any = ("probe", 3.0, {})
+SAME: Any = ("probe", 0.5, {})
 
 
 def test_best_run_is_better_than_random_where_the_interval_is_above_zero(tmp_path):
@@ -51,7 +52,7 @@ def test_absent_random_encoder_is_asked_for(tmp_path):
 
 
 def test_time_versions_and_command_are_there(trained):
-    facts = said(gather(load_runs(trained / "probe"), [load_run(trained / "pretrain")]))
+    facts = said(gather([*load_runs(trained / "probe"), load_run(trained / "pretrain")]))
     assert facts["Repeat it"].startswith("lfbt probe --data-dir ")
     assert "Python" in facts["Versions here"]
     assert "in 1.0 s" in facts["Report made"]
@@ -59,20 +60,20 @@ def test_time_versions_and_command_are_there(trained):
 
 
 def test_pretraining_alone_has_its_task(trained):
-    facts = said(gather([], [load_run(trained / "pretrain")]))
+    facts = said(gather([load_run(trained / "pretrain")]))
     assert facts["Task"] == "pretraining, without labels"
     assert facts["Records"] == "24 records"
 
 
 @pytest.mark.parametrize("n_folds", [None, 3])
 def test_data_say_where_they_were_tested(trained, n_folds):
-    facts = said(gather(load_runs(trained / ("folds" if n_folds else "multi")), []))
+    facts = said(gather(load_runs(trained / ("folds" if n_folds else "multi"))))
     assert ("in 3 patient-disjoint folds" in facts["Data"]) == bool(n_folds)
     assert ("several classes a record" in facts["Task"]) == (not n_folds)
 
 
 def test_rare_and_absent_classes_are_a_warning(trained):
-    material = gather(load_runs(trained / "probe"), [])
+    material = gather(load_runs(trained / "probe"))
     assert material.best is not None
     run = material.best.first
     test = run.results.test

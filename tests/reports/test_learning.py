@@ -16,7 +16,7 @@ def charts_of(section):
 
 
 def test_pretraining_has_loss_terms_rate_and_quality_with_the_kept_epoch(trained):
-    section = learning(gather([], [load_run(trained / "pretrain")]))
+    section = learning(gather([load_run(trained / "pretrain")]))
     charts = charts_of(section)
     assert list(charts) == [
         "Loss and its terms", "Learning rate", "Validation AUROC", "Rank of the features",
@@ -32,7 +32,7 @@ def test_pretraining_has_loss_terms_rate_and_quality_with_the_kept_epoch(trained
 
 
 def test_classifier_has_a_line_a_seed_and_a_dot_at_the_kept_epoch(trained):
-    charts = charts_of(learning(gather(load_runs(trained / "probe"), [])))
+    charts = charts_of(learning(gather(load_runs(trained / "probe"))))
     assert list(charts) == ["probe"]
     kinds = [mark.kind for mark in charts["probe"].marks]
     assert (kinds.count("line"), kinds.count("dashed"), kinds.count("point")) == (3, 3, 3)
@@ -40,7 +40,7 @@ def test_classifier_has_a_line_a_seed_and_a_dot_at_the_kept_epoch(trained):
 
 
 def test_classifier_without_epochs_is_said(trained):
-    section = learning(gather(load_runs(trained / "folds"), []))
+    section = learning(gather(load_runs(trained / "folds")))
     assert [block.text for block in section.blocks if isinstance(block, Paragraph)] == [
         "None of these runs has epochs: nothing was learned step by step."
     ]
@@ -49,7 +49,7 @@ def test_classifier_without_epochs_is_said(trained):
 def test_corrupt_history_of_a_classifier_is_named(trained, tmp_path):
     shutil.copytree(trained / "multi", tmp_path / "multi")
     (tmp_path / "multi" / "history.jsonl").write_text("[]\n{}\n")
-    section = learning(gather([load_run(tmp_path / "multi")], []))
+    section = learning(gather([load_run(tmp_path / "multi")]))
     texts = [block.text for block in section.blocks if isinstance(block, Paragraph) and block.style == "warning"]
     assert "history.jsonl: line 1" in texts[0]
 
@@ -59,6 +59,6 @@ def test_loss_says_which_losses_compare(trained, tmp_path, objective):
     shutil.copytree(trained / "pretrain", tmp_path / "run")
     settings = json.loads((tmp_path / "run" / "settings.json").read_text())
     (tmp_path / "run" / "settings.json").write_text(json.dumps(settings | {"objective": objective}))
-    section = learning(gather([], [load_run(tmp_path / "run")]))
+    section = learning(gather([load_run(tmp_path / "run")]))
     (caption,) = (block.caption for block in section.blocks if isinstance(block, Charts))
     assert caption.startswith("The loss is a sum" if objective == "lfbt" else "Only losses of the same objective")

@@ -18,7 +18,7 @@ def classifiers(trained, *names):
 
 
 def test_rows_are_those_of_compare(trained):
-    material = gather(classifiers(trained, "probe", "random-s0", "random-s1"), [])
+    material = gather(classifiers(trained, "probe", "random-s0", "random-s1"))
     assert [group.name for group in material.groups] == ["probe", "random"]
     trials = [trial for name in ("probe",) for trial in open_trials(trained / name, "probe")]
     trials += [open_trials(trained / f"random-s{seed}", "random")[0] for seed in (0, 1)]
@@ -32,7 +32,7 @@ def test_rows_are_those_of_compare(trained):
 def test_absent_predictions_are_said_and_the_rest_is_shown(trained, tmp_path):
     shutil.copytree(trained / "multi", tmp_path / "multi")
     (tmp_path / "multi" / "predictions.csv").unlink()
-    material = gather(classifiers(tmp_path, "multi"), [])
+    material = gather(classifiers(tmp_path, "multi"))
     assert material.rows == {}
     assert material.trials == {}
     assert "predictions.csv: is not a complete table" in material.no_rows
@@ -92,7 +92,7 @@ def test_records_are_drawn_by_a_seed_without_repeats():
 
 
 def test_material_of_z_scores_has_nothing_to_draw(trained):
-    material = gather(classifiers(trained, "multi"), [])
+    material = gather(classifiers(trained, "multi"))
     assert len(material.drawable([0, 1])) == 2
     assert material.dataset is not None
     scores = dataclasses.replace(material.dataset, in_mv=False)

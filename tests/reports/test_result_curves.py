@@ -14,7 +14,7 @@ def test_each_class_has_a_band_of_the_best_and_a_line_of_the_reference(tmp_path)
         write_series(tmp_path / "good", 3.0),
         write_series(tmp_path / "random", 0.2, encoder={"checkpoint": None}),
     ]
-    material = gather([load_run(trial) for folder in folders for trial in sorted(folder.iterdir())], [])
+    material = gather([load_run(trial) for folder in folders for trial in sorted(folder.iterdir())])
     roc, recall, calibration = (block for block in curve_blocks(material) if isinstance(block, Charts))
     for block in (roc, recall):
         assert {chart.title.split(",")[0] for chart in block.charts} == set(CLASSES)
@@ -26,6 +26,6 @@ def test_each_class_has_a_band_of_the_best_and_a_line_of_the_reference(tmp_path)
 
 @pytest.mark.parametrize("name", ["multi", "folds", "probe"])
 def test_curves_are_drawn_of_every_kind_of_task(trained, name):
-    blocks = [block for block in curve_blocks(gather(load_runs(trained / name), [])) if isinstance(block, Charts)]
+    blocks = [block for block in curve_blocks(gather(load_runs(trained / name))) if isinstance(block, Charts)]
     assert [len(block.charts) for block in blocks] == [3, 3, 1]
     assert ("all classes together" in blocks[2].caption) == (name == "multi")

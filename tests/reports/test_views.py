@@ -10,7 +10,7 @@ from lfbt.runs.loading import load_run, load_runs
 
 
 def test_record_is_beside_two_views_of_the_same_leads(trained):
-    (block,) = views(gather([], [load_run(trained / "pretrain")])).blocks
+    (block,) = views(gather([load_run(trained / "pretrain")])).blocks
     assert isinstance(block, Charts)
     assert [chart.title for chart in block.charts] == ["The record", "View 1", "View 2"]
     assert all([name for _, name in chart.legend] == ["II", "V1"] for chart in block.charts)
@@ -19,7 +19,7 @@ def test_record_is_beside_two_views_of_the_same_leads(trained):
 
 
 def test_fixed_crop_and_distortions_are_said(trained):
-    material = gather([], [load_run(trained / "pretrain")])
+    material = gather([load_run(trained / "pretrain")])
     run = material.pretrainings[0]
     settings = run.settings.settings | {"crop": "fixed", "noise": 0.1, "shortest_crop": 0.5}
     changed = dataclasses.replace(run, settings=dataclasses.replace(run.settings, settings=settings))
@@ -30,7 +30,7 @@ def test_fixed_crop_and_distortions_are_said(trained):
 
 
 def test_settings_out_of_range_are_a_line_and_no_error(trained):
-    material = gather([], [load_run(trained / "pretrain")])
+    material = gather([load_run(trained / "pretrain")])
     run = material.pretrainings[0]
     for changes in ({"shortest_crop": 7.0}, {"longest_time_out": -1.0}):
         settings = run.settings.settings | changes
@@ -41,13 +41,13 @@ def test_settings_out_of_range_are_a_line_and_no_error(trained):
 
 
 def test_encoder_without_pretraining_has_no_views(trained):
-    (block,) = views(gather(load_runs(trained / "random-s0"), [])).blocks
+    (block,) = views(gather(load_runs(trained / "random-s0"))).blocks
     assert isinstance(block, Paragraph)
     assert block.text == "No pretraining is among these runs and their encoders: there were no views."
 
 
 def test_views_follow_from_the_record_and_a_seed(trained):
-    material = gather([], [load_run(trained / "pretrain")])
+    material = gather([load_run(trained / "pretrain")])
     assert views(material) == views(material)
     assert material.dataset is not None
     assert material.dataset.hash == open_dataset(trained / "data").hash

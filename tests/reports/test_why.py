@@ -13,7 +13,7 @@ from lfbt.runs.loading import load_runs
 
 
 def loaded_of(trained, name):
-    material = gather(load_runs(trained / name), [])
+    material = gather(load_runs(trained / name))
     return material, load_best(material, with_head=True)
 
 

@@ -9,7 +9,7 @@ from lfbt.reports.page import write_run_report
 
 
 def add_report(folder: Path) -> str:
-    """Write ``report.html`` into a run folder; returns the line that says so, empty where that failed with a warning."""
+    """Write ``report.html`` into a run folder; returns the line that says so, empty after the warning of a failure."""
     try:
         return f"report: {write_run_report(folder)}"
     except Exception as error:  # noqa: BLE001

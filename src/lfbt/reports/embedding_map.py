@@ -140,8 +140,9 @@ def _neighbours(
     yield Heading(f"Nearest neighbours of record {dataset.ids[chosen]}")
     yield table_of(f"Neighbours of record {dataset.ids[chosen]}", columns, cells)
     yield Paragraph(
-        "The record is the surest mistake above. Where its neighbours have the label that the classifier gave it, the "
-        "label may be wrong; where they have its own, the classifier is. Cosine of standardised features.",
+        "The record is the surest mistake above, or a hit where there is no mistake. Where its neighbours have the "
+        "label that the classifier gave it, its own may be wrong; where they have its own, the classifier is. Cosine "
+        "of standardised features.",
         "note",
     )
     if dataset.in_mv and len(near):

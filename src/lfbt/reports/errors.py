@@ -105,7 +105,7 @@ def _of_trial(material: Material, trial: ScoredTrial) -> Iterator[Block]:
             ("record", "t"),
             ("patient", "t"),
             ("labels", "t"),
-            ("predicted", "t"),
+            ("most probable", "t"),
         ]
         columns += [(f"p({classes[k]})", "")]
         blocks.append(table_of(f"Surest mistakes and hits of {classes[k]}", columns, cells))

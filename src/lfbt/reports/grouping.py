@@ -114,5 +114,5 @@ def _name(place: str, run: ClassifierRun) -> str:
     parts = [place]
     if "/" in run.name:
         parts += [f"{100 * run.results.fraction:g} % of patients"] if run.results.fraction < 1 else []
-        parts += [f"leads {run.results.lead_subset}"] if run.results.lead_subset else []
+        parts += [run.results.lead_subset] if run.results.lead_subset else []
     return ", ".join(parts)

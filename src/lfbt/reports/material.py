@@ -24,8 +24,8 @@ METRICS = ("auroc", "auprc")
 #: Seed of all draws of a report.
 SEED = 0
 
-# Draws of patients: so that 30 trials of 2,000 records take seconds.
-_DRAWS, _FEWER_DRAWS, _MANY_RECORDS = 1000, 300, 24_000
+# Draws of patients, fewer where all trials together have scored many records: so that they take seconds.
+_DRAWS, _FEWER_DRAWS, _MANY_RECORDS = 1000, 300, 80_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,8 +83,10 @@ def recording_of(dataset: Dataset, row: int) -> Recording:
     return Recording(signal, dataset.sampling_rate, dataset.leads, id=id, in_mv=dataset.in_mv)
 
 
-def gather(classifiers: Sequence[ClassifierRun], pretrainings: Sequence[PretrainingRun]) -> Material:
+def gather(runs: Sequence[ClassifierRun | PretrainingRun]) -> Material:
     """Gather what there is of runs. Files that are absent are said, and leave out what is made of them."""
+    classifiers = [run for run in runs if isinstance(run, ClassifierRun)]
+    pretrainings = [run for run in runs if isinstance(run, PretrainingRun)]
     groups = tuple(group_runs(classifiers))
     best, chosen_by = choose_best(groups)
     trials: dict[str, list[ScoredTrial]] = {}

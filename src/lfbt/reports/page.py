@@ -105,9 +105,8 @@ def write_run_report(folder: Path) -> Path:
 
 
 def _gather(runs: Sequence[Run]) -> Material:
-    classifiers = [run for run in runs if isinstance(run, ClassifierRun)]
-    _check_belong_together(runs, classifiers)
-    return gather(classifiers, [run for run in runs if isinstance(run, PretrainingRun)])
+    _check_belong_together(runs, [run for run in runs if isinstance(run, ClassifierRun)])
+    return gather(runs)
 
 
 def render(material: Material, began: float, with_encoder: bool) -> str:

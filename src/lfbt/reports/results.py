@@ -68,14 +68,14 @@ def _overview(material: Material) -> Iterator[Block]:
         for metric in _NAMES:
             mean, sd, bounds = of[metric]
             rows[-1] += [
-                f"{format_mean(mean, sd)} {format_interval(bounds)}".strip(),
                 make_strip(mean, bounds, axes[metric]),
+                f"{format_mean(mean, sd)} {format_interval(bounds)}".strip(),
             ]
         rows[-1] += [group.first.title, str(len(group.runs))]
     columns: list[tuple[str, str]] = [("run", "t")]
     for metric, name in _NAMES.items():
         low, high = axes[metric]
-        columns += [(f"{name} ± sd [95 %]", "n"), (f"{name}, {low:.2f} to {high:.2f}", "pic")]
+        columns += [(f"{name}, {low:.2f} to {high:.2f}", "pic"), (f"{name} ± sd [95 %]", "n")]
     columns += [("kind", "t"), ("seeds", "")]
     best = None if material.best is None else material.groups.index(material.best)
     yield table_of("Runs, grouped over seeds", columns, rows, best if len(rows) > 1 else None)
@@ -138,19 +138,21 @@ def _differences(material: Material) -> Iterator[Block]:
         if auroc.difference_interval is not None and auroc.difference is not None:
             low, high = auroc.difference_interval
             verdict = "better" if low > 0 else "worse" if high < 0 else verdict
-            if (low > 0 or high < 0) and p is not None and p > _LARGEST_P:
+            # The least p that so many draws can give says nothing against the difference.
+            is_least = auroc.p is not None and auroc.p <= 2 / (material.n_draws + 1) * (1 + 1e-9)
+            if (low > 0 or high < 0) and p is not None and p > _LARGEST_P and not is_least:
                 verdict += " by itself, but not certain among so many rows"
         rows.append([
             group.name,
-            f"{format_figure(auroc.difference, '+.4f')} {format_interval(auroc.difference_interval, '+.3f')}",
             make_strip(auroc.difference, auroc.difference_interval, axis, zero=0.0),
+            f"{format_figure(auroc.difference, '+.4f')} {format_interval(auroc.difference_interval, '+.3f')}",
             format_figure(p, ".3f"),
             f"{format_figure(auprc.difference, '+.4f')} {format_interval(auprc.difference_interval, '+.3f')}",
             verdict,
         ])  # fmt: skip
     adjusted = any(one.p_holm is not None for _, one, _ in figures)
     columns: list[tuple[str, str]] = [
-        ("run", "t"), ("AUROC difference", "n"), (f"{axis[0]:+.2f} to {axis[1]:+.2f}", "pic"),
+        ("run", "t"), (f"{axis[0]:+.2f} to {axis[1]:+.2f}", "pic"), ("AUROC difference", "n"),
         ("p, Holm" if adjusted else "p", ""), ("AUPRC difference", "n"), ("difference of AUROC", "t"),
     ]  # fmt: skip
     yield Heading(f"Paired differences from {material.baseline.name}")

@@ -147,7 +147,7 @@ def _time(loaded: Loaded, row: int, falls: NDArray[np.float64], number: int, p: 
             for (start, stop), fall in zip(windows, falls, strict=True)
             if highest > 0 and fall > 0.1 * highest
         ]
-        how = f". p({name}) = {p:.3f}; the darker a part, the more it falls when that part is hidden in all leads"
+        how = f". p({name}) = {p:.3f}; the stronger the mark, the more it falls when that part is hidden in all leads"
         yield ecg(dataset, row, how, spans)
     middles = [(start + stop) / 2 for start, stop in windows]
     line = Line(middles, falls, "", "line", 0)
