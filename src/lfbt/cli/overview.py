@@ -21,7 +21,7 @@ COMMANDS = {
     "serve": "Answer recordings over HTTP: an API and one page.",
     "export": "Write a classifier or an encoder as one ONNX file, which needs no PyTorch.",
     "compare": "Compare runs on the test split: means over seeds, intervals, paired differences.",
-    "report": "Turn run folders into tables, plots and one HTML file.",
+    "report": "Turn run folders into one HTML file: figures, curves, ECGs, errors, a map, reasons.",
     "runs": "List run folders: progress, results, and the settings in which they differ.",
     "benchmark": "Score a frozen encoder by a protocol of the field, beside published figures of others.",
     "reproduce": "Run the paper's complete protocol from its four downloads, or resume it.",
