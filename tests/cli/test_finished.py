@@ -1,7 +1,9 @@
 """The report in the folder of a finished run, and a run that survives its failure."""
 
+import json
+
 import pytest
-from tests.cli.helpers import CLASSIFY_SHORT, PRETRAIN_SHORT, output_of, run
+from tests.cli.helpers import CLASSIFY_SHORT, PRETRAIN_SHORT, run
 
 from lfbt.cli.finished import add_report
 from lfbt.errors import LfbtError
@@ -19,8 +21,10 @@ def test_every_finished_run_has_its_report(chain, name):
 
 def test_series_has_one_report_of_all_trials(chain, tmp_path):
     words = ("probe", "--data-dir", chain / "data", "--random-encoder", "--run-dir", tmp_path / "run", *CLASSIFY_SHORT)
-    said = output_of(*words, "--seeds", 0, 1)
-    assert said.splitlines()[-1] == f"report: {tmp_path / 'run' / 'report.html'}"
+    status, out, err = run(*words, "--seeds", 0, 1, "--json")
+    assert status == 0
+    assert json.loads(out)["report"] == str(tmp_path / "run" / "report.html")
+    assert err.splitlines()[-1] == f"report: {tmp_path / 'run' / 'report.html'}"
     assert [path.parent.name for path in tmp_path.rglob("report.html")] == ["run"]
     assert "2 runs" in (tmp_path / "run" / "report.html").read_text()
 
@@ -40,6 +44,6 @@ def test_failing_report_is_a_warning_of_one_line(tmp_path, monkeypatch, capsys, 
         raise error
 
     monkeypatch.setattr("lfbt.cli.finished.write_run_report", fail)
-    assert add_report(tmp_path) == ""
+    assert add_report(tmp_path) is None
     why = "no room" if str(error) else "ZeroDivisionError"
     assert capsys.readouterr().err == f"lfbt: warning: {tmp_path}: no report ({why}); the run itself is complete\n"

@@ -6,14 +6,17 @@ import sys
 from pathlib import Path
 
 from lfbt.reports.page import write_run_report
+from lfbt.utils.progress import write_line
 
 
-def add_report(folder: Path) -> str:
-    """Write ``report.html`` into a run folder; returns the line that says so, empty after the warning of a failure."""
+def add_report(folder: Path) -> Path | None:
+    """Write ``report.html`` into a run folder, and say so; None after the warning of a failure."""
     try:
-        return f"report: {write_run_report(folder)}"
+        page = write_run_report(folder)
     except Exception as error:  # noqa: BLE001
         # The run is complete, whatever is wrong with its report.
         why = " ".join(str(error).split()) or type(error).__name__
         print(f"lfbt: warning: {folder}: no report ({why}); the run itself is complete", file=sys.stderr)
-        return ""
+        return None
+    write_line(f"report: {page}")
+    return page

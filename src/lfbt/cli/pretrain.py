@@ -50,4 +50,4 @@ def run(words: Sequence[str]) -> Output | None:
             f"--checkpoint {best}"
         )
         values["best"] = {"encoder": best, "epoch": epoch, "val_auroc": auroc}
-    return Output("\n".join(filter(None, [add_report(run_dir), *lines])), values)
+    return Output("\n".join(lines), values | {"report": add_report(run_dir)})

@@ -30,6 +30,6 @@ def run(words: Sequence[str]) -> Output:
     """Probe an encoder."""
     settings = parse(words)
     trials = run_probe(settings)
-    values = {"run_dir": settings.trials.run_dir, "trials": [trial.to_dict() for trial in trials]}
-    lines = [summary(trials, settings.trials.run_dir), add_report(settings.trials.run_dir)]
-    return Output("\n".join(filter(None, lines)), values)
+    page = add_report(settings.trials.run_dir)
+    values = {"run_dir": settings.trials.run_dir, "report": page, "trials": [trial.to_dict() for trial in trials]}
+    return Output(summary(trials, settings.trials.run_dir), values)

@@ -37,7 +37,8 @@ class Loaded:
 
     def embed(self, rows: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float32]:
         """Compute embeddings ``[records, leads × features]`` of rows of the data set."""
-        return self._compute(rows)[0]
+        parts = [self.model.compute(self.signals(rows[i : i + _BATCH]))[0] for i in range(0, len(rows), _BATCH)]
+        return np.concatenate(parts)
 
     def probabilities(self, signals: Signal) -> NDArray[np.float64]:
         """Compute probabilities ``[records, classes]`` of signals as `signals` returns them."""
@@ -47,11 +48,6 @@ class Loaded:
     def signals(self, rows: Sequence[int] | NDArray[np.int64]) -> Signal:
         """Read the signals of rows as the model takes them ``[records, leads, samples]``."""
         return self.dataset.batch(np.asarray(rows), self.model.config.normalisation)
-
-    def _compute(self, rows: Sequence[int] | NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        parts = [self.model.compute(self.signals(rows[i : i + _BATCH])) for i in range(0, len(rows), _BATCH)]
-        embeddings, logits = (np.concatenate(part) for part in zip(*parts, strict=True))
-        return embeddings, logits
 
 
 def load_best(material: Material, with_head: bool) -> Loaded | str:

@@ -52,15 +52,18 @@ def why(material: Material, loaded: Loaded | str) -> Section:
 
 def _blocks(material: Material, loaded: Loaded) -> Iterator[Block]:
     dataset = loaded.dataset
+    if loaded.classify is None:
+        return
     tested = np.arange(len(dataset)) if loaded.run.results.folds else dataset.rows("test")
     rows = draw_rows(tested, MOST_RECORDS)
     if len(rows) < _FEWEST:
         yield Paragraph("The data set has no test records.", "note")
         return
     signals = loaded.signals(rows)
-    probabilities = loaded.probabilities(signals)
+    embeddings = loaded.embed(rows)
+    probabilities = loaded.classify(embeddings)
     yield from _check(material, loaded, rows, probabilities)
-    yield from _leads(loaded, rows, probabilities)
+    yield from _leads(loaded, rows, embeddings, probabilities)
     # The class that is predicted.
     numbers = probabilities.argmax(axis=1)
     some = draw_rows(np.arange(len(rows)), MOST_DELETED)
@@ -95,12 +98,14 @@ def _check(
         )
 
 
-def _leads(loaded: Loaded, rows: NDArray[np.int64], probabilities: NDArray[np.float64]) -> Iterator[Block]:
+def _leads(
+    loaded: Loaded, rows: NDArray[np.int64], embeddings: NDArray[np.float32], probabilities: NDArray[np.float64]
+) -> Iterator[Block]:
     if loaded.classify is None:
         return
     dataset, leads = loaded.dataset, loaded.model.config.leads
     targets = np.array([[name in dataset.labels[row] for name in loaded.model.classes] for row in rows])
-    without = probabilities_without_leads(loaded.embed(rows), len(leads), loaded.classify)
+    without = probabilities_without_leads(embeddings, len(leads), loaded.classify)
     whole = _auroc(probabilities, targets)
     changes = [float(np.abs(p - probabilities).mean()) for p in without]
     falls = [whole - _auroc(p, targets) for p in without]
