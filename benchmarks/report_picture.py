@@ -12,7 +12,7 @@ from pathlib import Path
 
 _OUT = Path(__file__).resolve().parents[1] / "docs" / "images" / "report.png"
 _WIDTH = 1150
-_COLOURS = 64
+_COLOURS = 160
 # What is shown of each section.
 _SHOWN = (
     *("#glance > h2", "#glance > dl", "#results > h2", "#results > .scroll:nth-of-type(1)", "#results > .charts"),

@@ -63,6 +63,13 @@ def width_of(driver):
     return driver.execute_script("return document.documentElement.scrollWidth")
 
 
+def saved_by(driver):
+    """What the button below the forest saves."""
+    driver.execute_script("URL.createObjectURL = (blob) => { window.saved = blob.text(); return '#'; };")
+    driver.find_element(By.CSS_SELECTOR, "table[data-name=runs-grouped-over-seeds] caption button").click()
+    return driver.execute_async_script("saved.then(arguments[0])")
+
+
 @pytest.mark.parametrize("width", [1200, 390])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_page_fits_in_both_schemes_with_everything_open(page, browse, width, scheme):
@@ -115,10 +122,8 @@ def test_tables_are_sorted_by_the_keyboard_numbers_as_numbers(page, browse):
 
 def test_table_is_saved_as_csv_without_pictures(page, browse):
     driver = browse(page)
-    driver.execute_script("URL.createObjectURL = (blob) => { window.saved = blob.text(); return '#'; };")
     table = driver.find_element(By.CSS_SELECTOR, "table[data-name=runs-grouped-over-seeds]")
-    table.find_element(By.CSS_SELECTOR, "caption button").click()
-    head, *lines = driver.execute_async_script("saved.then(arguments[0])").splitlines()
+    head, *lines = saved_by(driver).splitlines()
     assert head == "run,AUROC ± sd [95 %],AUPRC ± sd [95 %],kind,seeds"
     assert len(lines) == len(table.find_elements(By.CSS_SELECTOR, "tbody tr"))
     # With a comma inside.
@@ -152,7 +157,8 @@ def test_thirty_runs_are_groups_in_a_small_file_that_fits(tmp_path, browse):
     folders = []
     for group in range(10):
         for seed in range(3):
-            name = f"a run with quite a long name {group} {MARKUP if group == 3 else ''}-s{seed}".replace("/", "")
+            begin = "=1+1" if group == 4 else "a run"
+            name = f"{begin} with quite a long name {group} {MARKUP if group == 3 else ''}-s{seed}".replace("/", "")
             settings = {"epochs": group}
             changes = {"encoder": {"checkpoint": None}} if group == 9 else {}
             p = predictions(0.3 * group, [seed, group, 0])
@@ -166,4 +172,6 @@ def test_thirty_runs_are_groups_in_a_small_file_that_fits(tmp_path, browse):
     assert len(rows) == 10
     assert all(row.text.endswith("3") for row in rows)
     assert driver.title == "lfbt report"
+    # A spreadsheet would compute it.
+    assert [line for line in saved_by(driver).splitlines() if "=1+1" in line][0].startswith("'=1+1 with")
     assert np.isfinite(table["AUROC"]).all()

@@ -103,6 +103,9 @@ def _references(material: Material) -> Iterator[Fact]:
             bounds = figure.difference_interval
             sure = bounds is not None and (bounds[0] > 0 or bounds[1] < 0)
             verdict = "better" if (figure.difference or 0) > 0 else "worse"
+            verdict += (
+                ", by an interval that is not adjusted for the number of runs" if len(material.groups) > 2 else ""
+            )
             yield Fact(
                 f"Against {words}",
                 f"AUROC {format_figure(figure.difference, '+.4f')} {format_interval(bounds, '+.3f')} against "
