@@ -173,5 +173,5 @@ def test_thirty_runs_are_groups_in_a_small_file_that_fits(tmp_path, browse):
     assert all(row.text.endswith("3") for row in rows)
     assert driver.title == "lfbt report"
     # A spreadsheet would compute it.
-    assert [line for line in saved_by(driver).splitlines() if "=1+1" in line][0].startswith("'=1+1 with")
+    assert next(line for line in saved_by(driver).splitlines() if "=1+1" in line).startswith("'=1+1 with")
     assert np.isfinite(table["AUROC"]).all()
