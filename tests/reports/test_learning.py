@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from lfbt.reports.blocks import Charts, Paragraph
+from lfbt.reports.blocks import Charts, Fold, Paragraph
 from lfbt.reports.learning import learning
 from lfbt.reports.material import gather
 from lfbt.runs.loading import load_run, load_runs
@@ -29,6 +29,11 @@ def test_pretraining_has_loss_terms_rate_and_quality_with_the_kept_epoch(trained
     (caption,) = (block.caption for block in section.blocks if isinstance(block, Charts))
     assert f"The dotted line is epoch {best}, of the best validation AUROC" in caption
     assert any(mark.kind == "rule" for mark in charts["Loss and its terms"].marks)
+
+
+def test_many_pretrainings_are_closed_but_the_first(trained):
+    blocks = learning(gather([load_run(trained / "pretrain")] * 4)).blocks
+    assert [block.is_open for block in blocks if isinstance(block, Fold)] == [True, False, False, False]
 
 
 def test_classifier_has_a_line_a_seed_and_a_dot_at_the_kept_epoch(trained):

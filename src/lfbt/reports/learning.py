@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from lfbt.errors import LfbtError
-from lfbt.reports.blocks import Block, Charts, Heading, Paragraph, Section
+from lfbt.reports.blocks import Block, Charts, Fold, Heading, Paragraph, Section
 from lfbt.reports.charts import N_COLOURS, Chart, Line, make_chart
 from lfbt.reports.grouping import Group
 from lfbt.reports.material import Material
@@ -18,6 +18,8 @@ from lfbt.utils.figures import ABSENT, format_figure
 
 # Groups whose curves are shown; others can be reported by themselves.
 _MOST_GROUPS = 12
+# Pretrainings that are all open.
+_OPEN_PRETRAININGS = 3
 _MOST_LEADS = 12
 
 _LOSSES_COMPARE = {
@@ -29,8 +31,12 @@ _LOSSES_COMPARE = {
 def learning(material: Material) -> Section:
     """Draw the histories of pretrainings and classifiers."""
     blocks: list[Block] = []
-    for run in material.pretrainings:
-        blocks += [Heading(f"{run.name}: {run.title}"), *_pretraining(run)]
+    for place, run in enumerate(material.pretrainings):
+        title, shown = f"{run.name}: {run.title}", tuple(_pretraining(run))
+        if len(material.pretrainings) <= _OPEN_PRETRAININGS:
+            blocks += [Heading(title), *shown]
+        else:
+            blocks.append(Fold(title, shown, is_open=place == 0))
     charts: list[Chart] = []
     why: list[str] = []
     for group in material.groups[:_MOST_GROUPS]:
