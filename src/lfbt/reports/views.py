@@ -74,10 +74,11 @@ def _draw(dataset: Dataset, how: dict[str, Any]) -> list[Block]:
     ]
     charts = tuple(_chart(title, part[leads], names, unit, length) for title, part, length in parts)
     kept = f"{100 * shortest:g} % to 100 %" if crop == "resized" else f"{100 * shortest:g} %"
+    labels = ", ".join(dataset.labels[row]) or "no label"
+    stretched = ", stretched to all of its time" if crop == "resized" else ""
     caption = (
-        f"Record {dataset.ids[row]} of {dataset.folder.name}, {', '.join(dataset.labels[row]) or 'no label'}. A view is "
-        f"a part of {kept} of the record{', stretched to all of its time' if crop == 'resized' else ''}, of which up to "
-        f"{100 * longest:g} % is set to zero (seed {SEED}); all leads alike."
+        f"Record {dataset.ids[row]} of {dataset.folder.name}, {labels}. A view is a part of {kept} of the "
+        f"record{stretched}, of which up to {100 * longest:g} % is set to zero (seed {SEED}); all leads alike."
     )
     on = [name.replace("_", " ") for name in _DISTORTIONS if how.get(name)]
     caption += f" This run has {', '.join(on)} on top of it, not drawn here." if on else ""
