@@ -230,7 +230,8 @@ HOSTILE = ("<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "' onl
 #: The elements of the template, and the attributes that they may have.
 OWN_ELEMENTS = {
     "html": {"lang"}, "meta": {"charset", "http-equiv", "content", "name"}, "a": {"href"}, "nav": {"aria-label"},
-    "p": {"class"}, "section": {"id"}, "dd": {"class", "tabindex"}, "details": {"open"}, "table": {"class", "data-name"},
+    "p": {"class"}, "section": {"id"},
+    "dd": {"class", "tabindex"}, "details": {"open"}, "table": {"class", "data-name"},
     "div": {"class", "tabindex", "role", "aria-label"}, "th": {"scope", "class"}, "td": {"class"}, "tr": {"class"},
     "svg": {"class", "viewbox", "role", "aria-hidden", "xmlns", "width", "height"}, "ul": {"class"},
     "text": {"class", "x", "y", "text-anchor", "transform"}, "path": {"class", "d", "data-lead"},
