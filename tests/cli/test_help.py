@@ -256,6 +256,7 @@ FLAGS: dict[str, dict[str, str]] = {
         "--workers": "2",
     },
     "export": {"--out": REQUIRED, "--variant": "float32", "--overwrite": ""},
+    "draw": {"--out": "", "--record": "", "--overwrite": "", **FILES},
     "compare": {
         "--out": "",
         "--overwrite": "",
@@ -290,6 +291,7 @@ POSITIONAL = {
     "sources": ("SOURCE",),
     "check": ("DIR ...",),
     "compare": ("RUN ...",),
+    "draw": ("FILE ...",),
     "embed": ("INPUT ...",),
     "export": ("INPUT",),
     "predict": ("INPUT ...",),

@@ -59,6 +59,7 @@ def words_of(chain, to):
         "predict": (chain / "data", "--classifier", chain / "probe"),
         "export": (chain / "probe", "--out", to.with_suffix(".onnx")),
         "compare": (chain / "probe", chain / "random", "--draws", 10),
+        "draw": (chain / "data", "--record", "1", "--out", to.with_suffix(".svg")),
         "report": (chain / "probe", "--out", to),
         "runs": (chain,),
     }
@@ -79,6 +80,9 @@ EXPECTED = {
     ),
     "export": lambda found, chain, to: found["out"] == str(to.with_suffix(".onnx")) and len(found["classes"]) == 5,
     "compare": lambda found, chain, to: [row["run"] for row in found["rows"]] == ["probe", "random"],
+    "draw": lambda found, chain, to: (
+        found["out"] == str(to.with_suffix(".svg")) and found["record"].startswith("1 (SYN")
+    ),
     "report": lambda found, chain, to: found["page"] == str(to / "report.html") and found["table"][0]["run"] == "probe",
     "runs": lambda found, chain, to: str(chain / "probe") in [run["folder"] for run in found["runs"]],
 }

@@ -49,6 +49,7 @@ NEEDS = {
     "docs/onnx.md": "runs/finetune recordings",
     "docs/pretraining.md": "NINGBO:downloads/ningbo PTBXL:downloads/ptbxl data/a:data/ningbo data/b:data/ptbxl",
     "docs/python.md": "ecg.npy runs/pretrain:small/encoder runs/probe:small/probe",
+    "docs/report.md": "runs/pretrain runs/probe runs/random runs/finetune ecg.dcm data/ptbxl",
     "docs/datasets/folder.md": "RECORDS:recordings labels.csv",
 }
 #: What the examples of `--help` need, each in a folder of its own.

@@ -22,6 +22,9 @@ def test_compute_is_the_encoder_and_the_head_and_leaves_absent_leads_nan():
         expected = head(features).numpy()
     np.testing.assert_allclose(embeddings, features.numpy(), atol=1e-6)
     np.testing.assert_allclose(logits, expected, atol=1e-6)
+    np.testing.assert_allclose(model.classify(embeddings), expected, atol=1e-6)
+    with pytest.raises(LfbtError, match="an encoder without classes"):
+        TorchModel(encoder).classify(embeddings)
     signals[1, 0] = np.nan
     absent = TorchModel(encoder).compute(signals)[0]
     assert np.isnan(absent[1, :64]).all()

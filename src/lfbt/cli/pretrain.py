@@ -8,6 +8,7 @@ from typing import Any
 import tyro
 
 from lfbt.cli.errors import is_main
+from lfbt.cli.finished import add_report
 from lfbt.cli.output import Output
 from lfbt.cli.parsing import parse_settings, value_of
 from lfbt.models.config import EncoderCard
@@ -49,4 +50,4 @@ def run(words: Sequence[str]) -> Output | None:
             f"--checkpoint {best}"
         )
         values["best"] = {"encoder": best, "epoch": epoch, "val_auroc": auroc}
-    return Output("\n".join(lines), values)
+    return Output("\n".join(lines), values | {"report": add_report(run_dir)})

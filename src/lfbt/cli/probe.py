@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from lfbt.cli.finished import add_report
 from lfbt.cli.output import Output
 from lfbt.cli.parsing import parse_settings
 from lfbt.cli.trials import summary
@@ -29,5 +30,6 @@ def run(words: Sequence[str]) -> Output:
     """Probe an encoder."""
     settings = parse(words)
     trials = run_probe(settings)
-    values = {"run_dir": settings.trials.run_dir, "trials": [trial.to_dict() for trial in trials]}
+    page = add_report(settings.trials.run_dir)
+    values = {"run_dir": settings.trials.run_dir, "report": page, "trials": [trial.to_dict() for trial in trials]}
     return Output(summary(trials, settings.trials.run_dir), values)

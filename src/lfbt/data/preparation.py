@@ -20,6 +20,7 @@ from lfbt.data.executors import check_processes, prepare_entries
 from lfbt.data.journal import JOURNAL, Journal, preparation_key, read_journal
 from lfbt.data.layouts import DROPPED, RECORDS, SIGNALS
 from lfbt.data.manifest import MANIFEST, DatasetManifest, SourceInfo
+from lfbt.data.people import PEOPLE, write_people
 from lfbt.data.record_hash import COLUMNS, hash_table
 from lfbt.data.records import Prepared, PrepareSettings
 from lfbt.data.splits import assign_splits
@@ -37,10 +38,8 @@ from lfbt.voltages import implausible_span
 
 # Tells rows of `DROPPED` that are notes from those of what was dropped.
 _NOTED = "noted: "
-
-
-# Not of layout npy, where the user's own files look the same.
-_OUTPUTS = Outputs(MANIFEST, (SIGNALS, RECORDS, DROPPED))
+# Not of layout npy, whose files look as the user's own.
+_OUTPUTS = Outputs(MANIFEST, (SIGNALS, RECORDS, DROPPED, PEOPLE))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -235,6 +234,8 @@ def prepare_dataset(
                 writer.sort((split, record.labels) for record, split in zip(records, splits, strict=True))
             hash = _write_records(folder, records, splits, source_folder)
             _write_dropped(folder, [*dropped, *noted], source_folder)
+            if settings.layout == "packed":
+                write_people(folder, ((record.id, record.entry.sex, record.entry.age) for record in records))
             report = _report(records, splits, listing, len(entries), dropped, noted)
             origin = SourceInfo(name, source_folder.absolute().name, options)
             manifest = _manifest(settings, listing, report, origin)

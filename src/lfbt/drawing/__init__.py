@@ -1,3 +1,3 @@
 """ECGs drawn as people read them."""
 
-__all__ = ["ecg_paper"]
+__all__ = ["ecg_paper", "files", "layout"]

@@ -38,7 +38,7 @@ from lfbt.runs.results import (
     SubsetScores,
     describe_rare,
 )
-from lfbt.runs.run_folder import ENCODER_FOLDER, SETTINGS, RunSettings, acquire_run_folder, began_with
+from lfbt.runs.run_folder import ENCODER_FOLDER, REPORT, SETTINGS, RunSettings, acquire_run_folder, began_with
 from lfbt.sources.listing import SPLITS
 from lfbt.utils.figures import format_count
 from lfbt.utils.files import PARTIAL, Outputs, atomic_file, atomic_folder, check_target
@@ -57,7 +57,7 @@ NAMED_SUBSETS = {"limb": STANDARD_LEADS[:6], "chest": STANDARD_LEADS[6:]}
 _OUTPUTS = Outputs(
     RESULTS,
     (
-        *(PREDICTIONS, HISTORY, "splits.csv", "X_*.npy", "y_*.npy"),
+        *(PREDICTIONS, HISTORY, REPORT, "splits.csv", "X_*.npy", "y_*.npy"),
         *(f"{ENCODER_FOLDER}/{name}" for name in ("config.json", "model.safetensors", FINGERPRINTS)),
         *(f"{HEAD}/{name}" for name in ("config.json", "model.safetensors")),
     ),
@@ -68,7 +68,8 @@ CURVE = "curve.png"
 
 # The files of several trials together.
 _SERIES_OUTPUTS = Outputs(
-    SETTINGS, (SERIES_TABLE, CURVE, *(f"*fraction-*-seed-*/{name}" for name in (*_OUTPUTS.files, _OUTPUTS.manifest)))
+    SETTINGS,
+    (SERIES_TABLE, CURVE, REPORT, *(f"*fraction-*-seed-*/{name}" for name in (*_OUTPUTS.files, _OUTPUTS.manifest))),
 )
 
 

@@ -4,6 +4,7 @@ __all__ = [
     "answer_table",
     "answering",
     "classifier",
+    "drawing",
     "embed_settings",
     "embedding",
     "embedding_folder",
@@ -14,5 +15,6 @@ __all__ = [
     "loading",
     "prediction",
     "recordings",
+    "torch_model",
     "watching",
 ]

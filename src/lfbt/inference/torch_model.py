@@ -72,6 +72,16 @@ class TorchModel:
         logits = np.empty((len(signals), 0), np.float32) if self.head is None else self.head(embeddings).cpu().numpy()
         return embeddings.cpu().numpy(), logits
 
+    @torch.no_grad()
+    def classify(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Compute logits ``[records, classes]`` of embeddings. Raises LfbtError for a model without a classifier."""
+        if self.head is None:
+            raise LfbtError("classifier: this model is an encoder without classes")
+        logits: NDArray[np.float32] = (
+            self.head(torch.from_numpy(embeddings).to(self.head.linear.weight.device)).cpu().numpy()
+        )
+        return logits
+
 
 def load_trained(folder: Path, place: torch.device) -> TorchModel:
     """Load the classifier in the folder of a run.

@@ -189,7 +189,7 @@ def _check_seeds_of_one_row(one: ScoredTrial, other: ScoredTrial) -> None:
     methods = [results.encoder.history.get("method") for results in (mine, theirs)]
     if methods[0] != methods[1]:
         raise LfbtError(f"{both} have encoders of {methods[0]} and of {methods[1]}; {apart}")
-    free = _free_in_a_row() | names_without_effect(ProbeSettings, mine.settings)
+    free = free_in_a_row() | names_without_effect(ProbeSettings, mine.settings)
     for name in sorted(mine.settings.keys() & theirs.settings.keys() - free):
         if mine.settings[name] != theirs.settings[name]:
             raise LfbtError(f"{both} differ in {name}, not in their seed only; {apart}")
@@ -197,7 +197,7 @@ def _check_seeds_of_one_row(one: ScoredTrial, other: ScoredTrial) -> None:
         raise LfbtError(f"{both} are of the same seed, {mine.seed}; {apart}")
 
 
-def _free_in_a_row() -> frozenset[str]:
+def free_in_a_row() -> frozenset[str]:
     """Names of the settings that may differ between trials of one row: which trial it is, where and how it ran.
 
     And how patients were dealt to folds: chance as a seed is. Trials of other test records are never compared.

@@ -33,6 +33,8 @@ CHECKPOINTS = "checkpoints"
 ENCODER_FOLDER = "encoder"
 #: The encoder of the epoch with the best quality.
 BEST_ENCODER_FOLDER = "encoder-best"
+#: The report of a finished run.
+REPORT = "report.html"
 _LOCK = ".lock"
 
 # `is_running` holds the lock for an instant.

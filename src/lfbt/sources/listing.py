@@ -82,6 +82,10 @@ class Entry:
         The official split, or empty.
     n_samples : int or None
         The length that the source's tables state, which that of the file must equal.
+    sex : str
+        ``female`` or ``male``; empty where it is not known.
+    age : float or None
+        In years, where it is known.
     """
 
     id: str
@@ -91,6 +95,8 @@ class Entry:
     labels: tuple[str, ...] = ()
     split: str = ""
     n_samples: int | None = None
+    sex: Literal["", "female", "male"] = ""
+    age: float | None = None
 
     def read(self) -> Recording:
         """Read the recording and add what the tables state of it. Raises UnreadableError."""

@@ -27,6 +27,9 @@ _RULES = {
 }
 # The folds that the authors of PTB-XL recommend: all records of 9 and 10 were validated by people.
 _SPLITS = {str(fold): "train" for fold in range(1, 9)} | {"9": "val", "10": "test"}
+_SEXES: dict[str, Literal["", "female", "male"]] = {"0": "male", "1": "female"}
+# The table has 300 for those over 89, so that nobody is recognised by their age.
+_OVER_89, _OLDEST = 300.0, 90.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,6 +82,8 @@ class PtbXl:
                     reader=read_wfdb,
                     labels=tuple(name for name in classes if name in found),
                     split=_split(row, table),
+                    sex=_SEXES.get(row.get("sex", "").removesuffix(".0"), ""),
+                    age=_age(row.get("age", "")),
                 )
             )
         check_labelled(entries, self.labels, folder)
@@ -165,6 +170,19 @@ def _patient(row: dict[str, str], table: Path) -> str:
             "use the table as published"
         )
     return str(int(number))
+
+
+def _age(text: str) -> float | None:
+    """Read an age in years, 90 for over 89; None for what is none.
+
+    >>> _age("56.0"), _age("300"), _age("")
+    (56.0, 90.0, None)
+    """
+    try:
+        age = float(text)
+    except ValueError:
+        return None
+    return _OLDEST if age == _OVER_89 else age if 0 <= age < _OLDEST else None
 
 
 def _split(row: dict[str, str], table: Path) -> str:

@@ -27,6 +27,7 @@ from lfbt.runs.run_folder import (
     BEST_ENCODER_FOLDER,
     CHECKPOINTS,
     ENCODER_FOLDER,
+    REPORT,
     SETTINGS,
     RunSettings,
     acquire_run_folder,
@@ -57,7 +58,7 @@ NOT_FINITE = "not_finite.json"
 OUTPUTS = Outputs(
     SETTINGS,
     (
-        *(HISTORY, NOT_FINITE, f"{CHECKPOINTS}/step-*.safetensors", f"{CHECKPOINTS}/step-*.spoilt"),
+        *(HISTORY, NOT_FINITE, REPORT, f"{CHECKPOINTS}/step-*.safetensors", f"{CHECKPOINTS}/step-*.spoilt"),
         *(f"{ENCODER_FOLDER}/{name}" for name in (CONFIG, MODEL, FINGERPRINTS)),
         *(f"{BEST_ENCODER_FOLDER}/{name}" for name in (CONFIG, MODEL, FINGERPRINTS)),
         *(f"{LOGS}/events.out.tfevents.*", f"{LOGS}/*/events.out.tfevents.*"),
@@ -404,8 +405,7 @@ class Pretrainer:
 
     def _save_encoder_if_older(self) -> None:
         """Write the encoder of a finished run that was killed after its last checkpoint."""
-        folder = self.folder / ENCODER_FOLDER
-        n_epochs = self.settings.optimizer.epochs
+        folder, n_epochs = self.folder / ENCODER_FOLDER, self.settings.optimizer.epochs
         if not (folder / CONFIG).is_file() or load_history(folder).get("epochs_done") != n_epochs:
             self._write_encoder(folder)
 

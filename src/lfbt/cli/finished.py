@@ -1,0 +1,22 @@
+"""The report in the folder of a finished run, which is written last and never the cause of a loss."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from lfbt.reports.page import write_run_report
+from lfbt.utils.progress import write_line
+
+
+def add_report(folder: Path) -> Path | None:
+    """Write ``report.html`` into a run folder, and say so; None after the warning of a failure."""
+    try:
+        page = write_run_report(folder)
+    except Exception as error:  # noqa: BLE001
+        # The run is complete, whatever is wrong with its report.
+        why = " ".join(str(error).split()) or type(error).__name__
+        print(f"lfbt: warning: {folder}: no report ({why}); the run itself is complete", file=sys.stderr)
+        return None
+    write_line(f"report: {page}")
+    return page
