@@ -8,6 +8,8 @@ import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from lfbt.utils.opening import read_bytes
+
 #: The columns of the table.
 COLUMNS = ("id", "patient", "file", "piece", "labels", "split", "hash")
 
@@ -26,7 +28,7 @@ def hash_rows(rows: Iterable[Sequence[str]]) -> str:
 
 def hash_table(path: Path) -> str | None:
     """`hash_rows` of a table below its header; None where its columns are not `COLUMNS`, as in one made by hand."""
-    header, _, rows = path.read_bytes().partition(b"\n")
+    header, _, rows = read_bytes(path).partition(b"\n")
     if header.rstrip(b"\r").decode(errors="replace").split(",") != list(COLUMNS):
         return None
     if b'"' not in rows and b"\r" not in rows:

@@ -10,17 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfbt.errors import UnreadableError
-from lfbt.io.recordings import (
-    READ_ERRORS,
-    check_not_offset,
-    check_not_times,
-    leads_first,
-    make_recording,
-    unreadable,
-)
+from lfbt.io.guarding import guarded, reading
+from lfbt.io.recordings import check_not_offset, check_not_times, leads_first, make_recording
 from lfbt.recording import Recording, to_mv
+from lfbt.utils.opening import open_regular
 
 
+@guarded()
 def read_npy(path: Path, leads: Sequence[str], sampling_rate: float, unit: str) -> Recording:
     """Read a ``.npy`` file of one recording.
 
@@ -53,6 +49,7 @@ def read_npy(path: Path, leads: Sequence[str], sampling_rate: float, unit: str) 
     return _recording(path, array, leads, sampling_rate, unit, notes)
 
 
+@guarded(most=None)
 def read_npy_row(path: Path, *, row: int, leads: Sequence[str], sampling_rate: float, unit: str) -> Recording:
     """Read one recording of a ``.npy`` file of several, and only it from the disk.
 
@@ -105,12 +102,10 @@ def open_npy(path: Path) -> NDArray[Any]:
 
 def map_npy(path: Path) -> NDArray[Any]:
     """Open the array of a ``.npy`` file, of any type but objects, as a memory map. Raises UnreadableError for none."""
-    is_archive = False
-    try:
-        with path.open("rb") as file:
-            is_archive = file.read(4) == b"PK\3\4"
+    with reading(path), open_regular(path, None) as file:
+        is_archive = file.read(4) == b"PK\3\4"
+    # NumPy warns of a product of axes beyond 64 bits, before it refuses it.
+    expected = "an .npz holds several arrays; save one with numpy.save" if is_archive else ""
+    with reading(path, expected), np.errstate(over="ignore"):
         array: NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
-    except READ_ERRORS as error:
-        advice = "an .npz holds several arrays; save one with numpy.save" if is_archive else ""
-        raise unreadable(path, error, advice) from error
     return array

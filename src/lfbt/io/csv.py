@@ -18,7 +18,8 @@ from lfbt.io.csv_rows import check_rows
 from lfbt.io.csv_stated import find_likely_rates, find_plain_gain
 from lfbt.io.csv_text import end_of_lines, first_lines, read_first_lines, read_text
 from lfbt.io.csv_times import check_times, stated_rate
-from lfbt.io.recordings import READ_ERRORS, check_not_offset, check_not_times, leads_first, make_recording
+from lfbt.io.guarding import guarded
+from lfbt.io.recordings import check_not_offset, check_not_times, leads_first, make_recording
 from lfbt.recording import Recording, to_mv, unit_in_mv
 from lfbt.utils.figures import format_count
 
@@ -28,6 +29,7 @@ _N_LEADS = 64
 _EXACT = 2**53
 
 
+@guarded()
 def read_csv(
     path: Path,
     leads: Sequence[str] | None,
@@ -250,6 +252,7 @@ class CsvHeader(NamedTuple):
     names: list[str]
 
 
+@guarded()
 def read_csv_header(path: Path, separator: str | None = None, decimal: str | None = None) -> CsvHeader:
     """Read what a CSV file states of itself: leads, columns, and whether the sampling rate, too.
 
@@ -262,6 +265,7 @@ def read_csv_header(path: Path, separator: str | None = None, decimal: str | Non
     return CsvHeader(leads if any(leads) else None, states_rate, [column.name for column in columns])
 
 
+@guarded()
 def holds_voltages(path: Path) -> bool:
     """Whether the columns that may be leads hold numbers in the first rows, and some that are no counts or names.
 
@@ -286,13 +290,13 @@ def _read_table(path: Path, text: bytes, layout: CsvLayout) -> Any:
     dtype = numbers | texts if times or texts else np.float64
     if times and not texts and not any(column.unit == "date" for column in layout.columns or ()):
         # Columns of one type are read in less time.
-        with contextlib.suppress(*READ_ERRORS):
+        with contextlib.suppress(ValueError, TypeError, OverflowError):
             table = _parse(text, layout, np.float64)
             if not any((np.abs(table[index].to_numpy()) >= _EXACT).any() for index in times):
                 return table
     try:
         return _parse(text, layout, dtype)
-    except READ_ERRORS as error:
+    except Exception as error:
         reason = _text_cell(text, layout) or "it cannot be read as a table of numbers"
         raise UnreadableError(f"file {path}: {reason}") from error
 
@@ -311,7 +315,7 @@ def _text_cell(text: bytes, layout: CsvLayout) -> str:
     """Locate the first cell that is not a number; an empty string if there is none."""
     try:
         cells = _parse(text, layout, str).to_numpy()
-    except READ_ERRORS:
+    except (ValueError, TypeError, OverflowError):
         return ""
     numbers = {"lead", "row number", "unnamed"}
     others = {index for index, column in enumerate(layout.columns or ()) if column.kind not in numbers}

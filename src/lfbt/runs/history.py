@@ -11,6 +11,7 @@ from typing import Any, Protocol, Self, TypeVar
 
 from lfbt.errors import LfbtError
 from lfbt.utils.files import atomic_file, decode_json, parse_json, write_error
+from lfbt.utils.opening import read_text
 
 HISTORY = "history.jsonl"
 
@@ -102,7 +103,7 @@ def read_history(folder: Path, kind: type[LineT]) -> list[LineT]:
     lines: list[LineT] = []
     if path.exists():
         try:
-            texts = path.read_text(encoding="utf-8").splitlines()
+            texts = read_text(path).splitlines()
         except UnicodeDecodeError as error:
             raise LfbtError(f"{path}: is not text in UTF-8 ({error}); it was edited") from error
         for text in texts:

@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, uint8
 
 from lfbt.errors import LfbtError
+from lfbt.utils.opening import check_regular
 from lfbt.utils.tensors import save_tensors
 
 _CHECKSUM = "crc32"
@@ -70,6 +71,7 @@ def _steps(folder: Path) -> dict[int, Path]:
 
 def _read(path: Path) -> dict[str, Tensor]:
     try:
+        check_regular(path, None)
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             metadata = file.metadata() or {}

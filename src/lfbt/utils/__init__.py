@@ -7,6 +7,7 @@ __all__ = [
     "files",
     "interrupts",
     "memory",
+    "opening",
     "progress",
     "settings",
     "tables",

@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 
 from lfbt.errors import LfbtError
 from lfbt.utils.interrupts import TerminatedError
+from lfbt.utils.opening import read_text
 
 T = TypeVar("T")
 
@@ -272,7 +273,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 def read_json(path: Path) -> dict[str, Any]:
     """Read the JSON object in `path`. Raises LfbtError, naming the file, when it is absent or holds none."""
     try:
-        content = decode_json(path.read_text(encoding="utf-8"))
+        content = decode_json(read_text(path))
     except OSError as error:
         raise LfbtError(f"{path}: cannot be read ({error.strerror})") from error
     except (ValueError, RecursionError) as error:
