@@ -90,7 +90,12 @@ def test_read_refuses_a_header_of_more_signals_than_any_ecg_has(tmp_path):
 def test_read_refuses_times_that_tell_no_rate_of_an_ecg(tmp_path, step):
     rows = [f"{i * step!r},{i % 7 / 10},{i % 5 / 10}" for i in range(200)]
     write(tmp_path / "a.csv", "\n".join(["time (s),II,V1", *rows, ""]))
-    assert "a.csv: " in refusal(tmp_path / "a.csv")
+    assert re.search("column time: .* Hz is (none of an ECG|not above 0)", refusal(tmp_path / "a.csv"))
+
+
+def test_read_refuses_a_line_of_more_cells_than_a_table_has_columns(tmp_path):
+    write(tmp_path / "a.csv", "II,V1\n" + "1," * 10**5 + "1\n")
+    assert "one of its lines has 100001 cells, over 100000" in refusal(tmp_path / "a.csv", sampling_rate=500)
 
 
 @pytest.mark.parametrize("error", [RecursionError("deep"), MemoryError(), SystemError("x"), UnboundLocalError("y")])

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lfbt.errors import UnreadableError
+from lfbt.errors import LfbtError, UnreadableError
 from lfbt.io.csv_columns import COUNTS, Column, is_number, names_no_lead, tells_recordings_apart, time_unit
 from lfbt.io.csv_layout import N_LINES, CsvLayout, find_layout, read_layout, split_cells
 from lfbt.io.csv_rows import check_rows
@@ -20,7 +20,7 @@ from lfbt.io.csv_text import end_of_lines, first_lines, read_first_lines, read_t
 from lfbt.io.csv_times import check_times, stated_rate
 from lfbt.io.guarding import guarded
 from lfbt.io.recordings import check_not_offset, check_not_times, leads_first, make_recording
-from lfbt.recording import Recording, to_mv, unit_in_mv
+from lfbt.recording import Recording, check_sampling_rate, to_mv, unit_in_mv
 from lfbt.utils.figures import format_count
 
 # More columns than any ECG has leads.
@@ -198,6 +198,10 @@ def _check_times(
         index = next((index for index in times if time_unit(columns[index])), next(iter(times)))
         sampling_rate = stated_rate(path, columns[index], times[index], first_line)
         notes.append(f"sampling rate {sampling_rate:g} Hz by its times")
+        try:
+            check_sampling_rate(sampling_rate)
+        except LfbtError as error:
+            raise UnreadableError(f"file {path}: column {columns[index].name}: {error}") from error
     elif layout.rate is None and not times:
         _check_likely_rates(path, layout, sampling_rate)
     for index, column in enumerate(columns):
