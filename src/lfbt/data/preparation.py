@@ -31,6 +31,7 @@ from lfbt.sources.listing import SPLITS, Dropped, Entry, Listing
 from lfbt.sources.synthesis import MARKER
 from lfbt.utils.figures import format_count
 from lfbt.utils.files import Outputs, atomic_folder, check_target
+from lfbt.utils.opening import shown_name
 from lfbt.utils.progress import progress_bar
 from lfbt.utils.settings import Affects, Form, as_path, convert, create, names_affecting, to_dict, validate
 from lfbt.voltages import implausible_span
@@ -236,7 +237,7 @@ def prepare_dataset(
             hash = _write_records(folder, records, splits, source_folder)
             _write_dropped(folder, [*dropped, *noted], source_folder)
             report = _report(records, splits, listing, len(entries), dropped, noted)
-            origin = SourceInfo(name, source_folder.absolute().name, options)
+            origin = SourceInfo(name, shown_name(source_folder.absolute().name), options)
             manifest = _manifest(settings, listing, report, origin)
             dataclasses.replace(manifest, synthetic=_is_synthetic(records), hash=hash).save(folder)
     return report
@@ -366,7 +367,7 @@ def _write_dropped(folder: Path, dropped: Iterable[Dropped], source_folder: Path
 
 
 def _relative(file: Path, folder: Path) -> str:
-    return file.relative_to(folder).as_posix() if file.is_relative_to(folder) else file.as_posix()
+    return shown_name(file.relative_to(folder).as_posix() if file.is_relative_to(folder) else file.as_posix())
 
 
 def _report(

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar
 
 from lfbt.errors import LfbtError
-from lfbt.utils.files import atomic_file, decode_json, parse_json, write_error
+from lfbt.utils.files import atomic_file, decode_json, parse_json
 from lfbt.utils.opening import read_text
+from lfbt.utils.targets import write_error
 
 HISTORY = "history.jsonl"
 

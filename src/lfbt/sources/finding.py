@@ -17,7 +17,7 @@ from lfbt.io import CLINICAL_FORMATS
 from lfbt.sources.listing import Entry
 from lfbt.sources.synthesis import MARKER
 from lfbt.utils.figures import format_count
-from lfbt.utils.opening import open_text, read_bytes
+from lfbt.utils.opening import open_text, read_bytes, shown_name
 
 # What programs write for a missing value, and spreadsheets for one that they could not compute.
 MISSING = frozenset(("na", "n/a", "nan", "null", "none", "nil", "-", "--", "?", "<na>", "#n/a", "missing", "unknown"))
@@ -63,7 +63,7 @@ def _cannot_enter(error: OSError) -> None:
 
 def relative_id(file: Path, folder: Path) -> str:
     """Return the path of `file` below `folder` without its suffix, with ``/`` between parts."""
-    return file.relative_to(folder).with_suffix("").as_posix()
+    return shown_name(file.relative_to(folder).with_suffix("").as_posix())
 
 
 def not_found(folder: Path, files: Sequence[Path], source: str, expected: str) -> LfbtError:

@@ -11,6 +11,7 @@ __all__ = [
     "progress",
     "settings",
     "tables",
+    "targets",
     "tensors",
     "threads",
 ]

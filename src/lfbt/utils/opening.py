@@ -80,3 +80,12 @@ def read_bytes(path: Path, most: int | None = MOST_BYTES) -> bytes:
 def read_text(path: Path, encoding: str = "utf-8", errors: str = "strict") -> str:
     """Read a file of text as a whole. Raises as `open_regular` does, and UnicodeDecodeError."""
     return io.TextIOWrapper(io.BytesIO(read_bytes(path)), encoding=encoding, errors=errors).read()
+
+
+def shown_name(name: str) -> str:
+    r"""Return the name of a file as it can be written: bytes that are no UTF-8 become escapes.
+
+    >>> shown_name("ecg-\udcff.npy")
+    'ecg-\\xff.npy'
+    """
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
