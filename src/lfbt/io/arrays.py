@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,7 @@ def read_npy(path: Path, leads: Sequence[str], sampling_rate: float, unit: str) 
     UnreadableError
         If the file is not such an array.
     """
-    array, notes = leads_first(open_npy(path), len(leads))
+    array, notes = leads_first(_read(path, open_npy(path)), len(leads))
     if array.ndim != 2 or array.shape[0] != len(leads) or not array.size:
         what = "an empty array" if not array.size else "an array"
         raise UnreadableError(f"file {path}: {what} of shape {list(array.shape)}, not [{len(leads)} leads, samples]")
@@ -79,8 +80,23 @@ def read_npy_row(path: Path, *, row: int, leads: Sequence[str], sampling_rate: f
             f"file {path}: an array of shape {list(array.shape)}, not [records, {len(leads)} leads, samples] "
             f"with a record {row}"
         )
-    signal, notes = leads_first(array[row], len(leads))
+    signal, notes = leads_first(_read(path, array, row), len(leads))
     return _recording(path, signal, leads, sampling_rate, unit, notes)
+
+
+def _read(path: Path, mapped: NDArray[Any], row: int | None = None) -> NDArray[Any]:
+    """Read the array of a file, or one row of it, without touching its map: a file that is cut would end the process."""
+    of_a_row = mapped.shape if row is None else mapped.shape[1:]
+    if not mapped.flags.c_contiguous:
+        with open_regular(path, None) as file:
+            whole: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
+        return whole if row is None else whole[row]
+    count = math.prod(of_a_row)
+    start = mapped.offset + (row or 0) * count * mapped.itemsize  # type: ignore[attr-defined]
+    values = np.fromfile(path, mapped.dtype, count, offset=start)
+    if len(values) < count:
+        raise UnreadableError(f"file {path}: ends before all of its {list(mapped.shape)} values; it is being written")
+    return values.reshape(of_a_row)
 
 
 def _recording(
