@@ -85,7 +85,7 @@ def read_npy_row(path: Path, *, row: int, leads: Sequence[str], sampling_rate: f
 
 
 def _read(path: Path, mapped: NDArray[Any], row: int | None = None) -> NDArray[Any]:
-    """Read the array of a file, or one row of it, without touching its map: a file that is cut would end the process."""
+    """Read the array of a file, or one row of it, but not by its map: a file that is cut would end the process."""
     of_a_row = mapped.shape if row is None else mapped.shape[1:]
     if not mapped.flags.c_contiguous:
         with open_regular(path, None) as file:
@@ -103,9 +103,11 @@ def _recording(
     path: Path, array: NDArray[Any], leads: Sequence[str], sampling_rate: float, unit: str, notes: Sequence[str]
 ) -> Recording:
     """Make a recording of an array ``[leads, samples]`` of a file, unless it holds times or counts with an offset."""
-    check_not_times(path, array, leads)
-    check_not_offset(path, array, unit, leads)
-    return make_recording(path, to_mv(array.astype(np.float64), unit), leads, sampling_rate, notes)
+    # Signalling NaN is NaN.
+    with np.errstate(invalid="ignore", over="ignore"):
+        check_not_times(path, array, leads)
+        check_not_offset(path, array, unit, leads)
+        return make_recording(path, to_mv(array.astype(np.float64), unit), leads, sampling_rate, notes)
 
 
 def open_npy(path: Path) -> NDArray[Any]:
