@@ -1,3 +1,3 @@
 """Prepared data sets: written from a source, opened, split and read in batches."""
 
-__all__ = ["dataset", "layouts", "loader", "manifest", "preparation", "record_hash", "records", "splits"]
+__all__ = ["dataset", "disk_space", "layouts", "loader", "manifest", "preparation", "record_hash", "records", "splits"]

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import lfbt
 from lfbt.data.dask_cluster import Cluster, connected
-from lfbt.data.disk_space import check_disk_space, describe_size, size_of
+from lfbt.data.disk_space import LESS_ROOM, check_disk_space, describe_size, size_of
 from lfbt.data.executors import check_processes, prepare_entries
 from lfbt.data.journal import JOURNAL, Journal, preparation_key, read_journal
 from lfbt.data.layouts import DROPPED, RECORDS, SIGNALS
@@ -213,7 +213,7 @@ def prepare_dataset(
             ):
                 left = entries[len(journal.done) :]
                 size = size_of(settings, len(left))
-                check_disk_space(target, size)
+                check_disk_space(target, size, LESS_ROOM)
                 if entries:
                     announce(f"{target}: {describe_size(len(journal.done), len(entries), size)}")
                 prepared = _write_signals(prepare_entries(left, settings, folder, cluster), writer, journal)

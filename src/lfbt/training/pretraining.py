@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from lfbt.audit.fingerprints import FINGERPRINTS, Fingerprints, compute_fingerprints, save_fingerprints
 from lfbt.audit.leakage import check_copies
+from lfbt.data.disk_space import check_disk_space
 from lfbt.data.loader import prefetch_batches
 from lfbt.errors import LfbtError
 from lfbt.losses.lead_contrastive import check_several_leads
@@ -195,6 +196,8 @@ class Pretrainer:
             sync_batch_norm=world.size > 1 and compute.batch_norm == "global",
             averaged=optimizer.ema > 0,
         )
+        if world.is_main:  # for a checkpoint, with both moments of Adam
+            check_disk_space(self.folder, 12 * sum(part.numel() for part in self.state.model.parameters()))
         self.loss = build_loss(loss.objective, loss.gamma, loss.lambd, loss.temperature)
         labelled, features = None, feature_map(monitor.quality_features)
         if world.is_main and monitor.quality_data is not None:
