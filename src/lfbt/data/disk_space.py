@@ -11,7 +11,6 @@ from lfbt.data.records import PrepareSettings
 from lfbt.errors import LfbtError
 from lfbt.utils.figures import format_count
 
-
 #: What to do about a disk that is too small for a data set.
 LESS_ROOM = "make room, or take fewer --n-samples or --leads, or --dtype float16"
 
