@@ -1,7 +1,7 @@
 # make help lists the targets. Each brings .venv up to date first: PYTHON=python3.12 make test chooses the interpreter.
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help venv demo bench test test-lowest lint types imports check clean
+.PHONY: help venv demo bench test test-lowest lint types imports docs check clean
 
 PYTHON ?= python3
 WORKERS ?= 2
@@ -55,9 +55,12 @@ types: $(INSTALLED)  ## check types
 imports: $(INSTALLED)  ## check that modules import only from those below them
 	$(BIN)/lint-imports --no-logo
 
-check: lint types imports test  ## all of the checks, and the tests
+docs: $(INSTALLED)  ## build the documentation site into site/; warnings are errors
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build
+
+check: lint types imports docs test  ## all of the checks, the site, and the tests
 
 clean:  ## remove caches, builds and the demo; .venv stays
-	rm -rf build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf build dist site .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 	test ! -e $(DEMO_MARKER) || rm -rf demo

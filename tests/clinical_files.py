@@ -51,7 +51,14 @@ def aecg(
 
 
 def dicom(
-    path: Path, groups=(("RHYTHM", STEPS),), rate="500", padding=None, baseline="0", sensitivity="2.5", unit="uV"
+    path: Path,
+    groups=(("RHYTHM", STEPS),),
+    rate="500",
+    padding=None,
+    baseline="0",
+    sensitivity="2.5",
+    unit="uV",
+    leads=LEADS,
 ):
     """A DICOM file with 16-bit waveforms, one group after another."""
     dataset = pydicom.Dataset()
@@ -64,8 +71,8 @@ def dicom(
         group.SamplingFrequency = rate
         group.WaveformBitsAllocated = 16
         group.WaveformSampleInterpretation = "SS"
-        group.ChannelDefinitionSequence = [pydicom.Dataset() for _ in LEADS]
-        for channel, lead in zip(group.ChannelDefinitionSequence, LEADS, strict=True):
+        group.ChannelDefinitionSequence = [pydicom.Dataset() for _ in leads]
+        for channel, lead in zip(group.ChannelDefinitionSequence, leads, strict=True):
             source, measure = pydicom.Dataset(), pydicom.Dataset()
             source.CodeValue, source.CodingSchemeDesignator, source.CodeMeaning = "x", "99", f"Lead {lead}"
             measure.CodeValue, measure.CodingSchemeDesignator, measure.CodeMeaning = unit, "UCUM", unit

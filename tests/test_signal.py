@@ -1,18 +1,17 @@
-"""Signal functions against literal references: lead algebra, pieces, resampling, quality faults, z-score."""
+"""Signal functions against literal references: lead algebra, pieces, resampling, z-score."""
 
 import math
 
 import numpy as np
 import pytest
 import scipy.signal
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from lfbt.errors import AbsentLeadError, LfbtError
 from lfbt.recording import PAPER_LEADS, STANDARD_LEADS
-from lfbt.signal import available_leads, choose_leads, cut_pieces, fit_samples, normalise, quality_fault
-from lfbt.sources.synthesis import make_record
+from lfbt.signal import available_leads, choose_leads, cut_pieces, fit_samples, normalise
 
 LIMB = STANDARD_LEADS[:6]
 #: ECG values in mV that float32 holds.
@@ -162,94 +161,6 @@ def test_fit_samples_does_not_change_what_needs_no_resampling():
     np.testing.assert_array_equal(fit_samples(piece[:, :20], 30, 30)[:, 20:], np.zeros((2, 10)))
 
 
-# --- quality ---
-
-
-def ecg(n=5000):
-    return make_record(0, 1).signal[:, :n].astype(np.float32)
-
-
-def fault(signal, rate=500.0):
-    return quality_fault(signal, STANDARD_LEADS, rate)
-
-
-@pytest.mark.parametrize("number", range(1, 21))
-def test_quality_fault_finds_none_in_a_noisy_ecg(number):
-    steps = np.round(make_record(5, number).signal / 0.005) * 0.005
-    assert fault(steps.astype(np.float32)) is None
-
-
-def test_quality_fault_finds_none_in_an_ecg_that_rests_at_its_baseline():
-    # A monophasic lead without noise, its baseline the lowest value for most of the time.
-    times = np.arange(5000) / 500
-    beats = np.exp(-(((times % 0.8) - 0.4) ** 2) / 2e-4).astype(np.float32)
-    signal = np.tile(np.where(beats < 0.01, np.float32(0), beats), (12, 1))
-    assert fault(signal) is None
-    assert fault(-signal) is None
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-@settings(max_examples=20)
-@given(lead=st.integers(0, 11), sample=st.integers(0, 4999))
-def test_quality_fault_finds_one_value_that_is_not_finite(value, lead, sample):
-    signal = ecg().copy()
-    signal[lead, sample] = value
-    assert fault(signal) == f"not finite: {STANDARD_LEADS[lead]}"
-
-
-@pytest.mark.parametrize("level", [0.0, 3.2, -1.0])
-def test_quality_fault_names_flat_leads(level):
-    signal = ecg().copy()
-    signal[[2, 7]] = level
-    assert fault(signal) == "flat: III,V2"
-
-
-def test_quality_fault_is_flat_up_to_5_microvolts():
-    signal = ecg().copy()
-    signal[3] = np.tile(f32([0, 0.005]), 2500)
-    assert fault(signal) == "flat: aVR"
-    signal[3] = np.tile(f32([0, 0.01]), 2500)
-    assert fault(signal) is None
-
-
-def clipped(signal, lead, start, n, value):
-    signal = signal.copy()
-    signal[lead, start : start + n] = value
-    return signal
-
-
-@pytest.mark.parametrize("sign", [1, -1])
-@pytest.mark.parametrize(("rate", "n"), [(500.0, 100), (250.0, 50), (1000.0, 200)])
-def test_quality_fault_is_saturated_from_a_plateau_of_a_fifth_of_a_second(sign, rate, n):
-    for start in (0, 1234, 5000 - n):
-        signal = clipped(ecg(), 4, start, n, sign * 5.0)
-        assert fault(signal, rate) == "saturated: aVL"
-        signal = clipped(ecg(), 4, start, n - 1, sign * 5.0)
-        assert fault(signal, rate) is None
-
-
-def test_quality_fault_does_not_add_up_two_short_plateaus():
-    signal = clipped(clipped(ecg(), 1, 500, 99, 5.0), 1, 700, 99, 5.0)
-    assert fault(signal) is None
-
-
-def test_quality_fault_is_saturated_for_a_clipped_lead():
-    times = np.arange(5000) / 500
-    wander = np.tile(f32(3 * np.sin(2 * np.pi * 0.3 * times)), (12, 1))
-    assert fault(wander) is None
-    assert fault(np.clip(wander, -2, 9)) == "saturated: " + ",".join(STANDARD_LEADS)
-    assert fault(np.clip(wander, -9, 2)) == "saturated: " + ",".join(STANDARD_LEADS)
-
-
-def test_quality_fault_gives_the_worst_fault():
-    signal = clipped(ecg(), 5, 0, 500, 9.0)
-    assert fault(signal) == "saturated: aVF"
-    signal[0] = 0
-    assert fault(signal) == "flat: I"
-    signal[1, 0] = np.nan
-    assert fault(signal) == "not finite: II"
-
-
 # --- z-score ---
 
 # Multiples of 1/64, so that sums are exact in float32 and a constant lead has no spread.
@@ -314,16 +225,6 @@ def test_normalise_makes_a_constant_record_zeros(how, value):
 def test_normalise_refuses_other_kinds():
     with pytest.raises(LfbtError, match="normalisation: 'minmax' is not one of record, lead, none"):
         normalise(np.zeros((1, 2), dtype=np.float32), "minmax")  # type: ignore[arg-type]
-
-
-def test_quality_fault_is_saturated_for_a_lead_at_the_rail_most_of_the_time():
-    """The rail is then the median as well; no skin has 40 mV."""
-    piece = np.random.default_rng(0).normal(0, 0.3, (2, 5000)).astype(np.float32)
-    piece[1, 1000:] = 40.0
-    assert quality_fault(piece, ("I", "II"), 500.0) == "saturated: II"
-    # At rest within the heart's own range, in place of a baseline: seen in paced and in clean recordings.
-    piece[1, 1000:] = piece[1].min()
-    assert quality_fault(np.abs(piece), ("I", "II"), 500.0) is None
 
 
 @given(st.sets(st.sampled_from(STANDARD_LEADS), min_size=1), st.lists(st.sampled_from(STANDARD_LEADS), unique=True))

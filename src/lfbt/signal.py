@@ -1,4 +1,4 @@
-"""Pure functions on ECG signals: choose and derive leads, cut, resample, check quality, normalise."""
+"""Pure functions on ECG signals: choose and derive leads, cut, resample, normalise."""
 
 from __future__ import annotations
 
@@ -178,66 +178,6 @@ def resample_lead(lead: NDArray[Any], n_samples: int) -> Signal:
         resampled = fit_samples(periodic[None], 2 * n, 2 * n_samples)[0, :n_samples]
         line = start + slope * np.arange(n_samples) * (n / n_samples)
         return (resampled + line).astype(np.float32)
-
-
-# A lead that moves by less than one step of a coarse recorder (5 µV) carries no ECG.
-FLAT_MV = 0.005
-# A QRS complex does not stay at a lead's extreme for this long; a clipped amplifier does.
-_SATURATED_SECONDS = 0.2
-# Voltages on the skin stay below this: a lead that rests above it is at the end of the amplifier's range.
-_BEYOND_ECG_MV = 10.0
-
-
-def quality_fault(piece: Signal, leads: Sequence[str], sampling_rate: float) -> str | None:
-    """Find the reason why a piece must not be used.
-
-    ``not finite``: NaN or infinity in a lead. ``flat``: a lead whose range is at most 5 µV. ``saturated``: a lead that
-    stays at its own maximum or minimum for 0.2 s or more while that value is further from its median than a quarter of
-    its range, or beyond 10 mV.
-
-    Parameters
-    ----------
-    piece : ndarray of float32, ``[leads, samples]``
-        Voltages in mV.
-    leads : sequence of str
-        The name of each row.
-    sampling_rate : float
-        In Hz.
-
-    Returns
-    -------
-    str or None
-        The fault with the names of the leads, such as ``flat: V1,V2``; None without a fault.
-    """
-    finite = np.isfinite(piece).all(axis=1)
-    if not finite.all():
-        return f"not finite: {_names(leads, ~finite)}"
-    low, high = piece.min(axis=1), piece.max(axis=1)
-    flat = high - low <= FLAT_MV
-    if flat.any():
-        return f"flat: {_names(leads, flat)}"
-    run = max(2, round(_SATURATED_SECONDS * sampling_rate))
-    saturated = np.zeros(len(piece), dtype=bool)
-    for extreme in (low, high):
-        at_extreme = piece == extreme[:, None]
-        # Few leads get here, and what follows takes ten times as long.
-        for row in (row for row, at in enumerate(at_extreme) if np.count_nonzero(at) >= run):
-            middle = np.median(piece[row])
-            far = abs(extreme[row] - middle) > (high[row] - low[row]) / 4 or abs(extreme[row]) > _BEYOND_ECG_MV
-            saturated[row] |= far and _longest_run(at_extreme[row]) >= run
-    if saturated.any():
-        return f"saturated: {_names(leads, saturated)}"
-    return None
-
-
-def _names(leads: Sequence[str], which: Any) -> str:
-    return ",".join(lead for lead, chosen in zip(leads, which, strict=True) if chosen)
-
-
-def _longest_run(mask: NDArray[np.bool_]) -> int:
-    """The length of the longest run of True."""
-    edges = np.flatnonzero(np.diff(np.r_[False, mask, False]))
-    return int((edges[1::2] - edges[::2]).max(initial=0))
 
 
 def normalise(signals: Signal, how: Normalisation) -> Signal:

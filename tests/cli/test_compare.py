@@ -7,8 +7,9 @@ def test_compare_prints_a_row_a_run_and_writes_the_same(chain, tmp_path):
     out = tmp_path / "compare"
     output = output_of("compare", chain / "probe", chain / "random", "--draws", 50, "--out", out)
     assert output == (out / "compare.txt").read_text() + f"{out}\n"
-    head, probe, random, *_ = output.splitlines()
-    assert head.startswith("run (SYNTHETIC data)  kind ")
+    shared, _, head, probe, random, *_ = output.splitlines()
+    assert shared.startswith("All rows: kind probe (adam), ")
+    assert head.startswith("run (SYNTHETIC data)  encoder ")
     for run, row in (("probe", probe), ("random", random)):
         auroc = read_json(chain / run / "results.json")["test"]["auroc"]
         assert row.split()[0] == run
@@ -18,7 +19,7 @@ def test_compare_prints_a_row_a_run_and_writes_the_same(chain, tmp_path):
 
 def test_compare_without_out_writes_nothing(chain, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert output_of("compare", chain / "probe", chain / "random", "--draws", 5).splitlines()[1].startswith("probe ")
+    assert output_of("compare", chain / "probe", chain / "random", "--draws", 5).splitlines()[3].startswith("probe ")
     assert everything(tmp_path) == []
 
 

@@ -4,11 +4,12 @@ from tests.cli.helpers import output_of, refused
 
 
 def test_runs_lists_every_run_below_a_folder(chain):
-    head, *rows = output_of("runs", chain).splitlines()
-    assert head.split()[:4] == ["run", "kind", "state", "epoch"]
-    assert [row.split()[:3] for row in rows] == [
+    lines = output_of("runs", chain).splitlines()
+    assert lines[0].split()[:3] == ["pretraining", "state", "epoch"]
+    assert lines[1].split()[:2] == ["pretrain", "finished"]
+    assert lines[3].split()[:3] == ["classifier", "kind", "state"]
+    assert [row.split()[:3] for row in lines[4:]] == [
         ["finetune", "finetune", "finished"],
-        ["pretrain", "pretrain", "finished"],
         ["probe", "probe", "finished"],
         ["random", "probe", "finished"],
         ["scratch", "scratch", "finished"],

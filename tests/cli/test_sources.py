@@ -46,10 +46,20 @@ def test_sources_refuses_what_is_not_published(name):
     assert message.startswith(f"source: {name!r} is not one of the published data sets ptbxl, cpsc2018, ")
 
 
-def test_documentation_has_the_list_of_sources_and_the_commands():
-    page = (ROOT / "docs" / "sources.md").read_text()
-    assert as_markdown(list_sources()) in page
-    assert "\n".join(["```", *list_commands(), "```"]) in page
+def test_documentation_has_the_list_of_sources():
+    assert as_markdown(list_sources()) in (ROOT / "docs" / "sources.md").read_text()
+
+
+@pytest.mark.parametrize("row", list_sources()[1:], ids=lambda row: row[0])
+def test_documentation_has_a_page_of_each_source_with_what_is_published_and_the_commands(row):
+    name, records, patients, licence, labels, _, tried, where = row
+    page = (ROOT / "docs" / "datasets" / f"{name}.md").read_text()
+    facts = {"source": f"`{name}`", "records": records, "licence": licence, "labels": labels, "tried on": tried}
+    assert all(f"| {fact} | {value} |" in page for fact, value in facts.items())
+    assert f"| patients | {patients}" in page
+    assert f"<{where}>" in page
+    assert "\n".join(["```bash", *list_commands(name), "```"]) in page
+    assert f"(datasets/{name}.md)" in (ROOT / "docs" / "sources.md").read_text()
 
 
 def test_sources_commands_to_prepare_are_taken_by_prepare():

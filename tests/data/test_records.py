@@ -60,7 +60,7 @@ def test_prepare_entry_refuses_a_rate_too_low_for_the_duration(tmp_path):
 def test_prepare_entry_drops_records_whose_derived_leads_depend_on_a_fault(tmp_path):
     """I is flat: III = II − I would be II under another name."""
     rng = np.random.default_rng(0)
-    recording = Recording(rng.normal(size=(3, 5000)).astype(np.float32), 500.0, ("I", "II", "V1"))
+    recording = Recording(rng.laplace(size=(3, 5000)).astype(np.float32), 500.0, ("I", "II", "V1"))
     recording.signal[0] = 0.3
     entry = Entry("a", "a", tmp_path / "a", lambda _: recording)
     done = prepare_entry(entry, PrepareSettings(leads=("II", "III", "V1")))

@@ -18,7 +18,7 @@ FILES = FileSettings("II,V1", 500.0)
 
 
 def save(path, n=5000):
-    np.save(path, np.random.default_rng(0).standard_normal((2, n)))
+    np.save(path, np.random.default_rng(0).laplace(0, 0.2, size=(2, n)))
     return path
 
 

@@ -36,7 +36,7 @@ def save(path, n=5000, seed=0, records=None):
     shape = (2, n) if records is None else (records, 2, n)
     path.parent.mkdir(exist_ok=True)
     # As a program that renames what is complete.
-    np.save(path.with_name(f".{path.name}.npy"), np.random.default_rng(seed).standard_normal(shape))
+    np.save(path.with_name(f".{path.name}.npy"), np.random.default_rng(seed).laplace(0, 0.2, size=shape))
     path.with_name(f".{path.name}.npy").rename(path)
     return path
 
@@ -181,7 +181,7 @@ def test_watch_leaves_out_a_file_that_changes_while_it_is_read(place, watch):
 
 
 def test_watch_waits_for_all_parts_of_a_record(place, watch, capsys):
-    steps = np.random.default_rng(0).integers(-2000, 2000, (2, 5000), dtype=np.int16)
+    steps = np.random.default_rng(0).laplace(0, 500, (2, 5000)).astype(np.int16)
     write_wfdb(place, "r", steps, leads=("II", "V1"))
     header, samples = place / "r.hea", place / "r.dat"
     header.rename(place / "in" / header.name)

@@ -63,11 +63,12 @@ def test_prepare_challenge_keeps_all_but_flat_records_and_short_pieces(shared_da
     dropped = [row for row in dropped if row not in short and row not in noted]
     assert {row["id"]: row["reason"] for row in dropped} == {
         "JS20004": "flat: V2,V4,V6",
+        "JS20007": "hum: V6",
         "JS20008": "flat: V2,V4,V6",
         "JS45551": "flat: V4,V5,V6",
     }
     kept = {row["patient"] for row in records}
-    assert len(kept) == 105
+    assert len(kept) == 104
     assert kept == {path.stem for path in folder.glob("*.hea")} - {row["id"] for row in dropped}
     # The headers whose record name carries the extension.
     odd = {path.stem for path in folder.glob("*.hea") if ".mat" in path.read_text().split()[0]}
@@ -84,7 +85,11 @@ def test_prepare_challenge_keeps_all_but_flat_records_and_short_pieces(shared_da
 
 def test_prepare_cpsc2018_cuts_pieces_that_inherit_the_label(shared_data, tmp_path):
     manifest, records, dropped = prepare("cpsc2018", shared_data / "cpsc2018", tmp_path / "to", "--n-samples", "5000")
-    assert Counter(row["reason"].split(":")[0] for row in dropped) == {"file absent": 6867, "short": 4}
+    assert Counter(row["reason"].split(":")[0] for row in dropped) == {
+        "file absent": 6867,
+        "short": 4,
+        "interrupted": 1,
+    }
     with (shared_data / "cpsc2018" / "REFERENCE.csv").open(newline="") as file:
         code_of = {row["Recording"]: int(row["First_label"]) for row in csv.DictReader(file)}
     signals = np.load(tmp_path / "to" / "signals.npy")
@@ -96,6 +101,8 @@ def test_prepare_cpsc2018_cuts_pieces_that_inherit_the_label(shared_data, tmp_pa
         n_pieces = len(pieces)
         pieces = [piece for piece in pieces if piece.shape[1] >= 2500]
         for piece, signal in enumerate(pieces):
+            if (name, piece) == ("A1988", 3):
+                continue  # V6 does not move for four seconds
             expected = padded(signal[list(PAPER_ROWS)]).astype(np.float32)
             np.testing.assert_array_equal(signals[row], expected)
             found = records[row]
@@ -103,7 +110,7 @@ def test_prepare_cpsc2018_cuts_pieces_that_inherit_the_label(shared_data, tmp_pa
             assert found["id"] == (name if n_pieces == 1 else f"{name}-{piece}")
             assert found["labels"] == manifest["classes"][code_of[name] - 1]
             row += 1
-    assert row == len(records) == 21
+    assert row == len(records) == 20
     assert {len({r["split"] for r in records if r["patient"] == name}) for name in code_of} == {0, 1}
 
 
@@ -112,8 +119,8 @@ def test_prepare_cinc2011_drops_what_is_flat_or_saturated(shared_data, tmp_path)
     options = ("--labels", "folders", "--n-samples", "500")
     manifest, records, dropped = prepare("folder", folder, tmp_path / "to", *options, "--allow-implausible")
     kept = Counter(row["labels"] for row in records)
-    assert kept == {"acceptable": 764, "unacceptable": 8}
-    assert manifest["dropped"] == {"flat": 22, "saturated": 4}
+    assert kept == {"acceptable": 760, "unacceptable": 7}
+    assert manifest["dropped"] == {"flat": 22, "saturated": 4, "interrupted": 2, "noise": 1, "oversized": 2}
     names = ["I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6"]
 
     def leads_of(file):
@@ -136,8 +143,8 @@ def test_prepare_cinc2011_drops_what_is_flat_or_saturated(shared_data, tmp_path)
         leads = leads_of(row["file"])
         if reason == "flat":
             assert named.split(",") == flat(leads)
-        else:
-            assert (reason, flat(leads)) == ("saturated", [])
+        elif reason == "saturated":
+            assert flat(leads) == []
             assert all(rests_at_an_extreme(leads[name]) for name in named.split(","))
     assert not any(flat(leads_of(row["file"])) for row in records)
 

@@ -8,7 +8,7 @@ import re
 import numpy as np
 from tests.reports.helpers import predictions, rows_of, write_series, write_trial
 
-from lfbt.reports.comparison_table import as_csv, table_cells, table_note
+from lfbt.reports.comparison_table import as_csv, table_cells, table_note, table_text
 from lfbt.utils.tables import as_latex, as_markdown
 
 
@@ -19,7 +19,18 @@ def test_table_cells_and_csv_have_every_row(tmp_path):
     cells = table_cells(rows)
     assert cells[0] == [
         *("run", "kind", "encoder", "leads", "fraction", "training records", "seeds"),
-        *("AUROC", "difference", "p", "p (Holm)", "balanced accuracy", "difference", "p", "p (Holm)", "against"),
+        *(
+            "AUROC",
+            "difference",
+            "p",
+            "p (Holm)",
+            "balanced accuracy",
+            "difference",
+            "p",
+            "p (Holm)",
+            "verdict",
+            "against",
+        ),
     ]
     assert cells[2][:7] == ["o_t&h|er", "probe (adam)", "LFBT", "II,V1", "0.5", "500", "3"]
     figure = rows[1].figures["auroc"]
@@ -68,8 +79,40 @@ def test_table_names_rare_classes_and_how_many_rows_it_compares(tmp_path):
     note = table_note(rows, 5, 0)
     assert "Means are shown without MI, too: fewer than 10 test records each." in note
     assert note.endswith("2 rows against a baseline in 4 metrics; p (Holm) is adjusted for the 2 rows, each metric by "
-                         "itself.")  # fmt: skip
+                         "itself. Better or worse is said where the last p is below 0.05.")  # fmt: skip
     assert "in brackets the 95% interval over 5 draws of test patients (seed 0)" in note
     line = list(csv.DictReader(io.StringIO(as_csv(rows))))[1]
     assert float(line["auroc_without_rare"]) == rows[1].figures["auroc_without_rare"].mean
     assert line["rare_classes"] == "MI"
+
+
+def test_table_says_in_words_which_differences_are_shown(tmp_path):
+    base = write_trial(tmp_path / "base", predictions(1.5, 1))
+    better, worse = write_trial(tmp_path / "much", predictions(9, 2)), write_trial(tmp_path / "none", predictions(0, 3))
+    like = write_trial(tmp_path / "like", predictions(1.5, 1))
+    rows = rows_of(base, better, worse, like, n_draws=200)
+    assert [line[-2] for line in table_cells(rows)] == [
+        "verdict", "baseline", "better", "worse", "no difference shown",
+    ]  # fmt: skip
+    auroc, auprc = (
+        dataclasses.replace(rows[1].figures[name], p_holm=p) for name, p in (("auroc", 0.04), ("auprc", 0.06))
+    )
+    apart = dataclasses.replace(rows[1], figures={"auroc": auroc, "auprc": auprc})
+    assert table_cells([apart])[1][-2] == "AUROC better, AUPRC no difference shown"
+
+
+def test_table_text_says_once_what_all_rows_share_and_has_the_best_in_bold(tmp_path, monkeypatch):
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    rows = rows_of(*(write_trial(tmp_path / name, predictions(i, i)) for i, name in enumerate("ab")), n_draws=20)
+    first, _, header, *lines = table_text(rows).splitlines()
+    assert first == (
+        "All rows: kind probe (adam), encoder LFBT, leads II,V1, fraction 1, training records 500, seeds 1, against a."
+    )
+    assert header.split() == ["run", *("AUROC", "difference", "p", "AUPRC", "difference", "p"), "verdict"]
+    assert [line.split()[0] for line in lines] == ["a", "b"]
+    bold = table_text(rows, 400)
+    best = table_cells(rows)[2]
+    assert all(f"\x1b[1m{best[j]}\x1b[0m" in bold for j in (7, 10))
+    assert f"\x1b[1m{table_cells(rows)[1][7]}" not in bold
+    # One row shares nothing.
+    assert table_text(rows[:1]).startswith("run")

@@ -7,11 +7,10 @@ import shutil
 import pytest
 from tests.factories import waves, write_checkpoint, write_labelled, write_packed
 
-from lfbt.cli.app import main
 from lfbt.errors import LfbtError
 from lfbt.evaluation.probing import run_probe
 from lfbt.evaluation.settings import ProbeSettings
-from lfbt.reports.run_list import list_runs, runs_table
+from lfbt.reports.run_list import list_runs
 from lfbt.runs.run_folder import RunSettings, acquire_run_folder
 from lfbt.training.pretraining import Pretrainer
 from lfbt.training.settings import PretrainSettings
@@ -106,15 +105,6 @@ def test_list_runs_shows_short_hashes_and_what_the_classifier_uses(place, tmp_pa
     }
 
 
-def test_runs_table_is_what_the_command_prints(place, capsys):
-    main(["runs", str(place)])
-    lines = capsys.readouterr().out.splitlines()
-    assert lines == runs_table(list_runs(place), place).splitlines()
-    assert lines[0].split()[:4] == ["run", "kind", "state", "epoch"]
-    column = lines[0].index("state")
-    assert [line[column:].split()[0] for line in lines[1:]] == ["finished", "stopped", "finished", "finished"]
-
-
 def test_list_runs_refuses_folders_without_runs(place, tmp_path):
     with pytest.raises(LfbtError, match="holds no run of lfbt pretrain, probe or finetune"):
         list_runs(tmp_path)
@@ -155,5 +145,3 @@ def test_list_runs_names_an_unreadable_run_beside_the_others(place, tmp_path, na
     assert f"{name}/{file}: " in unreadable.differs or file == "history.jsonl"
     assert {run.state for run in runs.values()} <= {"finished", "stopped"}
     assert runs["c"].differs == "gamma=0.8 seed=0"
-    line = next(line for line in runs_table([unreadable], tmp_path / "all").splitlines() if line.startswith(f"{name} "))
-    assert re.search(f"unreadable .*{reason}", line)

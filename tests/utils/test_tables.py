@@ -1,6 +1,6 @@
 """Tables as text, Markdown and LaTeX."""
 
-from lfbt.utils.tables import as_latex, as_markdown, as_text, terminal_width
+from lfbt.utils.tables import Style, as_latex, as_markdown, as_text, terminal_width
 
 NASTY = "a_b & 50% of $x$ #1 {y} ~z^2 \\w | <i> *s* `c` [l](u)"
 
@@ -61,6 +61,17 @@ def test_as_text_stacks_the_cells_of_rows_that_are_too_wide():
         "where",
         "https://physionet.org/content/x",
     ]
+
+
+def test_as_text_styles_cells_on_a_terminal_only(monkeypatch):
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    cells = [["run", "AUROC"], ["probe", "0.91"]]
+    styles: dict[tuple[int, int], Style] = {(0, 0): "bold", (1, 1): "green"}
+    assert as_text(cells, None, styles) == "run    AUROC\nprobe  0.91"
+    assert as_text(cells, 80, styles) == "\x1b[1mrun\x1b[0m    AUROC\nprobe  \x1b[32m0.91\x1b[0m"
+    assert as_text(cells, 11, styles) == "run\n  probe\nAUROC  \x1b[32m0.91\x1b[0m"
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert as_text(cells, 80, styles) == as_text(cells)
 
 
 def test_terminal_width_is_none_in_a_pipe(monkeypatch):

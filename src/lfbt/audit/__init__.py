@@ -1,3 +1,3 @@
 """Checks of data sets: copies, leakage, bad leads, unexpected counts."""
 
-__all__ = ["checks", "fingerprints", "leakage", "reference_counts"]
+__all__ = ["checks", "fingerprints", "lead_placement", "leakage", "reference_counts"]

@@ -12,6 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfbt.audit.fingerprints import Fingerprints, compute_bits, count_comparable_frequencies, iterate_signals
+from lfbt.audit.lead_placement import (
+    MIN_LEADS,
+    MIN_RECORDS,
+    LeadMoments,
+    choose_independent,
+    find_misplaced,
+    measure_moments,
+)
 from lfbt.audit.lead_quality import LIMB_LEADS, MAX_LIMB_RESIDUAL, find_flat_and_clipped, find_limb_lead_faults
 from lfbt.audit.reference_counts import compare_counts
 from lfbt.audit.report import Finding, Severity
@@ -19,12 +27,15 @@ from lfbt.data.dataset import Dataset
 from lfbt.data.layouts import describe_changed_table, open_dataset
 from lfbt.recording import STANDARD_LEADS
 from lfbt.signal import Signal
+from lfbt.signal_quality import find_hum, find_oversized, measure_quality
 from lfbt.sources.listing import SPLITS
 from lfbt.utils.figures import format_count, format_names
 from lfbt.utils.progress import write_line
 from lfbt.voltages import find_implausible_leads, implausible_span, measure_spans
 
 _MIN_LIMB_LEADS = 3
+# Prepared records have no lead that rests for longer.
+_SECONDS_AT_REST = 2
 # Records that a message lists.
 _LISTED = 4
 
@@ -52,12 +63,18 @@ def scan_dataset(name: str, folder: Path, split_seed: int, allow_implausible: bo
     dataset = open_dataset(folder, split_seed, patients_apart=False)
     layout = f"{dataset.leads} {dataset.sampling_rate!r} {dataset.n_samples}".encode()
     bits, digests, findings, spans = [], [], [], []
+    independent = choose_independent(dataset.leads)
+    moments: list[LeadMoments] = []
+    sound: list[int] = []
     for rows, signals in iterate_signals(dataset, np.arange(len(dataset)), f"check {name}"):
         bits.append(compute_bits(signals, dataset.sampling_rate))
         digests += [hashlib.blake2b(layout + signal.tobytes(), digest_size=16).digest() for signal in signals]
         for severity, kind, row, message in _find_bad_signals(signals, dataset):
             record = dataset.ids[rows[row]]
             findings.append(Finding(severity, kind, (name,), (record,), f"record {record}: {message}"))
+        usable = np.isfinite(signals).all(axis=(1, 2)) & (signals.min(axis=2) < signals.max(axis=2)).all(axis=1)
+        moments.append(measure_moments(signals[usable][:, independent], dataset.sampling_rate))
+        sound += rows[usable].tolist()
         if dataset.in_mv and not allow_implausible:
             for row, signal in zip(rows, signals, strict=True):
                 spans.append(float(np.median(measure_spans(signal))))
@@ -75,6 +92,7 @@ def scan_dataset(name: str, folder: Path, split_seed: int, allow_implausible: bo
             f"{','.join(STANDARD_LEADS)}"
         )
         findings.append(Finding("note", "limb leads not checked", (name,), (), message))
+    findings += _find_misplaced(name, dataset, sound, moments)
     if change := describe_changed_table(dataset):
         findings.append(Finding("error", "records.csv was changed", (name,), (), change))
     if not dataset.compared:
@@ -97,6 +115,15 @@ def _find_bad_signals(signals: Signal, dataset: Dataset) -> Iterator[tuple[Sever
     for row in np.flatnonzero(clipped.any(axis=1)).tolist():
         message = f"{_join_names(dataset.leads, clipped[row])} stands still at its highest or lowest value"
         yield "warning", "clipped lead", row, message
+    quality = measure_quality(signals, dataset.sampling_rate)
+    for kind, found, what in (
+        ("interrupted lead", quality.seconds_at_rest >= _SECONDS_AT_REST, "rests for seconds while others move"),
+        ("noise", quality.noise, "is white noise"),
+        ("mains hum", find_hum(quality), "has more hum of 50 or 60 Hz than everything else"),
+        ("oversized lead", find_oversized(quality), "is far larger than the others"),
+    ):
+        for row in np.flatnonzero((found & ~flat & finite).any(axis=1)).tolist():
+            yield "warning", kind, row, f"{_join_names(dataset.leads, found[row] & ~flat[row] & finite[row])} {what}"
     limb = [row for row, lead in enumerate(dataset.leads) if lead in LIMB_LEADS]
     if len(limb) >= _MIN_LIMB_LEADS:
         leads = [dataset.leads[row] for row in limb]
@@ -105,6 +132,19 @@ def _find_bad_signals(signals: Signal, dataset: Dataset) -> Iterator[tuple[Sever
             cause = " or ".join(causes[row]) or "cause not known"
             message = f"{residuals[row]:.0%} of {','.join(leads)} contradict I + III - II = 0 and the like ({cause})"
             yield "warning", f"limb leads contradict each other: {cause}", row, message
+
+
+def _find_misplaced(
+    name: str, dataset: Dataset, rows: Sequence[int], moments: Sequence[LeadMoments]
+) -> Iterator[Finding]:
+    """Yield what is found of leads that are inverted or exchanged in the records of `rows`."""
+    leads = [dataset.leads[place] for place in choose_independent(dataset.leads)]
+    if len(rows) < MIN_RECORDS or len(leads) < MIN_LEADS:
+        return
+    for row, causes in find_misplaced(LeadMoments(*map(np.concatenate, zip(*moments, strict=True))), leads):
+        record, cause = dataset.ids[rows[row]], " or ".join(causes)
+        message = f"record {record}: unlike the others, as with {cause}"
+        yield Finding("warning", f"leads unlike those of the other records: {cause}", (name,), (record,), message)
 
 
 def _join_names(leads: Sequence[str], which: NDArray[np.bool_]) -> str:

@@ -30,7 +30,8 @@ _EXAMPLES: Mapping[str, Sequence[str]] = {
     "folder": (
         "lfbt prepare folder records data/mine",
         "lfbt prepare folder records data/mine --labels table --table labels.csv",
-        "lfbt prepare folder arrays data/mine --file-leads I,II,V2 --file-sampling-rate 250 --file-unit uV",
+        "lfbt prepare folder arrays data/mine --leads I,II,V2 --file-leads I,II,V2 \\\n"
+        "    --file-sampling-rate 250 --file-unit uV",
     ),
     "synthetic": (
         "lfbt prepare synthetic downloads/synthetic data/synthetic",

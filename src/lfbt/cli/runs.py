@@ -10,7 +10,8 @@ import tyro
 
 from lfbt.cli.output import Output
 from lfbt.cli.parsing import parse_settings
-from lfbt.reports.run_list import list_runs, runs_table
+from lfbt.reports.run_list import list_runs
+from lfbt.reports.run_table import runs_table
 from lfbt.utils.tables import terminal_width
 
 EXAMPLES = (

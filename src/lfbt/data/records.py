@@ -13,7 +13,8 @@ import numpy as np
 from lfbt.data.packed_signals import hash_signal
 from lfbt.errors import AbsentLeadError, LfbtError, UnreadableError
 from lfbt.recording import PAPER_LEADS, Recording, check_leads
-from lfbt.signal import FLAT_MV, Signal, choose_leads, cut_pieces, fit_samples, limb_leads_used, quality_fault
+from lfbt.signal import Signal, choose_leads, cut_pieces, fit_samples, limb_leads_used
+from lfbt.signal_quality import FLAT_MV, quality_fault
 from lfbt.sources.listing import Dropped, Entry
 from lfbt.utils.settings import Affects, LeadNames, Range, Seed, check_range
 from lfbt.voltages import find_implausible_leads, implausible_span, measure_spans

@@ -13,11 +13,11 @@ import lfbt
 from lfbt.errors import LfbtError
 from lfbt.evaluation.bootstrap import METRICS, Metric
 from lfbt.reports.comparison_rows import LEVEL, Row, table_rows
-from lfbt.reports.comparison_table import as_csv, table_cells, table_note
+from lfbt.reports.comparison_table import as_csv, table_cells, table_note, table_text
 from lfbt.reports.scored_trials import open_trials
 from lfbt.utils.files import Outputs, atomic_folder, check_distinct, check_target, write_json
 from lfbt.utils.settings import Affects, Range, Seed, create, validate
-from lfbt.utils.tables import as_latex, as_markdown, as_text, markdown, terminal_width
+from lfbt.utils.tables import as_latex, as_markdown, markdown, terminal_width
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -142,14 +142,14 @@ def run_comparison(settings: CompareSettings) -> tuple[str, list[Row]]:
         }
         with atomic_folder(settings.out, replaces=_OUTPUTS if settings.overwrite else None) as folder:
             for suffix, form in (
-                ("txt", f"{as_text(cells)}\n\n{note}"),
+                ("txt", f"{table_text(rows)}\n\n{note}"),
                 ("md", f"{as_markdown(cells)}\n\n{markdown(note)}"),
             ):
                 (folder / f"compare.{suffix}").write_text(form + "\n", encoding="utf-8")
             (folder / "compare.tex").write_text(f"% {note}\n{as_latex(cells)}\n", encoding="utf-8")
             (folder / "compare.csv").write_text(as_csv(rows), encoding="utf-8")
             write_json(folder / "compare.json", content)
-    return f"{as_text(cells, terminal_width())}\n\n{note}", rows
+    return f"{table_text(rows, terminal_width())}\n\n{note}", rows
 
 
 def _name_runs(runs: Sequence[Path]) -> dict[Path, str]:

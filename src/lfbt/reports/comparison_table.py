@@ -10,7 +10,10 @@ from collections.abc import Iterable, Sequence
 from lfbt.reports.comparison_rows import LEVEL, WITHOUT_RARE, Row
 from lfbt.runs.results import FEW_RECORDS, describe_rare
 from lfbt.utils.figures import ABSENT, format_count, format_estimate, format_figure
+from lfbt.utils.tables import Style, as_text
 
+# What a row is, beside its name.
+_DESCRIPTIONS = ("kind", "encoder", "leads", "fraction", "training records", "seeds")
 _TITLES = {"auroc": "AUROC", "auprc": "AUPRC", "f1": "F1", "balanced_accuracy": "balanced accuracy"}
 
 
@@ -18,11 +21,11 @@ def table_cells(rows: Sequence[Row]) -> list[list[str]]:
     """Format the table, its header first: of each metric mean ± SD over seeds and interval, then the difference."""
     metrics, is_compared, is_adjusted = list(rows[0].figures), _is_compared(rows), _is_adjusted(rows)
     run = "run (SYNTHETIC data)" if rows[0].synthetic else "run"
-    header = [run, "kind", "encoder", "leads", "fraction", "training records", "seeds"]
+    header = [run, *_DESCRIPTIONS]
     for name in metrics:
         header.append(_title(name, rows[0]))
         header += (["difference", "p"] if is_compared else []) + (["p (Holm)"] if is_adjusted else [])
-    cells = [header + (["against"] if is_compared else [])]
+    cells = [header + (["verdict", "against"] if is_compared else [])]
     for row in rows:
         trained = sorted(set(row.training_records))
         records = f"{trained[0]} to {trained[-1]}" if len(trained) > 1 else str(trained[0])
@@ -35,8 +38,50 @@ def table_cells(rows: Sequence[Row]) -> list[list[str]]:
                 line.append(format_figure(summary.p, ".3g"))
             if is_adjusted:
                 line.append(format_figure(summary.p_holm, ".3g"))
-        cells.append(line + ([row.against or ABSENT] if is_compared else []))
+        cells.append(line + ([_verdict(row), row.against or ABSENT] if is_compared else []))
     return cells
+
+
+def _verdict(row: Row) -> str:
+    """What may be said of the differences in words, metric by metric where these disagree."""
+    if row.against is None:
+        return "baseline"
+    said: dict[str, list[str]] = {}
+    for name, summary in row.figures.items():
+        p = summary.p if summary.p_holm is None else summary.p_holm
+        if summary.difference is None or p is None:
+            word = "not compared"
+        elif p < 1 - LEVEL:
+            word = "better" if summary.difference > 0 else "worse"
+        else:
+            word = "no difference shown"
+        said.setdefault(word, []).append(_title(name, row))
+    if len(said) == 1:
+        return next(iter(said))
+    return ", ".join(f"{' and '.join(names)} {word}" for word, names in said.items())
+
+
+def table_text(rows: Sequence[Row], width: int | None = None) -> str:
+    """Format the table for reading: what all rows have in common in one line, the best of each metric in bold.
+
+    width: of the terminal; None for a pipe or a file.
+    """
+    cells = table_cells(rows)
+    header = cells[0]
+    common = {}
+    for j, title in enumerate(header):
+        values = {line[j] for line in cells[1:]} - {ABSENT}
+        if len(rows) > 1 and len(values) == 1 and title in (*_DESCRIPTIONS, "against"):
+            common[j] = f"{title} {values.pop()}"
+    kept = [j for j in range(len(header)) if j not in common]
+    styles: dict[tuple[int, int], Style] = {(0, j): "bold" for j in range(len(kept))}
+    for name in rows[0].figures:
+        column = kept.index(header.index(_title(name, rows[0])))
+        means = [row.figures[name].mean for row in rows]
+        best = max((mean for mean in means if mean is not None), default=None)
+        styles |= {(i, column): "bold" for i, mean in enumerate(means, start=1) if best is not None and mean == best}
+    text = as_text([[line[j] for j in kept] for line in cells], width, styles)
+    return f"All rows: {', '.join(common.values())}.\n\n{text}" if common else text
 
 
 def _title(metric: str, row: Row) -> str:
@@ -68,7 +113,10 @@ def table_note(rows: Sequence[Row], n_draws: int, seed: int) -> str:
         few = describe_rare(first.rare_classes)
         lines.append(f"Means are shown {few}, too: fewer than {FEW_RECORDS} test records each.")
     if _is_compared(rows):
-        lines.append(f"p: two-sided, of the paired difference over the same draws. {_multiplicity(rows)}")
+        lines.append(
+            f"p: two-sided, of the paired difference over the same draws. {_multiplicity(rows)} "
+            f"Better or worse is said where the last p is below {1 - LEVEL:.2g}."
+        )
     return " ".join(lines)
 
 

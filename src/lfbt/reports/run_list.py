@@ -15,9 +15,8 @@ from lfbt.runs.predictions import PREDICTIONS
 from lfbt.runs.results import RESULTS, SERIES_TABLE, Results, Scores, describe_rare
 from lfbt.runs.run_folder import ENCODER_FOLDER, SETTINGS, RunSettings, is_running
 from lfbt.training.settings import PretrainSettings
-from lfbt.utils.figures import ABSENT, format_figure
+from lfbt.utils.figures import ABSENT
 from lfbt.utils.settings import Affects, names_affecting, names_without_effect
-from lfbt.utils.tables import as_text
 
 UNREADABLE = "unreadable"
 
@@ -45,6 +44,10 @@ class RunSummary:
         Validation AUROC or rank of the features, as text.
     settings
         By name.
+    val_auroc, test_auroc, test_auprc
+        Of a classifier on its validation records, and on its test records, which are scored once.
+    series
+        Folder of the series that a trial is one of.
     differs
         The settings in which not all runs of the kind agree, as text; of an unreadable run the reason.
     """
@@ -56,11 +59,15 @@ class RunSummary:
     loss: float | None = None
     quality: str = ABSENT
     settings: dict[str, Any] = dataclasses.field(default_factory=dict)
+    val_auroc: float | None = None
+    test_auroc: float | None = None
+    test_auprc: float | None = None
+    series: Path | None = None
     differs: str = ""
 
 
 def list_runs(folder: Path) -> list[RunSummary]:
-    """List all runs in a folder and below it, by name. Scores are of validation records, never of test records.
+    """List all runs in a folder and below it, by name.
 
     Raises
     ------
@@ -162,7 +169,22 @@ def _summarise_classifier(folder: Path, results: Results) -> RunSummary:
         loss=results.val_loss,
         quality=_val_auroc(results.val),
         settings=settings,
+        val_auroc=None if results.val is None else results.val.auroc,
+        test_auroc=results.test.auroc,
+        test_auprc=results.test.auprc,
+        series=_find_series(folder),
     )
+
+
+def _find_series(folder: Path) -> Path | None:
+    """The series that a trial is one of, finished or not."""
+    parent = folder.resolve().parent
+    if (parent / SERIES_TABLE).is_file():
+        return folder.parent
+    try:
+        return folder.parent if RunSettings.load(parent).kind != "pretrain" else None
+    except (LfbtError, OSError, UnicodeError):
+        return None
 
 
 def _val_auroc(val: Scores | None) -> str:
@@ -196,12 +218,3 @@ def _shorten(name: str, value: Any) -> str:
     if name.endswith("_hash"):
         return text[:_HASH_LENGTH]
     return text if len(text) <= 24 else text[:21] + "..."
-
-
-def runs_table(runs: Sequence[RunSummary], below: Path, width: int | None = None) -> str:
-    """Format `runs` as a table of at most `width`, their folders relative to `below`."""
-    rows = [("run", "kind", "state", "epoch", "loss", "quality", "settings that differ")]
-    for run in runs:
-        name = run.folder.relative_to(below).as_posix() if run.folder != below else run.folder.resolve().name
-        rows.append((name, run.kind, run.state, run.epoch, format_figure(run.loss, ".4g"), run.quality, run.differs))
-    return as_text(rows, width)

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Literal
+
+#: How a cell is shown on a terminal.
+Style = Literal["bold", "red", "green", "yellow"]
+
+# As ECMA-48 numbers them.
+_CODES: Mapping[Style, int] = {"bold": 1, "red": 31, "green": 32, "yellow": 33}
+_PLAIN: Mapping[tuple[int, int], Style] = MappingProxyType({})
 
 
 def terminal_width() -> int | None:
@@ -14,8 +24,13 @@ def terminal_width() -> int | None:
     return shutil.get_terminal_size().columns if sys.stdout is not None and sys.stdout.isatty() else None
 
 
-def as_text(cells: Sequence[Sequence[str]], width: int | None = None) -> str:
+def as_text(
+    cells: Sequence[Sequence[str]], width: int | None = None, styles: Mapping[tuple[int, int], Style] = _PLAIN
+) -> str:
     """Format lines of aligned columns; where these are wider than `width`, each row as a block of named cells.
+
+    styles: of cells by row and column, the header row 0; shown where there is a width, that of a terminal, unless the
+    environment has NO_COLOR.
 
     >>> print(as_text([["run", "AUROC"], ["probe", "0.91"]]))
     run    AUROC
@@ -23,30 +38,45 @@ def as_text(cells: Sequence[Sequence[str]], width: int | None = None) -> str:
     """
     cells = [[_one_line(cell) for cell in line] for line in cells]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in cells]
-    if width is not None and len(cells) > 1 and max(map(len, lines)) > width:
-        return "\n\n".join(_as_block(cells[0], line, width) for line in cells[1:])
-    return "\n".join(lines)
+    styles = styles if width is not None and not os.environ.get("NO_COLOR") else _PLAIN
+    if width is not None and len(cells) > 1 and sum(widths) + 2 * (len(widths) - 1) > width:
+        blocks = [
+            _as_block(cells[0], line, width, [styles.get((i, j)) for j in range(len(line))])
+            for i, line in enumerate(cells)
+        ]
+        return "\n\n".join(blocks[1:])
+    return "\n".join(
+        "  ".join(
+            _styled(cell, styles.get((i, j))) + " " * (widths[j] - len(cell)) for j, cell in enumerate(line)
+        ).rstrip()
+        for i, line in enumerate(cells)
+    )
 
 
-def _as_block(header: Sequence[str], line: Sequence[str], width: int) -> str:
+def _styled(text: str, style: Style | None) -> str:
+    return text if style is None else f"\x1b[{_CODES[style]}m{text}\x1b[0m"
+
+
+def _as_block(header: Sequence[str], line: Sequence[str], width: int, styles: Sequence[Style | None]) -> str:
     """One row, a line a cell that is not empty."""
     margin = max(map(len, header)) + 2
-    pairs = [(name, cell) for name, cell in zip(header, line, strict=True) if cell]
     lines = []
-    for name, cell in pairs:
+    for name, cell, style in zip(header, line, styles, strict=True):
+        if not cell:
+            continue
         # What does not fit beside its name stands below it.
         is_below = max(map(len, cell.split())) > width - margin
         indent = " " * (2 if is_below else margin)
         # An address or a path stays whole, to be copied.
         wrap = textwrap.TextWrapper(
             max(width, len(indent) + 10),
-            initial_indent=indent if is_below else f"{name:<{margin}}",
+            initial_indent=indent,
             subsequent_indent=indent,
             break_long_words=False,
             break_on_hyphens=False,
         )
-        lines += [name] * is_below + [wrap.fill(cell)]
+        text = _styled(wrap.fill(cell)[len(indent) :], style)
+        lines += [name, indent + text] if is_below else [f"{name:<{margin}}{text}"]
     return "\n".join(lines)
 
 

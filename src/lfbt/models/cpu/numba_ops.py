@@ -289,6 +289,8 @@ def _compile_pool_loops(lanes: int, dtype: np.dtype[Any]) -> _PoolLoops:
 def _jit(loop: Callable[..., None]) -> Callable[..., None]:
     """Compile `loop` at its first call, and cache it on disk where a folder for that can be written to."""
     compiled: Callable[..., None]
+    # Two environments over one checkout would write the same files, each over those of the other version.
+    loop.__qualname__ += f"-numba-{numba.__version__}"
     try:
         compiled = numba.njit(nogil=True, fastmath={"contract"}, cache=True)(loop)
     except RuntimeError:  # no folder may be written to
