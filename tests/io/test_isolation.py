@@ -9,6 +9,7 @@ import threading
 import time
 import zipfile
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pydicom
@@ -50,6 +51,20 @@ def test_one_process_reads_all_files_and_is_another(path):
     assert first != os.getpid()
     np.testing.assert_array_equal(value["a"], [0, 1, 2])
     assert reader_process(path) == (first, None)
+
+
+def test_relative_paths_are_those_of_the_caller(path, tmp_path, monkeypatch):
+    first, _ = reader_process(path)
+    monkeypatch.chdir(tmp_path)
+    assert reader_process(Path(path.name)) == (first, None)
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(UnreadableError, match=r"a\.x: cannot be read"):
+        reader_process(Path("a.x"))
+    assert reader_process(path) == (first, None)
+    monkeypatch.chdir(tmp_path)
+    assert reader_process(Path("a.x"), 1)[1] == 1
 
 
 def test_a_crash_names_the_file_and_the_next_one_is_read(path):

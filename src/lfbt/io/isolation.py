@@ -64,11 +64,15 @@ def in_own_process(function: Callable[..., Any], path: Path, size: int, *args: A
     global _reader
     seconds = SECONDS + SECONDS_PER_BYTE * size
     memory = MEMORY_BYTES + MEMORY_PER_BYTE * size
+    # Paths may be relative, to a folder that was changed since the process began, or is no longer there.
+    folder = "/"
+    with contextlib.suppress(FileNotFoundError):
+        folder = os.getcwd()  # noqa: PTH109
     with _lock:
         if _reader is None or not _reader.is_running():
             _reader = _Reader()
         try:
-            result, error = _reader.ask((function, path, args, options), seconds, memory)
+            result, error = _reader.ask((folder, function, path, args, options), seconds, memory)
         except BaseException as ended:
             reader, _reader = _reader, None
             status = reader.end()
@@ -175,7 +179,8 @@ def answer(descriptor: int) -> None:
     with Connection(descriptor) as connection, contextlib.suppress(EOFError, OSError):
         connection.send(_READY)
         while True:
-            seconds, memory, (function, path, args, options) = connection.recv()
+            seconds, memory, (folder, function, path, args, options) = connection.recv()
+            os.chdir(folder)
             # Where the parent is gone, and its thread below does not come to run.
             signal.alarm(int(seconds) + 10)
             _limit_memory(memory)
