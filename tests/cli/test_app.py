@@ -404,7 +404,7 @@ def test_prepare_and_check_name_files_whose_names_are_not_utf_8(tmp_path):
     source = tmp_path / os.fsdecode(b"from\xff")
     source.mkdir()
     for k in range(12):
-        np.save(source / os.fsdecode(b"a\xfe%d.npy" % k), noise(k))
+        np.save(source / os.fsdecode(b"a\xfe%d.npy" % k), beats(k))
     words = ["--file-leads", "II,V1", "--file-sampling-rate", "500", "--leads", "II,V1", "--n-samples", "64"]
     output_of("prepare", "folder", source, tmp_path / "to", *words, "--workers", "1")
     rows = (tmp_path / "to" / "records.csv").read_text().splitlines()
@@ -415,6 +415,10 @@ def test_prepare_and_check_name_files_whose_names_are_not_utf_8(tmp_path):
     assert json.loads((tmp_path / "checked" / "check.json").read_text())["data"][0]["name"] == "to\\xff"
 
 
-def noise(seed):
-    """Two leads of ten seconds in mV."""
-    return np.random.default_rng(seed).normal(0, 0.3, (2, 5000)).astype(np.float32)
+def beats(seed):
+    """Two leads of ten seconds in mV: a narrow wave every 0.8 s."""
+    after = np.arange(5000) / 500 % 0.8 - 0.4
+    baseline = np.random.default_rng(seed).normal(0, 0.01, (2, 5000))
+    return (np.exp(-((after / 0.02) ** 2)) + 0.2 * np.exp(-(((after - 0.25) / 0.05) ** 2)) + baseline).astype(
+        np.float32
+    )
