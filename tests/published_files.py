@@ -52,7 +52,7 @@ def write_hdf5(path, **arrays):
 
 def twelve_leads(n_samples, leads=STANDARD_LEADS):
     """Signals ``[leads, samples]`` float32 in mV whose limb leads obey Einthoven's and Goldberger's equations."""
-    one, two, *chest = RNG.normal(size=(8, n_samples))
+    one, two, *chest = RNG.laplace(0, 0.7, size=(8, n_samples))
     limbs = {"I": one, "II": two, "III": two - one, "aVR": -(one + two) / 2, "aVL": one - two / 2, "aVF": two - one / 2}
     rows = limbs | {f"V{number}": signal for number, signal in enumerate(chest, start=1)}
     return np.array([rows[lead] for lead in leads], dtype=np.float32)

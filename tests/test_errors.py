@@ -35,5 +35,11 @@ def test_lfbt_error_cuts_words_that_are_no_name_any_more():
     assert str(LfbtError(f"projector: {value} is none")) == f"projector: {'a' * 100}...{'c' * 100} is none"
 
 
+def test_lfbt_error_is_one_line_whatever_a_library_said():
+    assert str(LfbtError("file a  b: no table (line 3\n\n  has 5 cells\r\n); cut it")) == (
+        "file a  b: no table (line 3 has 5 cells ); cut it"
+    )
+
+
 def test_lfbt_error_is_at_the_face():
     assert lfbt.LfbtError is LfbtError

@@ -13,7 +13,9 @@ class LfbtError(ValueError):
     """An error caused by user input: its message names the thing, the value, what is allowed and the remedy."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(re.sub(rf"\S{{{_LONGEST_WORD + 1},}}", _cut, message))
+        # What a library said may have several lines.
+        line = re.sub(r"\s*[\r\n]\s*", " ", message)
+        super().__init__(re.sub(rf"\S{{{_LONGEST_WORD + 1},}}", _cut, line))
 
 
 def _cut(word: re.Match[str]) -> str:

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -384,3 +385,40 @@ def test_checkpoint_may_be_a_repository_of_the_hub(chain, tmp_path, hub, command
     status, _, err = run(*words, "--checkpoint", "owner/name")
     assert (status, hub.downloads[1:]) == (0, [("owner/name", None)])
     assert re.search(r"^checkpoint: .* of the Hugging Face Hub, in ", err, re.MULTILINE)
+
+
+def test_a_command_in_a_folder_that_was_removed_says_so(tmp_path):
+    code = (
+        "import os, sys; os.chdir(sys.argv[1]); os.rmdir(sys.argv[1])\n"
+        "from lfbt.cli.app import main; main(['prepare', 'synthetic', 'a', 'b'])"
+    )
+    (tmp_path / "gone").mkdir()
+    run = subprocess.run([sys.executable, "-c", code, tmp_path / "gone"], capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stderr) == (
+        2,
+        "lfbt: error: the current folder was removed; change to one that is there\n",
+    )
+
+
+def test_prepare_and_check_name_files_whose_names_are_not_utf_8(tmp_path):
+    source = tmp_path / os.fsdecode(b"from\xff")
+    source.mkdir()
+    for k in range(12):
+        np.save(source / os.fsdecode(b"a\xfe%d.npy" % k), beats(k))
+    words = ["--file-leads", "II,V1", "--file-sampling-rate", "500", "--leads", "II,V1", "--n-samples", "64"]
+    output_of("prepare", "folder", source, tmp_path / "to", *words, "--workers", "1")
+    rows = (tmp_path / "to" / "records.csv").read_text().splitlines()
+    assert rows[1].startswith("a\\xfe0,a\\xfe0,a\\xfe0.npy,0,,train,")
+    assert json.loads((tmp_path / "to" / "dataset.json").read_text())["source"]["folder"] == "from\\xff"
+    (tmp_path / "to").rename(tmp_path / os.fsdecode(b"to\xff"))
+    output_of("check", tmp_path / os.fsdecode(b"to\xff"), "--out", tmp_path / "checked")
+    assert json.loads((tmp_path / "checked" / "check.json").read_text())["data"][0]["name"] == "to\\xff"
+
+
+def beats(seed):
+    """Two leads of ten seconds in mV: a narrow wave every 0.8 s."""
+    after = np.arange(5000) / 500 % 0.8 - 0.4
+    baseline = np.random.default_rng(seed).normal(0, 0.01, (2, 5000))
+    return (np.exp(-((after / 0.02) ** 2)) + 0.2 * np.exp(-(((after - 0.25) / 0.05) ** 2)) + baseline).astype(
+        np.float32
+    )

@@ -28,6 +28,11 @@ OUT_OF_MEMORY = "lfbt: error: out of memory; take a smaller --batch-size, or few
             "torch\n",
         ),
         (RuntimeError("CUDA out of memory"), 2, OUT_OF_MEMORY),
+        (
+            UnicodeEncodeError("utf-8", "id,a/b\udcff.npy, c", 8, 9, "surrogates not allowed"),
+            2,
+            "lfbt: error: id,a/b\\xff.npy,: is not UTF-8, and cannot be written into a file; rename it\n",
+        ),
         (StoppedError("saved; resume with --resume"), 75, "lfbt: saved; resume with --resume\n"),
         (KeyboardInterrupt(), 130, "lfbt: interrupted\n"),
         (TerminatedError(15), 143, "lfbt: stopped by SIGTERM\n"),

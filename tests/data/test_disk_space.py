@@ -60,17 +60,18 @@ def test_check_disk_space_asks_for_the_nearest_folder_there_is(tmp_path, free):
     check_disk_space(tmp_path / "new" / "data", 1000)
     check_disk_space(tmp_path, 0)
     assert asked == [tmp_path, tmp_path]
-    message = (
-        r"new: takes 1\.01 kB or more, but its disk has 1 kB left; make room, or take fewer --n-samples or --leads"
-    )
-    with pytest.raises(LfbtError, match=message):
+    message = r"new: takes 1\.01 kB or more, but its disk has 1 kB left; "
+    with pytest.raises(LfbtError, match=f"{message}make room, or name another place"):
         check_disk_space(tmp_path / "new", 1010)
+    with pytest.raises(LfbtError, match=f"{message}wait"):
+        check_disk_space(tmp_path / "new", 1010, "wait")
 
 
 def test_prepare_refuses_a_full_disk_before_it_reads(tmp_path, free):
     free(2 * 8 * 128 * 4 - 1)
     unread = [entry(name, UnreadableError("was read")) for name in "ab"]
-    with pytest.raises(LfbtError, match=r"takes 8\.19 kB or more, but its disk has 8\.19 kB left"):
+    message = r"takes 8\.19 kB or more, but its disk has 8\.19 kB left; make room, or take fewer --n-samples or --leads"
+    with pytest.raises(LfbtError, match=message):
         make(tmp_path / "to", *unread)
     assert list(tmp_path.iterdir()) == []
     free(2 * 8 * 128 * 4)

@@ -136,6 +136,23 @@ def test_packed_signals_refuse_a_file_that_was_cut_while_it_was_open(tmp_path):
         dataset.batch(np.array([3]), "none")
 
 
+def test_packed_signals_that_are_cut_while_they_are_read_do_not_end_the_process(tmp_path, monkeypatch):
+    """A mapped file would, by SIGBUS, where it is cut after its size was looked at."""
+    write_hashed(tmp_path)
+    dataset, path = open_dataset(tmp_path), tmp_path / SIGNALS
+    os.truncate(path, 200)
+    monkeypatch.setattr("lfbt.data.packed_signals._state", lambda _: None)
+    with pytest.raises(LfbtError, match=rf"signals\.npy: ends before record {ROWS[3][0]}; prepare it again"):
+        dataset.batch(np.array([3]), "none")
+
+
+def test_packed_signals_in_the_order_of_fortran_are_read(tmp_path):
+    signals = noise(len(ROWS), len(LEADS), 64)
+    write_packed(tmp_path, signals)
+    np.save(tmp_path / SIGNALS, np.asfortranarray(signals))
+    np.testing.assert_array_equal(open_dataset(tmp_path).batch(np.array([3, 0, 1]), "none"), signals[[3, 0, 1]])
+
+
 @pytest.mark.parametrize("how", ["moved", "removed", "replaced"])
 def test_packed_signals_keep_the_file_that_was_opened(tmp_path, how):
     folder = tmp_path / "data"

@@ -66,6 +66,18 @@ def test_hash_table_is_none_of_other_columns(tmp_path):
     assert hash_table(tmp_path / "records.csv") is None
 
 
+@pytest.mark.parametrize("damage", [b"\xf9", b"\0", b'"' + b"x" * 200_000 + b'"'], ids=["no UTF-8", "zero", "long"])
+def test_hash_table_of_a_damaged_table_is_another(tmp_path, damage):
+    whole = b'a,"p, q",f,0,A,train,h\nb,p,f,0,A,train,h\n'
+    path = tmp_path / "records.csv"
+    hashes = []
+    for rows in (whole, whole.replace(b"b,p", damage + b",p")):
+        path.write_bytes(HEADER.encode() + rows)
+        hashes.append(hash_table(path))
+    assert None not in hashes
+    assert hashes[0] != hashes[1]
+
+
 def test_a_table_written_again_with_the_same_cells_is_opened(prepared, tmp_path):
     assert len(open_dataset(edited(prepared, tmp_path / "same", lambda rows: None))) == len(open_dataset(prepared))
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -265,3 +266,13 @@ def test_embed_refuses_records_of_too_few_samples_even_if_allowed(tmp_path):
     s, c = write_labelled(tmp_path / "s", signals=waves(KINDS, 2, 20)), write_checkpoint(tmp_path / "c")
     with pytest.raises(LfbtError, match="samples"):
         write_embeddings(EmbedSettings((s,), tmp_path / "e", c, allow_mismatch=True, device="cpu"))
+
+
+def test_embed_and_pretrain_refuse_a_full_disk_before_they_compute(run, data, tmp_path, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1000))
+    with pytest.raises(LfbtError, match=r"out: takes .* kB or more, but its disk has 1 kB left; make room"):
+        run()
+    with pytest.raises(LfbtError, match=r"run: takes .* MB or more, but its disk has 1 kB left; make room"):
+        lfbt.pretrain(data, tmp_path / "run", batch_size=8, projector="16-16", device="cpu")
+    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "run").exists()

@@ -1,6 +1,7 @@
 """The readers of ``.npy`` files: units, one row of several, and arrays of other kinds."""
 
 import functools
+import os
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from tests.published_files import RNG
 
 from lfbt.errors import UnreadableError
+from lfbt.io import arrays
 from lfbt.io.arrays import read_npy, read_npy_row
 
 
@@ -106,3 +108,24 @@ def test_read_npy_reads_counts_with_an_offset_only_where_it_is_stated(tmp_path, 
     np.testing.assert_array_equal(signal, ((counts.astype(float) - offset) / 200).astype(np.float32))
     with pytest.raises(UnreadableError, match=rf"a\.npy: lead I.* give the unit 200\({offset}\)/mV"):
         read(tmp_path / "a.npy", **options, unit="200/mV")
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_read_npy_reads_arrays_and_rows_in_either_order(tmp_path, order):
+    signals = np.random.default_rng(0).normal(size=(3, 2, 40))
+    np.save(tmp_path / "all.npy", np.asarray(signals, order=order))
+    np.save(tmp_path / "one.npy", np.asarray(signals[1], order=order))
+    expected = signals[1].astype(np.float32)
+    np.testing.assert_array_equal(read_npy(tmp_path / "one.npy", ["I", "II"], 500, "mV").signal, expected)
+    row = read_npy_row(tmp_path / "all.npy", row=1, leads=["I", "II"], sampling_rate=500, unit="mV")
+    np.testing.assert_array_equal(row.signal, expected)
+
+
+def test_read_npy_of_a_file_that_is_cut_meanwhile_does_not_end_the_process(tmp_path, monkeypatch):
+    path = tmp_path / "a.npy"
+    np.save(path, np.ones((2, 5000)))
+    mapped = arrays.open_npy(path)
+    monkeypatch.setattr(arrays, "open_npy", lambda _: mapped)
+    os.truncate(path, 1000)
+    with pytest.raises(UnreadableError, match=r"a\.npy: ends before all of its \[2, 5000\] values"):
+        read_npy(path, ["I", "II"], 500, "mV")

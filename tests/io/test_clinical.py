@@ -13,6 +13,7 @@ from tests.clinical_files import EXPECTED, LEADS, RNG, STEPS, aecg, dicom, edf
 from tests.published_files import taken_up
 
 from lfbt.errors import LfbtError, UnreadableError
+from lfbt.io import isolation
 from lfbt.io.clinical import CLINICAL_FORMATS, read_clinical
 from lfbt.recording import STANDARD_LEADS
 from lfbt.sources import Folder
@@ -225,6 +226,7 @@ def test_read_clinical_refuses_an_absent_file(tmp_path):
 @pytest.mark.parametrize(("package", "write"), [("ecgdatakit", aecg), ("pydicom", dicom)])
 def test_read_clinical_names_the_extra_to_install(tmp_path, monkeypatch, package, write):
     write(tmp_path / "a.dcm")
+    monkeypatch.setattr(isolation, "_is_reader", True)
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(LfbtError, match=r"a\.dcm: .*pip install 'lfbt\[formats\]'") as caught:
         Folder().listing(tmp_path).entries[0].read()

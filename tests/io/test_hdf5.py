@@ -8,7 +8,8 @@ import pytest
 from tests.published_files import write, write_hdf5
 
 from lfbt.errors import LfbtError, UnreadableError
-from lfbt.io import open_hdf5, read_hdf5, read_hdf5_ids, read_hdf5_row
+from lfbt.io import read_hdf5, read_hdf5_ids, read_hdf5_row
+from lfbt.io.hdf5 import open_hdf5
 
 OPTIONS: dict[str, Any] = {"dataset": "ecg", "leads": ("I", "v1"), "sampling_rate": 400.0, "unit": "uV"}
 

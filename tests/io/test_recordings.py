@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from lfbt.errors import UnreadableError
-from lfbt.io.recordings import make_recording, unreadable
+from lfbt.io.guarding import unreadable
+from lfbt.io.recordings import make_recording
 
 FILE = Path("a/b.x")
 

@@ -10,6 +10,7 @@ import wfdb
 from tests.published_files import RNG, taken_up, write_wfdb
 
 from lfbt.errors import LfbtError, UnreadableError
+from lfbt.io import isolation
 from lfbt.io.wfdb import read_wfdb
 
 
@@ -134,6 +135,7 @@ def test_read_wfdb_names_the_extra_where_wfdb_is_absent(tmp_path, monkeypatch):
     """A header of unusual form, here of format 212, needs the package; this is no reason to skip the file."""
     (tmp_path / "r.hea").write_text("r 1 500 2\nr.dat 212 200/mV 12 0 0 0 0 II\n")
     (tmp_path / "r.dat").write_bytes(bytes(3))
+    monkeypatch.setattr(isolation, "_is_reader", True)
     monkeypatch.setitem(sys.modules, "wfdb", None)
     with pytest.raises(LfbtError, match=r"package wfdb, which is not installed .* 'lfbt\[formats\]'") as caught:
         read_wfdb(tmp_path / "r.hea")

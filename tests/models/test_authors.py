@@ -276,3 +276,27 @@ def test_load_encoder_refuses_an_authors_file_with_a_weight_that_is_nan(tmp_path
     torch.save({"backbone_state_dict": models}, tmp_path / "a.pth")
     with pytest.raises(LfbtError, match=r"^checkpoint: .*a.pth: encoders.III.convolutions.0.weight holds NaN"):
         load_encoder(tmp_path / "a.pth")
+
+
+@pytest.mark.filterwarnings("ignore:.*quantized tensor creation functions:UserWarning")
+@pytest.mark.parametrize("kind", ["meta", "sparse", "quantised"])
+def test_load_encoder_refuses_weights_without_numbers(tmp_path, kind):
+    (model,) = authors_models(1)
+    weight = model.features[0].weight.detach()
+    model.features[0]._parameters["weight"] = {
+        "meta": lambda: weight.to("meta"),
+        "sparse": weight.to_sparse,
+        "quantised": lambda: torch.quantize_per_tensor(weight, 0.1, 0, torch.qint8),
+    }[kind]()
+    torch.save({"backbone_state_dict": [model]}, tmp_path / "a.pth")
+    with pytest.raises(LfbtError, match=r"a\.pth is not a checkpoint of the LFBT authors"):
+        load_encoder(tmp_path / "a.pth")
+
+
+def test_load_encoder_refuses_modules_that_are_shared_without_end(tmp_path):
+    model = nn.Sequential(nn.Linear(1, 1))
+    for _ in range(40):
+        model = nn.Sequential(model, model)
+    torch.save({"backbone_state_dict": [model]}, tmp_path / "a.pth")
+    with pytest.raises(LfbtError, match=r"a\.pth is not a checkpoint of the LFBT authors"):
+        load_encoder(tmp_path / "a.pth")

@@ -253,6 +253,7 @@ def test_run_without_processes_is_refused(monkeypatch):
         ({"RANK": "2"}, r"RANK: 2 is outside \[0, 2\), as WORLD_SIZE is 2; launch by torchrun"),
         ({"RANK": "x"}, "RANK: 'x' is not the number that torchrun sets"),
         ({"MASTER_PORT": "99999999"}, r"MASTER_PORT: 99999999 is outside \[1, 65535\]; give a port that is free"),
+        ({"LOCAL_RANK": "zero"}, "LOCAL_RANK: 'zero' is not the number that torchrun sets"),
         ({"MASTER_PORT": "0"}, r"MASTER_PORT: 0 is outside \[1, 65535\]"),
     ],
 )

@@ -436,3 +436,24 @@ def test_main_refuses_other_commands_in_several_processes(monkeypatch, capsys, c
         main([command, "--help"])
     assert ended.value.code == 2
     assert f"{command} runs in one process; start it without torchrun or accelerate launch" in capsys.readouterr().err
+
+
+def test_pretrain_ends_with_a_checkpoint_where_its_data_are_cut_under_it(tmp_path, spawn):
+    data = write_packed(tmp_path / "data", SIGNALS)
+    whole = (data / "signals.npy").read_bytes()
+    run_dir, errors = tmp_path / "run", tmp_path / "errors"
+    words = words_of(data, run_dir, "--epochs", 2000, "--leads", "II")
+    process = spawn(*words, errors=errors)
+    wait_until(lambda: (run_dir / "history.jsonl").is_file(), process)
+    os.truncate(data / "signals.npy", 300)
+    process.join(timeout=_A_MINUTE)
+    assert process.exitcode == 2
+    line = errors.read_text().splitlines()[-1]
+    (steps,) = steps_saved(run_dir)
+    assert re.search(r"signals\.npy: has 300 bytes, and had .*; prepare it again; ", line)
+    assert f"{steps} steps saved in {run_dir}, where --resume goes on with the data as it was" in line
+    (data / "signals.npy").write_bytes(whole)
+    process = spawn(*words, "--resume", errors=errors)
+    wait_until(lambda: len(read_lines(run_dir / "history.jsonl")) > steps // 3 + 1, process)
+    process.kill()
+    process.join()

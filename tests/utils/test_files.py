@@ -1,6 +1,7 @@
 """Files: written whole or not at all, never over other results; JSON read and written as objects."""
 
 import errno
+import fcntl
 import json
 import os
 import pathlib
@@ -348,21 +349,63 @@ def test_atomic_file_removes_what_a_killed_process_left_of_this_file_only(tmp_pa
     (left,) = names(tmp_path)
     number = left.removeprefix(".[x].csv.partial-")
     kept = [
-        # Of a process that runs, of other files, and none of a process.
-        f".[x].csv.partial-{os.getppid()}",
+        # Held by a process, of other files, and none of a process.
+        ".[x].csv.partial-1",
         f".[y].csv.partial-{number}",
         f".x.csv.partial-{number}",
         ".[x].csv.partial-folder",
         ".[x].csv.partial-1a",
-        f".[x].csv.partial-{10**30}",
     ]
-    for name in kept:
+    # Numbers of processes that run, as another container's may be.
+    unheld = [f".[x].csv.partial-{number}" for number in (os.getpid(), os.getppid(), 10**30)]
+    for name in [*kept, *unheld]:
         (tmp_path / name).write_text("")
-    with atomic_file(path) as partial:
-        assert left not in names(tmp_path)
-        partial.write_text("whole")
+    with (tmp_path / kept[0]).open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with atomic_file(path) as partial:
+            assert not {left, *unheld} - {partial.name} & set(names(tmp_path))
+            partial.write_text("whole")
     assert names(tmp_path) == sorted(["[x].csv", *kept])
     assert path.read_text() == "whole"
+
+
+def test_atomic_file_takes_another_name_where_a_process_of_the_same_number_holds_its_own(tmp_path):
+    """As in two containers that share a folder, in each of which lfbt is process 1."""
+    path = tmp_path / "x"
+    with atomic_file(path) as first, atomic_file(path) as second:
+        assert (first.name, second.name) == (f".x.partial-{os.getpid()}", f".x.partial-{os.getpid()}-1")
+        first.write_text("first")
+        second.write_text("second")
+    assert path.read_text() == "first"
+    assert names(tmp_path) == ["x"]
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_atomic_folder_clears_up_after_a_kill_between_two_renames(made, is_there):
+    old = made.with_name(".made.partial-replaced")
+    made.rename(old)
+    if is_there:
+        made.mkdir()
+        (made / "made.json").write_text('{"lfbt_version": "new"}')
+    with pytest.raises(Stop), atomic_folder(made, replaces=OUTPUTS):
+        raise Stop
+    assert not old.exists()
+    assert ("new" in (made / "made.json").read_text()) == is_there
+
+
+def test_check_target_refuses_before_any_work_what_cannot_be_written(tmp_path):
+    for overwrite in (True, False):
+        with pytest.raises(LfbtError, match="cannot be written"):
+            check_target(pathlib.Path("/proc/absent"), OUTPUTS, overwrite)
+        (tmp_path / "empty").mkdir(exist_ok=True)
+        check_target(tmp_path / "empty", OUTPUTS, overwrite)
+        check_target(tmp_path / "new" / "deep", OUTPUTS, overwrite)
+    assert names(tmp_path) == ["empty"]
+
+
+def test_write_json_writes_names_that_are_not_utf_8(tmp_path):
+    write_json(tmp_path / "x.json", {"folder": os.fsdecode(b"a\xff")})
+    assert read_json(tmp_path / "x.json") == {"folder": "a?"}
 
 
 def test_check_target_names_overwrite_where_the_results_are_those_of_the_command(tmp_path):

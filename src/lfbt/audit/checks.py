@@ -12,6 +12,7 @@ from lfbt.audit.report import OUTPUTS, AuditReport, Finding, RecordIndex, Severi
 from lfbt.audit.scan import check_class_counts, find_patients_in_two_splits, scan_dataset
 from lfbt.errors import LfbtError
 from lfbt.utils.files import check_distinct, check_target
+from lfbt.utils.opening import shown_name
 from lfbt.utils.settings import Affects, Seed, validate
 
 __all__ = ["AuditReport", "CheckSettings", "check", "report_text", "summarise"]
@@ -92,9 +93,9 @@ def check(settings: CheckSettings) -> AuditReport:
 
 def _name_datasets(folders: Sequence[Path]) -> tuple[str, ...]:
     """The folders' names, or their paths where the names are not unique."""
-    names = [folder.name for folder in folders]
+    names = [shown_name(folder.name) for folder in folders]
     unique = len(set(names)) == len(names) and all(names)
-    return tuple(names if unique else [folder.as_posix() for folder in folders])
+    return tuple(names if unique else [shown_name(folder.as_posix()) for folder in folders])
 
 
 def _rank(finding: Finding) -> int:

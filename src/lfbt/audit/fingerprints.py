@@ -17,6 +17,7 @@ from lfbt.errors import LfbtError
 from lfbt.recording import missing_leads
 from lfbt.signal import Signal
 from lfbt.utils.files import atomic_file
+from lfbt.utils.opening import check_regular
 from lfbt.utils.progress import progress_bar
 
 #: Hz: baseline filters act below, smoothing and shifts by milliseconds above.
@@ -338,6 +339,7 @@ def load_fingerprints(file: Path) -> Fingerprints:
         For a file that is not complete, or holds something else.
     """
     try:
+        check_regular(file)
         arrays = safetensors.numpy.load_file(file)
     except (SafetensorError, OSError) as error:
         raise LfbtError(

@@ -24,6 +24,7 @@ from lfbt.data.dataset import Dataset
 from lfbt.errors import LfbtError
 from lfbt.runs.encoder_folder import encoder_folder
 from lfbt.utils.figures import format_names
+from lfbt.utils.opening import read_text
 
 # Records that a message lists.
 _LISTED = 3
@@ -178,7 +179,7 @@ def exclude_records(
 def _read_ids(file: Path) -> list[tuple[str, str]]:
     """The data set (or empty text) and the id of each line of `file`."""
     try:
-        text = file.read_text(encoding="utf-8-sig")
+        text = read_text(file, "utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise LfbtError(
             f"exclude: {file} cannot be read ({error}); give a CSV with a column id, or one id per line"

@@ -83,6 +83,10 @@ def _run(command: str, words: Sequence[str]) -> None:
 
 
 def _check_command(command: str) -> None:
+    try:
+        os.getcwd()  # noqa: PTH109 - what every relative path begins with
+    except FileNotFoundError as error:
+        raise LfbtError("the current folder was removed; change to one that is there") from error
     if command not in COMMANDS:
         near = suggest(command, COMMANDS)
         hint = f"did you mean `{near}`?" if near else f"commands are {', '.join(COMMANDS)}"

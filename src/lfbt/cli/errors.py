@@ -12,6 +12,7 @@ from contextvars import ContextVar
 
 from lfbt.errors import LfbtError
 from lfbt.utils.interrupts import STOPPED_STATUS, StoppedError, TerminatedError, raising_terminated
+from lfbt.utils.opening import shown_name
 
 _USER_ERROR_STATUS = 2
 # As a shell reports a process that a signal ended: this, and the signal's number.
@@ -52,6 +53,10 @@ def reporting_errors() -> Iterator[None]:
     except (LfbtError, OSError) as error:
         _print(f"error: {_as_typed(' '.join(str(error).split()))}")
         raise SystemExit(_USER_ERROR_STATUS) from None
+    except UnicodeEncodeError as error:
+        name = next(filter(_is_not_utf_8, error.object.split()), "a name")
+        _print(f"error: {shown_name(name)}: is not UTF-8, and cannot be written into a file; rename it")
+        raise SystemExit(_USER_ERROR_STATUS) from None
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
@@ -72,6 +77,11 @@ def reporting_errors() -> Iterator[None]:
         if is_main():
             _print("; ".join([what, *getattr(stop, "__notes__", ())]))
         raise SystemExit(_SIGNALLED_STATUS + number) from None
+
+
+def _is_not_utf_8(name: str) -> bool:
+    """Whether a name has bytes that are no UTF-8, for which Python has halves of characters."""
+    return any("\ud800" <= character <= "\udfff" for character in name)
 
 
 def is_main() -> bool:

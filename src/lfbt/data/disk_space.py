@@ -11,6 +11,9 @@ from lfbt.data.records import PrepareSettings
 from lfbt.errors import LfbtError
 from lfbt.utils.figures import format_count
 
+#: What to do about a disk that is too small for a data set.
+LESS_ROOM = "make room, or take fewer --n-samples or --leads, or --dtype float16"
+
 
 def size_of(settings: PrepareSettings, n_records: int) -> int:
     """Return the bytes of the signals of `n_records` records.
@@ -21,14 +24,13 @@ def size_of(settings: PrepareSettings, n_records: int) -> int:
     return n_records * len(settings.leads) * settings.n_samples * np.dtype(settings.dtype).itemsize
 
 
-def check_disk_space(target: Path, n_bytes: int) -> None:
-    """Raise LfbtError if the disk of `target`, which may not exist yet, has fewer than `n_bytes` left."""
+def check_disk_space(target: Path, n_bytes: int, advice: str = "make room, or name another place") -> None:
+    """Raise LfbtError, with `advice`, if the disk of `target`, which may not exist yet, has less than `n_bytes`."""
     place = next(folder for folder in (target.absolute(), *target.absolute().parents) if folder.is_dir())
     free = shutil.disk_usage(place).free
     if free < n_bytes:
         raise LfbtError(
-            f"{target}: takes {in_bytes(n_bytes)} or more, but its disk has {in_bytes(free)} left; make room, or take "
-            "fewer --n-samples or --leads, or --dtype float16"
+            f"{target}: takes {in_bytes(n_bytes)} or more, but its disk has {in_bytes(free)} left; {advice}"
         )
 
 

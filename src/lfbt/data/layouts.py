@@ -20,12 +20,13 @@ from lfbt.data.packed_signals import PackedSignals
 from lfbt.data.record_hash import hash_table
 from lfbt.data.splits import split_by_patient
 from lfbt.errors import LfbtError, UnreadableError
-from lfbt.io import READ_ERRORS, map_npy, unreadable
+from lfbt.io import map_npy, reading
 from lfbt.recording import PAPER_LEADS, STANDARD_LEADS
 from lfbt.signal import Signal
 from lfbt.sources.listing import SPLITS
 from lfbt.utils.figures import format_count
 from lfbt.utils.files import check_distinct
+from lfbt.utils.opening import open_regular
 from lfbt.utils.settings import as_path
 
 T = TypeVar("T")
@@ -226,7 +227,8 @@ def _open_packed(folder: Path, manifest: DatasetManifest) -> Dataset:
     try:
         columns = ["id", "patient", "labels", "split"]
         wanted = {*columns, "hash"}
-        table = pd.read_csv(folder / RECORDS, dtype=str, keep_default_na=False, usecols=wanted.__contains__)
+        with open_regular(folder / RECORDS) as file:
+            table = pd.read_csv(file, dtype=str, keep_default_na=False, usecols=wanted.__contains__)
         records = {name: table[name].tolist() for name in columns}
         hashes = table["hash"].tolist() if "hash" in table else []
         signals = PackedSignals(folder / SIGNALS, records["id"], hashes)
@@ -343,10 +345,8 @@ class NpyFiles:
         return np.stack([self._read(self.files[row]) for row in rows])
 
     def _read(self, path: Path) -> Signal:
-        try:
-            signal: Signal = np.load(path, allow_pickle=False)
-        except READ_ERRORS as error:
-            raise unreadable(path, error, _CHANGED) from error
+        with reading(path, _CHANGED), open_regular(path) as file:
+            signal: Signal = np.lib.format.read_array(file, allow_pickle=False)
         if signal.shape != self.shape[1:] or signal.dtype.kind not in "fiu":
             raise UnreadableError(f"file {path}: holds {signal.dtype} of shape {list(signal.shape)}; {_CHANGED}")
         return signal

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from lfbt.errors import LfbtError
 from lfbt.io import map_npy
+from lfbt.utils.opening import open_regular
 
 _HASH_BYTES = 32
 _HASH = re.compile(f"[0-9a-f]{{{2 * _HASH_BYTES}}}")
@@ -29,7 +31,9 @@ def _digest(signal: NDArray[Any]) -> bytes:
 
 
 class PackedSignals:
-    """``signals.npy`` of any float type, memory-mapped; one row, a slice or an array of rows is read like an array's.
+    """``signals.npy`` of any float type; one row, a slice or an array of rows is read like an array's.
+
+    It is read and not mapped into memory, where a file that is cut meanwhile would end the process.
 
     With hashes a record is compared with its own when it is read for the first time, and again after the file has been
     written to. As `lfbt prepare` writes finite records only, those that are the same are finite.
@@ -62,10 +66,15 @@ class PackedSignals:
         self._hashes = _as_bytes(hashes)
         self.is_compared = self._hashes is not None
         self._state = _state(path)
-        stored = map_npy(path)
+        stored: Any = map_npy(path)
         self.shape: tuple[int, ...] = stored.shape
         self.dtype = stored.dtype
-        self._stored = np.asarray(stored)
+        # Records that do not lie one after the other, in Fortran's order, are mapped.
+        self._mapped = None if stored.flags.c_contiguous else stored
+        self._start, self._row_bytes = stored.offset, stored[:1].nbytes
+        file = open_regular(path, None)
+        self._descriptor = file.fileno()
+        weakref.finalize(self, file.close)
         self._rows = np.arange(len(stored))
         self._same = np.zeros(len(stored), dtype=bool)
 
@@ -75,13 +84,24 @@ class PackedSignals:
     def __getitem__(self, index: Any, /) -> NDArray[Any]:
         rows = self._rows[index]
         same = self._same_since_written()
-        signals: NDArray[Any] = self._stored.take(rows, axis=0)
+        signals = self._read(rows)
         if self._hashes is not None:
             each, of_each = np.atleast_1d(rows), signals.reshape(-1, *self.shape[1:])
             for i in np.flatnonzero(~same[each]):
                 self._compare(of_each[i], self._hashes[each[i]].tobytes(), int(each[i]))
             same[each] = True
         return signals
+
+    def _read(self, rows: NDArray[np.intp]) -> NDArray[Any]:
+        """Read records ``[…, leads, samples]``. Raises LfbtError where the file ends before one of them."""
+        if self._mapped is not None:
+            return np.asarray(self._mapped).take(rows, axis=0)
+        signals: Any = np.empty((*np.shape(rows), *self.shape[1:]), dtype=self.dtype)
+        size, places = self._row_bytes, memoryview(signals.reshape(-1)).cast("B")
+        for place, row in zip(range(0, signals.nbytes, size), np.ravel(rows).tolist(), strict=True):
+            if os.preadv(self._descriptor, [places[place : place + size]], self._start + row * size) != size:
+                raise LfbtError(f"{self.path}: ends before record {self.ids[row]}; prepare it again")
+        return signals  # type: ignore[no-any-return]
 
     def _same_since_written(self) -> NDArray[np.bool_]:
         """Which records were compared ``[records]``: none, once more, after the file was written to.

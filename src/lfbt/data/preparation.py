@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import lfbt
 from lfbt.data.dask_cluster import Cluster, connected
-from lfbt.data.disk_space import check_disk_space, describe_size, size_of
+from lfbt.data.disk_space import LESS_ROOM, check_disk_space, describe_size, size_of
 from lfbt.data.executors import check_processes, prepare_entries
 from lfbt.data.journal import JOURNAL, Journal, preparation_key, read_journal
 from lfbt.data.layouts import DROPPED, RECORDS, SIGNALS
@@ -32,6 +32,7 @@ from lfbt.sources.listing import SPLITS, Dropped, Entry, Listing
 from lfbt.sources.synthesis import MARKER
 from lfbt.utils.figures import format_count
 from lfbt.utils.files import Outputs, atomic_folder, check_target
+from lfbt.utils.opening import shown_name
 from lfbt.utils.progress import progress_bar
 from lfbt.utils.settings import Affects, Form, as_path, convert, create, names_affecting, to_dict, validate
 from lfbt.voltages import implausible_span
@@ -211,7 +212,7 @@ def prepare_dataset(
             ):
                 left = entries[len(journal.done) :]
                 size = size_of(settings, len(left))
-                check_disk_space(target, size)
+                check_disk_space(target, size, LESS_ROOM)
                 if entries:
                     announce(f"{target}: {describe_size(len(journal.done), len(entries), size)}")
                 prepared = _write_signals(prepare_entries(left, settings, folder, cluster), writer, journal)
@@ -237,7 +238,7 @@ def prepare_dataset(
             if settings.layout == "packed":
                 write_people(folder, ((record.id, record.entry.sex, record.entry.age) for record in records))
             report = _report(records, splits, listing, len(entries), dropped, noted)
-            origin = SourceInfo(name, source_folder.absolute().name, options)
+            origin = SourceInfo(name, shown_name(source_folder.absolute().name), options)
             manifest = _manifest(settings, listing, report, origin)
             dataclasses.replace(manifest, synthetic=_is_synthetic(records), hash=hash).save(folder)
     return report
@@ -367,7 +368,7 @@ def _write_dropped(folder: Path, dropped: Iterable[Dropped], source_folder: Path
 
 
 def _relative(file: Path, folder: Path) -> str:
-    return file.relative_to(folder).as_posix() if file.is_relative_to(folder) else file.as_posix()
+    return shown_name(file.relative_to(folder).as_posix() if file.is_relative_to(folder) else file.as_posix())
 
 
 def _report(

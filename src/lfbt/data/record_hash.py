@@ -8,6 +8,8 @@ import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from lfbt.utils.opening import read_bytes
+
 #: The columns of the table.
 COLUMNS = ("id", "patient", "file", "piece", "labels", "split", "hash")
 
@@ -26,10 +28,13 @@ def hash_rows(rows: Iterable[Sequence[str]]) -> str:
 
 def hash_table(path: Path) -> str | None:
     """`hash_rows` of a table below its header; None where its columns are not `COLUMNS`, as in one made by hand."""
-    header, _, rows = path.read_bytes().partition(b"\n")
+    header, _, rows = read_bytes(path).partition(b"\n")
     if header.rstrip(b"\r").decode(errors="replace").split(",") != list(COLUMNS):
         return None
     if b'"' not in rows and b"\r" not in rows:
         # What was written is what is hashed; it takes a tenth of the time.
         return hashlib.sha256(rows.removesuffix(b"\n")).hexdigest()
-    return hash_rows(csv.reader(io.StringIO(rows.decode(), newline="")))
+    try:
+        return hash_rows(csv.reader(io.StringIO(rows.decode(errors="replace"), newline="")))
+    except csv.Error:  # no table any more, and so not the one that was written
+        return hashlib.sha256(rows).hexdigest()

@@ -40,6 +40,7 @@ from lfbt.training.precision import MixedPrecision
 from lfbt.utils.collectives import all_gather_rows, all_reduce_sum, broadcast_buffers
 from lfbt.utils.progress import progress_bar, write_line
 from lfbt.utils.settings import Affects, add_named, names_affecting, to_dict, validate
+from lfbt.utils.targets import check_creatable
 
 
 def finetune(
@@ -114,7 +115,7 @@ def run_finetune(settings: FinetuneSettings) -> list[Results]:
         For settings out of range, as `open_task` does, and for a loss that is not finite.
     """
     with init_distributed(select_device(settings.compute.device)) as world, contextlib.ExitStack() as held:
-        world.run_on_all(lambda: validate(settings))
+        world.run_on_all(lambda: _check(settings, world))
         settings = world.run_on_all(lambda: with_checkpoint(settings, world.is_main))
         trials = world.run_on_all(lambda: list_trials(settings.trials))
         task = world.run_on_all(lambda: _open(settings, world))
@@ -152,6 +153,13 @@ class _Classifier(nn.Module):
             features = torch.where(present[:, :, None], features, torch.nan)
         logits: Tensor = self.head(features.flatten(1))
         return logits
+
+
+def _check(settings: FinetuneSettings, world: World) -> None:
+    """Raise LfbtError for settings out of range, and for a run folder that the main process cannot write into."""
+    validate(settings)
+    if world.is_main:
+        check_creatable(settings.trials.run_dir, in_place=True)
 
 
 def _open(settings: FinetuneSettings, world: World) -> Task:

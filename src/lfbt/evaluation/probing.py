@@ -37,6 +37,7 @@ from lfbt.utils.device import resolve_device
 from lfbt.utils.figures import format_count
 from lfbt.utils.progress import write_line
 from lfbt.utils.settings import add_named, validate
+from lfbt.utils.targets import check_creatable
 
 # An encoder, embeddings of all records, and of those of each lead subset that the classifier has to serve.
 Frozen = tuple[LeadEncoders, Tensor, dict[str, Tensor]]
@@ -117,6 +118,7 @@ def run_probe(settings: ProbeSettings) -> list[Results]:
         For settings out of range, as `open_task` does, and for a loss that is not finite.
     """
     validate(settings)
+    check_creatable(settings.trials.run_dir, in_place=True)
     settings = with_checkpoint(settings)
     task = open_task(settings, resolve_device(settings.compute.device))
     dropout = plan_dropout(settings, task.config.leads)

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from lfbt.errors import LfbtError
 from lfbt.inference.answer_table import Row, csv_writer, json_writer
-from lfbt.utils.files import write_error
+from lfbt.utils.targets import write_error
 
 #: What a log may be, by its suffix: what can be added to.
 SUFFIXES = (".csv", ".jsonl")

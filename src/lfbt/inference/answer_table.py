@@ -17,6 +17,7 @@ from lfbt.errors import LfbtError
 from lfbt.inference.prediction import is_feature_column
 from lfbt.utils.files import atomic_file
 from lfbt.utils.tables import as_text
+from lfbt.utils.targets import check_creatable
 
 #: What a file of answers may be, by its suffix.
 SUFFIXES = (".csv", ".jsonl", ".parquet")
@@ -37,6 +38,7 @@ def check_table(out: Path, overwrite: bool = False) -> None:
         raise LfbtError(f"out: {out} exists; give another name, or replace it with --overwrite")
     if not out.absolute().parent.is_dir():
         raise LfbtError(f"out: the folder of {out} does not exist; make it, or give another name")
+    check_creatable(out)
     if out.suffix == ".parquet" and importlib.util.find_spec("pyarrow") is None:
         raise LfbtError(f"out: {out} needs the package pyarrow; pip install 'lfbt[parquet]', or name a .csv")
 

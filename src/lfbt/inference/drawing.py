@@ -12,10 +12,11 @@ from lfbt.data.dataset import Dataset
 from lfbt.drawing.files import check_drawing, save_drawing
 from lfbt.drawing.layout import lay_out
 from lfbt.errors import LfbtError, UnreadableError
-from lfbt.inference.recordings import FileSettings, list_recordings, shown_name
+from lfbt.inference.recordings import FileSettings, list_recordings
 from lfbt.recording import Recording
 from lfbt.sources.listing import Dropped, Entry
 from lfbt.utils.figures import format_names
+from lfbt.utils.opening import shown_name
 from lfbt.utils.settings import Affects, validate
 from lfbt.voltages import find_implausible_leads, implausible_span, measure_spans
 

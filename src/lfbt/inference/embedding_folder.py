@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 import lfbt
+from lfbt.data.disk_space import check_disk_space
 from lfbt.data.layouts import open_datasets
 from lfbt.errors import LfbtError
 from lfbt.inference.answer_table import SUFFIXES
@@ -127,6 +128,8 @@ def write_embeddings(settings: EmbedSettings) -> EmbedSummary:
     if not settings.files.allow_implausible:
         dataset.check_voltages()
     rows = np.arange(len(dataset))
+    n_features = encoder.config.columns_per_lead(features)
+    check_disk_space(settings.out, 4 * len(dataset) * len(encoder.config.leads) * n_features)
     embeddings = compute_embeddings(
         encoder.to(device),
         dataset,
@@ -142,7 +145,7 @@ def write_embeddings(settings: EmbedSettings) -> EmbedSummary:
         synthetic=dataset.synthetic,
         records=len(dataset),
         leads=list(encoder.config.leads),
-        n_features=encoder.config.columns_per_lead(features),
+        n_features=n_features,
         data=EmbeddedData([folder.name for folder in settings.data_dir], dataset.hash),
         encoder=EncoderOrigin(checkpoint_name(checkpoint), history),
         precision=settings.precision,

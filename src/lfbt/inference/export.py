@@ -26,6 +26,7 @@ from lfbt.runs.results import Results
 from lfbt.signal import normalise
 from lfbt.utils.files import atomic_file
 from lfbt.utils.settings import Affects, create, validate
+from lfbt.utils.targets import check_creatable
 
 #: The version of ONNX's operators, of 2022, and of the file's form that goes with it.
 OPSET, _IR = 18, 8
@@ -155,6 +156,7 @@ def _check_out(out: Path, overwrite: bool) -> None:
         if out.is_symlink():
             raise LfbtError(f"overwrite: {out} is a link; name the file that it leads to")
         read_onnx_file(out, "overwrite")
+    check_creatable(out)
 
 
 def _load(checkpoint: Path, variant: str) -> tuple[TorchModel, OnnxCard]:

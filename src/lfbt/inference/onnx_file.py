@@ -20,6 +20,7 @@ from lfbt.models.config import BLOCKS, EncoderConfig
 from lfbt.models.feature_maps import PAPER, FeatureMap
 from lfbt.signal import Normalisation
 from lfbt.utils.files import FORMAT, decode_json, parse_json
+from lfbt.utils.opening import read_bytes
 
 #: The entry of the file's metadata that holds an `OnnxCard` as JSON.
 CARD_KEY = "lfbt"
@@ -229,7 +230,7 @@ def _read(path: Path, name: str) -> bytes:
     if size > _MAX_BYTES:
         raise LfbtError(f"{name}: {path} has {size} bytes, over {_MAX_BYTES}; {_REMEDY}")
     try:
-        return path.read_bytes()
+        return read_bytes(path)
     except OSError as error:
         raise LfbtError(f"{name}: {path} cannot be read ({error.strerror})") from error
 

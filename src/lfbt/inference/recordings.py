@@ -5,7 +5,6 @@ from __future__ import annotations
 import collections
 import dataclasses
 import functools
-import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +24,7 @@ from lfbt.recording import Recording, check_sampling_rate, missing_leads, parse_
 from lfbt.signal import Signal, available_leads, normalise
 from lfbt.sources import Folder
 from lfbt.sources.listing import Dropped, Entry
+from lfbt.utils.opening import shown_name
 from lfbt.voltages import Z_SCORES, implausible_span, is_standardised
 
 # Pieces that are read at a time, as many as are computed at a time by default, and how many times ahead: the reader
@@ -366,15 +366,6 @@ def _as_all_leads(signals: Signal, leads: Sequence[str], config: EncoderConfig) 
 def _without_pieces(file: str, id: str, reason: str, config: EncoderConfig) -> Pieces:
     no_signals = np.empty((0, len(config.leads), config.n_samples), np.float32)
     return Pieces(file, shown_name(id), "", no_signals, (), (), shown_name(reason))
-
-
-def shown_name(name: str) -> str:
-    r"""Return the name of a file as it can be written: bytes that are no UTF-8 become escapes.
-
-    >>> shown_name("ecg-\udcff.npy")
-    'ecg-\\xff.npy'
-    """
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _records_of(

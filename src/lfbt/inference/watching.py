@@ -20,12 +20,13 @@ from lfbt.errors import LfbtError, UnreadableError
 from lfbt.inference.answer_log import Version, open_log
 from lfbt.inference.answer_table import Row, json_writer
 from lfbt.inference.prediction import Answer, Model, iterate_answers
-from lfbt.inference.recordings import FileSettings, ServedLeads, iterate_pieces, list_file, shown_name
+from lfbt.inference.recordings import FileSettings, ServedLeads, iterate_pieces, list_file
 from lfbt.io import wfdb_signal_files
 from lfbt.sources import signal_files, table_column
 from lfbt.sources.listing import Dropped, Entry
 from lfbt.utils.figures import format_count
 from lfbt.utils.interrupts import StoppedError, StopRequest, catch_stop_signals
+from lfbt.utils.opening import shown_name
 from lfbt.utils.progress import write_line
 from lfbt.utils.settings import Affects, Range
 

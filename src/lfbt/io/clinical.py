@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from lfbt.errors import LfbtError, UnreadableError
 from lfbt.io.common_rate import ADVICE, to_common_rate
-from lfbt.io.recordings import READ_ERRORS, make_recording, unreadable
+from lfbt.io.guarding import isolated
+from lfbt.io.recordings import make_recording
 from lfbt.recording import STANDARD_LEADS, Recording, is_voltage, lead_name, unit_in_mv
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ _NO_ECG = re.compile(
 )
 
 
+@isolated()
 def read_clinical(path: Path, *, resample_leads: bool = False) -> Recording:
     """Read a file of a clinical format by ecgdatakit, which recognises the format by the content.
 
@@ -88,7 +90,7 @@ def read_clinical(path: Path, *, resample_leads: bool = False) -> Recording:
         If ecgdatakit or pydicom is not installed.
     """
     try:
-        from ecgdatakit import ECGDataKitError, FileParser
+        from ecgdatakit import FileParser
         from ecgdatakit.exceptions import ChecksumWarning
 
         with warnings.catch_warnings(record=True) as caught:
@@ -97,8 +99,6 @@ def read_clinical(path: Path, *, resample_leads: bool = False) -> Recording:
             record = FileParser.parse(path, units="mV") if known else None
     except ImportError as error:
         raise LfbtError(f"file {path}: no package to read it ({error}); pip install 'lfbt[formats]'") from error
-    except (ECGDataKitError, *READ_ERRORS) as error:
-        raise unreadable(path, error) from error
     if record is None:
         what = CLINICAL_FORMATS.get(path.suffix.lower(), "clinical format")
         raise UnreadableError(f"file {path}: by its content it is not {what} that ecgdatakit can read")

@@ -11,15 +11,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lfbt.errors import UnreadableError
+from lfbt.errors import LfbtError, UnreadableError
 from lfbt.io.csv_columns import COUNTS, Column, is_number, names_no_lead, tells_recordings_apart, time_unit
 from lfbt.io.csv_layout import N_LINES, CsvLayout, find_layout, read_layout, split_cells
 from lfbt.io.csv_rows import check_rows
 from lfbt.io.csv_stated import find_likely_rates, find_plain_gain
 from lfbt.io.csv_text import end_of_lines, first_lines, read_first_lines, read_text
 from lfbt.io.csv_times import check_times, stated_rate
-from lfbt.io.recordings import READ_ERRORS, check_not_offset, check_not_times, leads_first, make_recording
-from lfbt.recording import Recording, to_mv, unit_in_mv
+from lfbt.io.guarding import guarded
+from lfbt.io.recordings import check_not_offset, check_not_times, leads_first, make_recording
+from lfbt.recording import Recording, check_sampling_rate, to_mv, unit_in_mv
 from lfbt.utils.figures import format_count
 
 # More columns than any ECG has leads.
@@ -28,6 +29,7 @@ _N_LEADS = 64
 _EXACT = 2**53
 
 
+@guarded()
 def read_csv(
     path: Path,
     leads: Sequence[str] | None,
@@ -196,6 +198,10 @@ def _check_times(
         index = next((index for index in times if time_unit(columns[index])), next(iter(times)))
         sampling_rate = stated_rate(path, columns[index], times[index], first_line)
         notes.append(f"sampling rate {sampling_rate:g} Hz by its times")
+        try:
+            check_sampling_rate(sampling_rate)
+        except LfbtError as error:
+            raise UnreadableError(f"file {path}: column {columns[index].name}: {error}") from error
     elif layout.rate is None and not times:
         _check_likely_rates(path, layout, sampling_rate)
     for index, column in enumerate(columns):
@@ -250,6 +256,7 @@ class CsvHeader(NamedTuple):
     names: list[str]
 
 
+@guarded()
 def read_csv_header(path: Path, separator: str | None = None, decimal: str | None = None) -> CsvHeader:
     """Read what a CSV file states of itself: leads, columns, and whether the sampling rate, too.
 
@@ -262,6 +269,7 @@ def read_csv_header(path: Path, separator: str | None = None, decimal: str | Non
     return CsvHeader(leads if any(leads) else None, states_rate, [column.name for column in columns])
 
 
+@guarded()
 def holds_voltages(path: Path) -> bool:
     """Whether the columns that may be leads hold numbers in the first rows, and some that are no counts or names.
 
@@ -286,13 +294,13 @@ def _read_table(path: Path, text: bytes, layout: CsvLayout) -> Any:
     dtype = numbers | texts if times or texts else np.float64
     if times and not texts and not any(column.unit == "date" for column in layout.columns or ()):
         # Columns of one type are read in less time.
-        with contextlib.suppress(*READ_ERRORS):
+        with contextlib.suppress(ValueError, TypeError, OverflowError):
             table = _parse(text, layout, np.float64)
             if not any((np.abs(table[index].to_numpy()) >= _EXACT).any() for index in times):
                 return table
     try:
         return _parse(text, layout, dtype)
-    except READ_ERRORS as error:
+    except Exception as error:
         reason = _text_cell(text, layout) or "it cannot be read as a table of numbers"
         raise UnreadableError(f"file {path}: {reason}") from error
 
@@ -311,7 +319,7 @@ def _text_cell(text: bytes, layout: CsvLayout) -> str:
     """Locate the first cell that is not a number; an empty string if there is none."""
     try:
         cells = _parse(text, layout, str).to_numpy()
-    except READ_ERRORS:
+    except (ValueError, TypeError, OverflowError):
         return ""
     numbers = {"lead", "row number", "unnamed"}
     others = {index for index, column in enumerate(layout.columns or ()) if column.kind not in numbers}

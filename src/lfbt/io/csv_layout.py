@@ -25,6 +25,8 @@ _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
 # 1,250 between other separators may be a thousand or a decimal comma.
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")
 _QUOTED = re.compile(r"""^(["'])(.*)\1$""")
+# Of a line: each takes its place in a table of columns.
+_MOST_CELLS = 100_000
 
 
 class CsvLayout(NamedTuple):
@@ -75,6 +77,12 @@ def find_layout(path: Path, first_lines: Sequence[str], separator: str | None, d
     one_lead = None if separator else find_one_lead(lines)
     separator = ";" if one_lead else separator or _separator(lines, decimal)
     rows = [split_cells(line, separator) for line in lines]
+    most = max(map(len, rows), default=0)
+    if most > _MOST_CELLS:
+        raise UnreadableError(
+            f"file {path}: one of its lines has {most} cells, over {_MOST_CELLS}; write a line a sample, or save "
+            "them as .npy [leads, samples]"
+        )
     n_preamble, is_named = (one_lead[1], False) if one_lead else _preamble(rows)
     body = rows[n_preamble:]
     decimal = decimal or _decimal(path, body, separator)

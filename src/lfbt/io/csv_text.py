@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from lfbt.errors import UnreadableError
-from lfbt.io.recordings import unreadable
+from lfbt.io.guarding import unreadable
+from lfbt.utils.opening import open_regular, read_bytes
 
 _CHUNK = 1 << 16
 _WORKBOOKS = (b"PK\3\4", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")
@@ -25,7 +26,7 @@ def read_text(path: Path) -> bytes:
         If the file is no text.
     """
     try:
-        return _to_utf8(path, path.read_bytes())
+        return _to_utf8(path, read_bytes(path))
     except OSError as error:
         raise unreadable(path, error) from error
 
@@ -34,7 +35,7 @@ def read_first_lines(path: Path, n: int) -> list[str]:
     """Read the first `n` lines of a text file, without their ends. Raises UnreadableError if it is no text."""
     start, is_whole = bytearray(), False
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             while not is_whole and all(end_of_lines(start, n + 1, mark) == len(start) for mark in (b"\n", b"\r")):
                 chunk = file.read(_CHUNK)
                 is_whole = not chunk

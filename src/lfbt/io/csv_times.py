@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from lfbt.errors import UnreadableError
 from lfbt.io.csv_clocks import read_clocks
 from lfbt.io.csv_columns import Column, time_unit
-from lfbt.io.recordings import READ_ERRORS
 
 # How much the rate of a column of times may differ from the one that is given: such times are rounded.
 _SAME_RATE = 0.01
@@ -199,7 +198,7 @@ def _times(path: Path, column: Column, cells: Any, first_line: int) -> tuple[NDA
         texts = [str(cell).strip() for cell in cells]
         try:
             parsed = pd.to_datetime(pd.Series(texts), format="ISO8601")
-        except READ_ERRORS as error:
+        except (ValueError, TypeError, OverflowError) as error:
             if clocks := read_clocks(texts):
                 if clocks.fault:
                     line = first_line + clocks.row

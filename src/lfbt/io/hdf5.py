@@ -11,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfbt.errors import LfbtError, UnreadableError
-from lfbt.io.recordings import READ_ERRORS, make_recording, unreadable
+from lfbt.io.guarding import isolated, unreadable
+from lfbt.io.recordings import make_recording
 from lfbt.recording import Recording, unit_in_mv
 
 
+@isolated()
 def read_hdf5(path: Path, *, dataset: str, leads: Sequence[str], sampling_rate: float, unit: str) -> Recording:
     """Read an HDF5 file of one recording.
 
@@ -48,6 +50,7 @@ def read_hdf5(path: Path, *, dataset: str, leads: Sequence[str], sampling_rate: 
     return make_recording(path, signal * unit_in_mv(unit), leads, sampling_rate)
 
 
+@isolated(most=None)
 def read_hdf5_row(
     path: Path, *, dataset: str, row: int, leads: Sequence[str], sampling_rate: float, unit: str
 ) -> Recording:
@@ -91,12 +94,28 @@ def read_hdf5_row(
     return make_recording(path, signal.T * unit_in_mv(unit), leads, sampling_rate)
 
 
+@isolated(most=None)
 def read_hdf5_ids(path: Path, dataset: str) -> NDArray[np.int64]:
     """Read an array of whole numbers ``[recordings]``. Raises UnreadableError, or LfbtError without h5py."""
     with open_hdf5(path, dataset, ("recordings",)) as array:
         if array.dtype.kind not in "iu":
             raise UnreadableError(f"file {path}: {dataset} holds {array.dtype}, not whole numbers")
         return np.asarray(array[()], dtype=np.int64)
+
+
+@isolated(most=None)
+def read_hdf5_start(path: Path, dataset: str, shape: Sequence[str | int], n: int) -> tuple[int, NDArray[Any]]:
+    """Count the recordings of an array as `open_hdf5` takes it, and read the first `n` of them. Raises as that does."""
+    with open_hdf5(path, dataset, shape) as array:
+        return len(array), np.asarray(array[:n])
+
+
+@isolated(most=None)
+def holds_hdf5(path: Path, dataset: str) -> bool:
+    """Whether an HDF5 file has an array of that name. Raises as `open_hdf5` does."""
+    h5py = _import_h5py(path)
+    with h5py.File(path, "r") as file:
+        return dataset in file
 
 
 @contextlib.contextmanager
@@ -124,12 +143,7 @@ def open_hdf5(path: Path, dataset: str, shape: Sequence[str | int]) -> Iterator[
     LfbtError
         If h5py is not installed.
     """
-    try:
-        import h5py
-    except ImportError as error:
-        raise LfbtError(
-            f"file {path}: HDF5 needs the package h5py, which is not installed ({error}); pip install 'lfbt[hdf5]'"
-        ) from error
+    h5py = _import_h5py(path)
     try:
         with h5py.File(path, "r") as file:
             array = file.get(dataset)
@@ -144,8 +158,18 @@ def open_hdf5(path: Path, dataset: str, shape: Sequence[str | int]) -> Iterator[
             yield array
     except LfbtError:
         raise
-    except (*READ_ERRORS, RuntimeError) as error:
+    except Exception as error:
         raise unreadable(path, error, "expected an HDF5 file; download it again") from error
+
+
+def _import_h5py(path: Path) -> Any:
+    try:
+        import h5py
+    except ImportError as error:
+        raise LfbtError(
+            f"file {path}: HDF5 needs the package h5py, which is not installed ({error}); pip install 'lfbt[hdf5]'"
+        ) from error
+    return h5py
 
 
 def _fits(found: Sequence[int], shape: Sequence[str | int]) -> bool:

@@ -10,13 +10,16 @@ from typing import Any
 import numpy as np
 
 from lfbt.errors import UnreadableError
-from lfbt.io.recordings import READ_ERRORS, make_recording, unreadable
+from lfbt.io.guarding import isolated, unreadable
+from lfbt.io.recordings import make_recording
 from lfbt.recording import STANDARD_LEADS, Recording
+from lfbt.utils.opening import open_regular
 
 _RATE = 500.0
 _RATE_NAMES = re.compile("fs|sr|hz|s?freq(uency)?|s?rate|sampl(e|ing)_?(rate|freq(uency)?)")
 
 
+@isolated()
 def read_cpsc_mat(path: Path) -> Recording:
     """Read a file of CPSC2018.
 
@@ -43,7 +46,7 @@ def read_cpsc_mat(path: Path) -> Recording:
         variables = scipy.io.loadmat(path)
         struct = variables.get("ECG", np.empty(0))
         fields = {name: struct[name][0, 0] for name in struct.dtype.names or ()}
-    except (*READ_ERRORS, scipy.io.matlab.MatReadError) as error:
+    except Exception as error:
         if not matlab_version(path):
             raise UnreadableError(
                 f"file {path}: cannot be read (not MATLAB 5); expected a MATLAB 5 struct ECG with data, or "
@@ -76,6 +79,6 @@ def _check_rate(path: Path, values: Mapping[str, Any]) -> None:
 
 def matlab_version(path: Path) -> str:
     """Recognise a MATLAB file by its first bytes: ``5``, ``7.3``, or an empty string for any other file."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         start = re.match(rb"MATLAB (5|7\.3)(\.0)? MAT-file", file.read(32))
     return start[1].decode() if start else ""

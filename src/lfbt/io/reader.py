@@ -16,6 +16,7 @@ from lfbt.io.matlab import read_cpsc_mat
 from lfbt.io.recordings import sign_note
 from lfbt.io.wfdb import read_wfdb
 from lfbt.recording import Recording, check_sampling_rate, parse_leads, unit_in_mv, zero_count
+from lfbt.utils.opening import check_regular
 from lfbt.utils.settings import Range, as_path, convert
 
 # Files that state no sampling rate and no unit.
@@ -86,6 +87,8 @@ def read(
     resample_leads = convert("resample_leads", resample_leads, bool)
     header = _find_header(path)
     if header is None and not path.is_file():
+        if path.exists() and not path.is_dir():
+            check_regular(path)
         raise LfbtError(f"file {path}: {'is a folder; give one of its files' if path.is_dir() else 'does not exist'}")
     if header is None and path.suffix.lower() in _PLAIN:
         recording = _read_plain(path, names, sampling_rate, unit)

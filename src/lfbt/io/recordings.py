@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import tokenize
-import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,24 +12,6 @@ from numpy.typing import NDArray
 from lfbt.errors import LfbtError, UnreadableError
 from lfbt.recording import STANDARD_LEADS, Recording, check_sampling_rate, lead_name, names_of_leads
 from lfbt.voltages import find_offset
-
-# What wfdb, soundfile, scipy.io, NumPy and pandas raise on truncated and foreign files, as observed with such files.
-READ_ERRORS = (
-    OSError,
-    EOFError,
-    ValueError,
-    TypeError,
-    IndexError,
-    KeyError,
-    AttributeError,
-    ArithmeticError,
-    RuntimeError,
-    AssertionError,
-    MemoryError,
-    SyntaxError,
-    tokenize.TokenError,
-    zlib.error,
-)
 
 # No lead of an ECG rises over so many samples.
 _N_RISING = 100
@@ -107,11 +87,3 @@ def is_negated(name: str) -> bool:
 def sign_note(lead: str) -> str:
     """Return the note on a `lead` that is negated in its file."""
     return f"negated lead -{lead} read as {lead} with its sign changed"
-
-
-def unreadable(path: Path, error: BaseException, expected: str = "") -> UnreadableError:
-    """Make the UnreadableError that names the file, what a reader raised, and what was expected."""
-    reason = str(error).strip().replace("\n", " ") or type(error).__name__
-    if isinstance(error, FileNotFoundError) and error.filename:
-        reason = f"{error.filename} is absent"
-    return UnreadableError(f"file {path}: cannot be read ({reason})" + (f"; {expected}" if expected else ""))

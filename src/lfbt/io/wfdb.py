@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 
 from lfbt.errors import LfbtError, UnreadableError
 from lfbt.io.common_rate import ADVICE, to_common_rate
+from lfbt.io.guarding import guarded, isolated, reading
 from lfbt.io.matlab import matlab_version
-from lfbt.io.recordings import READ_ERRORS, make_recording, unreadable
+from lfbt.io.recordings import make_recording
 from lfbt.io.wfdb16 import checksums16, read_samples16
 from lfbt.io.wfdb_header import WfdbHeader, WfdbSignal, read_header
 from lfbt.recording import Recording, is_voltage, unit_in_mv
 from lfbt.utils.figures import format_count
+from lfbt.utils.opening import check_regular, read_bytes
 
 # The stored value that marks an invalid sample, by format (signal(5) of the WFDB manual); format 8 has none.
 _INVALID = {
@@ -41,6 +43,7 @@ _AGAIN = "download it and its signal file again"
 _Samples = NDArray[Any] | list[NDArray[Any]]
 
 
+@guarded()
 def read_wfdb(header: Path, *, resample_leads: bool = False) -> Recording:
     """Read a WFDB record.
 
@@ -69,7 +72,7 @@ def read_wfdb(header: Path, *, resample_leads: bool = False) -> Recording:
     """
     record = read_header(header)
     for name in dict.fromkeys(signal.file for signal in record.signals):
-        if Path(name).name != name or not (header.parent / name).is_file():
+        if Path(name).name != name or not (header.parent / name).exists():
             raise UnreadableError(f"file {header}: cannot be read ({header.parent / name} is absent); {_AGAIN}")
         layouts = {(signal.format, signal.offset) for signal in record.signals if signal.file == name}
         if len(layouts) > 1:
@@ -78,17 +81,15 @@ def read_wfdb(header: Path, *, resample_leads: bool = False) -> Recording:
                 "has one of each: correct the header"
             )
         ((_, offset),) = layouts
-        size = (header.parent / name).stat().st_size
+        size = check_regular(header.parent / name)
         if offset and offset >= size:
             raise UnreadableError(
                 f"file {header}: its samples begin at byte {offset} of {name}, which has {size} bytes; correct the "
                 "header, or download both again"
             )
     _check_own(header, record)
-    try:
+    with reading(header, _AGAIN):
         samples: _Samples | None = read_samples16(header.parent, record)
-    except READ_ERRORS as error:
-        raise unreadable(header, error, _AGAIN) from error
     if samples is None:
         samples = _read_by_wfdb(header, record)
     _check_evidence(header, record.signals, samples)
@@ -176,6 +177,17 @@ def _decode(header: Path, file: Path, signals: Sequence[WfdbSignal]) -> list[NDA
         raise UnreadableError(f"file {header}: signals of format 8 need their first values in the header")
     if signals[0].format == 8 and any(signal.skew for signal in signals):
         raise UnreadableError(f"file {header}: signals of format 8 cannot mark what a skew leaves out; remove the skew")
+    # Made here, to be removed whatever becomes of the process.
+    with tempfile.TemporaryDirectory() as folder:
+        decoded = _decode_by_wfdb(file, header, signals, folder)
+    if not decoded or not len(decoded[0]):
+        raise UnreadableError(f"file {header}: cannot be read ({file.name} holds no samples); {_AGAIN}")
+    return decoded
+
+
+@isolated()
+def _decode_by_wfdb(file: Path, header: Path, signals: Sequence[WfdbSignal], folder: str) -> list[NDArray[Any]]:
+    """Decode all samples of the `signals` in a signal file by wfdb, with temporary files in `folder`."""
     try:
         import soundfile
         import wfdb
@@ -184,33 +196,26 @@ def _decode(header: Path, file: Path, signals: Sequence[WfdbSignal]) -> list[NDA
             f"file {header}: its form needs the package wfdb, which is not installed ({error}); pip install "
             "'lfbt[formats]'"
         ) from error
-    try:
+    with reading(header, _AGAIN):
         n_frames = soundfile.info(file).frames // signals[0].per_frame if signals[0].format in _FLAC else ""
-    except RuntimeError as error:
-        raise unreadable(header, error, _AGAIN) from error
     is_big_endian = signals[0].format == 61  # wfdb fails on it
     format = 16 if is_big_endian else signals[0].format
     lines = [
         f"samples.dat {format}x{signal.per_frame}+{signal.offset} 1(0)/mV 16 0 {signal.first or 0} 0 0 {row}"
         for row, signal in enumerate(signals)
     ]
-    with tempfile.TemporaryDirectory() as folder:
-        # Only the format is wfdb's to know: no name, number or unit of the user's header.
-        (Path(folder) / "samples.hea").write_text("\n".join([f"samples {len(signals)} 1 {n_frames}", *lines, ""]))
-        if is_big_endian:
-            offset = signals[0].offset
-            data = file.read_bytes()
-            swapped = np.frombuffer(data, np.int16, (len(data) - offset) // 2, offset).byteswap()
-            (Path(folder) / "samples.dat").write_bytes(data[:offset] + swapped.tobytes())
-        else:
-            (Path(folder) / "samples.dat").symlink_to(file.resolve())
-        try:
-            record = wfdb.rdrecord(f"{folder}/samples", physical=False, smooth_frames=False)
-        except READ_ERRORS as error:
-            raise unreadable(header, error, _AGAIN) from error
-    if record.e_d_signal is None or not len(record.e_d_signal[0]):
-        raise UnreadableError(f"file {header}: cannot be read ({file.name} holds no samples); {_AGAIN}")
-    return list(record.e_d_signal)
+    # Only the format is wfdb's to know: no name, number or unit of the user's header.
+    (Path(folder) / "samples.hea").write_text("\n".join([f"samples {len(signals)} 1 {n_frames}", *lines, ""]))
+    if is_big_endian:
+        offset = signals[0].offset
+        data = read_bytes(file)
+        swapped = np.frombuffer(data, np.int16, (len(data) - offset) // 2, offset).byteswap()
+        (Path(folder) / "samples.dat").write_bytes(data[:offset] + swapped.tobytes())
+    else:
+        (Path(folder) / "samples.dat").symlink_to(file.resolve())
+    with reading(header, _AGAIN):
+        record = wfdb.rdrecord(f"{folder}/samples", physical=False, smooth_frames=False)
+    return list(record.e_d_signal or ())
 
 
 def _without_skew(samples: NDArray[Any], signal: WfdbSignal) -> NDArray[Any]:

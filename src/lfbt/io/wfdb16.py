@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfbt.io.wfdb_header import WfdbHeader
+from lfbt.utils.opening import read_bytes
 
 _FRAMES_PER_ROW = 100
 
@@ -31,7 +32,7 @@ def read_samples16(folder: Path, header: WfdbHeader) -> NDArray[np.int16] | None
         return None
     if any(signal[:5] != first[:5] for signal in signals):
         return None
-    data = (folder / first.file).read_bytes()
+    data = read_bytes(folder / first.file)
     if len(data) != first.offset + 2 * n_samples * len(signals):
         return None
     return np.frombuffer(data, dtype="<i2", offset=first.offset).reshape(n_samples, -1).T

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lfbt.errors import UnreadableError
-from lfbt.io.recordings import unreadable
+from lfbt.io.guarding import unreadable
+from lfbt.utils.opening import read_bytes
 
 _INTEGER = r"[+-]?\d{1,10}"
 _NUMBER = r"[+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?"
@@ -28,6 +29,8 @@ _SIGNAL = re.compile(
 )
 _RECORD_FIELDS = "NAME SIGNALS HZ SAMPLES"
 _SIGNAL_FIELDS = "FILE FORMAT GAIN(BASELINE)/UNIT RESOLUTION ZERO FIRST_VALUE CHECKSUM BLOCK_SIZE LEAD"
+# More than any body surface map has, and more than their lines take.
+_MOST_SIGNALS, _MOST_BYTES = 256, 1 << 20
 # No signal file: the place of a signal that other segments of a record have.
 _NO_FILE = "~"
 
@@ -79,7 +82,7 @@ def read_header(path: Path) -> WfdbHeader:
         If a line has another form, the header states no rate, has no signals, or is one of several segments.
     """
     try:
-        data = path.read_bytes()
+        data = read_bytes(path, _MOST_BYTES)
     except OSError as error:
         raise unreadable(path, error) from error
     if b"\0" in data:
@@ -99,6 +102,11 @@ def read_header(path: Path) -> WfdbHeader:
     if record["segments"]:
         raise UnreadableError(
             f"file {path}: a record of {record['segments']} segments; give the header of one segment instead"
+        )
+    if int(record["signals"]) > _MOST_SIGNALS:
+        raise UnreadableError(
+            f"file {path}: states {record['signals']} signals, over the {_MOST_SIGNALS} that are read; correct its "
+            f"record line ({_RECORD_FIELDS})"
         )
     signals = [_signal(path, line) for line in lines[1:]]
     if len(signals) != int(record["signals"]):

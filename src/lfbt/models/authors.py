@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
-import struct
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,6 +14,7 @@ from lfbt.errors import LfbtError
 from lfbt.models.encoder import EncoderConfig, LeadEncoders, random_encoder
 from lfbt.recording import PAPER_LEADS
 from lfbt.runs.encoder_folder import BUNDLED
+from lfbt.utils.opening import check_regular
 from lfbt.utils.tensors import check_finite
 
 #: The kinds of checkpoint that `lfbt.models.pretrained.load_encoder` loads.
@@ -24,20 +23,8 @@ CHECKPOINT_KINDS = (
     f"a .pth file of the authors, or {BUNDLED}, which comes with lfbt"
 )
 
-# The errors that torch raises on files that are cut short, corrupt, or something else.
-_CORRUPT_ERRORS = (
-    RuntimeError,
-    pickle.UnpicklingError,
-    LookupError,
-    TypeError,
-    ValueError,
-    AttributeError,
-    EOFError,
-    ArithmeticError,
-    AssertionError,
-    struct.error,
-    zipfile.BadZipFile,
-)
+# VGG16 without its head has 44.
+_MOST_MODULES = 1000
 
 
 class _Inert:
@@ -66,14 +53,15 @@ def load_authors_checkpoint(path: Path) -> LeadEncoders:
         For a file of another kind, or one that is cut short or corrupt.
     """
     not_one = f"checkpoint: {path} is not a checkpoint of the LFBT authors"
+    check_regular(path)
     if not zipfile.is_zipfile(path):
         raise LfbtError(f"{not_one} (not a PyTorch file); give {CHECKPOINT_KINDS}")
     try:
         names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
         with torch.serialization.safe_globals([(_Inert, name) for name in names]):
             content = torch.load(path, map_location="cpu", weights_only=True)
-        states = [list(_tensors(model)) for model in content["backbone_state_dict"]]
-    except _CORRUPT_ERRORS as error:
+        states = [list(_tensors(model, [_MOST_MODULES])) for model in content["backbone_state_dict"]]
+    except Exception as error:
         raise LfbtError(f"{not_one} ({type(error).__name__}); give {CHECKPOINT_KINDS}") from error
     if not 0 < len(states) <= len(PAPER_LEADS):
         raise LfbtError(f"{not_one} of {len(PAPER_LEADS)} leads: it has {len(states)}")
@@ -86,17 +74,25 @@ def load_authors_checkpoint(path: Path) -> LeadEncoders:
     return encoder
 
 
-def _tensors(module: Any) -> Iterator[Tensor]:
-    """All tensors of a module, layer by layer: weight, bias and, of a norm, its statistics."""
+def _tensors(module: Any, left: list[int]) -> Iterator[Tensor]:
+    """All tensors of a module, layer by layer: weight, bias and, of a norm, its statistics.
+
+    left: of how many modules they may be; modules that are shared may be more than any machine counts.
+    """
+    left[0] -= 1
+    if not left[0]:
+        raise TypeError("more modules than an encoder has")
     attributes = vars(module)
     for group in ("_parameters", "_buffers"):
         for tensor in attributes[group].values():
             if isinstance(tensor, Tensor):
+                if tensor.device.type != "cpu" or tensor.layout != torch.strided or tensor.is_quantized:
+                    raise TypeError(f"a tensor of {tensor.dtype} on {tensor.device}, which has no numbers")
                 yield tensor
             elif tensor is not None:
                 raise TypeError(f"{type(tensor).__name__} in place of a tensor")
     for child in attributes["_modules"].values():
-        yield from _tensors(child)
+        yield from _tensors(child, left)
 
 
 def _fill(lead_encoder: nn.Module, tensors: Sequence[Tensor], not_one: str) -> None:

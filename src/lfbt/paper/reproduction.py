@@ -27,6 +27,7 @@ from lfbt.runs.encoder_folder import is_bundled
 from lfbt.utils.files import PARTIAL, parse_json, read_json, write_json
 from lfbt.utils.interrupts import StoppedError
 from lfbt.utils.settings import validate
+from lfbt.utils.targets import check_creatable
 
 __all__ = ["SETTINGS", "ReproduceSettings", "quick_defaults", "reproduce"]
 
@@ -138,6 +139,7 @@ def _acquire_folder(out: Path) -> Iterator[None]:
     others = [path for path in out.iterdir() if path.name != _LOCK and not path.match(PARTIAL)] if out.is_dir() else []
     if others and not (out / SETTINGS).is_file():
         raise LfbtError(f"out: {out} holds something else than a reproduction; name a new or empty folder")
+    check_creatable(out, in_place=True)
     out.mkdir(parents=True, exist_ok=True)
     lock = FileLock(out / _LOCK)
     try:

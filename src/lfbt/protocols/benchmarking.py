@@ -25,7 +25,7 @@ from lfbt.protocols.tasks import LabelledTask, label_tasks
 from lfbt.protocols.trials import KIND, compute_inputs, list_trials, run_trial
 from lfbt.protocols.windows import window_samples
 from lfbt.runs.results import EncoderOrigin, Results
-from lfbt.runs.run_folder import RunSettings, acquire_run_folder
+from lfbt.runs.run_folder import RunSettings, acquire_run_folder, check_run_folder
 from lfbt.sources import SOURCES
 from lfbt.utils.device import resolve_device
 from lfbt.utils.files import PARTIAL
@@ -64,6 +64,7 @@ def benchmark(settings: BenchmarkSettings, log: Callable[[str], None] = print) -
         set; test records that the encoder was pretrained on, unless allowed; and no task that can be scored.
     """
     validate(settings)
+    check_run_folder(settings.out, resume=True, overwrite=False)
     device = resolve_device(settings.device)
     checkpoint = take_checkpoint(settings.checkpoint)
     encoder, history = load_with_history(checkpoint)

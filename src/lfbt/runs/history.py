@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar
 
 from lfbt.errors import LfbtError
-from lfbt.utils.files import atomic_file, decode_json, parse_json, write_error
+from lfbt.utils.files import atomic_file, decode_json, parse_json
+from lfbt.utils.opening import read_text
+from lfbt.utils.targets import write_error
 
 HISTORY = "history.jsonl"
 
@@ -102,7 +104,7 @@ def read_history(folder: Path, kind: type[LineT]) -> list[LineT]:
     lines: list[LineT] = []
     if path.exists():
         try:
-            texts = path.read_text(encoding="utf-8").splitlines()
+            texts = read_text(path).splitlines()
         except UnicodeDecodeError as error:
             raise LfbtError(f"{path}: is not text in UTF-8 ({error}); it was edited") from error
         for text in texts:

@@ -12,6 +12,7 @@ from lfbt.runs.history import HISTORY, FittingStep, PretrainingEpoch, read_histo
 from lfbt.runs.results import RESULTS, Results
 from lfbt.runs.run_folder import SETTINGS, RunSettings
 from lfbt.utils.figures import format_count
+from lfbt.utils.opening import shown_name
 from lfbt.utils.settings import as_path
 
 _KINDS = {"probe": "linear probe", "finetune": "fine-tuned", "scratch": "trained from scratch"}
@@ -42,7 +43,7 @@ class PretrainingRun:
     @property
     def name(self) -> str:
         """The folder's name."""
-        return self.folder.name
+        return shown_name(self.folder.name)
 
     @property
     def title(self) -> str:
@@ -88,7 +89,7 @@ class ClassifierRun:
     def name(self) -> str:
         """The folder's name; of a trial of a series with that of the series' folder."""
         is_trial = (self.folder.parent / SETTINGS).is_file()
-        return f"{self.folder.parent.name}/{self.folder.name}" if is_trial else self.folder.name
+        return shown_name(f"{self.folder.parent.name}/{self.folder.name}" if is_trial else self.folder.name)
 
     @property
     def title(self) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfbt.errors import LfbtError
+from lfbt.utils.opening import open_regular
 
 PREDICTIONS = "predictions.csv"
 
@@ -76,7 +77,8 @@ class Predictions:
 
         path, remedy = folder / PREDICTIONS, "run it again with this lfbt"
         try:
-            text = pd.read_csv(path, dtype=str, keep_default_na=False)
+            with open_regular(path) as file:
+                text = pd.read_csv(file, dtype=str, keep_default_na=False)
             ids, patients, label = (tuple(text[name]) for name in ("id", "patient", "label"))
             probabilities = text[[f"p_{name}" for name in classes]].to_numpy(dtype=np.float64)
         except (KeyError, TypeError, ValueError, OSError) as error:

@@ -24,6 +24,7 @@ from lfbt.utils.files import (
     read_json,
     write_json,
 )
+from lfbt.utils.targets import check_creatable
 
 SETTINGS = "settings.json"
 _FORMAT = 1
@@ -155,6 +156,7 @@ def acquire_run_folder(
     LfbtError
         For a folder that another run holds, that has other results, or whose run had other settings.
     """
+    check_creatable(folder, in_place=True)
     check = functools.partial(_refuse_another, folder, resume)
     if replaces is not None:
         check = functools.partial(_check_removable, folder, settings, replaces)
@@ -186,6 +188,16 @@ def acquire_run_folder(
             _remove_if_empty(folder)
     finally:
         lock.release()
+
+
+def check_run_folder(folder: Path, resume: bool, overwrite: bool) -> None:
+    """Raise LfbtError, before any work, where no run can go on or begin in `folder`.
+
+    Only `acquire_run_folder` knows whether a run that is there may be replaced, and is the same.
+    """
+    check_creatable(folder, in_place=True)
+    if not overwrite:
+        _refuse_another(folder, resume)
 
 
 def began_with(folder: Path, name: str) -> bool | None:

@@ -15,6 +15,8 @@ from lfbt.data.layouts import open_dataset
 from lfbt.errors import LfbtError
 from lfbt.inference.prediction import Model, iterate_answers
 from lfbt.inference.recordings import FileSettings, iterate_pieces
+from lfbt.io import map_npy
+from lfbt.utils.opening import open_text
 
 # What a probe keeps of its training records.
 _EMBEDDINGS, _TARGETS, _SPLITS = "X_train.npy", "y_train.npy", "splits.csv"
@@ -74,8 +76,8 @@ def kept_by_run(run: Path, model: Model) -> TrainingRecords | None:
     """
     if not all((run / name).is_file() for name in (_EMBEDDINGS, _TARGETS, _SPLITS)):
         return None
-    embeddings, targets = (np.load(run / name, allow_pickle=False) for name in (_EMBEDDINGS, _TARGETS))
-    with (run / _SPLITS).open(encoding="utf-8", newline="") as file:
+    embeddings, targets = (map_npy(run / name) for name in (_EMBEDDINGS, _TARGETS))
+    with open_text(run / _SPLITS, newline="") as file:
         ids = tuple(row["id"] for row in csv.DictReader(file) if row["split"] == "train")
     n_features = len(model.config.leads) * model.features_per_lead
     if embeddings.shape != (len(ids), n_features) or len(targets) != len(ids):

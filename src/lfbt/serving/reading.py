@@ -12,6 +12,7 @@ from pathlib import Path
 
 from lfbt.errors import LfbtError
 from lfbt.inference.recordings import FileSettings, list_recordings
+from lfbt.io import read_here
 from lfbt.recording import Recording
 from lfbt.serving.settings import LimitSettings
 from lfbt.sources.listing import Entry
@@ -101,6 +102,7 @@ def _read_files(connection: Connection, limits: LimitSettings) -> None:
     """Answer each file that arrives by its recording, or the kind and the words of an error, until nobody asks."""
     # Ctrl-C on a terminal reaches every process; the server ends this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    read_here()
     with contextlib.suppress(ImportError, ValueError, OSError):
         import resource
 

@@ -23,6 +23,7 @@ from lfbt.sources.finding import (
 )
 from lfbt.sources.listing import Dropped, Entry, Listing, Published
 from lfbt.utils.figures import format_names
+from lfbt.utils.opening import read_text
 
 Labels = Literal["none", "codes", "mapping"]
 
@@ -180,7 +181,7 @@ def _listing(folder: Path, options: Challenge) -> Listing:
 
 def _is_complete(header: Path) -> bool:
     """Whether a header has as many signal lines as its first line says."""
-    lines = [line.split() for line in header.read_text(encoding="utf-8", errors="replace").splitlines()]
+    lines = [line.split() for line in read_text(header, errors="replace").splitlines()]
     lines = [line for line in lines if line and not line[0].startswith("#")]
     return bool(lines) and len(lines[0]) > 1 and lines[0][1] == str(len(lines) - 1)
 
@@ -201,7 +202,7 @@ def dx_codes(header: Path) -> tuple[str, ...]:
 
     Early releases of the CPSC2018 part have acronyms (RBBB) instead of SNOMED CT numbers; these come last.
     """
-    text = header.read_text(encoding="utf-8", errors="replace")
+    text = read_text(header, errors="replace")
     codes = {code for line in _DX.findall(text) for code in re.split(r"[\s,;]+", line)}
     return tuple(sorted((code for code in codes if code.lower() not in _NO_CODES), key=_by_number))
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import zipfile
 from pathlib import Path
 from typing import ClassVar, Literal
 
 from lfbt.errors import LfbtError
-from lfbt.io import read_csv
+from lfbt.io import isolated, read_csv
 from lfbt.recording import STANDARD_LEADS
 from lfbt.sources.finding import check_unique, files_below, not_found, only_file, unique_names
 from lfbt.sources.listing import Dropped, Entry, Listing, Published
@@ -73,21 +72,26 @@ class Chapman:
 
 def _rhythm_of(table: Path) -> dict[str, str]:
     """Read the rhythm of every record from Diagnostics.xlsx, in its order."""
-    import pandas as pd
-
-    try:
-        rows = pd.read_excel(table, engine="openpyxl", dtype=str, keep_default_na=False)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise LfbtError(f"table {table}: cannot be read as a workbook ({error}); download it again") from error
-    absent = [column for column in ("FileName", "Rhythm") if column not in rows.columns]
-    if absent:
-        present = ", ".join(map(str, rows.columns)) or "none"
-        raise LfbtError(f"table {table}: no column {', '.join(absent)} among {present}; download it again")
-    names = [str(name).strip() for name in rows["FileName"]]
-    rhythms = [str(rhythm).strip() for rhythm in rows["Rhythm"]]
+    names, rhythms = _read_columns(table, ("FileName", "Rhythm"))
     rhythms = ["SA" if rhythm == "SI" else rhythm for rhythm in rhythms]
     check_unique(names, f"table {table}")
     for name, rhythm in zip(names, rhythms, strict=True):
         if rhythm not in _MERGED_OF:
             raise LfbtError(f"table {table}: record {name} has rhythm {rhythm!r}; allowed: {', '.join(_MERGED_OF)}")
     return dict(zip(names, rhythms, strict=True))
+
+
+@isolated()
+def _read_columns(table: Path, names: tuple[str, ...]) -> list[list[str]]:
+    """Read columns of a workbook by their names, as stripped text."""
+    import pandas as pd
+
+    try:
+        rows = pd.read_excel(table, engine="openpyxl", dtype=str, keep_default_na=False)
+    except Exception as error:
+        raise LfbtError(f"table {table}: cannot be read as a workbook ({error}); download it again") from error
+    absent = [name for name in names if name not in rows.columns]
+    if absent:
+        present = ", ".join(map(str, rows.columns)) or "none"
+        raise LfbtError(f"table {table}: no column {', '.join(absent)} among {present}; download it again")
+    return [[str(cell).strip() for cell in rows[name]] for name in names]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from lfbt.errors import LfbtError
-from lfbt.io import open_hdf5, read_hdf5_ids, read_hdf5_row
+from lfbt.io import holds_hdf5, read_hdf5_ids, read_hdf5_row, read_hdf5_start
 from lfbt.recording import STANDARD_LEADS, Recording
 from lfbt.sources.finding import (
     check_unique,
@@ -173,8 +173,7 @@ def read_tracing(path: Path, *, row: int, leads: Sequence[str]) -> Recording:
 def _rows_of(part: Path) -> dict[str, int]:
     """Map the exams of a part to the rows of its array. The last row of a part may be a filler with the id 0."""
     ids = read_hdf5_ids(part, "exam_id").tolist()
-    with open_hdf5(part, _TRACINGS, (len(ids), "samples", len(STANDARD_LEADS))):
-        pass
+    read_hdf5_start(part, _TRACINGS, (len(ids), "samples", len(STANDARD_LEADS)), 0)
     row_of = {str(exam): row for row, exam in enumerate(ids) if exam}
     if len(row_of) < sum(map(bool, ids)):
         raise LfbtError(f"file {part}: an exam_id is a duplicate; download it again")
@@ -183,22 +182,19 @@ def _rows_of(part: Path) -> dict[str, int]:
 
 def _check_length(array: Path, table: Path, n_rows: int) -> None:
     """Raise LfbtError unless `array` has as many recordings as `table` has rows: nothing else connects the two."""
-    with open_hdf5(array, _TRACINGS, ("recordings", "samples", len(STANDARD_LEADS))) as tracings:
-        if len(tracings) != n_rows:
-            raise LfbtError(
-                f"table {table}: has {format_count(n_rows, 'row')}, but {array.name} has "
-                f"{format_count(len(tracings), 'recording')}, and the two "
-                "belong together row by row; download both again"
-            )
+    n_recordings, _ = read_hdf5_start(array, _TRACINGS, ("recordings", "samples", len(STANDARD_LEADS)), 0)
+    if n_recordings != n_rows:
+        raise LfbtError(
+            f"table {table}: has {format_count(n_rows, 'row')}, but {array.name} has "
+            f"{format_count(n_recordings, 'recording')}, and the two "
+            "belong together row by row; download both again"
+        )
 
 
 def _check_order(array: Path, table: Path, exams: Sequence[str]) -> None:
     """Raise LfbtError if `array` states its exams, and these are not those of `table`, row by row."""
-    import h5py
-
-    with h5py.File(array) as file:
-        if "exam_id" not in file:
-            return
+    if not holds_hdf5(array, "exam_id"):
+        return
     ids = read_hdf5_ids(array, "exam_id").tolist()
     if len(ids) != len(exams):
         raise LfbtError(
@@ -213,8 +209,8 @@ def _check_order(array: Path, table: Path, exams: Sequence[str]) -> None:
 
 def _check_leads(array: Path, leads: Sequence[str]) -> None:
     """Raise LfbtError if the first recordings contradict the order of `leads`."""
-    with open_hdf5(array, _TRACINGS, ("recordings", "samples", len(leads))) as tracings:
-        check_lead_order(array, tracings[:16], leads)
+    _, tracings = read_hdf5_start(array, _TRACINGS, ("recordings", "samples", len(leads)), 16)
+    check_lead_order(array, tracings, leads)
 
 
 def _label_columns(labels: str) -> Sequence[str]:

@@ -17,6 +17,7 @@ from lfbt.io import CLINICAL_FORMATS
 from lfbt.sources.listing import Entry
 from lfbt.sources.synthesis import MARKER
 from lfbt.utils.figures import format_count
+from lfbt.utils.opening import open_text, read_bytes, shown_name
 
 # What programs write for a missing value, and spreadsheets for one that they could not compute.
 MISSING = frozenset(("na", "n/a", "nan", "null", "none", "nil", "-", "--", "?", "<na>", "#n/a", "missing", "unknown"))
@@ -62,7 +63,7 @@ def _cannot_enter(error: OSError) -> None:
 
 def relative_id(file: Path, folder: Path) -> str:
     """Return the path of `file` below `folder` without its suffix, with ``/`` between parts."""
-    return file.relative_to(folder).with_suffix("").as_posix()
+    return shown_name(file.relative_to(folder).with_suffix("").as_posix())
 
 
 def not_found(folder: Path, files: Sequence[Path], source: str, expected: str) -> LfbtError:
@@ -199,7 +200,7 @@ def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     or fewer cells than the header.
     """
     try:
-        with path.open(encoding=_encoding(path), newline="") as file:
+        with open_text(path, _encoding(path), newline="") as file:
             reader = csv.DictReader(file, delimiter=_separator(file.readline()))
             file.seek(0)
             names = [name.strip() for name in reader.fieldnames or []]
@@ -232,7 +233,7 @@ def iter_table(path: Path, columns: Sequence[str]) -> Iterator[list[str]]:
     For tables that are too long for `read_table`; cells are separated by commas. Raises LfbtError as that does.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with open_text(path, "utf-8-sig", newline="") as file:
             reader = csv.reader(file)
             names = next(reader, [])
             places = _places(path, names, columns)
@@ -249,7 +250,7 @@ def iter_table(path: Path, columns: Sequence[str]) -> Iterator[list[str]]:
 
 def _encoding(path: Path) -> str:
     """The encoding of a table: spreadsheets also write UTF-16 and Windows-1252."""
-    data = path.read_bytes()
+    data = read_bytes(path)
     if data.startswith(_WORKBOOKS):
         raise LfbtError(f"table {path}: a workbook; save the sheet as CSV")
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):

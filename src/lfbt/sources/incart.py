@@ -11,6 +11,7 @@ from lfbt.errors import LfbtError
 from lfbt.io import read_wfdb
 from lfbt.sources.finding import check_unique, files_below, not_found
 from lfbt.sources.listing import Dropped, Entry, Listing, Published
+from lfbt.utils.opening import read_text
 
 _PATIENT = re.compile(r"^#[ \t]*patient[ \t]+(\d+)[ \t]*$", re.MULTILINE | re.IGNORECASE)
 
@@ -53,7 +54,7 @@ class Incart:
 def _patients(header: Path) -> list[str]:
     """Read each patient's number in a header's comments. Raises LfbtError if there is none."""
     try:
-        found = _PATIENT.findall(header.read_text(encoding="utf-8", errors="replace"))
+        found = _PATIENT.findall(read_text(header, errors="replace"))
     except OSError as error:
         raise LfbtError(f"file {header}: cannot be read ({error}); download it again") from error
     if not found:

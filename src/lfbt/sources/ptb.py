@@ -11,6 +11,7 @@ from lfbt.errors import LfbtError
 from lfbt.io import read_wfdb
 from lfbt.sources.finding import check_labelled, check_unique, files_below, not_found
 from lfbt.sources.listing import Dropped, Entry, Listing, Published
+from lfbt.utils.opening import read_text
 
 _REASON = re.compile(r"^#[ \t]*Reason for admission[ \t]*:(.*)$", re.MULTILINE | re.IGNORECASE)
 _RULES = {
@@ -66,7 +67,7 @@ class Ptb:
 
 def _reasons(header: Path) -> list[str]:
     """Read each reason for admission in a header's comments. Raises OSError, and LfbtError if there is none."""
-    found = _REASON.findall(header.read_text(encoding="utf-8", errors="replace"))
+    found = _REASON.findall(read_text(header, errors="replace"))
     if not found:
         raise LfbtError(f"file {header}: no comment 'Reason for admission', which each header of PTB has")
     return list(dict.fromkeys(reason.strip().replace(";", ",") for reason in found))

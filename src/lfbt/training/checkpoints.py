@@ -1,4 +1,4 @@
-"""Checkpoints of a run: everything that resuming needs, the last few kept, each complete or absent."""
+"""Files of a run, and its checkpoints: everything that resuming needs, the last few kept, each complete or absent."""
 
 from __future__ import annotations
 
@@ -10,8 +10,29 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, uint8
 
+from lfbt.audit.fingerprints import FINGERPRINTS
 from lfbt.errors import LfbtError
+from lfbt.models.pretrained import CONFIG, MODEL
+from lfbt.runs.history import HISTORY
+from lfbt.runs.run_folder import BEST_ENCODER_FOLDER, CHECKPOINTS, ENCODER_FOLDER, REPORT, SETTINGS
+from lfbt.runs.trackers import LOGS
+from lfbt.utils.files import Outputs
+from lfbt.utils.opening import check_regular
 from lfbt.utils.tensors import save_tensors
+
+#: The records of the batch whose loss was not finite.
+NOT_FINITE = "not_finite.json"
+
+#: The files of a run. Those of W&B are not among them: they may be the only copy.
+OUTPUTS = Outputs(
+    SETTINGS,
+    (
+        *(HISTORY, NOT_FINITE, REPORT, f"{CHECKPOINTS}/step-*.safetensors", f"{CHECKPOINTS}/step-*.spoilt"),
+        *(f"{ENCODER_FOLDER}/{name}" for name in (CONFIG, MODEL, FINGERPRINTS)),
+        *(f"{BEST_ENCODER_FOLDER}/{name}" for name in (CONFIG, MODEL, FINGERPRINTS)),
+        *(f"{LOGS}/events.out.tfevents.*", f"{LOGS}/*/events.out.tfevents.*"),
+    ),
+)
 
 _CHECKSUM = "crc32"
 _NAME = re.compile(r"step-(\d+)\.safetensors")
@@ -70,6 +91,7 @@ def _steps(folder: Path) -> dict[int, Path]:
 
 def _read(path: Path) -> dict[str, Tensor]:
     try:
+        check_regular(path, None)
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             metadata = file.metadata() or {}

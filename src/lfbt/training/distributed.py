@@ -193,6 +193,7 @@ def _read_environment() -> int:
     if size < 1:
         raise LfbtError("WORLD_SIZE: 0 is outside [1, inf); launch by torchrun, or unset WORLD_SIZE")
     if size > 1:
+        _integer("LOCAL_RANK", 0)
         if _integer("RANK") >= size:
             raise LfbtError(
                 f"RANK: {environment['RANK']} is outside [0, {size}), as WORLD_SIZE is {size}; launch by torchrun"

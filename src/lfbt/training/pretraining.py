@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,26 +15,26 @@ from torch import Tensor, nn
 
 from lfbt.audit.fingerprints import FINGERPRINTS, Fingerprints, compute_fingerprints, save_fingerprints
 from lfbt.audit.leakage import check_copies
+from lfbt.data.disk_space import check_disk_space
 from lfbt.data.loader import prefetch_batches
 from lfbt.errors import LfbtError
 from lfbt.losses.lead_contrastive import check_several_leads
 from lfbt.losses.objectives import METHODS, LossFunction, build_loss
 from lfbt.models.encoder import EncoderConfig
 from lfbt.models.feature_maps import feature_map
-from lfbt.models.pretrained import CONFIG, MODEL, load_history, save_encoder
-from lfbt.runs.history import HISTORY, PretrainingEpoch, append_history, read_history, write_history
+from lfbt.models.pretrained import CONFIG, load_history, save_encoder
+from lfbt.runs.history import PretrainingEpoch, append_history, read_history, write_history
 from lfbt.runs.run_folder import (
     BEST_ENCODER_FOLDER,
     CHECKPOINTS,
     ENCODER_FOLDER,
-    REPORT,
-    SETTINGS,
     RunSettings,
     acquire_run_folder,
+    check_run_folder,
 )
-from lfbt.runs.trackers import LOGS, Trackers, check_trackers, tracking
+from lfbt.runs.trackers import Trackers, check_trackers, tracking
 from lfbt.training.augmentation import draw_views, random_views
-from lfbt.training.checkpoints import last_checkpoint, save_checkpoint
+from lfbt.training.checkpoints import NOT_FINITE, OUTPUTS, last_checkpoint, save_checkpoint
 from lfbt.training.display import Display
 from lfbt.training.distortions import Distortions
 from lfbt.training.distributed import World, check_shard_sizes, init_distributed, select_device
@@ -44,26 +44,17 @@ from lfbt.training.records import TrainingRecords, describe_run, open_training_r
 from lfbt.training.schedule import learning_rate_at
 from lfbt.training.settings import PretrainSettings
 from lfbt.training.steps import Steps
-from lfbt.training.train_state import TrainState, create_train_state, free_gradients_early, warm_up_buckets
-from lfbt.utils.figures import format_count, format_names
-from lfbt.utils.files import Outputs, write_json
+from lfbt.training.train_state import (
+    TrainState,
+    create_train_state,
+    describe_not_finite,
+    free_gradients_early,
+    warm_up_buckets,
+)
+from lfbt.utils.figures import format_count
 from lfbt.utils.interrupts import StoppedError, StopRequest, catch_stop_signals
 from lfbt.utils.progress import progress_bar
 from lfbt.utils.settings import Affects, add_named, names_affecting, validate
-
-#: The records of the batch whose loss was not finite.
-NOT_FINITE = "not_finite.json"
-
-#: The files of a run. Those of W&B are not among them: they may be the only copy.
-OUTPUTS = Outputs(
-    SETTINGS,
-    (
-        *(HISTORY, NOT_FINITE, REPORT, f"{CHECKPOINTS}/step-*.safetensors", f"{CHECKPOINTS}/step-*.spoilt"),
-        *(f"{ENCODER_FOLDER}/{name}" for name in (CONFIG, MODEL, FINGERPRINTS)),
-        *(f"{BEST_ENCODER_FOLDER}/{name}" for name in (CONFIG, MODEL, FINGERPRINTS)),
-        *(f"{LOGS}/events.out.tfevents.*", f"{LOGS}/*/events.out.tfevents.*"),
-    ),
-)
 
 
 def pretrain(
@@ -179,6 +170,8 @@ class Pretrainer:
     def setup(self) -> None:
         """Open the data, and create the model with weights drawn from the seed."""
         settings, world, loss = self.settings, self.world, self.settings.loss
+        if world.is_main:
+            check_run_folder(self.folder, settings.checkpoints.resume, settings.checkpoints.overwrite)
         compute, optimizer, model, monitor = settings.compute, settings.optimizer, settings.model, settings.monitor
         self.precision = MixedPrecision(compute.precision, world.device)
         self.records = open_training_records(settings)
@@ -203,6 +196,8 @@ class Pretrainer:
             sync_batch_norm=world.size > 1 and compute.batch_norm == "global",
             averaged=optimizer.ema > 0,
         )
+        if world.is_main:  # for a checkpoint, with both moments of Adam
+            check_disk_space(self.folder, 12 * sum(part.numel() for part in self.state.model.parameters()))
         self.loss = build_loss(loss.objective, loss.gamma, loss.lambd, loss.temperature)
         labelled, features = None, feature_map(monitor.quality_features)
         if world.is_main and monitor.quality_data is not None:
@@ -317,7 +312,7 @@ class Pretrainer:
         )
         self.model.train()
         began = time.perf_counter()
-        for batch, shard, signals in zip(batches, shards, signals_of, strict=True):
+        for batch, shard, signals in zip(batches, shards, self._saving_before_errors(signals_of), strict=True):
             should_stop = world.any_rank(lambda: self.stop.signal is not None)
             rate = learning_rate_at(self.steps_done, n_steps, settings.optimizer)
             views = random_views(signals, draws[shard], *augmentation.parts)
@@ -334,6 +329,22 @@ class Pretrainer:
             if should_stop() and progress.epoch < settings.optimizer.epochs:
                 self._save_and_stop()
 
+    def _saving_before_errors(self, signals_of: Iterator[Tensor]) -> Iterator[Tensor]:
+        """Yield batches; save where one cannot be read, because the data set was changed, before that ends the run."""
+        try:
+            yield from signals_of
+        except LfbtError as error:
+            # In the first epoch it was so from the beginning, unless hours have passed.
+            if not (self.world.is_main and (self.state.progress.epoch or self._saved_step > 0)):
+                raise
+            if self._saved_step != self.steps_done:
+                self._check_weights()
+                self.save()
+            done = format_count(self.steps_done, "step")
+            raise LfbtError(
+                f"{error}; {done} saved in {self.folder}, where --resume goes on with the data as it was"
+            ) from error
+
     def train_step(self, views: Tensor, batch: NDArray[np.int64], rate: float) -> list[float]:
         """Learn from this process's views ``[V, B, leads, samples]`` of `batch`; returns the loss and its terms.
 
@@ -344,7 +355,9 @@ class Pretrainer:
         try:
             return self.step(views, self.world.shard_sizes(len(batch)))
         except FloatingPointError as error:
-            raise self._not_finite(batch, rate, str(error)) from error
+            ids = [self.records.dataset.ids[row] for row in batch]
+            path = self.folder / NOT_FINITE if self.world.is_main else None
+            raise self.world.error(describe_not_finite(path, self.state.progress, ids, rate, str(error))) from error
 
     @property
     def steps_done(self) -> int:
@@ -434,17 +447,3 @@ class Pretrainer:
                 f"after {self.steps_done} steps weights are not finite, and nothing of them was saved; begin a new run "
                 "with a lower --learning-rate, with --warmup-epochs or --precision fp32"
             )
-
-    def _not_finite(self, batch: NDArray[np.int64], rate: float, loss: str) -> BaseException:
-        """The error for a loss that is not finite; the main process writes the batch's records to a file."""
-        progress, ids = self.state.progress, [self.records.dataset.ids[row] for row in batch]
-        path = self.folder / NOT_FINITE
-        content = {"epoch": progress.epoch + 1, "step": progress.step + 1, "loss": loss, "learning_rate": rate}
-        if self.world.is_main:
-            with contextlib.suppress(LfbtError):  # the disk may be full: that is not what ends the run
-                write_json(path, content | {"records": ids})
-        return self.world.error(
-            f"epoch {progress.epoch + 1} step {progress.step + 1}: the loss is not finite ({loss}) for the records "
-            f"{format_names(ids, 8)}, all named in {path}; look at these, or begin a new run with a lower "
-            "--learning-rate, with --warmup-epochs or --precision fp32. The last checkpoint is as it was"
-        )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,6 +18,8 @@ from lfbt.errors import LfbtError
 from lfbt.models.encoder import EncoderConfig, LeadEncoders
 from lfbt.models.projector import Projectors
 from lfbt.runs.history import PretrainingEpoch
+from lfbt.utils.figures import format_names
+from lfbt.utils.files import write_json
 from lfbt.utils.tensors import seeded
 
 
@@ -259,3 +263,16 @@ def free_gradients_early(model: PretrainingModel, optimizer: torch.optim.Optimiz
 
     for parameter in (one for one in model.projectors.parameters() if one.numel() >= at_least):
         parameter.register_post_accumulate_grad_hook(step)
+
+
+def describe_not_finite(file: Path | None, progress: Progress, ids: Sequence[str], rate: float, loss: str) -> str:
+    """Say that the loss of a batch of the records `ids` is not finite, and write these to `file` where one is given."""
+    if file is not None:
+        content = {"epoch": progress.epoch + 1, "step": progress.step + 1, "loss": loss, "learning_rate": rate}
+        with contextlib.suppress(LfbtError):  # the disk may be full: that is not what ends the run
+            write_json(file, content | {"records": list(ids)})
+    return (
+        f"epoch {progress.epoch + 1} step {progress.step + 1}: the loss is not finite ({loss}) for the records "
+        f"{format_names(list(ids), 8)}, all named in {file}; look at these, or begin a new run with a lower "
+        "--learning-rate, with --warmup-epochs or --precision fp32. The last checkpoint is as it was"
+    )

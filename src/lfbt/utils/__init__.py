@@ -7,9 +7,11 @@ __all__ = [
     "files",
     "interrupts",
     "memory",
+    "opening",
     "progress",
     "settings",
     "tables",
+    "targets",
     "tensors",
     "threads",
 ]

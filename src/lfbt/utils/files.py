@@ -5,11 +5,15 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
+import fcntl
 import functools
+import glob
+import itertools
 import json
 import os
 import re
 import shutil
+import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path, PurePath
 from typing import Any, TypeVar
@@ -19,6 +23,8 @@ from filelock import FileLock, Timeout
 
 from lfbt.errors import LfbtError
 from lfbt.utils.interrupts import TerminatedError
+from lfbt.utils.opening import read_text
+from lfbt.utils.targets import check_creatable, write_error
 
 T = TypeVar("T")
 
@@ -85,16 +91,20 @@ def _matches(name: PurePath, form: str) -> bool:
 
 
 def check_target(folder: Path, outputs: Outputs, overwrite: bool) -> None:
-    """Raise LfbtError as `check_replaceable` does in order to `overwrite`, and as `check_unoccupied` does otherwise."""
+    """Raise LfbtError, before any work, where the results of a command cannot take the place of `folder`.
+
+    As `check_replaceable` does in order to `overwrite`, as `check_unoccupied` does otherwise, and as `check_creatable`.
+    """
     if overwrite:
         check_replaceable(folder, outputs)
-        return
-    try:
-        check_unoccupied(folder)
-    except LfbtError as error:
-        if not (folder / outputs.manifest).is_file():
-            raise
-        raise LfbtError(f"{error}, or replace them with --overwrite") from None
+    else:
+        try:
+            check_unoccupied(folder)
+        except LfbtError as error:
+            if not (folder / outputs.manifest).is_file():
+                raise
+            raise LfbtError(f"{error}, or replace them with --overwrite") from None
+    check_creatable(folder)
 
 
 def check_distinct(name: str, paths: Iterable[Path]) -> None:
@@ -136,6 +146,7 @@ def atomic_folder(
     """
     check = check_unoccupied if replaces is None else functools.partial(check_replaceable, outputs=replaces)
     check(folder)
+    check_creatable(folder)
     folder = folder.absolute()
     partial = folder.with_name(f".{folder.name}.partial-folder")
     partial.mkdir(parents=True, exist_ok=True)
@@ -148,6 +159,7 @@ def atomic_folder(
         ) from None
     is_kept = False
     try:
+        _restore(folder)
         if not can_go_on(partial):
             for path in partial.iterdir():
                 if path.is_dir() and not path.is_symlink():
@@ -183,7 +195,7 @@ def _move_into_place(partial: Path, folder: Path, overwrite: bool) -> None:
             folder.rmdir()
         partial.rename(folder)
         return
-    old = folder.with_name(f".{folder.name}.partial-replaced")
+    old = _replaced(folder)
     folder.rename(old)
     try:
         partial.rename(folder)
@@ -191,6 +203,21 @@ def _move_into_place(partial: Path, folder: Path, overwrite: bool) -> None:
         old.rename(folder)
         raise
     shutil.rmtree(old)
+
+
+def _replaced(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.partial-replaced")
+
+
+def _restore(folder: Path) -> None:
+    """Put back what a process was replacing when it was killed, or remove it where the new is there."""
+    old = _replaced(folder)
+    if not old.is_dir() or old.is_symlink():
+        return
+    if folder.exists():
+        shutil.rmtree(old)
+    else:
+        old.rename(folder)
 
 
 @contextlib.contextmanager
@@ -214,45 +241,63 @@ def atomic_file(path: Path) -> Iterator[Path]:
     LfbtError
         When the file cannot be written.
     """
-    begin = f".{path.name}.partial-"
-    partial = path.with_name(f"{begin}{os.getpid()}")
-    _remove_abandoned(path.parent, begin)
     try:
-        yield partial
-        _sync(partial)
-        partial.replace(path)
-        _sync(path.parent)
+        with _held_partial(path) as partial:
+            yield partial
+            _sync(partial)
+            partial.replace(path)
+            _sync(path.parent)
     except OSError as error:
         raise write_error(path, error) from error
+
+
+@contextlib.contextmanager
+def _held_partial(path: Path) -> Iterator[Path]:
+    """Yield the path of a new file beside `path`, which this process holds a lock on until it is moved or removed.
+
+    Files of the same kind that nobody holds are removed: they are left by processes that were killed. Numbers of
+    processes do not tell, for in each container they begin anew.
+    """
+    begin = f".{path.name}.partial-"
+    for left in path.parent.glob(f"{glob.escape(begin)}[0-9]*") if path.parent.is_dir() else ():
+        # What cannot be removed does no harm.
+        with contextlib.suppress(OSError):
+            if re.fullmatch("[0-9]+(-[0-9]+)?", left.name.removeprefix(begin)):
+                _remove_unheld(left)
+    for number in itertools.count():
+        partial = path.with_name(f"{begin}{os.getpid()}{f'-{number}' if number else ''}")
+        try:
+            descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+            break
+        except FileExistsError:
+            continue
+    try:
+        _lock(descriptor)
+        yield partial
     finally:
         partial.unlink(missing_ok=True)
+        os.close(descriptor)
 
 
-def _remove_abandoned(folder: Path, begin: str) -> None:
-    """Remove the files of `folder` whose names are `begin` and the number of a process that is gone."""
-    # What cannot be removed does no harm, and a folder that is absent is named when the file is written.
-    with contextlib.suppress(OSError):
-        for path in folder.iterdir():
-            number = path.name.removeprefix(begin)
-            if path.name.startswith(begin) and re.fullmatch("[0-9]+", number) and not _is_running(int(number)):
-                path.unlink(missing_ok=True)
-
-
-def _is_running(process: int) -> bool:
-    """Whether there is a process of this number, whoever it belongs to."""
+def _remove_unheld(left: Path) -> None:
+    """Remove a regular file unless a process holds it."""
+    if not stat.S_ISREG(left.lstat().st_mode):
+        return
+    descriptor = os.open(left, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
-        os.kill(process, 0)
-    except ProcessLookupError:
+        if _lock(descriptor):
+            left.unlink()
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int) -> bool:
+    """Hold an open file until it is closed. False where another process does, or where the disk has no locks."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
         return False
-    except (PermissionError, OverflowError):
-        return True
     return True
-
-
-def write_error(path: Path, error: Exception) -> LfbtError:
-    """Describe a full disk or missing permissions as an error to raise."""
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-    return LfbtError(f"{path}: cannot be written ({reason}); make room there, or fix its permissions")
 
 
 def _sync(path: Path) -> None:
@@ -266,13 +311,15 @@ def _sync(path: Path) -> None:
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write `content` as indented JSON, whole or not at all."""
     with atomic_file(path) as partial:
-        partial.write_text(json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
+        text = json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n"
+        # Bytes of names that are no UTF-8 have no place in JSON.
+        partial.write_bytes(text.encode("utf-8", "replace"))
 
 
 def read_json(path: Path) -> dict[str, Any]:
     """Read the JSON object in `path`. Raises LfbtError, naming the file, when it is absent or holds none."""
     try:
-        content = decode_json(path.read_text(encoding="utf-8"))
+        content = decode_json(read_text(path))
     except OSError as error:
         raise LfbtError(f"{path}: cannot be read ({error.strerror})") from error
     except (ValueError, RecursionError) as error:

@@ -12,7 +12,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from lfbt.errors import LfbtError
-from lfbt.utils.files import atomic_file, write_error
+from lfbt.utils.files import atomic_file
+from lfbt.utils.targets import write_error
 
 # Values of a module that is made before its shapes are compared with those of a file: 40 MB.
 _MADE = 10**7
