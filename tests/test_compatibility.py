@@ -375,7 +375,7 @@ def test_load_run_and_runs_show_a_pretraining_of_the_last_version(tmp_path):
     assert isinstance(pretraining, PretrainingRun)
     assert [epoch.to_dict() for epoch in pretraining.history] == PRETRAINING
     row = output_of("runs", tmp_path).splitlines()[1]
-    assert row.split()[:5] == ["pretrain", "pretrain", "stopped", "2/4", "33.28"]
+    assert row.split()[:4] == ["pretrain", "stopped", "2/4", "33.28"]
     assert "val AUROC 0.7100" in row
 
 

@@ -139,6 +139,14 @@ def test_quality_fault_is_hum_where_mains_are_more_than_the_rest(frequency):
         assert fault(signal) == expected
 
 
+def test_hum_of_less_than_a_tenth_of_a_millivolt_is_none_in_a_lead_that_is_small_for_its_direction():
+    times = np.arange(5000) / 500
+    for amplitude, expected in ((0.09, None), (0.11, "hum: aVL")):
+        signal = ecg().copy()
+        signal[4] = 0.01 * ecg()[4] + amplitude * np.sin(2 * np.pi * 50 * times)
+        assert fault(signal) == expected
+
+
 def test_hum_is_the_share_of_its_power():
     times = np.arange(4000) / 400
     signal = f32([np.sin(2 * np.pi * 50 * times) + np.sin(2 * np.pi * 7 * times), np.sin(2 * np.pi * 13 * times)])

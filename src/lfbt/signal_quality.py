@@ -19,6 +19,7 @@ _SATURATED_SECONDS = 0.2
 _BEYOND_ECG_MV = 10.0
 # Chosen so that few records are lost that people found acceptable: `python -m benchmarks.signal_quality`.
 _MOST_HUM = 0.5
+_LEAST_HUM_MV = 0.1
 _MOST_FLATNESS = 0.88
 _LEAST_KURTOSIS = 0.5
 _LARGEST = 50.0
@@ -44,7 +45,8 @@ class LeadQuality(NamedTuple):
     noise : ndarray of bool
         White noise only: no peaks, by the kurtosis, and a flat spectrum from 2 to 40 Hz.
     hum : ndarray
-        Share of the power of the seconds, each less its mean, that is at 50 or 60 Hz, from 0 to 1.
+        Share of the power of the seconds, each less its mean, that is at 50 or 60 Hz, from 0 to 1; 0 where the hum has
+        an amplitude of less than 0.1 mV, as in a lead that is small for its direction.
     seconds_at_rest : ndarray of int
         Whole seconds in a row in which the lead moves by at most 5 µV while another one moves.
     size : ndarray
@@ -98,7 +100,8 @@ def measure_quality(signals: Signal, sampling_rate: float) -> LeadQuality:
     variance = np.maximum(square.mean(axis=(-2, -1)), _TINY)
     bands, mains = _waves(sampling_rate)
     if mains.shape[1]:
-        hum = _power(centred, mains).max(axis=-1) / (variance * np.float32(n**2 * n_seconds / 2))
+        power = _power(centred, mains).max(axis=-1) * np.float32(2 / (n**2 * n_seconds))
+        hum = np.where(power > _LEAST_HUM_MV**2 / 2, power / variance, np.float32(0))
     peakless = np.square(square).mean(axis=(-2, -1)) < (3 + _LEAST_KURTOSIS) * np.square(variance)
     # Few leads get here, and what follows takes as long as all before.
     if bands.shape[1] >= 2 * _FEWEST_BANDS and peakless.any():

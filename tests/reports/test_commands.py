@@ -9,6 +9,7 @@ from lfbt.evaluation.fine_tuning import run_finetune
 from lfbt.evaluation.settings import FinetuneSettings
 from lfbt.reports.commands import command_of
 from lfbt.runs.loading import load_run, load_runs
+from lfbt.runs.run_folder import RunSettings
 from lfbt.utils.settings import to_dict
 
 MODULES = {"probe": probe, "finetune": finetune, "pretrain": pretrain}
@@ -32,11 +33,14 @@ def test_command_has_the_settings_of_the_run(trained, name):
         assert value == found or str(value) == str(found) or value == [list(one) for one in found], key
 
 
-def test_command_of_a_trial_is_of_this_trial_alone(trained):
-    _, settings = parsed(load_runs(trained / "probe")[1])
-    assert settings["seeds"] == (1,)
-    _, settings = parsed(load_runs(trained / "curve")[0])
-    assert settings["fraction"] == (0.5,)
+def test_command_of_a_trial_is_that_of_its_series(trained):
+    for name in ("probe", "curve"):
+        series = RunSettings.load(trained / name).settings
+        for run in load_runs(trained / name):
+            _, settings = parsed(run)
+            assert settings["seeds"] == tuple(series["seeds"])
+            assert settings["fraction"] == tuple(series["fraction"])
+    assert len(RunSettings.load(trained / "probe").settings["seeds"]) > 1
     _, settings = parsed(load_run(trained / "leads"))
     assert settings["lead_subsets"] == (("II",),)
 

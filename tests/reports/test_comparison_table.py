@@ -78,8 +78,10 @@ def test_table_names_rare_classes_and_how_many_rows_it_compares(tmp_path):
     ]  # fmt: skip
     note = table_note(rows, 5, 0)
     assert "Means are shown without MI, too: fewer than 10 test records each." in note
-    assert note.endswith("2 rows against a baseline in 4 metrics; p (Holm) is adjusted for the 2 rows, each metric by "
-                         "itself. Better or worse is said where the last p is below 0.05.")  # fmt: skip
+    assert note.endswith(
+        "2 rows against a baseline in 4 metrics; p (Holm) is adjusted for the 2 rows, each metric by itself. Better or "
+        "worse is said where p, adjusted where it can be, is below 0.05."
+    )
     assert "in brackets the 95% interval over 5 draws of test patients (seed 0)" in note
     line = list(csv.DictReader(io.StringIO(as_csv(rows))))[1]
     assert float(line["auroc_without_rare"]) == rows[1].figures["auroc_without_rare"].mean
@@ -114,5 +116,12 @@ def test_table_text_says_once_what_all_rows_share_and_has_the_best_in_bold(tmp_p
     best = table_cells(rows)[2]
     assert all(f"\x1b[1m{best[j]}\x1b[0m" in bold for j in (7, 10))
     assert f"\x1b[1m{table_cells(rows)[1][7]}" not in bold
+    # A narrow terminal has a table a metric.
+    _, _, *narrow = table_text(rows, 100).splitlines()
+    assert [line.split()[:3] for line in narrow if line.startswith("\x1b[1mrun")] == [
+        ["\x1b[1mrun\x1b[0m", f"\x1b[1m{metric}\x1b[0m", "\x1b[1mdifference\x1b[0m"] for metric in ("AUROC", "AUPRC")
+    ]
+    assert narrow[1].endswith("baseline")
+    assert f"{rows[1].figures['auprc'].mean:.3f} [" in narrow[6]
     # One row shares nothing.
     assert table_text(rows[:1]).startswith("run")

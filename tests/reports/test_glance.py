@@ -54,7 +54,7 @@ def test_absent_random_encoder_is_asked_for(tmp_path):
 def test_time_versions_and_command_are_there(trained):
     facts = said(gather([*load_runs(trained / "probe"), load_run(trained / "pretrain")]))
     assert facts["Repeat it"].startswith("lfbt probe --data-dir ")
-    assert "Python" in facts["Versions here"]
+    assert "Python" in facts["Versions"]
     assert "in 1.0 s" in facts["Report made"]
     assert facts["Time of pretraining"].endswith(" s")
 

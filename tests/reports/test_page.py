@@ -217,7 +217,7 @@ def test_report_has_means_without_rare_classes_and_says_how_many_are_shown(tmp_p
     assert table["AUROC without c"].tolist() == pytest.approx([expected])
     low, high = bounds.auprc
     assert table["AUPRC without c interval"].tolist() == [f"[{low:.3f}, {high:.3f}]"]
-    assert "1 classifier in the table. Intervals are of each by itself, not adjusted" in page.read_text()
+    assert "1 row in the table. Intervals are of each by itself, not adjusted" in page.read_text()
     (run,) = (run for run in list_runs(tmp_path) if run.kind == "probe")
     assert found.val is not None
     val = found.val.without_rare("auroc")

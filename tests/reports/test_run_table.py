@@ -71,6 +71,19 @@ def test_runs_table_has_trials_as_the_commands_write_them(tmp_path):
     assert f"  {test['auroc']:.4f}  " in rows[1]
 
 
+def test_runs_table_has_what_differs_below_where_the_terminal_is_narrow(monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert runs_table([classifier("c"), classifier("d", 1)], PLACE, 90).splitlines() == [
+        "classifier  state     epoch         val loss  val AUROC  test AUROC  test AUPRC",
+        "c           finished  3/3 (kept 2)  0.5       0.9000     0.8750      0.7500",
+        "d           finished  3/3 (kept 2)  0.5       0.9000     0.8750      0.7500",
+        "",
+        "classifier  settings that differ",
+        "c           fraction=1.0 seeds=0",
+        "d           fraction=1.0 seeds=1",
+    ]
+
+
 @pytest.mark.parametrize(("state", "code"), [("finished", 32), ("stopped", 33), ("unreadable", 31)])
 def test_runs_table_has_colours_on_a_terminal_only(state, code):
     run = BROKEN if state == "unreadable" else RunSummary(PLACE / "a", "pretrain", state)

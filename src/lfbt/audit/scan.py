@@ -80,7 +80,9 @@ def scan_dataset(name: str, folder: Path, split_seed: int, allow_implausible: bo
                 spans.append(float(np.median(measure_spans(signal))))
                 if too_much := find_implausible_leads(signal, dataset.leads, dataset.sampling_rate):
                     record = dataset.ids[row]
-                    message = f"record {record}: {too_much}, more than any ECG"
+                    message = (
+                        f"record {record}: {too_much}, more than any ECG; leave it out, or give --allow-implausible"
+                    )
                     findings.append(Finding("error", "implausible voltage", (name,), (record,), message))
     if unlike_ecg := implausible_span([span for span in spans if np.isfinite(span)]):
         findings.append(Finding("error", "implausible voltage", (name,), (), f"{name}: {unlike_ecg}"))
@@ -143,7 +145,7 @@ def _find_misplaced(
         return
     for row, causes in find_misplaced(LeadMoments(*map(np.concatenate, zip(*moments, strict=True))), leads):
         record, cause = dataset.ids[rows[row]], " or ".join(causes)
-        message = f"record {record}: unlike the others, as with {cause}"
+        message = f"record {record}: its leads are unlike those of the other records; {cause} would explain it"
         yield Finding("warning", f"leads unlike those of the other records: {cause}", (name,), (record,), message)
 
 

@@ -6,8 +6,10 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from lfbt.errors import LfbtError
 from lfbt.evaluation.settings import FinetuneSettings, ProbeSettings
 from lfbt.runs.loading import ClassifierRun, PretrainingRun
+from lfbt.runs.run_folder import RunSettings
 from lfbt.training.settings import PretrainSettings, apply_preset
 from lfbt.utils.settings import to_dict
 
@@ -17,12 +19,14 @@ _LEFT_OUT = ("resume", "overwrite")
 
 
 def command_of(run: ClassifierRun | PretrainingRun) -> str:
-    """Return the words of ``lfbt`` that repeat a run; of a trial of a series, those of this trial alone.
+    """Return the words of ``lfbt`` that repeat a run; of a trial of a series, those of the series.
 
     Settings at their defaults of this version are left out, and so is what no option of it is called.
     """
-    settings = dict(run.settings.settings)
-    if isinstance(run, ClassifierRun):
+    settings, series = dict(run.settings.settings), _series_settings(run)
+    if series is not None:
+        settings = series
+    elif isinstance(run, ClassifierRun):
         settings |= {"fraction": [run.results.fraction], "seeds": [run.results.seed]}
         if "lead_subsets" in settings and not settings.get("leads_dropout"):
             settings["lead_subsets"] = [[run.results.lead_subset]] if run.results.lead_subset else []
@@ -35,6 +39,15 @@ def command_of(run: ClassifierRun | PretrainingRun) -> str:
         for word in _words(name, value)
     ]
     return shlex.join(["lfbt", command, *flags])
+
+
+def _series_settings(run: ClassifierRun | PretrainingRun) -> dict[str, Any] | None:
+    """The settings of the series that a run is a trial of; None of another run."""
+    try:
+        series = RunSettings.load(run.folder.resolve().parent)
+    except (LfbtError, OSError, UnicodeError):
+        return None
+    return dict(series.settings) if series.kind == run.settings.kind != "pretrain" else None
 
 
 def _defaults(command: str, settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from lfbt.reports.comparison_rows import LEVEL, WITHOUT_RARE, Row
 from lfbt.runs.results import FEW_RECORDS, describe_rare
 from lfbt.utils.figures import ABSENT, format_count, format_estimate, format_figure
-from lfbt.utils.tables import Style, as_text
+from lfbt.utils.tables import Style, as_text, text_width
 
 # What a row is, beside its name.
 _DESCRIPTIONS = ("kind", "encoder", "leads", "fraction", "training records", "seeds")
@@ -80,8 +80,43 @@ def table_text(rows: Sequence[Row], width: int | None = None) -> str:
         means = [row.figures[name].mean for row in rows]
         best = max((mean for mean in means if mean is not None), default=None)
         styles |= {(i, column): "bold" for i, mean in enumerate(means, start=1) if best is not None and mean == best}
-    text = as_text([[line[j] for j in kept] for line in cells], width, styles)
+    wide = [[line[j] for j in kept] for line in cells]
+    if width is not None and text_width(wide) > width and len(rows) > 1:
+        text = "\n\n".join(_metric_text(rows, name, width) for name in rows[0].figures)
+    else:
+        text = as_text(wide, width, styles)
     return f"All rows: {', '.join(common.values())}.\n\n{text}" if common else text
+
+
+def _metric_text(rows: Sequence[Row], metric: str, width: int) -> str:
+    """One metric of all rows, with the figures that a narrow terminal has room for."""
+    figures = [row.figures[metric] for row in rows]
+    adjusted = _is_adjusted(rows)
+    cells = [["run", _title(metric, rows[0]), "difference", "p (Holm)" if adjusted else "p", "verdict"]]
+    for row, name, figure in zip(rows, _distinct_names(rows), figures, strict=True):
+        alone = dataclasses.replace(row, figures={metric: figure})
+        cells.append(
+            [
+                name,
+                format_estimate(figure.mean, figure.sd, figure.interval, ".3f", ".3f"),
+                format_estimate(figure.difference, None, figure.difference_interval, "+.3f", "+.3f"),
+                format_figure(figure.p_holm if adjusted else figure.p, ".3g"),
+                _verdict(alone),
+            ]
+        )
+    best = max((figure.mean for figure in figures if figure.mean is not None), default=None)
+    styles: dict[tuple[int, int], Style] = {(0, j): "bold" for j in range(5)}
+    styles |= {(i, 1): "bold" for i, figure in enumerate(figures, start=1) if best is not None and figure.mean == best}
+    return as_text(cells, width, styles)
+
+
+def _distinct_names(rows: Sequence[Row]) -> list[str]:
+    """The names of the rows' runs, with the fraction and the leads where a run has several rows."""
+    names = [row.run for row in rows]
+    return [
+        f"{row.run}, {row.fraction:g} of the patients, {row.leads}" if names.count(row.run) > 1 else row.run
+        for row in rows
+    ]
 
 
 def _title(metric: str, row: Row) -> str:
@@ -115,7 +150,7 @@ def table_note(rows: Sequence[Row], n_draws: int, seed: int) -> str:
     if _is_compared(rows):
         lines.append(
             f"p: two-sided, of the paired difference over the same draws. {_multiplicity(rows)} "
-            f"Better or worse is said where the last p is below {1 - LEVEL:.2g}."
+            f"Better or worse is said where p, adjusted where it can be, is below {1 - LEVEL:.2g}."
         )
     return " ".join(lines)
 

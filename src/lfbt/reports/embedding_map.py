@@ -73,7 +73,7 @@ def _blocks(material: Material, loaded: Loaded) -> Iterator[Block]:
 
 
 def _choose(material: Material, dataset: Dataset) -> int | None:
-    """The record whose neighbours are shown: the surest mistake of the best run, or else its surest hit."""
+    """The record whose neighbours are shown: the most confident mistake of the best run, or else hit."""
     if material.best is None or material.best.name not in material.trials:
         return None
     trial, known = material.trials[material.best.name][0], rows_by_id(dataset)
@@ -140,9 +140,9 @@ def _neighbours(
     yield Heading(f"Nearest neighbours of record {dataset.ids[chosen]}")
     yield table_of(f"Neighbours of record {dataset.ids[chosen]}", columns, cells)
     yield Paragraph(
-        "The record is the surest mistake above, or a hit where there is no mistake. Where its neighbours have the "
-        "label that the classifier gave it, its own may be wrong; where they have its own, the classifier is. Cosine "
-        "of standardised features.",
+        "The record is the most confident mistake above, or a hit where there is none. Where its neighbours have the "
+        "label that the classifier gave it, its own may be wrong; where they have its own, the classifier is. "
+        "Cosine of standardised features.",
         "note",
     )
     if dataset.in_mv and len(near):

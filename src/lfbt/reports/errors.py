@@ -20,7 +20,7 @@ _LISTED, _HITS, _MOST_CLASSES = 5, 2, 6
 
 @dataclasses.dataclass(frozen=True)
 class Cases:
-    """Records of a class: rows of the predictions, the surest first.
+    """Records of a class: rows of the predictions, the most confident first.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ def _of_trial(material: Material, trial: ScoredTrial) -> Iterator[Block]:
                 row = known[trial.predictions.ids[found[0]]]
                 blocks.append(ecg(dataset, row, f". {what}: p({classes[k]}) = {p[found[0], k]:.3f}"))
         missed, alarms = len(of.missed), len(of.alarms)
-        title = f"{classes[k]}: {n} records, {missed} missed, {alarms} false alarms"
+        title = f"{classes[k]}: {n} records, {missed} missed, {alarms} false positives"
         yield Fold(title, tuple(blocks), is_open=place == 0)
     left = [classes[k] for k in order[_MOST_CLASSES:]]
     if left:

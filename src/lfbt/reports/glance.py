@@ -29,8 +29,8 @@ def glance(material: Material, seconds: float) -> Section:
     return Section(
         "glance",
         "At a glance",
-        "The best run with its interval: it says more than a random encoder only where their difference's interval is "
-        "off 0.",
+        "The best run with its interval. It is better than a random encoder only where the interval of the difference "
+        "excludes 0.",
         (*blocks, *few),
     )
 
@@ -126,10 +126,8 @@ def _origin(material: Material, seconds: float) -> Iterator[Fact]:
         spent = sum(line.seconds for run in material.pretrainings for line in run.history)
         yield Fact("Time of pretraining", f"{spent:.0f} s")
     versions = ", ".join(f"{name} {_version(name)}" for name in _PACKAGES)
-    yield Fact("Versions here", f"lfbt {lfbt.__version__}, Python {platform.python_version()}, {versions}")
-    yield Fact(
-        "Machine here", f"{platform.system()} {platform.machine()}, {format_count(os.cpu_count() or 1, 'processor')}"
-    )
+    yield Fact("Versions", f"lfbt {lfbt.__version__}, Python {platform.python_version()}, {versions}")
+    yield Fact("Machine", f"{platform.system()} {platform.machine()}, {format_count(os.cpu_count() or 1, 'processor')}")
     yield Fact("Repeat it", command_of(first), is_code=True)
 
 

@@ -47,7 +47,7 @@ def learning(material: Material) -> Section:
     if charts:
         caption = (
             "Solid: training loss; dashed: validation loss; a line a seed; the dot is the epoch that was kept, of the "
-            "lowest validation loss. Where validation rises while training falls, the classifier learns by heart."
+            "lowest validation loss. Where validation rises while training falls, the classifier overfits."
         )
         blocks += [Heading("Classifiers"), Charts(tuple(charts), caption)]
     blocks += [Paragraph(text, "warning") for text in why]

@@ -43,7 +43,7 @@ def curve_blocks(material: Material) -> Iterator[Block]:
                 lines.append(Line(curve.x, curve.y, group.name, "line" if group is best else "dashed", colour, *band))
         title = f"{name}, {n} records"
         whole = ((0.0, 1.0), (0.0, 1.0))
-        roc.append(make_chart(title, of_roc, "false alarms (1 − specificity)", "sensitivity", "", *whole))
+        roc.append(make_chart(title, of_roc, "false positive rate (1 − specificity)", "sensitivity", "", *whole))
         recall.append(make_chart(title, of_recall, "recall (sensitivity)", "precision", "", *whole))
     left = [trial.predictions.classes[k] for k in scored[_MOST_CLASSES:]]
     seeds = ", the mean over seeds" if len(best.runs) > 1 else ""

@@ -10,13 +10,13 @@ import numpy as np
 
 from lfbt.reports.blocks import Block, Cell, Charts, Fold, Heading, Paragraph, Section, Shade, table_of
 from lfbt.reports.charts import Line, common_axis, make_chart, make_strip
-from lfbt.reports.comparison_rows import Row
+from lfbt.reports.comparison_rows import WITHOUT_RARE, Row
 from lfbt.reports.grouping import Group
 from lfbt.reports.material import SEED, Material
 from lfbt.reports.result_curves import curve_blocks
 from lfbt.runs.loading import ClassifierRun
 from lfbt.runs.results import Interval, Results, Scores, describe_rare
-from lfbt.utils.figures import ABSENT, format_count, format_figure, format_interval, format_mean
+from lfbt.utils.figures import ABSENT, format_count, format_estimate, format_figure, format_interval, format_mean
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,18 +80,24 @@ def _overview(material: Material) -> Iterator[Block]:
     best = None if material.best is None else material.groups.index(material.best)
     yield table_of("Runs, grouped over seeds", columns, rows, best if len(rows) > 1 else None)
     yield Paragraph(_PROTOCOL, "note")
-    yield Paragraph(_multiplicity(sum(len(group.runs) for group in material.groups)), "note")
+    yield Paragraph(_multiplicity(len(material.groups)), "note")
     if material.no_rows:
         yield Paragraph(f"Without curves and differences: {material.no_rows}", "warning")
     rare = material.groups[0].first.results.test.rare_classes
     if rare:
         few = describe_rare(rare)
-        lines = [(group.name, *(_mean_without(group, metric) for metric in _NAMES)) for group in material.groups]
+        lines = [
+            (group.name, *(_mean_without(material, group, metric) for metric in _NAMES)) for group in material.groups
+        ]
         head: list[tuple[str, str]] = [("run", "t"), *((f"{name} {few}", "n") for name in _NAMES.values())]
         yield table_of(f"The same {few}", head, lines)
 
 
-def _mean_without(group: Group, metric: Any) -> str:
+def _mean_without(material: Material, group: Group, metric: Any) -> str:
+    row = material.rows.get(group.name)
+    figure = None if row is None else row.figures.get(metric + WITHOUT_RARE)
+    if figure is not None:
+        return format_estimate(figure.mean, figure.sd, figure.interval)
     values = [run.results.test.without_rare(metric) for run in group.runs]
     known = [value for value in values if value is not None]
     mean = float(np.mean(known)) if len(known) == len(values) and known else None
@@ -112,9 +118,16 @@ def _figures(material: Material, group: Group) -> dict[str, tuple[float | None, 
     }
 
 
-def _multiplicity(n_classifiers: int) -> str:
+_THRESHOLDS = {
+    True: "Sensitivity and specificity are those at the threshold, which was chosen on validation by Youden's J. F1 is "
+    "of the most probable class, so that it may be 0 where the sensitivity is high.",
+    False: "Sensitivity, specificity and F1 are those at the threshold, which was chosen on validation by Youden's J.",
+}
+
+
+def _multiplicity(n_rows: int) -> str:
     return (
-        f"{format_count(n_classifiers, 'classifier')} in the table. Intervals are of each by itself, not adjusted for "
+        f"{format_count(n_rows, 'row')} in the table. Intervals are of each by itself, not adjusted for "
         "their number: the best of several is too good by chance. lfbt compare tests differences, adjusted."
     )
 
@@ -237,6 +250,7 @@ def _shown(material: Material) -> tuple[list[Group], str]:
 def _classes(material: Material) -> Iterator[Block]:
     groups, note = _shown(material)
     yield Heading("Classes")
+    yield Paragraph(_THRESHOLDS[material.groups[0].first.results.exclusive], "note")
     for group in groups:
         blocks: list[Block] = [Paragraph(f"From {_start(group.first)}, {_describe_choice(group.first.results)}.")]
         blocks.append(_class_table(group))
@@ -334,10 +348,10 @@ def _matrices(group: Group, caption: str) -> Block:
         rows.append([name, *cells, f"{found:.3f}", f"{1 - wrong:.3f}"])
     columns: list[tuple[str, str]] = [
         ("class", "t"),
-        ("found", ""),
-        ("missed", ""),
-        ("false alarms", ""),
-        ("rightly not", ""),
+        ("true positives", ""),
+        ("false negatives", ""),
+        ("false positives", ""),
+        ("true negatives", ""),
     ]
     columns += [("sensitivity", ""), ("specificity", "")]
     return table_of(caption, columns, rows)

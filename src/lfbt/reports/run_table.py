@@ -8,13 +8,14 @@ from pathlib import Path
 from lfbt.evaluation.aggregation import mean_over_seeds
 from lfbt.reports.run_list import UNREADABLE, RunSummary
 from lfbt.utils.figures import ABSENT, format_count, format_figure, format_mean
-from lfbt.utils.tables import Style, as_text
+from lfbt.utils.tables import Style, as_text, text_width
 
 _STATES: dict[str, Style] = {"finished": "green", "running": "bold", "stopped": "yellow", UNREADABLE: "red"}
+_DIFFERING = "settings that differ"
 # The loss of pretraining and that of classifiers are different things.
-_PRETRAINING = ("pretraining", "state", "epoch", "loss", "quality", "settings that differ")
+_PRETRAINING = ("pretraining", "state", "epoch", "loss", "quality", _DIFFERING)
 _CLASSIFIERS = (
-    "classifier", "kind", "state", "epoch", "val loss", "val AUROC", "test AUROC", "test AUPRC", "settings that differ",
+    "classifier", "kind", "state", "epoch", "val loss", "val AUROC", "test AUROC", "test AUPRC", _DIFFERING,
 )  # fmt: skip
 
 
@@ -43,6 +44,15 @@ def runs_table(runs: Sequence[RunSummary], below: Path, width: int | None = None
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]], width: int | None) -> str:
     cells = [header, *rows]
+    if width is not None and header[-1] == _DIFFERING and text_width(cells) > width:
+        # What differs is long: below the table, a line a run.
+        names = [[header[0], _DIFFERING], *([row[0], row[-1]] for row in rows if row[-1])]
+        short = [[cell for j, cell in enumerate(row[:-1]) if header[j] != "kind"] for row in cells]
+        return (
+            f"{_table(short[0], short[1:], width)}\n\n{as_text(names, None)}"
+            if len(names) > 1
+            else _table(short[0], short[1:], width)
+        )
     styles: dict[tuple[int, int], Style] = {(0, j): "bold" for j in range(len(header))}
     if "state" in header:
         column = header.index("state")

@@ -94,4 +94,4 @@ def _chart(title: str, signal: Signal, names: Sequence[str], unit: str, seconds:
         Line(time, lead[kept] + step * (len(names) - 1 - i), name, "line", i)
         for i, (name, lead) in enumerate(zip(names, signal, strict=True))
     ]
-    return make_chart(title, lines, "seconds", f"{unit}, leads apart")
+    return make_chart(title, lines, "seconds", f"{unit}, leads stacked")

@@ -27,7 +27,7 @@ Interval = tuple[float, float] | None
 
 
 def are_rare(records: Sequence[int], scored: Sequence[bool]) -> list[bool]:
-    """Return which scored classes have fewer than `FEW_RECORDS` records; none where no other is left.
+    """Return which scored classes have fewer than `FEW_RECORDS` records; none where fewer than two others are left.
 
     Parameters
     ----------
@@ -38,13 +38,14 @@ def are_rare(records: Sequence[int], scored: Sequence[bool]) -> list[bool]:
 
     Examples
     --------
+    >>> are_rare([6, 290, 31, 0], [True, True, True, False])
+    [True, False, False, False]
     >>> are_rare([6, 290, 0], [True, True, False])
-    [True, False, False]
-    >>> are_rare([6, 4], [True, True])
-    [False, False]
+    [False, False, False]
     """
     rare = [has_score and n < FEW_RECORDS for n, has_score in zip(records, scored, strict=True)]
-    return [False] * len(rare) if sum(rare) == sum(scored) else rare
+    # The mean over one class is no mean, and of two classes each has the AUROC of the other.
+    return rare if sum(scored) - sum(rare) >= 2 else [False] * len(rare)
 
 
 def describe_rare(names: Sequence[str]) -> str:

@@ -39,7 +39,7 @@ def as_text(
     cells = [[_one_line(cell) for cell in line] for line in cells]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     styles = styles if width is not None and not os.environ.get("NO_COLOR") else _PLAIN
-    if width is not None and len(cells) > 1 and sum(widths) + 2 * (len(widths) - 1) > width:
+    if width is not None and len(cells) > 1 and text_width(cells) > width:
         blocks = [
             _as_block(cells[0], line, width, [styles.get((i, j)) for j in range(len(line))])
             for i, line in enumerate(cells)
@@ -51,6 +51,12 @@ def as_text(
         ).rstrip()
         for i, line in enumerate(cells)
     )
+
+
+def text_width(cells: Sequence[Sequence[str]]) -> int:
+    """Return the width of the lines that `as_text` aligns."""
+    widths = [max(len(_one_line(cell)) for cell in column) for column in zip(*cells, strict=True)]
+    return sum(widths) + 2 * (len(widths) - 1)
 
 
 def _styled(text: str, style: Style | None) -> str:
