@@ -182,6 +182,14 @@ def test_quality_fault_is_clipped_where_the_peaks_of_beats_are_cut_off(sign):
     assert fault(sign * signal) is None
 
 
+def test_quality_fault_accepts_flat_peaks_of_a_small_lead_in_coarse_steps():
+    signal = ecg().copy()
+    spectrum = np.fft.rfft(0.1 * signal)
+    spectrum[:, 250:] = 0  # 25 Hz
+    low = np.round(np.fft.irfft(spectrum) / 0.005) * 0.005
+    assert fault(low.astype(np.float32)) is None
+
+
 def test_quality_fault_is_oversized_for_a_lead_in_another_unit():
     signal = ecg().copy()
     signal[2] *= 1000 * np.ptp(signal[1]) / np.ptp(signal[2])

@@ -26,6 +26,9 @@ _LARGEST = 50.0
 _REST_SECONDS = 3
 # As many peaks that end at exactly one value are cut off; half a millisecond more than three samples at 500 Hz.
 _CLIPPED_PEAKS = 5
+# Over which the range of a lead extends; peaks of a smaller one are flat and alike, as the recorder has no finer steps.
+_FEWEST_STEPS = 300
+_LEAST_STEP_MV = 1e-4
 _CLIPPED_SECONDS = 0.0055
 
 # Hz. Of the ECG and of mains; below about 50 Hz of sampling rate there is too little left to tell noise by.
@@ -172,7 +175,8 @@ def quality_fault(piece: Signal, leads: Sequence[str], sampling_rate: float) -> 
 
     ``not finite``: NaN or infinity in a lead. ``flat``: a lead whose range is at most 5 µV. ``saturated``: a lead that
     stays at its own maximum or minimum for 0.2 s or more while that value is further from its median than a quarter of
-    its range, or beyond 10 mV. ``clipped``: five peaks or more of a lead end at exactly that value. ``interrupted``: a
+    its range, or beyond 10 mV. ``clipped``: five peaks or more of a lead, whose range is 300 steps of
+    the recorder or more, end at exactly that value. ``interrupted``: a
     lead that rests for three seconds while another one moves. ``noise``, ``hum``: a lead of white noise, or with more
     mains hum than everything else. ``oversized``: a lead 50 times as large as the others.
 
@@ -225,7 +229,10 @@ def _find_plateaus(
             runs = _runs(at_extreme[row])
             is_far = abs(extreme[row] - np.median(piece[row])) > (high[row] - low[row]) / 4
             saturated[row] |= (is_far or abs(extreme[row]) > _BEYOND_ECG_MV) and runs.max() >= long
-            clipped[row] |= is_far and np.count_nonzero(runs >= short) >= _CLIPPED_PEAKS
+            if is_far and np.count_nonzero(runs >= short) >= _CLIPPED_PEAKS:
+                steps = np.diff(np.unique(piece[row]))
+                step = steps[steps >= _LEAST_STEP_MV].min() if (steps >= _LEAST_STEP_MV).any() else _LEAST_STEP_MV
+                clipped[row] |= high[row] - low[row] >= _FEWEST_STEPS * step
     return saturated, clipped
 
 

@@ -64,7 +64,7 @@ def test_atomic_folder_keeps_what_a_terminated_block_can_go_on_with(tmp_path, ca
     with pytest.raises(TerminatedError) as stop, atomic_folder(target, lambda _: can_go_on) as partial:  # noqa: PT012
         (partial / "x").write_text("1")
         raise TerminatedError(15)
-    assert names(tmp_path) == ([".lock", ".new.partial-folder", "x"] if can_go_on else [])
+    assert names(tmp_path) == ([".new.partial-folder", "x"] if can_go_on else [])
     kept = f"what is done is kept in {tmp_path}/.new.partial-folder; the same command goes on"
     assert getattr(stop.value, "__notes__", []) == ([kept] if can_go_on else [])
     with atomic_folder(target, lambda _: can_go_on) as partial:
@@ -113,7 +113,7 @@ def test_atomic_folder_removes_what_a_killed_process_left(tmp_path):
     (left / "sub" / "x").write_text("old")
     (left / "y").write_text("old")
     with atomic_folder(tmp_path / "new") as partial:
-        assert names(partial) == [".lock"]
+        assert names(partial) == []
         (partial / "z").write_text("new")
     assert names(tmp_path) == ["new", "z"]
 
@@ -169,7 +169,7 @@ def test_atomic_file_names_the_file_that_cannot_be_written(tmp_path):
 def test_partial_matches_names_of_incomplete_files_only(tmp_path):
     with atomic_file(tmp_path / "x.json") as partial, atomic_folder(tmp_path / "y") as folder:
         partial.write_text("new")
-        assert set(tmp_path.glob(PARTIAL)) == {partial, folder}
+        assert set(tmp_path.glob(PARTIAL)) == {partial, folder, tmp_path / ".y.partial-lock"}
     assert list(tmp_path.glob(PARTIAL)) == []
 
 
@@ -369,15 +369,51 @@ def test_atomic_file_removes_what_a_killed_process_left_of_this_file_only(tmp_pa
     assert path.read_text() == "whole"
 
 
-def test_atomic_file_takes_another_name_where_a_process_of_the_same_number_holds_its_own(tmp_path):
-    """As in two containers that share a folder, in each of which lfbt is process 1."""
+def test_atomic_file_has_a_name_of_its_own_for_each_writer(tmp_path):
     path = tmp_path / "x"
     with atomic_file(path) as first, atomic_file(path) as second:
-        assert (first.name, second.name) == (f".x.partial-{os.getpid()}", f".x.partial-{os.getpid()}-1")
+        assert first != second
         first.write_text("first")
         second.write_text("second")
     assert path.read_text() == "first"
     assert names(tmp_path) == ["x"]
+
+
+# As in containers that share a folder, in each of which lfbt is process 1.
+_WRITERS = """
+import os, sys
+from pathlib import Path
+from lfbt.errors import LfbtError
+from lfbt.utils.files import Outputs, atomic_folder, read_json, write_json
+os.getpid = lambda: 1
+folder, mine = Path(sys.argv[1]), sys.argv[2]
+for number in range(40):
+    write_json(folder / "x.json", {"by": mine, "text": mine * 20_000})
+    content = read_json(folder / "x.json")
+    assert content["text"] == content["by"] * 20_000
+    try:
+        with atomic_folder(folder / "results", replaces=Outputs("m.json", ("y.json",))) as partial:
+            write_json(partial / "y.json", {"by": mine})
+            write_json(partial / "m.json", {"lfbt_version": mine})
+    except LfbtError as error:
+        assert "another process is writing it now" in str(error), error
+"""
+
+
+def test_writers_of_one_place_do_not_disturb_each_other(tmp_path):
+    writers = [subprocess.Popen([sys.executable, "-c", _WRITERS, str(tmp_path), name]) for name in "abc"]
+    assert [writer.wait(120) for writer in writers] == [0, 0, 0]
+    assert names(tmp_path) == ["m.json", "results", "x.json", "y.json"]
+    assert (
+        read_json(tmp_path / "results" / "m.json")["lfbt_version"] == read_json(tmp_path / "results" / "y.json")["by"]
+    )
+
+
+def test_check_target_puts_back_what_a_killed_process_was_replacing(made):
+    made.rename(made.with_name(".made.partial-replaced"))
+    with pytest.raises(LfbtError, match=r"holds other results already; .* or replace them with --overwrite"):
+        check_target(made, OUTPUTS, overwrite=False)
+    assert (made / "made.json").is_file()
 
 
 @pytest.mark.parametrize("is_there", [True, False])

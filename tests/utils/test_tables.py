@@ -74,6 +74,11 @@ def test_as_text_styles_cells_on_a_terminal_only(monkeypatch):
     assert as_text(cells, 80, styles) == as_text(cells)
 
 
+def test_as_text_escapes_what_would_steer_the_terminal():
+    nasty = "a\x1b[31m\x07\u202eb\udcff µ"
+    assert as_text([["run"], [nasty]]).splitlines()[1] == "a\\x1b[31m\\x07\\u202eb\\xff µ"
+
+
 def test_terminal_width_is_none_in_a_pipe(monkeypatch):
     monkeypatch.setattr("sys.stdout.isatty", lambda: False)
     assert terminal_width() is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from lfbt.drawing.layout import UNIT, Paper, lay_out
 from lfbt.errors import LfbtError
 from lfbt.recording import Recording
 from lfbt.utils.files import atomic_file
+from lfbt.utils.targets import check_creatable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,6 +35,9 @@ def check_drawing(out: Path, overwrite: bool = False) -> None:
         raise LfbtError(f"out: {out} {what}")
     if not out.absolute().parent.is_dir():
         raise LfbtError(f"out: the folder of {out} does not exist; make it, or give another name")
+    if os.path.lexists(out) and not out.is_file():
+        raise LfbtError(f"out: {out} is no regular file; give another name")
+    check_creatable(out)
 
 
 def save_drawing(recording: Recording, out: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import fcntl
 import json
 import multiprocessing.spawn
 import os
@@ -29,6 +30,7 @@ MEMORY_BYTES, MEMORY_PER_BYTE = 1 << 30, 32
 SECONDS, SECONDS_PER_BYTE = 60.0, 1e-6
 
 _START_SECONDS = 120.0
+_STDERR = 2
 _READY = "ready"
 _PROGRAM = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
@@ -61,7 +63,6 @@ def in_own_process(function: Callable[..., Any], path: Path, size: int, *args: A
     LfbtError
         As `function` does.
     """
-    global _reader
     seconds = SECONDS + SECONDS_PER_BYTE * size
     memory = MEMORY_BYTES + MEMORY_PER_BYTE * size
     # Paths may be relative, to a folder that was changed since the process began, or is no longer there.
@@ -69,26 +70,47 @@ def in_own_process(function: Callable[..., Any], path: Path, size: int, *args: A
     with contextlib.suppress(FileNotFoundError):
         folder = os.getcwd()  # noqa: PTH109
     with _lock:
-        if _reader is None or not _reader.is_running():
-            _reader = _Reader()
         try:
-            result, error = _reader.ask((folder, function, path, args, options), seconds, memory)
-        except BaseException as ended:
-            reader, _reader = _reader, None
-            status = reader.end()
-            if isinstance(ended, TimeoutError):
+            result, error = _ask((folder, function, path, args, options), seconds, memory)
+        except TimeoutError as ended:
+            raise _too_long(path, seconds) from ended
+        except EOFError:
+            # Once more: what ended the process may have been another one.
+            try:
+                result, error = _ask((folder, function, path, args, options), seconds, memory)
+            except TimeoutError as ended:
+                raise _too_long(path, seconds) from ended
+            except EOFError as ended:
                 raise UnreadableError(
-                    f"file {path}: took longer than {seconds:.0f} s to read; it is damaged, or not what it seems to be"
+                    f"file {path}: ended the process that read it ({ended}); it is damaged, or not what it seems to be"
                 ) from None
-            if isinstance(ended, (EOFError, OSError)):
-                why = signal.Signals(-status).name if status < 0 else f"status {status}"
-                raise UnreadableError(
-                    f"file {path}: ended the process that read it ({why}); it is damaged, or not what it seems to be"
-                ) from None
-            raise
     if error is not None:
         raise error
     return result
+
+
+def _too_long(path: Path, seconds: float) -> UnreadableError:
+    return UnreadableError(
+        f"file {path}: took longer than {seconds:.0f} s to read; it is damaged, or not what it seems to be"
+    )
+
+
+def _ask(request: object, seconds: float, memory: int) -> tuple[Any, LfbtError | None]:
+    """Ask the process, which is started where there is none, and ended where it does not answer.
+
+    Raises TimeoutError, and EOFError with how it ended.
+    """
+    global _reader
+    if _reader is None or not _reader.is_running():
+        _reader = _Reader()
+    try:
+        return _reader.ask(request, seconds, memory)
+    except BaseException as ended:
+        reader, _reader = _reader, None
+        status = reader.end()
+        if isinstance(ended, (EOFError, OSError)) and not isinstance(ended, TimeoutError):
+            raise EOFError(signal.Signals(-status).name if status < 0 else f"status {status}") from None
+        raise
 
 
 def is_reader() -> bool:
@@ -106,13 +128,14 @@ class _Reader:
     """The process, from outside."""
 
     def __init__(self) -> None:
-        ours, theirs = socket.socketpair()
+        ours, theirs = (_above_standard(one) for one in socket.socketpair())
         with theirs:
+            places = json.dumps([os.fsdecode(place) for place in sys.path])
             # As few threads as files at a time; and what libraries print is no line of lfbt's.
             self._process = subprocess.Popen(
                 [
                     os.fsdecode(multiprocessing.spawn.get_executable()),
-                    *("-c", _PROGRAM, json.dumps(sys.path), str(theirs.fileno())),
+                    *("-c", _PROGRAM, places, str(theirs.fileno())),
                 ],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
@@ -129,9 +152,15 @@ class _Reader:
     def ask(self, request: object, seconds: float, memory: int) -> tuple[Any, LfbtError | None]:
         """Send a request and wait for its answer. Raises TimeoutError; EOFError or OSError where the process ends."""
         if not self._is_ready:
-            if not self._connection.poll(_START_SECONDS) or self._connection.recv() != _READY:
-                raise RuntimeError("the process that reads files does not start")
-            self._is_ready = True
+            try:
+                self._is_ready = self._connection.poll(_START_SECONDS) and self._connection.recv() == _READY
+            except (EOFError, OSError):
+                self._is_ready = False
+            if not self._is_ready:
+                raise LfbtError(
+                    "the process that reads files does not start; raise the limits of memory and of open files, or "
+                    "look for what else ends it"
+                )
         self._connection.send((seconds, memory, request))
         if not self._connection.poll(seconds):
             raise TimeoutError
@@ -151,6 +180,14 @@ class _Reader:
         """Leave the process to the one that started it, in a copy of that."""
         self._connection.close()
         self._process.returncode = 0
+
+
+def _above_standard(one: socket.socket) -> socket.socket:
+    """The socket under a number above those of the standard streams, which may be free where these are closed."""
+    if one.fileno() > _STDERR:
+        return one
+    with one:
+        return socket.socket(fileno=fcntl.fcntl(one.fileno(), fcntl.F_DUPFD_CLOEXEC, _STDERR + 1))
 
 
 def _end() -> None:
@@ -180,7 +217,9 @@ def answer(descriptor: int) -> None:
         connection.send(_READY)
         while True:
             seconds, memory, (folder, function, path, args, options) = connection.recv()
-            os.chdir(folder)
+            # It began in the same folder, which it may not be allowed to enter again.
+            with contextlib.suppress(OSError):
+                os.chdir(folder)
             # Where the parent is gone, and its thread below does not come to run.
             signal.alarm(int(seconds) + 10)
             _limit_memory(memory)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import lfbt
 from lfbt.drawing.ecg_paper import STYLE
 from lfbt.errors import LfbtError
-from lfbt.reports.blocks import Section
+from lfbt.reports.blocks import Paragraph, Section
 from lfbt.reports.data import data
 from lfbt.reports.embedding_map import embedding_map
 from lfbt.reports.encoders import load_best
@@ -111,17 +111,31 @@ def _gather(runs: Sequence[Run]) -> Material:
 
 def render(material: Material, began: float, with_encoder: bool) -> str:
     """Make the page of all sections, those that need the encoder if asked for; `began`: by the monotonic clock."""
-    sections = [data(material)]
-    sections += [views(material)] if with_encoder else []
-    sections += [learning(material), results(material), errors(material)]
+    makers: list[tuple[str, Callable[[], Section]]] = [("Data", lambda: data(material))]
+    if with_encoder:
+        makers.append(("Views", lambda: views(material)))
+    makers += [
+        ("Learning", lambda: learning(material)),
+        ("Results", lambda: results(material)),
+        ("Errors", lambda: errors(material)),
+    ]
     if with_encoder and material.groups:
-        loaded = load_best(material, with_head=False)
-        sections.append(embedding_map(material, loaded))
-        sections.append(why(material, load_best(material, with_head=True)))
+        makers.append(("Embedding map", lambda: embedding_map(material, load_best(material, with_head=False))))
+        makers.append(("Why", lambda: why(material, load_best(material, with_head=True))))
+    sections = [_made(title, make) for title, make in makers]
     sections = [glance(material, time.monotonic() - began), *sections]
     n = format_count(len(material.runs), "run")
     more = "" if with_encoder else "; lfbt report RUN adds views, the embedding map and why"
     return _fill("lfbt report", f"lfbt {lfbt.__version__}, {n}{more}", material.runs[0].synthetic, sections)
+
+
+def _made(title: str, make: Callable[[], Section]) -> Section:
+    """A section; where what it reads is damaged, what is the matter."""
+    try:
+        return make()
+    except LfbtError as error:
+        key = title.lower().replace(" ", "-")
+        return Section(key, title, "This section could not be made.", (Paragraph(str(error), "warning"),))
 
 
 def _fill(title: str, subtitle: str, synthetic: bool, sections: Sequence[Section]) -> str:

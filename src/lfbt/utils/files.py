@@ -8,10 +8,10 @@ import errno
 import fcntl
 import functools
 import glob
-import itertools
 import json
 import os
 import re
+import secrets
 import shutil
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -19,7 +19,6 @@ from pathlib import Path, PurePath
 from typing import Any, TypeVar
 
 import msgspec
-from filelock import FileLock, Timeout
 
 from lfbt.errors import LfbtError
 from lfbt.utils.interrupts import TerminatedError
@@ -34,7 +33,6 @@ _FIRST_FORMAT = 1
 
 #: Pattern of the names of files and folders that are not complete yet.
 PARTIAL = ".*.partial-*"
-_LOCK = ".lock"
 
 # How JSON escapes the halves of a surrogate pair begin.
 _HALF = "\\ud"
@@ -95,6 +93,9 @@ def check_target(folder: Path, outputs: Outputs, overwrite: bool) -> None:
 
     As `check_replaceable` does in order to `overwrite`, as `check_unoccupied` does otherwise, and as `check_creatable`.
     """
+    if _replaced(folder).exists():
+        with _locked(folder):
+            _restore(folder)
     if overwrite:
         check_replaceable(folder, outputs)
     else:
@@ -145,47 +146,70 @@ def atomic_folder(
         When `folder` exists and is not empty or not to be replaced, and when another process is writing it.
     """
     check = check_unoccupied if replaces is None else functools.partial(check_replaceable, outputs=replaces)
-    check(folder)
     check_creatable(folder)
     folder = folder.absolute()
     partial = folder.with_name(f".{folder.name}.partial-folder")
-    partial.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(partial / _LOCK)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise LfbtError(
-            f"{folder}: another process is writing it now; wait for its end, or name another folder"
-        ) from None
-    is_kept = False
-    try:
+    with _locked(folder):
         _restore(folder)
-        if not can_go_on(partial):
-            for path in partial.iterdir():
-                if path.is_dir() and not path.is_symlink():
-                    shutil.rmtree(path)
-                elif path.name != _LOCK:
-                    path.unlink()
-        yield partial
-        # Something may have been put there meanwhile.
-        if replaces is not None:
-            check(folder)
-        (partial / _LOCK).unlink()
-        _move_into_place(partial, folder, replaces is not None)
-    except TerminatedError as stop:
-        is_kept = can_go_on(partial)
-        if is_kept:
-            stop.add_note(f"what is done is kept in {partial}; the same command goes on")
-        raise
-    except OSError as error:
-        # Others may be about what is read.
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise write_error(folder, error) from error
-        raise
+        check(folder)
+        is_kept = False
+        try:
+            partial.mkdir(parents=True, exist_ok=True)
+            if not can_go_on(partial):
+                for path in partial.iterdir():
+                    if path.is_dir() and not path.is_symlink():
+                        shutil.rmtree(path)
+                    else:
+                        path.unlink()
+            yield partial
+            # Something may have been put there meanwhile.
+            if replaces is not None:
+                check(folder)
+            _move_into_place(partial, folder, replaces is not None)
+        except TerminatedError as stop:
+            is_kept = can_go_on(partial)
+            if is_kept:
+                stop.add_note(f"what is done is kept in {partial}; the same command goes on")
+            raise
+        except OSError as error:
+            # Others may be about what is read.
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise write_error(folder, error) from error
+            raise
+        finally:
+            if not is_kept:
+                shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold the lock of a folder that is being written, which lies beside it, as long as the block runs."""
+    folder = folder.absolute()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    path = folder.with_name(f".{folder.name}.partial-lock")
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+        if _lock(descriptor) is False:
+            os.close(descriptor)
+            raise LfbtError(f"{folder}: another process is writing it now; wait for its end, or name another folder")
+        if _is_open_at(descriptor, path):
+            break
+        # Its owner has removed it meanwhile.
+        os.close(descriptor)
+    try:
+        yield
     finally:
-        if not is_kept:
-            shutil.rmtree(partial, ignore_errors=True)
-        lock.release()
+        path.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def _is_open_at(descriptor: int, path: Path) -> bool:
+    """Whether an open file is the one at a path."""
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return False
+    return os.path.samestat(found, os.fstat(descriptor))
 
 
 def _move_into_place(partial: Path, folder: Path, overwrite: bool) -> None:
@@ -259,20 +283,20 @@ def _held_partial(path: Path) -> Iterator[Path]:
     processes do not tell, for in each container they begin anew.
     """
     begin = f".{path.name}.partial-"
-    for left in path.parent.glob(f"{glob.escape(begin)}[0-9]*") if path.parent.is_dir() else ():
+    for left in path.parent.glob(f"{glob.escape(begin)}*") if path.parent.is_dir() else ():
         # What cannot be removed does no harm.
         with contextlib.suppress(OSError):
-            if re.fullmatch("[0-9]+(-[0-9]+)?", left.name.removeprefix(begin)):
+            if re.fullmatch("[0-9]+|[0-9a-f]{16}", left.name.removeprefix(begin)):
                 _remove_unheld(left)
-    for number in itertools.count():
-        partial = path.with_name(f"{begin}{os.getpid()}{f'-{number}' if number else ''}")
-        try:
-            descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-            break
-        except FileExistsError:
-            continue
-    try:
+    while True:
+        partial = path.with_name(begin + secrets.token_hex(8))
+        descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         _lock(descriptor)
+        if _is_open_at(descriptor, partial):
+            break
+        # Another process has taken it for one that nobody holds.
+        os.close(descriptor)
+    try:
         yield partial
     finally:
         partial.unlink(missing_ok=True)
@@ -291,12 +315,14 @@ def _remove_unheld(left: Path) -> None:
         os.close(descriptor)
 
 
-def _lock(descriptor: int) -> bool:
-    """Hold an open file until it is closed. False where another process does, or where the disk has no locks."""
+def _lock(descriptor: int) -> bool | None:
+    """Hold an open file until it is closed. False where another process does, None where the disk has no locks."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         return False
+    except OSError:
+        return None
     return True
 
 

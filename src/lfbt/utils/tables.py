@@ -30,7 +30,7 @@ def as_text(
     """Format lines of aligned columns; where these are wider than `width`, each row as a block of named cells.
 
     styles: of cells by row and column, the header row 0; shown where there is a width, that of a terminal, unless the
-    environment has NO_COLOR.
+    environment has NO_COLOR or a terminal that is dumb.
 
     >>> print(as_text([["run", "AUROC"], ["probe", "0.91"]]))
     run    AUROC
@@ -38,7 +38,8 @@ def as_text(
     """
     cells = [[_one_line(cell) for cell in line] for line in cells]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    styles = styles if width is not None and not os.environ.get("NO_COLOR") else _PLAIN
+    is_plain = width is None or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    styles = _PLAIN if is_plain else styles
     if width is not None and len(cells) > 1 and text_width(cells) > width:
         blocks = [
             _as_block(cells[0], line, width, [styles.get((i, j)) for j in range(len(line))])
@@ -101,7 +102,14 @@ def as_latex(cells: Sequence[Sequence[str]]) -> str:
 
 
 def _one_line(cell: str) -> str:
-    return " ".join(cell.split())
+    """The cell without line breaks, and with escapes for signs that would steer the terminal."""
+    return "".join(sign if sign.isprintable() else _escape(sign) for sign in " ".join(cell.split()))
+
+
+def _escape(sign: str) -> str:
+    # Bytes of file names that are no UTF-8 come as surrogates.
+    code = ord(sign) - 0xDC00 if "\udc80" <= sign <= "\udcff" else ord(sign)
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
 def markdown(cell: str) -> str:

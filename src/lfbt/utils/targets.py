@@ -37,7 +37,8 @@ def check_creatable(target: Path, in_place: bool = False) -> None:
     if not (in_place and target.is_dir()):
         if target.is_symlink():
             raise LfbtError(f"{target}: is a link; name what it leads to, or another")
-        if target.is_mount():
+        # Unlike the method of a path, false of one that is renamed meanwhile.
+        if os.path.ismount(target):
             raise LfbtError(
                 f"{target}: is a mount point, which finished results cannot take the place of; name a folder in it, "
                 f"such as {target / 'results'}"
