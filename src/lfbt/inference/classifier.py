@@ -133,7 +133,7 @@ class Classifier:
         >>> from lfbt.models.heads import Head
         >>> encoder = random_encoder(EncoderConfig(("II", "V1"), sampling_rate=100, n_samples=1000), seed=0)
         >>> model = TorchModel(encoder, Head(n_inputs=128, n_classes=2), ("AF", "SR"), (0.5, 0.5))
-        >>> recording = Recording(np.random.default_rng(0).standard_normal((2, 12500)), 500.0, ("II", "V1"), id="a")
+        >>> recording = Recording(np.random.default_rng(0).laplace(0, 0.2, (2, 12500)), 500.0, ("II", "V1"), id="a")
         >>> table = Classifier(model, "example").predict(recording)
         >>> list(table.columns)
         ['file', 'record', 'patient', 'pieces', 'p_AF', 'p_SR', 'predicted', 'above_threshold', 'notes', 'error']
