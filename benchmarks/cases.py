@@ -322,6 +322,7 @@ def embedding(sizes: Sizes) -> list[Row]:
         by_onnx = interleaved(ours.onnx_embeddings(folder / "encoder", dataset, n), single, sizes.rounds)
     what = f"embed {n:,} records, {size.n_leads} leads, {size.n_samples} samples"
     notes = [f"relative distance to the literal form {difference:.1e}" for difference in differences]
+    notes[0] += f"; {n * size.n_leads * reference.encoder_multiply_adds(size.n_samples) / 1e9:.0f} GMAC"
     agree = differences[0] <= _AGREEMENT
     return [
         faster(f"{what}: time", 4, timings, f"{_per_second(n, timings)}; {notes[0]}", agree=agree),

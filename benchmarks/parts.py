@@ -64,7 +64,7 @@ def _parts_of_step(name: str, size: StepSize, precision: Precision, sizes: Sizes
     # Without gradients that are freed early, Adam comes after everything else, and its time is its own.
     config = EncoderConfig(tuple(size.leads), size.n_samples / 10, size.n_samples)
     model = create_train_state(config, size.projector, learning_rate=1e-3)
-    lead = reference.multiply_adds(reference.Reference(1, (1,)), size.n_samples) - 64
+    lead = reference.encoder_multiply_adds(size.n_samples)
     whole = reference.multiply_adds(reference.Reference(size.n_leads, size.projector), size.n_samples)
     multiplications = {_CONVOLUTIONS: size.n_leads * lead, "projectors": whole - size.n_leads * lead}
     peaks, found = [], []

@@ -113,6 +113,11 @@ class Reference(nn.Module):
         return [project(x) for project, x in zip(self.projectors, self.features(signals), strict=True)]
 
 
+def encoder_multiply_adds(n_samples: int) -> int:
+    """Multiply-adds of one lead's encoder for one record."""
+    return multiply_adds(Reference(1, (1,)), n_samples) - 64  # those of a projector of one number
+
+
 def multiply_adds(model: Reference, n_samples: int) -> int:
     """Multiply-adds of a forward pass of one record, counted from the shapes of the layers."""
     total = 0

@@ -157,7 +157,7 @@ def quality_table(data: Path) -> list[list[str]]:
 
 
 def placement_table(data: Path) -> list[list[str]]:
-    """The share of records that `check` warns of where leads are inverted or exchanged, one record at a time."""
+    """The share of records that `check` warns of where leads are inverted or swapped, one record at a time."""
     recordings = [
         one for one in load(data / "ptbxl" / "records500") if not is_dropped(one.signal, one.leads, one.sampling_rate)
     ]
@@ -173,19 +173,19 @@ def placement_table(data: Path) -> list[list[str]]:
         """Matrices ``[leads, leads]`` that damage a record, by name."""
         one = np.eye(len(leads))
         inverted = [one * np.where(np.arange(len(leads)) == place, -1, 1) for place in range(len(leads))]
-        exchanged = []
+        swapped = []
         for place in chest[:-1]:
             swap = np.arange(len(leads))
             swap[[place, place + 1]] = swap[[place + 1, place]]
-            exchanged.append(one[swap])
+            swapped.append(one[swap])
         arms = one.copy()
         arms[0, 0], arms[1] = -1, np.where(np.arange(len(leads)) == 0, -1, one[1])  # I → −I, II → III = II − I
         return {
             "as they are": [one],
             "a limb lead inverted": inverted[:2],
             "a chest lead inverted": [inverted[place] for place in chest],
-            "two neighbouring chest leads exchanged": exchanged,
-            "arm electrodes exchanged": [arms],
+            "two neighbouring chest leads swapped": swapped,
+            "arm electrodes swapped": [arms],
             "all leads inverted": [-one],
         }
 
@@ -202,7 +202,7 @@ def placement_table(data: Path) -> list[list[str]]:
                 found = {one.row: one.causes[0] for one in find_misplaced(type(moments)(products, skewness), leads)}
                 warned += [int(row) in found for row in changed]
                 right += [found.get(int(row)) == _cause(matrix, leads) for row in changed]
-        rows.append([name, share(warned), "–" if name in ("as they are", "arm electrodes exchanged") else share(right)])
+        rows.append([name, share(warned), "–" if name in ("as they are", "arm electrodes swapped") else share(right)])
     return rows
 
 
@@ -210,7 +210,7 @@ def _cause(matrix: np.ndarray[Any, Any], leads: Sequence[str]) -> str:
     if np.trace(matrix) == -len(leads):
         return "all leads inverted"
     apart = np.flatnonzero(np.diag(matrix) != 1).tolist()
-    return f"{leads[apart[0]]} inverted" if len(apart) == 1 else f"{' and '.join(leads[i] for i in apart)} exchanged"
+    return f"{leads[apart[0]]} inverted" if len(apart) == 1 else f"{' and '.join(leads[i] for i in apart)} swapped"
 
 
 def main() -> None:

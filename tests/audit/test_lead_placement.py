@@ -1,4 +1,4 @@
-"""Leads unlike those of other records: found where they are inverted or exchanged, by hand-made records."""
+"""Leads unlike those of other records: found where they are inverted or swapped, by hand-made records."""
 
 import numpy as np
 import pytest
@@ -57,12 +57,12 @@ def test_find_misplaced_names_an_inverted_lead(signals, lead):
     assert (found.row, found.causes[0]) == (7, f"{lead} inverted")
 
 
-def test_find_misplaced_names_exchanged_leads(signals):
+def test_find_misplaced_names_swapped_leads(signals):
     signals = signals.copy()
     i, j = STANDARD_LEADS.index("V1"), STANDARD_LEADS.index("V5")
     signals[9, [i, j]] = signals[9, [j, i]]
     (found,) = misplaced(signals)
-    assert (found.row, found.causes[0]) == (9, "V1 and V5 exchanged")
+    assert (found.row, found.causes[0]) == (9, "V1 and V5 swapped")
 
 
 def test_find_misplaced_names_a_recording_that_is_inverted_as_a_whole(signals):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lfbt.audit.lead_quality import MAX_LIMB_RESIDUAL, find_flat_and_clipped, find_limb_lead_faults
+from lfbt.audit.lead_quality import MAX_LIMB_RESIDUAL, find_flat_and_saturated, find_limb_lead_faults
 from lfbt.recording import STANDARD_LEADS
 from lfbt.signal import fit_samples
 from lfbt.sources.synthesis import make_record
@@ -96,44 +96,44 @@ def test_find_limb_lead_faults_ignores_gain_and_offsets(gain, offsets):
     np.testing.assert_allclose(find_limb_lead_faults(changed, LIMB)[0], expected, rtol=0.01, atol=1e-3)
 
 
-# --- flat and clipped leads ---
+# --- flat and saturated leads ---
 
 
 @pytest.mark.parametrize("n_samples", [512, 1024, 2048, 5000])
-def test_find_flat_and_clipped_finds_none_in_sound_leads(n_samples):
-    flat, clipped = find_flat_and_clipped(generate_ecg(n_samples), n_samples / 10, in_mv=True)
+def test_find_flat_and_saturated_finds_none_in_sound_leads(n_samples):
+    flat, saturated = find_flat_and_saturated(generate_ecg(n_samples), n_samples / 10, in_mv=True)
     assert not flat.any()
-    assert not clipped.any()
+    assert not saturated.any()
 
 
-def test_find_flat_and_clipped_finds_flat_leads():
+def test_find_flat_and_saturated_finds_flat_leads():
     signals = generate_ecg()[:3].copy()
     signals[0, 3] = 0.7
     signals[1, 5] = 0.7 + 0.0024 * np.sin(np.arange(2048))
-    flat, clipped = find_flat_and_clipped(signals, 204.8, in_mv=True)
+    flat, saturated = find_flat_and_saturated(signals, 204.8, in_mv=True)
     assert np.argwhere(flat).tolist() == [[0, 3], [1, 5]]
-    assert not clipped.any()
+    assert not saturated.any()
     # Without a unit a thousandth of the liveliest lead counts.
-    flat, _ = find_flat_and_clipped(signals * 1000, 204.8, in_mv=False)
+    flat, _ = find_flat_and_saturated(signals * 1000, 204.8, in_mv=False)
     assert np.argwhere(flat).tolist() == [[0, 3]]
 
 
 @pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize("n_samples", [512, 2048, 5000])
-def test_find_flat_and_clipped_finds_clipping_after_resampling(sign, n_samples):
+def test_find_flat_and_saturated_finds_saturation_after_resampling(sign, n_samples):
     raw = make_record(2, 1).signal.astype(np.float32)
     raw[7, 1000:1150] = sign * 5  # 0.3 s at the end of the range
     raw[8, 1000:1050] = sign * 5  # 0.1 s: a spike
     raw[9, 2000:3000] += sign * 1.5 * np.sin(np.arange(1000) * np.pi / 1000)  # a slow wave
     signals = fit_samples(raw, 5000, n_samples)[None]
-    _, clipped = find_flat_and_clipped(signals, n_samples / 10, in_mv=True)
-    assert np.argwhere(clipped).tolist() == [[0, 7]]
+    _, saturated = find_flat_and_saturated(signals, n_samples / 10, in_mv=True)
+    assert np.argwhere(saturated).tolist() == [[0, 7]]
 
 
-def test_find_flat_and_clipped_ignores_zero_padding():
+def test_find_flat_and_saturated_ignores_zero_padding():
     raw = make_record(2, 1).signal.astype(np.float32)
     raw += 5  # zero is the lowest value of each lead, far from its median
     signals = fit_samples(raw[:, :4000], 5000, 2048)[None]
-    assert not find_flat_and_clipped(signals, 204.8, in_mv=True)[1].any()
-    # A single padded lead looks like a clipped one.
-    assert find_flat_and_clipped(signals[:, :1], 204.8, in_mv=True)[1].all()
+    assert not find_flat_and_saturated(signals, 204.8, in_mv=True)[1].any()
+    # A single padded lead looks like a saturated one.
+    assert find_flat_and_saturated(signals[:, :1], 204.8, in_mv=True)[1].all()

@@ -33,7 +33,7 @@ def test_scan_dataset_names_record_and_lead_of_bad_signals(tmp_path):
     assert {(finding.severity, finding.kind, finding.records) for finding in report.findings} == {
         ("error", "not finite", ("r0",)),
         ("warning", "flat lead", ("r1",)),
-        ("warning", "clipped lead", ("r2",)),
+        ("warning", "saturated lead", ("r2",)),
         ("warning", "limb leads contradict each other: aVR and aVL swapped", ("r3",)),
         ("warning", "limb leads contradict each other: II inverted", ("r4",)),
     }

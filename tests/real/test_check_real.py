@@ -94,7 +94,7 @@ def test_check_finds_no_overlap_of_ptbxl_and_the_challenge_at_hand(shared_data, 
     records = [finding.records for finding in report.findings if finding.data == ("challenge",)]
     unlike = {f.records for f in report.findings if f.kind.startswith("leads unlike those of the other records")}
     assert [of for of in records if of and of not in unlike] == [("E07509", "E07510")]
-    assert not [finding for finding in report.findings if finding.kind.startswith(("limb leads contra", "clipped"))]
+    assert not [finding for finding in report.findings if finding.kind.startswith(("limb leads contra", "saturated"))]
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +149,7 @@ def test_check_leakage_refuses_ptbxl_records_of_pretraining(overlapping, tmp_pat
     check_leakage(tmp_path / "run", dataset, unseen, allowed=False)
 
 
-def test_check_finds_swapped_and_clipped_leads_in_cinc2011(shared_data, tmp_path):
+def test_check_finds_swapped_and_saturated_leads_in_cinc2011(shared_data, tmp_path):
     """No copies; aVL and aVF stand for one another in all records, and four have leads at -80 mV for a while."""
     folder = shared_data / "cinc2011" / "acceptable"
     data = prepare("folder", folder, tmp_path / "cinc", *ALL, "--allow-implausible")
@@ -163,7 +163,7 @@ def test_check_finds_swapped_and_clipped_leads_in_cinc2011(shared_data, tmp_path
     # Volunteers placed the electrodes.
     assert 0.01 * len(report.datasets[0]) < sum(map(len, unlike.values())) < 0.06 * len(report.datasets[0])
     assert {kind: sorted(records) for kind, records in kinds.items()} == {
-        "clipped lead": ["1548723", "1765752", "1988935", "2191038"],
+        "saturated lead": ["1548723", "1765752", "1988935", "2191038"],
         "mains hum": ["1937641"],
     }
     n = len(report.datasets[0])

@@ -21,13 +21,25 @@ def trial_of(place, probabilities, targets, **changes):
     return open_trials(place)[0]
 
 
-def test_exclusive_classes_are_missed_hit_and_raise_false_alarms_by_the_most_probable(tmp_path):
+def listed(cases):
+    return cases.false_negatives.tolist(), cases.false_positives.tolist(), cases.true_positives.tolist()
+
+
+def test_cases_of_exclusive_classes_are_by_the_most_probable(tmp_path):
     p = [[0.9, 0.1, 0], [0.6, 0.4, 0], [0.3, 0.7, 0], [0.1, 0.9, 0], [0.2, 0.8, 0], [0, 0.1, 0.9]]
     y = np.eye(3)[[0, 0, 0, 0, 1, 2]]
     mi, norm, sttc = find_cases(trial_of(tmp_path / "run", p, y))
-    assert (mi.missed.tolist(), mi.alarms.tolist(), mi.hits.tolist()) == ([3, 2], [], [0, 1])
-    assert (norm.missed.tolist(), norm.alarms.tolist(), norm.hits.tolist()) == ([], [3, 2], [4])
-    assert (sttc.missed.tolist(), sttc.alarms.tolist(), sttc.hits.tolist()) == ([], [], [5])
+    assert listed(mi) == (
+        [3, 2],
+        [],
+        [0, 1],
+    )
+    assert listed(norm) == (
+        [],
+        [3, 2],
+        [4],
+    )
+    assert listed(sttc) == ([], [], [5])
 
 
 def test_several_classes_are_by_their_thresholds(tmp_path):
@@ -36,10 +48,14 @@ def test_several_classes_are_by_their_thresholds(tmp_path):
     trial = trial_of(tmp_path / "run", p, y, exclusive=False)
     trial = dataclasses.replace(trial, thresholds=np.array([0.5, 0.5, np.nan]))
     mi, norm, sttc = find_cases(trial)
-    assert (mi.missed.tolist(), mi.alarms.tolist(), mi.hits.tolist()) == ([1], [], [0])
-    assert (norm.missed.tolist(), norm.alarms.tolist(), norm.hits.tolist()) == ([], [], [2, 0])
+    assert listed(mi) == ([1], [], [0])
+    assert listed(norm) == (
+        [],
+        [],
+        [2, 0],
+    )
     # Without a threshold it is never predicted.
-    assert (sttc.missed.tolist(), sttc.alarms.tolist()) == ([2], [])
+    assert (sttc.false_negatives.tolist(), sttc.false_positives.tolist()) == ([2], [])
 
 
 @pytest.mark.parametrize("name", ["probe", "multi", "folds"])

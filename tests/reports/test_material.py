@@ -1,6 +1,5 @@
 """What is gathered: figures as lfbt compare has them, the data set where it still is, and why not."""
 
-import dataclasses
 import json
 import shutil
 
@@ -89,11 +88,3 @@ def test_records_are_drawn_by_a_seed_without_repeats():
     assert len(rows) == 20
     np.testing.assert_array_equal(rows, draw_rows(np.arange(50), 20))
     assert not np.array_equal(rows, draw_rows(np.arange(50), 20, seed=1))
-
-
-def test_material_of_z_scores_has_nothing_to_draw(trained):
-    material = gather(classifiers(trained, "multi"))
-    assert len(material.drawable([0, 1])) == 2
-    assert material.dataset is not None
-    scores = dataclasses.replace(material.dataset, in_mv=False)
-    assert dataclasses.replace(material, dataset=scores).drawable([0]) == []

@@ -53,6 +53,22 @@ def changed(runs, tmp_path, name, file, **changes):
     return folder
 
 
+def test_damaged_part_is_a_line_in_its_section_and_the_others_are_made(runs, tmp_path):
+    shutil.copytree(runs / "data", tmp_path / "data")
+    (tmp_path / "data" / "people.csv").write_text("id,sex,age\nr0,x,inf\n")
+    folder = tmp_path / "probe"
+    shutil.copytree(runs / "probe", folder)
+    for name in ("results.json", "settings.json"):
+        if (folder / name).is_file():
+            (folder / name).write_text((folder / name).read_text().replace(str(runs / "data"), str(tmp_path / "data")))
+    page, _ = report(ReportSettings((folder,), tmp_path / "report"))
+    text = page.read_text()
+    assert "This section could not be made." in text
+    assert "people.csv: is no table of id, sex and age" in text
+    assert "<h2" in text[text.index("This section could not be made.") :]
+    assert "ROC curves of probe" in text
+
+
 def test_report_shows_what_the_runs_hold(runs, tmp_path):
     folders = tuple(runs / name for name in ("pretrain", "probe", "random"))
     page, table = report(ReportSettings(folders, tmp_path / "report"))

@@ -2,7 +2,10 @@
 
 import dataclasses
 
+import pytest
+
 from lfbt.data.layouts import open_dataset
+from lfbt.errors import LfbtError
 from lfbt.reports.blocks import Charts, Paragraph
 from lfbt.reports.material import gather
 from lfbt.reports.views import views
@@ -29,15 +32,14 @@ def test_fixed_crop_and_distortions_are_said(trained):
     assert "This run has noise on top of it, not drawn here." in block.caption
 
 
-def test_settings_out_of_range_are_a_line_and_no_error(trained):
+def test_settings_out_of_range_are_refused(trained):
     material = gather([load_run(trained / "pretrain")])
     run = material.pretrainings[0]
     for changes in ({"shortest_crop": 7.0}, {"longest_time_out": -1.0}):
         settings = run.settings.settings | changes
         changed = dataclasses.replace(run, settings=dataclasses.replace(run.settings, settings=settings))
-        (block,) = views(dataclasses.replace(material, pretrainings=(changed,))).blocks
-        assert isinstance(block, Paragraph)
-        assert block.text.startswith("No views: ")
+        with pytest.raises(LfbtError, match=next(iter(changes))):
+            views(dataclasses.replace(material, pretrainings=(changed,)))
 
 
 def test_encoder_without_pretraining_has_no_views(trained):

@@ -1,4 +1,4 @@
-"""Leads that are inverted or exchanged, as far as they are unlike those of the other records of their data set."""
+"""Leads that are inverted or swapped, as far as they are unlike those of the other records of their data set."""
 
 from __future__ import annotations
 
@@ -83,11 +83,11 @@ def measure_moments(signals: Signal, sampling_rate: float) -> LeadMoments:
 
 
 def find_misplaced(moments: LeadMoments, leads: Sequence[str]) -> list[Misplacement]:
-    """Find records of which a lead is inverted, two are exchanged, or all are inverted.
+    """Find records of which a lead is inverted, two are swapped, or all are inverted.
 
     The distance of a record from the others is the trace of its products times the inverse of the mean of all products
-    (with a ridge): what is left of a Gaussian likelihood. A record is found where an inversion of one lead or an
-    exchange of two at least halves it, and where its skewness points away from the mean one of all (cosine below −0.5),
+    (with a ridge): what is left of a Gaussian likelihood. A record is found where an inversion of one lead or a
+    swap of two at least halves it, and where its skewness points away from the mean one of all (cosine below −0.5),
     as of a recording that is inverted as a whole. A fault that all records share is not found.
 
     Parameters
@@ -115,7 +115,7 @@ def find_misplaced(moments: LeadMoments, leads: Sequence[str]) -> list[Misplacem
     for i, j in itertools.combinations(range(k), 2):
         order = np.arange(k)
         order[[i, j]] = j, i
-        repairs[f"{leads[i]} and {leads[j]} exchanged"] = np.eye(k)[order]
+        repairs[f"{leads[i]} and {leads[j]} swapped"] = np.eye(k)[order]
     repaired = np.stack([distances(repair) for repair in repairs.values()], axis=1)
     names = list(repairs)
     found = []

@@ -1,4 +1,4 @@
-"""Faults of leads: flat, clipped, limb leads that contradict each other."""
+"""Faults of leads: flat, saturated, limb leads that contradict each other."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfbt.signal import Signal, choose_leads
+from lfbt.signal_quality import FLAT_MV
 
-# One step of a coarse recorder, and a part of the range of the record's liveliest lead.
-_FLAT_MV = 0.005
+# Of the range of the record's liveliest lead.
 _FLAT_PART = 1e-3
-# How long a clipped amplifier stays at the end of its range, and how near, as parts of the range: most of the time
+# How long a saturated amplifier stays at the end of its range, and how near, as parts of the range: most of the time
 # nearer still.
-_CLIPPED_SECONDS = 0.2
+_SATURATED_SECONDS = 0.2
 _NEAR_END = 0.1
 _STILL = 0.005
 #: Beyond this residual limb leads contradict each other; sound ones reach 0.04, as recorders round and filter each lead
@@ -24,15 +24,15 @@ MAX_LIMB_RESIDUAL = 0.1
 LIMB_LEADS = ("I", "II", "III", "aVR", "aVL", "aVF")
 
 
-def find_flat_and_clipped(
+def find_flat_and_saturated(
     signals: Signal, sampling_rate: float, in_mv: bool
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Find leads that do not move, and leads that rest at an end of their range.
 
-    Flat: moves by at most 5 µV or a thousandth of the range of the record's liveliest lead. Clipped: stays within 10 %
-    of its range of its highest or lowest value for 0.2 s without a break, four fifths of that time within 0.5 % of one
-    value, which is further from its median than a quarter of the range; unless all leads rest at that time, as where
-    zeros pad a short record. Unlike `lfbt.signal.quality_fault` this allows for resampling and noise.
+    Flat: moves by at most 5 µV or a thousandth of the range of the record's liveliest lead. Saturated: stays within
+    10 % of its range of its highest or lowest value for 0.2 s without a break, four fifths of that time within 0.5 %
+    of one value, which is further from its median than a quarter of the range; unless all leads rest at that time, as
+    where zeros pad a short record. Unlike `lfbt.signal_quality.quality_fault` this allows for resampling and noise.
 
     Parameters
     ----------
@@ -45,15 +45,15 @@ def find_flat_and_clipped(
 
     Returns
     -------
-    flat, clipped
+    flat, saturated
         Boolean ``[records, leads]``.
 
     Examples
     --------
     >>> wave = np.sin(np.arange(1000) * 0.05)
     >>> signals = np.stack([wave, np.zeros(1000), np.where(wave > 0.5, 5, wave)])[None].astype(np.float32)
-    >>> flat, clipped = find_flat_and_clipped(signals, 100.0, in_mv=True)
-    >>> flat.tolist(), clipped.tolist()
+    >>> flat, saturated = find_flat_and_saturated(signals, 100.0, in_mv=True)
+    >>> flat.tolist(), saturated.tolist()
     ([[False, True, False]], [[False, False, True]])
     """
     signals = signals.copy()
@@ -61,9 +61,9 @@ def find_flat_and_clipped(
     signals[:, :, 1:-1] = (signals[:, :, :-2] + 2 * signals[:, :, 1:-1] + signals[:, :, 2:]) / 4
     low, high = signals.min(axis=2), signals.max(axis=2)
     reach = high - low
-    flat = reach <= np.maximum(_FLAT_PART * reach.max(axis=1, keepdims=True), _FLAT_MV if in_mv else 0)
-    n_still = max(2, round(_CLIPPED_SECONDS * sampling_rate))
-    clipped = np.zeros_like(flat)
+    flat = reach <= np.maximum(_FLAT_PART * reach.max(axis=1, keepdims=True), FLAT_MV if in_mv else 0)
+    n_still = max(2, round(_SATURATED_SECONDS * sampling_rate))
+    saturated = np.zeros_like(flat)
     for near_end in (
         signals <= (low + _NEAR_END * reach)[:, :, None],
         signals >= (high - _NEAR_END * reach)[:, :, None],
@@ -76,8 +76,8 @@ def find_flat_and_clipped(
             lowest, highest = np.quantile(signals[record, :, run], (0.1, 0.9), axis=1)
             moves = (highest - lowest) / np.maximum(reach[record], np.finfo(np.float32).tiny)
             is_padding = len(moves) > 1 and moves.max() <= 2 * _STILL
-            clipped[record, lead] |= moves[lead] <= _STILL and not is_padding
-    return flat, clipped
+            saturated[record, lead] |= moves[lead] <= _STILL and not is_padding
+    return flat, saturated
 
 
 def _longest_run(mask: NDArray[np.bool_]) -> slice:

@@ -20,7 +20,7 @@ from lfbt.audit.lead_placement import (
     find_misplaced,
     measure_moments,
 )
-from lfbt.audit.lead_quality import LIMB_LEADS, MAX_LIMB_RESIDUAL, find_flat_and_clipped, find_limb_lead_faults
+from lfbt.audit.lead_quality import LIMB_LEADS, MAX_LIMB_RESIDUAL, find_flat_and_saturated, find_limb_lead_faults
 from lfbt.audit.reference_counts import compare_counts
 from lfbt.audit.report import Finding, Severity
 from lfbt.data.dataset import Dataset
@@ -108,15 +108,15 @@ def _find_bad_signals(signals: Signal, dataset: Dataset) -> Iterator[tuple[Sever
     """Yield severity, kind, row and message for each fault of signals ``[records, leads, samples]``."""
     finite = np.asarray(np.isfinite(signals).all(axis=2))
     signals = np.where(finite[:, :, None], signals, np.float32(0))
-    flat, clipped = find_flat_and_clipped(signals, dataset.sampling_rate, dataset.in_mv)
+    flat, saturated = find_flat_and_saturated(signals, dataset.sampling_rate, dataset.in_mv)
     for row in np.flatnonzero(~finite.all(axis=1)).tolist():
         names = _join_names(dataset.leads, ~finite[row])
         yield "error", "not finite", row, f"NaN or infinity in {names}; training refuses it"
     for row in np.flatnonzero((flat & finite).any(axis=1)).tolist():
         yield "warning", "flat lead", row, f"{_join_names(dataset.leads, flat[row] & finite[row])} does not move"
-    for row in np.flatnonzero(clipped.any(axis=1)).tolist():
-        message = f"{_join_names(dataset.leads, clipped[row])} stands still at its highest or lowest value"
-        yield "warning", "clipped lead", row, message
+    for row in np.flatnonzero(saturated.any(axis=1)).tolist():
+        message = f"{_join_names(dataset.leads, saturated[row])} stands still at its highest or lowest value"
+        yield "warning", "saturated lead", row, message
     quality = measure_quality(signals, dataset.sampling_rate)
     for kind, found, what in (
         ("interrupted lead", quality.seconds_at_rest >= _SECONDS_AT_REST, "rests for seconds while others move"),
@@ -139,7 +139,7 @@ def _find_bad_signals(signals: Signal, dataset: Dataset) -> Iterator[tuple[Sever
 def _find_misplaced(
     name: str, dataset: Dataset, rows: Sequence[int], moments: Sequence[LeadMoments]
 ) -> Iterator[Finding]:
-    """Yield what is found of leads that are inverted or exchanged in the records of `rows`."""
+    """Yield what is found of leads that are inverted or swapped in the records of `rows`."""
     leads = [dataset.leads[place] for place in choose_independent(dataset.leads)]
     if len(rows) < MIN_RECORDS or len(leads) < MIN_LEADS:
         return

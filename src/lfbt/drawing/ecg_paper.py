@@ -7,14 +7,17 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from lfbt.drawing.layout import UNIT, Paper, Points, Span, Text, lay_out
+from lfbt.drawing.layout import LINES, PAPER_COLOUR, TEXT_MM, UNIT, Paper, Points, Span, Text, lay_out
 from lfbt.recording import Recording
 
 _FONT = "system-ui,-apple-system,'Segoe UI',sans-serif"
+_STROKES = "".join(
+    f".ecg .{kind}{{stroke:{colour};stroke-width:{mm * UNIT:g}}}" for kind, (colour, mm) in LINES.items()
+)
 #: The style of drawings inside a page, which has it once.
 STYLE = f"""
-.ecg .paper{{fill:#fffafa}}.ecg .fine{{stroke:#f5c9c9;stroke-width:10}}.ecg .bold{{stroke:#e59a9a;stroke-width:20}}
-.ecg .trace{{stroke:#14161a;stroke-width:28}}.ecg text{{fill:#14161a;font:340px {_FONT}}}.ecg .lead{{font-weight:600}}
+.ecg .paper{{fill:{PAPER_COLOUR}}}{_STROKES}
+.ecg text{{fill:{LINES["trace"][0]};font:{TEXT_MM * UNIT:g}px {_FONT}}}.ecg .lead{{font-weight:600}}
 .ecg .fine,.ecg .bold,.ecg .trace{{fill:none}}.ecg .trace{{stroke-linejoin:round;stroke-linecap:round}}
 .ecg .mark{{fill:#1f6feb}}
 @media screen and (prefers-color-scheme:dark){{

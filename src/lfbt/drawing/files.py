@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lfbt.drawing.ecg_paper import draw_ecg
-from lfbt.drawing.layout import UNIT, Paper, lay_out
+from lfbt.drawing.layout import LINES, PAPER_COLOUR, TEXT_MM, UNIT, Paper, lay_out
 from lfbt.errors import LfbtError
 from lfbt.recording import Recording
 from lfbt.utils.files import atomic_file
@@ -21,9 +21,6 @@ SUFFIXES = (".svg", ".png", ".pdf")
 
 _MM_PER_INCH, _POINTS_PER_INCH = 25.4, 72
 _DOTS_PER_INCH = 200
-# As the SVG has them: colour, and width or size in mm.
-_LINES = {"fine": ("#f5c9c9", 0.1), "bold": ("#e59a9a", 0.2), "trace": ("#14161a", 0.28)}
-_PAPER, _TEXT_MM = "#fffafa", 3.4
 
 
 def check_drawing(out: Path, overwrite: bool = False) -> None:
@@ -75,14 +72,14 @@ def _figure(paper: Paper) -> Figure:
     from matplotlib.figure import Figure
 
     width, height = paper.width * UNIT, paper.height * UNIT
-    figure = Figure(figsize=(paper.width / _MM_PER_INCH, paper.height / _MM_PER_INCH), facecolor=_PAPER)
+    figure = Figure(figsize=(paper.width / _MM_PER_INCH, paper.height / _MM_PER_INCH), facecolor=PAPER_COLOUR)
     axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))
     axes.set_axis_off()
     for is_bold, across, down in paper.grid():
-        colour, mm = _LINES["bold" if is_bold else "fine"]
+        colour, mm = LINES["bold" if is_bold else "fine"]
         axes.vlines([x * UNIT for x in across], 0, height, colour, linewidth=_points(mm))
         axes.hlines([y * UNIT for y in down], 0, width, colour, linewidth=_points(mm))
-    colour, mm = _LINES["trace"]
+    colour, mm = LINES["trace"]
     for trace in paper.traces:
         for line in trace.lines:
             mark = "." if len(line) == 1 else ""
@@ -91,7 +88,7 @@ def _figure(paper: Paper) -> Figure:
         weight = "bold" if text.kind == "lead" else "normal"
         # Between dollar signs matplotlib would see mathematics; its font lacks characters that are not printable.
         words = "".join(c if c.isprintable() else "\ufffd" for c in text.words)
-        axes.text(text.x, text.y, words, fontsize=_points(_TEXT_MM), color=colour, fontweight=weight, parse_math=False)
+        axes.text(text.x, text.y, words, fontsize=_points(TEXT_MM), color=colour, fontweight=weight, parse_math=False)
     return figure
 
 

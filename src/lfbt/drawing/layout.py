@@ -32,6 +32,9 @@ _NAMES = 5
 # Samples closer than this, in mm, are drawn as the lowest and the highest of them.
 _FINEST = 0.2
 
+#: Colours on a light ground, and widths of lines and the height of text in mm.
+LINES = {"fine": ("#f5c9c9", 0.1), "bold": ("#e59a9a", 0.2), "trace": ("#14161a", 0.28)}
+PAPER_COLOUR, TEXT_MM = "#fffafa", 3.4
 #: Points ``[points, 2]`` of a line from left to right and from top to bottom.
 Points = NDArray[np.int64]
 

@@ -54,7 +54,7 @@ class Calibration:
 def roc_curve(
     scores: Sequence[Probabilities], positive: NDArray[np.bool_], weights: NDArray[np.int32], level: float = 0.95
 ) -> Curve:
-    """Compute a class's ROC curve, the mean over seeds: sensitivity over the share of false alarms.
+    """Compute a class's ROC curve, the mean over seeds: sensitivity over the false positive rate.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def roc_curve(
     Returns
     -------
     Curve
-        At hundredths of the share of false alarms, with straight lines between thresholds.
+        At hundredths of the false positive rate, with straight lines between thresholds.
 
     Examples
     --------
@@ -163,35 +163,37 @@ def _curve(of_seeds: Sequence[Array], level: float) -> Curve:
     return Curve(_GRID, mean[0], low, high)
 
 
-def _found(scores: Probabilities, positive: NDArray[np.bool_], weights: NDArray[np.int32]) -> tuple[Array, Array]:
-    """True and false alarms ``[1 + draws, thresholds]``, from the highest threshold down to none."""
+def _count_positives(
+    scores: Probabilities, positive: NDArray[np.bool_], weights: NDArray[np.int32]
+) -> tuple[Array, Array]:
+    """True and false positives ``[1 + draws, thresholds]``, from the highest threshold down to none."""
     order = np.argsort(-scores, kind="stable")
     ranked = scores[order]
     ends = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))
     all_weights = np.concatenate([np.ones((1, len(scores)), dtype=np.int32), weights])[:, order]
-    hits = np.cumsum(all_weights * positive[order], axis=1, dtype=np.float64)[:, ends]
-    return hits, np.cumsum(all_weights, axis=1, dtype=np.float64)[:, ends] - hits
+    true_positives = np.cumsum(all_weights * positive[order], axis=1, dtype=np.float64)[:, ends]
+    return true_positives, np.cumsum(all_weights, axis=1, dtype=np.float64)[:, ends] - true_positives
 
 
 def _roc(scores: Probabilities, positive: NDArray[np.bool_], weights: NDArray[np.int32]) -> Array:
-    hits, alarms = _found(scores, positive, weights)
-    rows = np.full((len(hits), len(_GRID)), np.nan)
-    for row, true, false in zip(rows, hits, alarms, strict=True):
+    true_positives, false_positives = _count_positives(scores, positive, weights)
+    rows = np.full((len(true_positives), len(_GRID)), np.nan)
+    for row, true, false in zip(rows, true_positives, false_positives, strict=True):
         if true[-1] and false[-1]:
             x, y = np.append(0, false / false[-1]), np.append(0, true / true[-1])
             row[:] = np.interp(_GRID, x, y)
-            # At one share of false alarms the highest sensitivity, where the curve rises straight up.
+            # At one false positive rate the highest sensitivity, where the curve rises straight up.
             row[0] = y[np.searchsorted(x, 0, side="right") - 1]
     return rows
 
 
 def _precision_recall(scores: Probabilities, positive: NDArray[np.bool_], weights: NDArray[np.int32]) -> Array:
-    hits, alarms = _found(scores, positive, weights)
-    rows = np.full((len(hits), len(_GRID)), np.nan)
-    for row, true, false in zip(rows, hits, alarms, strict=True):
+    true_positives, false_positives = _count_positives(scores, positive, weights)
+    rows = np.full((len(true_positives), len(_GRID)), np.nan)
+    for row, true, false in zip(rows, true_positives, false_positives, strict=True):
         if true[-1] and false[-1]:
             n = np.maximum(true + false, 1)
-            # At the recall 0 that of the first threshold with a hit.
+            # At the recall 0 that of the first threshold with a true positive.
             place = np.searchsorted(true / true[-1], np.maximum(_GRID, 1e-6) - 1e-9)
             row[:] = (true / n)[np.minimum(place, len(n) - 1)]
     return rows

@@ -16,14 +16,14 @@ def principal_components(embeddings: NDArray[Any], n: int = 2) -> tuple[Array, A
     Parameters
     ----------
     embeddings
-        ``[records, columns]``; columns that do not vary are left out.
+        ``[records, columns]``.
     n
         Number of components.
 
     Returns
     -------
     projections
-        ``[records, n]``; of each component the largest value in magnitude is positive.
+        ``[records, n]``; 0 where there are fewer components.
     shares
         Of the variance ``[n]``.
 
@@ -33,18 +33,15 @@ def principal_components(embeddings: NDArray[Any], n: int = 2) -> tuple[Array, A
     >>> shares.round(6).tolist()
     [1.0, 0.0]
     """
-    centred = embeddings.astype(np.float64) - embeddings.mean(axis=0, dtype=np.float64)
-    spread = centred.std(axis=0)
-    kept = spread > 1e-12 * max(1.0, float(spread.max(initial=0)))
-    points, shares = np.zeros((len(embeddings), n)), np.zeros(n)
-    if not kept.any() or len(embeddings) < 2:
-        return points, shares
-    u, s, _ = np.linalg.svd(centred[:, kept] / spread[kept], full_matrices=False)
-    m = min(n, len(s))
-    found = u[:, :m] * s[:m]
-    # The sign is not determined.
-    found *= np.where(found[np.abs(found).argmax(axis=0), np.arange(m)] < 0, -1.0, 1.0)
-    points[:, :m], shares[:m] = found, s[:m] ** 2 / (s**2).sum()
+    from sklearn.decomposition import PCA
+    from sklearn.preprocessing import StandardScaler
+
+    z = StandardScaler().fit_transform(embeddings.astype(np.float64))
+    points, shares = np.zeros((len(z), n)), np.zeros(n)
+    if z.any():
+        m = min(n, *z.shape)
+        pca = PCA(m, svd_solver="full")
+        points[:, :m], shares[:m] = pca.fit_transform(z), pca.explained_variance_ratio_
     return points, shares
 
 
@@ -55,11 +52,11 @@ def nearest(embeddings: NDArray[Any], row: int, n: int) -> tuple[NDArray[np.int6
     >>> rows.tolist()
     [1]
     """
-    centred = embeddings.astype(np.float64) - embeddings.mean(axis=0, dtype=np.float64)
-    spread = centred.std(axis=0)
-    z = np.divide(centred, spread, out=np.zeros_like(centred), where=spread > 1e-12)
-    lengths = np.linalg.norm(z, axis=1)
-    cosines = z @ z[row] / np.maximum(lengths * lengths[row], 1e-12)
+    from sklearn.metrics.pairwise import cosine_similarity
+    from sklearn.preprocessing import StandardScaler
+
+    z = StandardScaler().fit_transform(embeddings.astype(np.float64))
+    cosines: Array = cosine_similarity(z, z[row : row + 1])[:, 0]
     cosines[row] = -np.inf
     rows = np.argsort(-cosines, kind="stable")[: min(n, len(z) - 1)]
     return rows, cosines[rows]

@@ -117,8 +117,8 @@ def falls_by_window(signals: Signal, numbers: NDArray[np.int64], compute: Comput
     windows = split_time(signals.shape[-1], n_windows)
     falls = np.empty((len(signals), n_windows))
     for row, (signal, number) in enumerate(zip(signals, numbers.tolist(), strict=True)):
-        views = np.stack([signal, *(occlude(signal, [window]) for window in windows)])
-        whole, *hidden = compute(views)[:, number]
+        variants = np.stack([signal, *(occlude(signal, [window]) for window in windows)])
+        whole, *hidden = compute(variants)[:, number]
         falls[row] = whole - np.array(hidden)
     return falls
 
@@ -159,8 +159,8 @@ def deletion_test(
     for signal, number, of_record in zip(signals, numbers.tolist(), falls, strict=True):
         chosen = [np.argsort(-of_record, kind="stable")[:n_deleted]]
         chosen += [rng.choice(n_windows, n_deleted, replace=False) for _ in range(n_random)]
-        views = np.stack([signal, *(occlude(signal, [windows[i] for i in some]) for some in chosen)])
-        whole, of_salient, *of_random = compute(views)[:, number]
+        variants = np.stack([signal, *(occlude(signal, [windows[i] for i in some]) for some in chosen)])
+        whole, of_salient, *of_random = compute(variants)[:, number]
         salient.append(whole - of_salient)
         by_chance.append(whole - np.mean(of_random))
     differences = np.array(salient) - np.array(by_chance)

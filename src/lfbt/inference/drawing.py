@@ -82,7 +82,7 @@ def _read(settings: DrawSettings) -> Recording:
     (place,) = settings.file
     found = list_recordings([place], settings.files)
     if isinstance(found[0], Dataset):
-        return _of_dataset(found[0], settings.record)
+        return recording_of(found[0], _place_of(settings.record, list(found[0].ids), found[0].folder))
     entries = [item for item in found if isinstance(item, Entry)]
     ids = [entry.id for entry in entries]
     if not entries:
@@ -103,8 +103,8 @@ def _place_of(record: str, ids: list[str], place: Path) -> int:
     return 0
 
 
-def _of_dataset(dataset: Dataset, record: str) -> Recording:
-    row = _place_of(record, list(dataset.ids), dataset.folder)
+def recording_of(dataset: Dataset, row: int) -> Recording:
+    """Return a record as a recording; one of synthetic data says so in its id."""
     id = dataset.ids[row] + (" (SYNTHETIC)" if dataset.synthetic else "")
     (signal,) = dataset.batch(np.array([row]), "none")
     return Recording(signal, dataset.sampling_rate, dataset.leads, id=id, in_mv=dataset.in_mv)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import fcntl
+import functools
 import json
 import multiprocessing.spawn
 import os
@@ -102,6 +103,7 @@ def _ask(request: object, seconds: float, memory: int) -> tuple[Any, LfbtError |
     """
     global _reader
     if _reader is None or not _reader.is_running():
+        _end_with_this_process()
         _reader = _Reader()
     try:
         return _reader.ask(request, seconds, memory)
@@ -190,6 +192,13 @@ def _above_standard(one: socket.socket) -> socket.socket:
         return socket.socket(fileno=fcntl.fcntl(one.fileno(), fcntl.F_DUPFD_CLOEXEC, _STDERR + 1))
 
 
+@functools.cache
+def _end_with_this_process() -> None:
+    """Have the process ended with this one, and left alone by copies of this one; once."""
+    atexit.register(_end)
+    os.register_at_fork(after_in_child=_forget)
+
+
 def _end() -> None:
     if _reader is not None:
         _reader.end()
@@ -200,10 +209,6 @@ def _forget() -> None:
     if _reader is not None:
         _reader.forget()
     _reader, _lock = None, threading.Lock()
-
-
-atexit.register(_end)
-os.register_at_fork(after_in_child=_forget)
 
 
 def answer(descriptor: int) -> None:

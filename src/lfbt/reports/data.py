@@ -13,8 +13,9 @@ from lfbt.data.dataset import Dataset
 from lfbt.data.people import People, read_people
 from lfbt.drawing.ecg_paper import draw_ecg
 from lfbt.drawing.layout import Span
+from lfbt.inference.drawing import recording_of
 from lfbt.reports.blocks import Block, Ecg, Fact, Facts, Fold, Paragraph, Section, table_of
-from lfbt.reports.material import SEED, Material, recording_of
+from lfbt.reports.material import SEED, Material
 from lfbt.sources.listing import SPLITS
 from lfbt.utils.figures import ABSENT
 

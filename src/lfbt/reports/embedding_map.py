@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from lfbt.data.dataset import Dataset
 from lfbt.data.people import read_people
-from lfbt.errors import LfbtError
 from lfbt.evaluation.projections import nearest, principal_components
 from lfbt.reports.blocks import Block, Charts, Fold, Heading, Paragraph, Section, table_of
 from lfbt.reports.charts import N_COLOURS, Chart, Line, make_chart
@@ -31,10 +30,7 @@ def embedding_map(material: Material, loaded: Loaded | str) -> Section:
     if isinstance(loaded, str):
         blocks: list[Block] = [Paragraph(f"{loaded}: so there is no map.", "note")]
     else:
-        try:
-            blocks = list(_blocks(material, loaded))
-        except LfbtError as error:
-            blocks = [Paragraph(f"No map: {error}", "note")]
+        blocks = list(_blocks(material, loaded))
     return Section(
         "map",
         "Embedding map",
@@ -79,9 +75,10 @@ def _choose(material: Material, dataset: Dataset) -> int | None:
     trial, known = material.trials[material.best.name][0], rows_by_id(dataset)
     cases = find_cases(trial)
     p = trial.predictions.probabilities
-    found = [(p[of.alarms[0], k], of.alarms[0]) for k, of in enumerate(cases) if len(of.alarms)]
-    found = found or [(p[of.hits[0], k], of.hits[0]) for k, of in enumerate(cases) if len(of.hits)]
-    return known.get(trial.predictions.ids[max(found)[1]]) if found else None
+    for rows_of in ([of.false_positives for of in cases], [of.true_positives for of in cases]):
+        if found := [(p[rows[0], k], rows[0]) for k, rows in enumerate(rows_of) if len(rows)]:
+            return known.get(trial.predictions.ids[max(found)[1]])
+    return None
 
 
 def _colours(dataset: Dataset, rows: NDArray[np.int64]) -> dict[str, NDArray[Any]]:

@@ -13,6 +13,7 @@ from lfbt.reports.blocks import Block, Cell, Fold, Paragraph, Section, table_of
 from lfbt.reports.data import ecg
 from lfbt.reports.material import Material, rows_by_id
 from lfbt.reports.scored_trials import ScoredTrial
+from lfbt.utils.figures import format_count
 
 # Mistakes and hits that are listed of each class, and classes that are shown: those of most test records.
 _LISTED, _HITS, _MOST_CLASSES = 5, 2, 6
@@ -24,17 +25,17 @@ class Cases:
 
     Parameters
     ----------
-    missed
+    false_negatives
         Records of the class that are not predicted so, the lowest probability first.
-    alarms
+    false_positives
         Records of other classes that are, the highest first.
-    hits
+    true_positives
         Records of the class that are predicted so, the highest first.
     """
 
-    missed: NDArray[np.int64]
-    alarms: NDArray[np.int64]
-    hits: NDArray[np.int64]
+    false_negatives: NDArray[np.int64]
+    false_positives: NDArray[np.int64]
+    true_positives: NDArray[np.int64]
 
 
 def find_cases(trial: ScoredTrial) -> list[Cases]:
@@ -53,9 +54,9 @@ def find_cases(trial: ScoredTrial) -> list[Cases]:
 
     return [
         Cases(
-            missed=sort(targets[:, k] & ~predicted[:, k], k, 1),
-            alarms=sort(~targets[:, k] & predicted[:, k], k, -1),
-            hits=sort(targets[:, k] & predicted[:, k], k, -1),
+            false_negatives=sort(targets[:, k] & ~predicted[:, k], k, 1),
+            false_positives=sort(~targets[:, k] & predicted[:, k], k, -1),
+            true_positives=sort(targets[:, k] & predicted[:, k], k, -1),
         )
         for k in range(targets.shape[1])
     ]
@@ -95,10 +96,10 @@ def _of_trial(material: Material, trial: ScoredTrial) -> Iterator[Block]:
         of, blocks = cases[k], list[Block]()
         n, p = int(counts[k]), trial.predictions.probabilities
         rows = [
-            *(("missed", row) for row in of.missed[:_LISTED]),
-            *(("false alarm", row) for row in of.alarms[:_LISTED]),
+            *(("false negative", row) for row in of.false_negatives[:_LISTED]),
+            *(("false positive", row) for row in of.false_positives[:_LISTED]),
         ]
-        rows += [("hit", row) for row in of.hits[:2]]
+        rows += [("true positive", row) for row in of.true_positives[:_HITS]]
         cells: list[list[Cell]] = [_cells(trial, k, what, int(row)) for what, row in rows]
         columns: list[tuple[str, str]] = [
             ("what", "t"),
@@ -108,13 +109,18 @@ def _of_trial(material: Material, trial: ScoredTrial) -> Iterator[Block]:
             ("most probable", "t"),
         ]
         columns += [(f"p({classes[k]})", "")]
-        blocks.append(table_of(f"Surest mistakes and hits of {classes[k]}", columns, cells))
-        for what, found in (("Missed", of.missed), ("False alarm", of.alarms), ("Most typical hit", of.hits)):
+        blocks.append(table_of(f"Most confident mistakes and hits of {classes[k]}", columns, cells))
+        for what, found in (
+            ("False negative", of.false_negatives),
+            ("False positive", of.false_positives),
+            ("True positive", of.true_positives),
+        ):
             if len(found) and trial.predictions.ids[found[0]] in known and dataset is not None:
                 row = known[trial.predictions.ids[found[0]]]
                 blocks.append(ecg(dataset, row, f". {what}: p({classes[k]}) = {p[found[0], k]:.3f}"))
-        missed, alarms = len(of.missed), len(of.alarms)
-        title = f"{classes[k]}: {n} records, {missed} missed, {alarms} false positives"
+        negatives = format_count(len(of.false_negatives), "false negative")
+        positives = format_count(len(of.false_positives), "false positive")
+        title = f"{classes[k]}: {format_count(n, 'record')}, {negatives}, {positives}"
         yield Fold(title, tuple(blocks), is_open=place == 0)
     left = [classes[k] for k in order[_MOST_CLASSES:]]
     if left:

@@ -109,7 +109,7 @@ def _references(material: Material) -> Iterator[Fact]:
             yield Fact(
                 f"Against {words}",
                 f"AUROC {format_figure(figure.difference, '+.4f')} {format_interval(bounds, '+.3f')} against "
-                f"{group.name}: {verdict if sure else 'no difference that these records can tell'}",
+                f"{group.name}: {verdict if sure else 'no difference shown'}",
             )
         elif words == "a random encoder":
             yield Fact("Against a random encoder", "not among the runs; add one: lfbt probe --random-encoder")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +12,6 @@ from numpy.typing import NDArray
 from lfbt.data.dataset import Dataset
 from lfbt.data.layouts import open_datasets
 from lfbt.errors import LfbtError
-from lfbt.recording import Recording
 from lfbt.reports.comparison_rows import Row, table_rows
 from lfbt.reports.grouping import Group, choose_baseline, choose_best, group_runs
 from lfbt.reports.scored_trials import ScoredTrial, open_trials
@@ -68,19 +66,6 @@ class Material:
     def baseline(self) -> Group | None:
         """The group that the others are compared with: a random encoder's, or else the first."""
         return choose_baseline(self.groups)
-
-    def drawable(self, rows: Sequence[int]) -> list[Recording]:
-        """Return records of the data set as recordings; none of z-scores, which have no scale."""
-        if self.dataset is None or not self.dataset.in_mv or not len(rows):
-            return []
-        return [recording_of(self.dataset, row) for row in rows]
-
-
-def recording_of(dataset: Dataset, row: int) -> Recording:
-    """Return a record as a recording; one of synthetic data says so in its id."""
-    (signal,) = dataset.batch(np.array([row]), "none")
-    id = f"{dataset.ids[row]}{' (SYNTHETIC)' if dataset.synthetic else ''}"
-    return Recording(signal, dataset.sampling_rate, dataset.leads, id=id, in_mv=dataset.in_mv)
 
 
 def gather(runs: Sequence[ClassifierRun | PretrainingRun]) -> Material:
@@ -166,9 +151,3 @@ def draw_rows(rows: NDArray[np.int64], n: int, seed: int = SEED) -> NDArray[np.i
     if len(rows) <= n:
         return rows
     return np.sort(np.random.default_rng(seed).choice(rows, n, replace=False))
-
-
-def setting(settings: dict[str, Any], name: str, kind: type, default: Any) -> Any:
-    """A setting of a run, or the default where it is absent or of another type."""
-    value = settings.get(name, default)
-    return value if isinstance(value, kind) else default

@@ -147,7 +147,7 @@ def _differences(material: Material) -> Iterator[Block]:
     rows: list[list[Cell]] = []
     for group, auroc, auprc in figures:
         p = auroc.p if auroc.p_holm is None else auroc.p_holm
-        verdict = "none that these records can tell"
+        verdict = "no difference shown"
         if auroc.difference_interval is not None and auroc.difference is not None:
             low, high = auroc.difference_interval
             verdict = "better" if low > 0 else "worse" if high < 0 else verdict
@@ -306,8 +306,8 @@ def _confusions(material: Material) -> Iterator[Block]:
     yield Paragraph(
         "Rows are the true, columns the predicted classes; dark off the diagonal is where one is taken for another."
         if exclusive
-        else "A record may have several classes: of each by itself, how many of its records are found and missed, and "
-        "how many others are called it.",
+        else "A record may have several classes: of each by itself, how many records are true and false positives and "
+        "negatives.",
         "note",
     )
     for group in groups:

@@ -8,11 +8,10 @@ from typing import Any, Literal
 import numpy as np
 
 from lfbt.data.dataset import Dataset
-from lfbt.errors import LfbtError
 from lfbt.reports.blocks import Block, Charts, Paragraph, Section
 from lfbt.reports.charts import Chart, Line, make_chart
 from lfbt.reports.data import choose_rows
-from lfbt.reports.material import SEED, Material, setting
+from lfbt.reports.material import SEED, Material
 from lfbt.signal import Signal, normalise
 
 _LEADS = ("II", "V1", "V5")
@@ -30,10 +29,7 @@ def views(material: Material) -> Section:
     elif material.dataset is None:
         blocks.append(Paragraph(f"{material.no_dataset}: so there is no record to show.", "note"))
     else:
-        try:
-            blocks += _draw(material.dataset, how)
-        except LfbtError as error:
-            blocks.append(Paragraph(f"No views: {error}", "note"))
+        blocks += _draw(material.dataset, how)
     return Section(
         "views",
         "Views",
@@ -57,12 +53,12 @@ def _draw(dataset: Dataset, how: dict[str, Any]) -> list[Block]:
     from lfbt.training.augmentation import random_views
 
     row = choose_rows(dataset, 1)[0]
-    normalisation: Any = setting(how, "normalisation", str, "record")
+    normalisation: Any = _setting(how, "normalisation", str, "record")
     crop: Literal["resized", "fixed"] = "fixed" if how.get("crop") == "fixed" else "resized"
     (signal,) = dataset.batch(np.array([row]), "none")
     if normalisation in ("record", "lead"):
         signal = normalise(signal[None], normalisation)[0]
-    shortest, longest = (setting(how, name, float, 0.5) for name in ("shortest_crop", "longest_time_out"))
+    shortest, longest = (_setting(how, name, float, 0.5) for name in ("shortest_crop", "longest_time_out"))
     drawn = random_views(torch.from_numpy(signal[None]), np.random.default_rng(SEED), shortest, longest, crop)
     leads = [dataset.leads.index(lead) for lead in _LEADS if lead in dataset.leads] or list(range(min(3, len(signal))))
     names = [dataset.leads[lead] for lead in leads]
@@ -83,6 +79,12 @@ def _draw(dataset: Dataset, how: dict[str, Any]) -> list[Block]:
     on = [name.replace("_", " ") for name in _DISTORTIONS if how.get(name)]
     caption += f" This run has {', '.join(on)} on top of it, not drawn here." if on else ""
     return [Charts(charts, caption)]
+
+
+def _setting(settings: dict[str, Any], name: str, kind: type, default: Any) -> Any:
+    """A setting of a run, or the default where it is absent or of another type."""
+    value = settings.get(name, default)
+    return value if isinstance(value, kind) else default
 
 
 def _chart(title: str, signal: Signal, names: Sequence[str], unit: str, seconds: float) -> Chart:

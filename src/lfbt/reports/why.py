@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfbt.drawing.layout import Span
-from lfbt.errors import LfbtError
 from lfbt.evaluation.bootstrap import class_areas
 from lfbt.evaluation.saliency import (
     DeletionTest,
@@ -37,10 +36,7 @@ def why(material: Material, loaded: Loaded | str) -> Section:
         reason = loaded if isinstance(loaded, str) else "No classifier"
         blocks: list[Block] = [Paragraph(f"{reason}: so nothing can be asked of it.", "note")]
     else:
-        try:
-            blocks = list(_blocks(material, loaded))
-        except LfbtError as error:
-            blocks = [Paragraph(f"Nothing can be asked of it: {error}", "note")]
+        blocks = list(_blocks(material, loaded))
     return Section(
         "why",
         "Why",
