@@ -1,10 +1,14 @@
 """Answers piece by piece and pooled, against means and softmax written out."""
 
+import threading
+
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lfbt.errors import LfbtError
 from lfbt.inference.prediction import (
     ServedSubset,
     embedding_columns,
@@ -26,7 +30,7 @@ class MeanModel:
         self.config = EncoderConfig(("II", "V1"), 6.4, 64)
         self.classes, self.exclusive, self.thresholds = ("A", "B"), exclusive, thresholds
         self.subsets: tuple[ServedSubset, ...] = ()
-        self.features_per_lead, self.needs_voltages = 64, False
+        self.features_per_lead, self.needs_voltages, self.most_at_once = 64, False, 1
         self.batches = []
 
     def compute(self, signals):
@@ -53,10 +57,23 @@ def recording(name, *means, reason=""):
     return Pieces(f"{name}.hea", name, "p", signals, tuple(range(len(means))), (), reason)
 
 
+@pytest.fixture
+def two_threads():
+    """PyTorch with two threads, whatever the machine has."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("most_at_once", [1, 2])
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 100])
-def test_iterate_answers_gives_each_recording_its_pieces(batch_size):
+@pytest.mark.usefixtures("two_threads")
+def test_iterate_answers_gives_each_recording_its_pieces(batch_size, most_at_once):
+    model = MeanModel()
+    model.most_at_once = most_at_once
     given_ = [recording("a", (1, 2)), recording("b"), recording("c", (3, 4), (5, 6), (7, 8)), recording("d", (9, 0))]
-    answers = list(iterate_answers(given_, MeanModel(), batch_size))
+    answers = list(iterate_answers(given_, model, batch_size))
     assert [one.pieces.id for one in answers] == list("abcd")
     assert [one.logits.tolist() for one in answers] == [[[1, 2]], [], [[3, 4], [5, 6], [7, 8]], [[9, 0]]]
     assert [one.embeddings.shape for one in answers] == [(1, 128), (0, 128), (3, 128), (1, 128)]
@@ -66,6 +83,57 @@ def test_iterate_answers_computes_in_batches():
     model = MeanModel()
     list(iterate_answers([recording(str(i), (0, 0)) for i in range(10)], model, 4))
     assert model.batches == [4, 4, 2]
+
+
+class TwoAtOnce(MeanModel):
+    """Says with how many of PyTorch's threads it computes, and waits until a second batch is computed meanwhile."""
+
+    def __init__(self):
+        super().__init__()
+        self.most_at_once, self.threads, self.both = 2, [], threading.Barrier(2, timeout=60)
+
+    def compute(self, signals):
+        self.threads.append(torch.get_num_threads())
+        self.both.wait()
+        return super().compute(signals)
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_iterate_answers_computes_batches_at_once_with_a_thread_each():
+    model = TwoAtOnce()
+    answers = iterate_answers((recording(str(i), (i, 0)) for i in range(8)), model, 2)
+    assert [one.logits[0, 0] for one in answers] == list(range(8))
+    assert (model.threads, torch.get_num_threads()) == ([1, 1, 1, 1], 2)
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_iterate_answers_of_one_batch_takes_all_threads_and_starts_none():
+    class Model(TwoAtOnce):
+        def compute(self, signals):
+            self.threads.append((torch.get_num_threads(), threading.current_thread() is threading.main_thread()))
+            return MeanModel.compute(self, signals)
+
+    model = Model()
+    assert len(list(iterate_answers([recording("a", (1, 2)), recording("b", (3, 4))], model, 2))) == 2
+    assert model.threads == [(2, True)]
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_iterate_answers_raises_what_the_model_raises_and_reads_no_more_than_it_computes():
+    class Model(TwoAtOnce):
+        def compute(self, signals):
+            raise LfbtError(f"signals: {signals[0, 0, 0]:g}")
+
+    def recordings():
+        for i in range(100):
+            read.append(i)
+            yield recording(str(i), (i, 0))
+
+    read: list[int] = []
+    before = threading.active_count()
+    with pytest.raises(LfbtError, match="signals: 0"):
+        list(iterate_answers(recordings(), Model(), 1))
+    assert (len(read), threading.active_count()) == (3, before)
 
 
 def test_prediction_rows_pool_by_the_mean_of_logits():

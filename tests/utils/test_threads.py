@@ -3,11 +3,12 @@
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 import torch
 
-from lfbt.utils.threads import find_load, leaving_a_core, wait_briefly_if_busy
+from lfbt.utils.threads import find_load, start_pool, wait_briefly_if_busy
 
 GIVEN = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 # A load that no machine has, as the command's own process sees it.
@@ -53,19 +54,29 @@ def test_commands_import_pytorch_after_that(tmp_path):
     assert "GOMP_SPINCOUNT = '10000'" in done.stderr
 
 
-@pytest.mark.parametrize(("n_threads", "meanwhile"), [(4, 3), (2, 1), (1, 1)])
-def test_leaving_a_core_takes_a_thread_less_for_a_while(n_threads, meanwhile):
+@pytest.fixture
+def six_threads():
+    """PyTorch with six threads, whatever the machine has."""
     before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(n_threads)
-        with leaving_a_core():
-            assert torch.get_num_threads() == meanwhile
-        assert torch.get_num_threads() == n_threads
-    finally:
-        torch.set_num_threads(before)
+    torch.set_num_threads(6)
+    yield
+    torch.set_num_threads(before)
 
 
-def test_leaving_a_core_loads_no_pytorch(monkeypatch):
-    monkeypatch.delitem(sys.modules, "torch")
-    with leaving_a_core():
-        assert "torch" not in sys.modules
+@pytest.mark.parametrize(("most", "workers", "of_each"), [(2, 2, 3), (4, 4, 1), (50, 6, 1)])
+@pytest.mark.usefixtures("six_threads")
+def test_start_pool_divides_the_threads_of_pytorch(most, workers, of_each):
+    pool = start_pool(most)
+    assert pool is not None
+    met = threading.Barrier(workers, timeout=60)
+    with pool:
+        found = list(pool.map(lambda _: (torch.get_num_threads(), met.wait())[0], range(workers)))
+    assert found == [of_each] * workers
+    assert torch.get_num_threads() == 6
+
+
+@pytest.mark.usefixtures("six_threads")
+def test_start_pool_starts_none_where_one_is_enough():
+    assert start_pool(1) is None
+    torch.set_num_threads(1)
+    assert start_pool(8) is None

@@ -23,7 +23,6 @@ from lfbt.inference.prediction import (
 from lfbt.inference.recordings import FileSettings, iterate_pieces, list_recordings, read_list
 from lfbt.inference.watching import Answering, WatchSettings, watch_folder
 from lfbt.utils.settings import Affects, Range, validate
-from lfbt.utils.threads import leaving_a_core
 
 # The input that stands for a list of paths on stdin.
 _STDIN = Path("-")
@@ -140,7 +139,6 @@ def answer(settings: AnswerSettings, answering: Answering, stream: TextIO | None
             write = stack.enter_context(writing_table(settings.out, columns))
         elif stream is not None:
             write = stream_writer(stream, columns)
-        stack.enter_context(leaving_a_core())
         for one in iterate_answers(pieces, model, settings.batch_size):
             if one.pieces.reason:
                 failed += 1

@@ -70,6 +70,11 @@ class OnnxModel:
         """The leads that suffice, besides all of them; none of most files."""
         return self.card.subsets
 
+    @property
+    def most_at_once(self) -> int:
+        """One thread: onnxruntime has its own."""
+        return 1
+
     def compute(self, signals: Signal) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Compute embeddings ``[pieces, leads × features]`` and logits ``[pieces, classes]`` of signals in mV."""
         names = [EMBEDDINGS, LOGITS] if self.classes else [EMBEDDINGS]

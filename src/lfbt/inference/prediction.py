@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import functools
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,6 +16,7 @@ from numpy.typing import NDArray
 from lfbt.inference.recordings import Pieces, ServedLeads
 from lfbt.models.config import EncoderConfig
 from lfbt.signal import Signal
+from lfbt.utils.threads import start_pool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +57,10 @@ class Model(Protocol):
     @property
     def subsets(self) -> tuple[ServedSubset, ...]:
         """The leads that suffice, besides all of them; none for most models."""
+
+    @property
+    def most_at_once(self) -> int:
+        """How many threads may compute a batch each, of those that `lfbt.utils.threads.start_pool` starts."""
 
     def compute(self, signals: Signal) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Compute embeddings ``[pieces, leads × features]`` and logits ``[pieces, classes]`` of normalised signals.
@@ -108,25 +116,48 @@ def iterate_answers(recordings: Iterable[Pieces], model: Model, batch_size: int 
     Answer
         Of each recording, also of those without pieces, with no rows.
     """
-    waiting: list[Pieces] = []
+    batches = _batches(recordings, batch_size)
+    at_start = list(itertools.islice(batches, 2))
+    # One batch is computed soonest by all threads together; of several each takes a thread, and none waits for another.
+    pool = start_pool(model.most_at_once) if len(at_start) > 1 and model.most_at_once > 1 else None
+    if pool is None:
+        for batch in itertools.chain(at_start, batches):
+            yield from _answer(batch, model)
+        return
+    in_work: collections.deque[Future[list[Answer]]] = collections.deque()
+    try:
+        for batch in itertools.chain(at_start, batches):
+            in_work.append(pool.submit(_answer, batch, model))
+            if len(in_work) > model.most_at_once:
+                yield from in_work.popleft().result()
+        while in_work:
+            yield from in_work.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _batches(recordings: Iterable[Pieces], batch_size: int) -> Iterator[list[Pieces]]:
+    """Recordings that have `batch_size` pieces or more together; the last ones may have fewer."""
+    batch: list[Pieces] = []
     for pieces in recordings:
-        waiting.append(pieces)
-        if sum(len(one.signals) for one in waiting) >= batch_size:
-            yield from _answer(waiting, model)
-            waiting = []
-    yield from _answer(waiting, model)
+        batch.append(pieces)
+        if sum(len(one.signals) for one in batch) >= batch_size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
 
 
-def _answer(recordings: Sequence[Pieces], model: Model) -> Iterator[Answer]:
+def _answer(recordings: Sequence[Pieces], model: Model) -> list[Answer]:
     n_features = len(model.config.leads) * model.features_per_lead
     embeddings, logits = np.empty((0, n_features), np.float32), np.empty((0, len(model.classes)), np.float32)
     if any(len(one.signals) for one in recordings):
         embeddings, logits = model.compute(np.concatenate([one.signals for one in recordings]))
-    start = 0
-    for one in recordings:
-        end = start + len(one.signals)
-        yield Answer(dataclasses.replace(one, signals=one.signals[:0]), embeddings[start:end], logits[start:end])
-        start = end
+    ends = np.cumsum([len(one.signals) for one in recordings])
+    return [
+        Answer(dataclasses.replace(one, signals=one.signals[:0]), embeddings[start:end], logits[start:end])
+        for one, start, end in zip(recordings, ends - [len(one.signals) for one in recordings], ends, strict=True)
+    ]
 
 
 def probabilities_of(logits: NDArray[np.floating[Any]], exclusive: bool) -> NDArray[np.float64]:

@@ -54,6 +54,11 @@ class TorchModel:
         """Whether a recording has exactly one class."""
         return self.head is None or self.head.exclusive
 
+    @property
+    def most_at_once(self) -> int:
+        """How many threads may compute a batch each: all that PyTorch has, of a CPU."""
+        return torch.get_num_threads() if next(self.encoder.parameters()).device.type == "cpu" else 1
+
     @torch.no_grad()
     def compute(self, signals: Signal) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Compute embeddings ``[pieces, leads × features]`` and logits ``[pieces, classes]`` of normalised signals.

@@ -1,11 +1,10 @@
-"""How the threads of PyTorch share the cores with other processes, and with a thread that reads."""
+"""How the threads of PyTorch share the cores with other processes, and are divided among those of a pool."""
 
 from __future__ import annotations
 
-import contextlib
 import os
-import sys
-from collections.abc import Iterator
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 # The share of the cores that is in use by others in the last minute.
 _BUSY = 0.75
@@ -34,19 +33,42 @@ def wait_briefly_if_busy() -> None:
         os.environ.setdefault("GOMP_SPINCOUNT", _SPINS)
 
 
-@contextlib.contextmanager
-def leaving_a_core() -> Iterator[None]:
-    """Where PyTorch is loaded, have it use a thread less, so that a thread that reads meanwhile has a core.
+# While a pool starts, new threads of the process would inherit its number of PyTorch threads: one start at a time.
+_POOL_START_LOCK = threading.Lock()
 
-    Otherwise PyTorch's threads wait for the one whose core is taken, at every operation.
+
+def start_pool(most: int) -> ThreadPoolExecutor | None:
+    """Start at most `most` threads among which PyTorch's are divided; none where it has one, or where one is enough.
+
+    Outside of the pool PyTorch has as many threads as before.
     """
-    torch = sys.modules.get("torch")
-    n_threads: int = torch.get_num_threads() if torch else 1
-    if torch is None or n_threads == 1:
-        yield
-        return
-    torch.set_num_threads(n_threads - 1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(n_threads)
+    import torch
+
+    with _POOL_START_LOCK:
+        n_threads = torch.get_num_threads()
+        workers = min(most, n_threads)
+        if workers <= 1:
+            return None
+        started = threading.Barrier(workers + 1)
+
+        def start() -> None:
+            try:
+                torch.get_num_threads()  # a thread's first call sets its number to the common one
+                torch.set_num_threads(n_threads // workers)  # of this thread only
+                started.wait()
+            except BaseException:
+                started.abort()
+                raise
+
+        pool = ThreadPoolExecutor(workers)
+        try:
+            for _ in range(workers):
+                pool.submit(start)
+            started.wait()
+        except BaseException:
+            started.abort()
+            pool.shutdown()
+            raise
+        finally:
+            torch.set_num_threads(n_threads)  # the common number stays as it was
+        return pool

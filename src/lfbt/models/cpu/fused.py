@@ -14,9 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeVar
 
 import torch
@@ -27,6 +25,7 @@ from lfbt.models.cpu.layer_ops import activate, gradient_sums, input_gradient, m
 from lfbt.models.feature_maps import PAPER, FeatureMap
 from lfbt.models.pooling import pool_over_time
 from lfbt.utils.collectives import all_reduce_sum, moment_sums, moments_of
+from lfbt.utils.threads import start_pool
 
 # Leads at a time with low memory: one would leave a second core idle between the convolutions.
 _LEADS_AT_ONCE = 2
@@ -363,44 +362,9 @@ def _parallel_map(threads: int, n_items: int) -> Iterator[Callable[..., list[Any
 
         return call
 
-    with _POOL_START_LOCK:
-        n_threads = torch.get_num_threads()
-        workers = min(threads, n_threads, n_items)
-        if workers > 1:
-            pool = _start_pool(workers, n_threads)
-    if workers == 1:
+    pool = start_pool(min(threads, n_items))
+    if pool is None:
         yield lambda function, items: list(map(without_grad(function), items))
         return
     with pool:
         yield lambda function, items: list(pool.map(without_grad(function), items))
-
-
-# While a pool starts, new threads of the process would inherit its number of PyTorch threads: one start at a time.
-_POOL_START_LOCK = threading.Lock()
-
-
-def _start_pool(workers: int, n_threads: int) -> ThreadPoolExecutor:
-    """A pool of threads in each of which PyTorch uses its share of `n_threads`."""
-    started = threading.Barrier(workers + 1)
-
-    def start() -> None:
-        try:
-            torch.get_num_threads()  # a thread's first call sets its number to the common one
-            torch.set_num_threads(n_threads // workers)  # of this thread only
-            started.wait()
-        except BaseException:
-            started.abort()
-            raise
-
-    pool = ThreadPoolExecutor(workers)
-    try:
-        for _ in range(workers):
-            pool.submit(start)
-        started.wait()
-    except BaseException:
-        started.abort()
-        pool.shutdown()
-        raise
-    finally:
-        torch.set_num_threads(n_threads)  # the common number stays as it was
-    return pool
