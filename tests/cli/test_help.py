@@ -53,6 +53,7 @@ PRETRAIN = {
     "--lambd": "0.0051",
     "--temperature": "0.1",
     "--views": "2",
+    "--positives": "record",
     "--crop": "resized",
     "--shortest-crop": "0.5",
     "--longest-time-out": "0.5",

@@ -145,7 +145,7 @@ def test_apply_joins_all_in_this_order_by_the_deviation_of_the_record():
     views = torch.stack([signals, signals.flip(2), signals.roll(3, 2)])
     distortions = Distortions(DistortionSettings(**EACH), PAPER_LEADS, RATE)
     draws = distortions.draw(7, 2, 5, 3)
-    result = distortions.apply(views, signals, draws)
+    result = distortions.apply(views, [signals] * 3, draws)
     most = torch.from_numpy(signals.numpy().std(axis=(1, 2)))
     for view in range(3):
         own = {name: of[:, view] for name, of in draws.items()}
@@ -160,7 +160,7 @@ def test_apply_joins_all_in_this_order_by_the_deviation_of_the_record():
 def test_apply_without_any_returns_the_views_themselves():
     distortions, views = Distortions(DistortionSettings(), ("II",), 5.0), normal(2, 3, 1, 64)
     assert distortions.draw(0, 0, 3, 2) == {}
-    assert distortions.apply(views, views[0], {}) is views
+    assert distortions.apply(views, [views[0]] * 2, {}) is views
 
 
 @pytest.mark.parametrize("name", EACH)
@@ -185,12 +185,12 @@ def test_apply_does_not_depend_on_the_batch_and_leaves_its_input_alone(name):
     before = views.clone()
     distortions = Distortions(DistortionSettings(**{name: EACH[name]}), PAPER_LEADS, RATE)
     draws = distortions.draw(7, 2, 10, 2)
-    whole = distortions.apply(views, signals, draws)
+    whole = distortions.apply(views, [signals] * 2, draws)
     assert torch.equal(views, before)
     assert whole.dtype == torch.float32
     assert not torch.equal(whole[0], -whole[1])
     order = np.array([3, 0, 6])
-    some = distortions.apply(views[:, order], signals[order], {name: draws[name][order]})
+    some = distortions.apply(views[:, order], [signals[order]] * 2, {name: draws[name][order]})
     torch.testing.assert_close(some, whole[:, order], rtol=0, atol=1e-5)
 
 

@@ -40,7 +40,8 @@ LONGER = {"epochs": 5, "save_steps": 4, "schedule": "cosine", "warmup_epochs": 1
 
 #: Settings that earlier versions did not have.
 ADDED = (
-    *("quality_features", "ema", "views", "crop", "vcg_rotation", "scale", "wander", "hum", "noise", "lead_dropout"),
+    *("quality_features", "ema", "views", "positives", "crop"),
+    *("vcg_rotation", "scale", "wander", "hum", "noise", "lead_dropout"),
 )
 #: What a finished run leaves.
 FILES = [".lock", "checkpoints", "encoder", "history.jsonl", "settings.json"]
@@ -358,6 +359,11 @@ def test_pretrainer_learns_the_same_whatever_settings_without_effect_on_it(base,
 )
 def test_pretrainer_applies_every_setting_that_affects_the_result(base, run, change):
     assert_other_weights(base, run(**change))
+
+
+def test_pretrainer_learns_from_other_records_of_a_patient(base, run, tmp_path):
+    of_one = write_packed(tmp_path / "of-one", SIGNALS, patients=["p"] * len(SIGNALS))
+    assert_other_weights(base, run(data_dir=(of_one,), positives="patient"))
 
 
 def test_pretrainer_refuses_fixed_crops_that_no_encoder_takes(run):

@@ -78,6 +78,8 @@ def _draw(dataset: Dataset, how: dict[str, Any]) -> list[Block]:
     )
     on = [name.replace("_", " ") for name in _DISTORTIONS if how.get(name)]
     caption += f" This run has {', '.join(on)} on top of it, not drawn here." if on else ""
+    if how.get("positives") == "patient":
+        caption += " In this run all views but the first are of other records of the same patient; here they are not."
     return [Charts(charts, caption)]
 
 

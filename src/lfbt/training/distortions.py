@@ -83,14 +83,17 @@ class Distortions:
             if amounts[name]
         }
 
-    def apply(self, views: Tensor, signals: Tensor, draws: Mapping[str, Draws]) -> Tensor:
-        """Distort views ``[V, B, leads, samples]`` of signals ``[B, leads, samples]`` by the draws of these records."""
+    def apply(self, views: Tensor, of_views: Sequence[Tensor], draws: Mapping[str, Draws]) -> Tensor:
+        """Distort views ``[V, B, leads, samples]`` of records by their draws.
+
+        of_views: the signals ``[B, leads, samples]`` of which each view is.
+        """
         if not draws:
             return views
-        settings, n_views = self.settings, len(views)
+        settings = self.settings
         x = views.flatten(0, 1)
         by_view = {name: of_records.swapaxes(0, 1).reshape(len(x), -1) for name, of_records in draws.items()}
-        deviation = signals.std(dim=(1, 2), correction=0).repeat(n_views)
+        deviation = torch.cat([signals.std(dim=(1, 2), correction=0) for signals in of_views])
         if "vcg_rotation" in draws:
             degrees = settings.vcg_rotation * (2 * by_view["vcg_rotation"] - 1)
             x = rotate_vector(x, degrees, *self._transforms)

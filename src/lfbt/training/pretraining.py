@@ -33,10 +33,8 @@ from lfbt.runs.run_folder import (
     check_run_folder,
 )
 from lfbt.runs.trackers import Trackers, check_trackers, tracking
-from lfbt.training.augmentation import draw_views, random_views
 from lfbt.training.checkpoints import NOT_FINITE, OUTPUTS, last_checkpoint, save_checkpoint
 from lfbt.training.display import Display
-from lfbt.training.distortions import Distortions
 from lfbt.training.distributed import World, check_shard_sizes, init_distributed, select_device
 from lfbt.training.monitor import QualityMonitor, open_quality_data
 from lfbt.training.precision import MixedPrecision, with_precision
@@ -51,6 +49,7 @@ from lfbt.training.train_state import (
     free_gradients_early,
     warm_up_buckets,
 )
+from lfbt.training.views import Views
 from lfbt.utils.figures import format_count
 from lfbt.utils.interrupts import StoppedError, StopRequest, catch_stop_signals
 from lfbt.utils.progress import progress_bar
@@ -126,7 +125,7 @@ class Pretrainer:
     world: World
     trackers: Trackers
     records: TrainingRecords
-    distortions: Distortions
+    views: Views
     state: TrainState
     model: nn.Module
     step: Steps
@@ -177,8 +176,7 @@ class Pretrainer:
         self.records = open_training_records(settings)
         check_shard_sizes(self.records.batch_sizes, world, compute.batch_norm)
         dataset = self.records.dataset
-        settings.augmentation.check_samples(dataset.n_samples)
-        self.distortions = Distortions(settings.distortion, dataset.leads, dataset.sampling_rate)
+        self.views = Views(self.records, settings.augmentation, settings.distortion)
         if loss.objective == "lead-contrastive":
             check_several_leads(len(dataset.leads))
         config = EncoderConfig(
@@ -302,22 +300,18 @@ class Pretrainer:
     def train_epoch(self) -> None:
         """Train on the batches of the current epoch that are left."""
         settings, world, progress, dataset = self.settings, self.world, self.state.progress, self.records.dataset
-        epoch, n_steps, augmentation = progress.epoch, self.records.steps_per_epoch, settings.augmentation
+        epoch, n_steps = progress.epoch, self.records.steps_per_epoch
         batches = self.records.batches(epoch)[progress.step :]
         shards = [world.shard(batch) for batch in batches]
-        draws = draw_views(settings.seed, epoch, len(dataset), augmentation.views)
-        distortions = self.distortions.draw(settings.seed, epoch, len(dataset), augmentation.views)
-        signals_of = prefetch_batches(
-            dataset, shards, settings.model.normalisation, world.device, settings.compute.workers
-        )
+        views = self.views.draw(epoch)
+        rows, normalisation = [views.rows(shard) for shard in shards], settings.model.normalisation
+        signals_of = prefetch_batches(dataset, rows, normalisation, world.device, settings.compute.workers)
         self.model.train()
         began = time.perf_counter()
         for batch, shard, signals in zip(batches, shards, self._saving_before_errors(signals_of), strict=True):
             should_stop = world.any_rank(lambda: self.stop.signal is not None)
             rate = learning_rate_at(self.steps_done, n_steps, settings.optimizer)
-            views = random_views(signals, draws[shard], *augmentation.parts)
-            views = self.distortions.apply(views, signals, {name: of[shard] for name, of in distortions.items()})
-            terms = self.train_step(views, batch, rate)
+            terms = self.train_step(views.make(signals, shard), batch, rate)
             self.state.update_average(settings.optimizer.ema, self.steps_done)
 
             began, seconds = time.perf_counter(), time.perf_counter() - began

@@ -21,7 +21,14 @@ from lfbt.utils import settings as fields
 from lfbt.utils.figures import format_count
 
 #: Settings that earlier versions did not have; their runs are as those of today with the defaults of these, and go on.
-_ADDED = ("quality_features", "ema", "views", "crop", *(field.name for field in dataclasses.fields(DistortionSettings)))
+_ADDED = (
+    "quality_features",
+    "ema",
+    "views",
+    "positives",
+    "crop",
+    *(field.name for field in dataclasses.fields(DistortionSettings)),
+)
 
 
 @dataclasses.dataclass(frozen=True)
