@@ -445,7 +445,7 @@ def test_prepare_announces_the_disk_that_it_takes_before_it_reads(tmp_path):
     told: list[str] = []
     entries = (entry("a"), entry("bad", UnreadableError("file bad: cannot be read")))
     with pytest.raises(UnreadableError):
-        prepare_dataset(GivenSource(entries), "given", tmp_path, tmp_path / "to", SETTINGS, told.append)
+        prepare_dataset(GivenSource(entries), "given", tmp_path / "from", tmp_path / "to", SETTINGS, told.append)
     assert told == [f"{tmp_path}/to: 2 recordings take 8.19 kB, more if some are cut in pieces."]
 
 
@@ -455,7 +455,7 @@ def test_prepare_reports_what_was_assumed(tmp_path):
         def listing(self, folder):
             return Listing([entry("a")], (), "none", assumption="the unit is mV")
 
-    report = prepare_dataset(Assuming(), "given", tmp_path, tmp_path / "to", SETTINGS)
+    report = prepare_dataset(Assuming(), "given", tmp_path / "from", tmp_path / "to", SETTINGS)
     assert report.assumption == open_dataset(tmp_path / "to").manifest.assumption == "the unit is mV"
 
 

@@ -231,7 +231,7 @@ def assert_stopped_and_resumed(place, found):
 def test_pretrainer_prints_an_error_of_all_processes_once(several):
     main, *others = [result["failures"] for result in several[1]]
     assert "batch_size: " in main[0]
-    assert "plain: holds a run already; go on with --resume, or name a new folder" in main[1]
+    assert "plain: finished before, with the same settings and data" in main[1]
     assert main[2:] == ["2", "2"]
     assert others[0][:2] == ["2", "2"]
     assert others[0][3].startswith("low_memory is False in process 1 but True in the main one")

@@ -5,6 +5,7 @@ __all__ = [
     "device",
     "figures",
     "files",
+    "finished",
     "interrupts",
     "memory",
     "opening",
