@@ -16,6 +16,7 @@ from lfbt.cli.output import SWITCHES, Output, printing_text
 from lfbt.cli.overview import COMMANDS, overview, suggest
 from lfbt.errors import FinishedError, LfbtError
 from lfbt.utils.memory import keep_freed_memory
+from lfbt.utils.printing import printable
 from lfbt.utils.progress import quiet
 from lfbt.utils.threads import wait_briefly_if_busy
 
@@ -81,7 +82,7 @@ def _run(command: str, words: Sequence[str]) -> None:
     if "--json" in given:
         print(output.to_json())
     elif not is_quiet and output.text:
-        print(output.text)
+        print(printable(output.text))
     if output.status:
         raise SystemExit(output.status)
 

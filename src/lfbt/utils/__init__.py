@@ -9,6 +9,7 @@ __all__ = [
     "interrupts",
     "memory",
     "opening",
+    "printing",
     "progress",
     "settings",
     "tables",
