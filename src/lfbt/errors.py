@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 # A word that is longer, such as a value that was pasted by mistake, is cut in its middle; paths are shorter.
 _LONGEST_WORD = 250
@@ -21,6 +22,23 @@ class LfbtError(ValueError):
 def _cut(word: re.Match[str]) -> str:
     text = word[0]
     return f"{text[:_KEPT]}...{text[-_KEPT:]}"
+
+
+class FinishedError(LfbtError):
+    """Results that a command would write are there already: nothing is left to do, and its status is 0.
+
+    Parameters
+    ----------
+    place : Path
+        The file or the folder of the results.
+    """
+
+    def __init__(self, place: Path) -> None:
+        super().__init__(
+            f"{place}: finished before, with the same settings and data; for results anew give --overwrite, for others "
+            "another name"
+        )
+        self.place = place
 
 
 class UnreadableError(LfbtError):

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -256,8 +257,21 @@ def overwriting(chain, to):
         "embed": (("embed", *data, "--checkpoint", chain / "probe", "--out", to), "embed.json"),
         "finetune": (("finetune", *data, "--from-scratch", *short), "results.json"),
         "compare": (("compare", chain / "probe", chain / "random", "--draws", 10, "--out", to), "compare.json"),
-        "report": (("report", chain / "probe", "--out", to), "report.json"),
+        "report": (("report", "--out", to, chain / "probe"), "report.json"),
     }
+
+
+# Another option of each of these commands, and what differs then.
+OTHER_WORDS: dict[str, tuple[tuple[Any, ...], str]] = {
+    "prepare": (("--dtype", "float16"), "dtype is float16 but was float32"),
+    "check": (("--split-seed", 1), "--split-seed is 1 but was 0"),
+    "pretrain": (("--gamma", 0.5), "gamma is 0.5 but was 0.8"),
+    "probe": (("--seeds", 1), r"seeds is \[1\] but was \[0\]"),
+    "trials": (("--learning-rate", 0.1), r"--learning-rate is \[0.1\] but was \[0.001\]"),
+    "finetune": (("--learning-rate", 0.1), "--learning-rate is 0.1 but was 0.0001"),
+    "embed": (("--precision", "bf16"), "precision is bf16 but was fp32"),
+    "compare": (("--seed", 1), "seed is 1 but was 0"),
+}
 
 
 @pytest.mark.parametrize(
@@ -268,8 +282,12 @@ def test_overwrite_replaces_what_the_command_has_written_and_nothing_else(chain,
     words, manifest = overwriting(chain, to)[name]
     assert run(*words)[0] == 0
     first = contents(to)
-    message = refused(*words, begun=name == "trials")
-    assert "holds other results already" in message or "holds a run already" in message
+    assert_finished(to, *words, says=name != "check")
+    other, difference = OTHER_WORDS.get(name) or ((chain / "random",), "hashes is another")
+    message = refused(*words, *other, begun=name == "trials")
+    assert re.search(rf"^{to}: holds (other results|another run) already \(.*{difference}", message)
+    assert message.endswith(("--overwrite", "or name a new folder"))
+    assert contents(to) == first
     (to / manifest).write_text((to / manifest).read_text() + "\n\n")
     assert run(*words, "--overwrite")[0] == 0
     assert contents(to).keys() == first.keys()
@@ -279,6 +297,42 @@ def test_overwrite_replaces_what_the_command_has_written_and_nothing_else(chain,
     (to / "thesis.tex").write_text("mine")
     assert "--overwrite: " in refused(*words, "--overwrite")
     assert contents(to) == contents(to) | {"thesis.tex": b"mine"}
+
+
+def test_draw_and_export_say_that_they_are_finished(chain, tmp_path):
+    ids = open_dataset(chain / "data").ids
+    for words, out, other in (
+        (("draw", chain / "data"), tmp_path / "a.svg", ("--record", ids[1])),
+        (("draw", chain / "data"), tmp_path / "a.pdf", ("--record", ids[1])),
+        (("export", chain / "probe"), tmp_path / "a.onnx", ("--variant", "float16")),
+    ):
+        first = ("--record", ids[0]) if "draw" in words else ()
+        assert run(*words, *first, "--out", out)[0] == 0
+        assert_finished(out, *words, *first, "--out", out)
+        before = out.read_bytes()
+        message = refused(*words, *other, "--out", out)
+        assert f"{out} exists, and holds something else; give another name, or --overwrite" in message
+        assert out.read_bytes() == before
+
+
+def assert_finished(to, *words, says=True):
+    """The same words again end with status 0 and leave every file as it is."""
+    files = [path for path in (to, *to.rglob("*")) if path.is_file()]
+    before = [(path, path.stat().st_mtime_ns) for path in files if path.name != ".lock"]
+    status, out, err = run(*words)
+    said = (
+        f"{to}: finished before, with the same settings and data; for results anew give --overwrite, for others "
+        "another name\n"
+    )
+    assert (status, out == said) == (0, says), err
+    assert [(path, path.stat().st_mtime_ns) for path, _ in before] == before
+
+
+def test_finished_is_json_for_programs(chain):
+    status, out, _ = run(
+        "embed", "--data-dir", chain / "data", "--checkpoint", chain / "random", "--out", chain / "embed", "--json"
+    )
+    assert (status, json.loads(out)) == (0, {"finished": str(chain / "embed")})
 
 
 def test_overwrite_refuses_runs_of_other_commands(chain, tmp_path):

@@ -2,6 +2,7 @@
 
 import pytest
 from tests.cli.helpers import everything, output_of, refused
+from tests.data.helpers import ecg, write_ecg
 
 
 @pytest.mark.parametrize(("suffix", "begin"), [("svg", b"<svg"), ("png", b"\x89PNG"), ("pdf", b"%PDF")])
@@ -23,3 +24,12 @@ def test_draw_refuses_an_absent_file_and_a_suffix_in_one_line(chain, tmp_path):
     assert "none.hea" in refused("draw", tmp_path / "none.hea", "--out", tmp_path / "a.svg")
     assert "--out: " in refused("draw", chain / "data", "--record", "1", "--out", tmp_path / "a.gif")
     assert everything(tmp_path) == []
+
+
+def test_draw_prints_nothing_that_steers_the_terminal(tmp_path):
+    place = tmp_path / "a\x1b]0;title\x07"
+    place.mkdir()
+    write_ecg(place / "b\x1b[2J", ecg(1))
+    said = output_of("draw", place / "b\x1b[2J.hea", "--out", tmp_path / "a.svg")
+    assert said.startswith(f"{tmp_path}/a.svg: record b\\x1b[2J, ")
+    assert "\x1b" not in refused("draw", place / "none.hea", "--out", tmp_path / "b.svg")

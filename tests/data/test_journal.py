@@ -1,12 +1,14 @@
 """The journal of a preparation: what it keeps, and for which preparation."""
 
+import dataclasses
 import functools
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from lfbt.data.journal import JOURNAL, Journal, preparation_key, read_journal
+from lfbt.data.journal import JOURNAL, Journal, hash_recordings, preparation_key, read_journal
 from lfbt.data.records import Piece, Prepared
 from lfbt.io import read_npy
 from lfbt.sources.listing import Dropped, Entry
@@ -88,36 +90,48 @@ def test_read_journal_of_an_empty_folder_has_nothing(tmp_path, entries):
     assert read_journal(tmp_path, "k", entries) == ([], 0)
 
 
-def test_preparation_key_follows_settings_entries_and_their_files(tmp_path, entries):
-    key = preparation_key({"n_samples": 64}, entries)
-    assert key == preparation_key({"n_samples": 64}, list(entries))
-    assert len({key, preparation_key({"n_samples": 65}, entries), preparation_key({"n_samples": 64}, entries[:2])}) == 3
-    assert preparation_key({"n_samples": 64}, entries[::-1]) != key
+def test_preparation_key_follows_settings_recordings_and_version(monkeypatch):
+    key = preparation_key({"n_samples": 64}, "a")
+    assert key == preparation_key({"n_samples": 64}, "a")
+    assert len({key, preparation_key({"n_samples": 65}, "a"), preparation_key({"n_samples": 64}, "b")}) == 3
+    monkeypatch.setattr("lfbt.__version__", "99.0.0")
+    assert preparation_key({"n_samples": 64}, "a") != key
+
+
+def test_hash_recordings_follows_entries_and_their_files(tmp_path, entries):
+    key = hash_recordings(entries, tmp_path)
+    assert key == hash_recordings(list(entries), tmp_path)
+    assert key != hash_recordings(entries[:2], tmp_path)
+    assert key != hash_recordings(entries[::-1], tmp_path)
     before = (tmp_path / "a").stat()
     (tmp_path / "a").write_text("b")
     os.utime(tmp_path / "a", ns=(before.st_atime_ns, before.st_mtime_ns + 1))
-    assert preparation_key({"n_samples": 64}, entries) != key
+    assert hash_recordings(entries, tmp_path) != key
     (tmp_path / "a").unlink()
-    assert preparation_key({"n_samples": 64}, entries) != key
+    assert hash_recordings(entries, tmp_path) != key
 
 
-def test_preparation_key_follows_the_signal_files_beside_a_header(tmp_path, entries):
+def test_hash_recordings_does_not_depend_on_how_the_folder_is_named(tmp_path, entries, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for place in (Path(), Path("..") / tmp_path.name):
+        named = [dataclasses.replace(one, file=place / one.id) for one in entries]
+        assert hash_recordings(named, place) == hash_recordings(entries, tmp_path)
+
+
+def test_hash_recordings_follows_the_signal_files_beside_a_header(tmp_path, entries):
     (tmp_path / "a.dat").write_bytes(b"1234")
-    key = preparation_key({}, entries)
+    key = hash_recordings(entries, tmp_path)
     (tmp_path / ".hidden").write_text("")
-    assert preparation_key({}, entries) == key
+    assert hash_recordings(entries, tmp_path) == key
     (tmp_path / "a.dat").write_bytes(b"123456")
-    assert preparation_key({}, entries) != key
+    assert hash_recordings(entries, tmp_path) != key
 
 
-def test_preparation_key_differs_with_what_a_reader_is_given_and_with_the_version(tmp_path, monkeypatch):
+def test_hash_recordings_differs_with_what_a_reader_is_given(tmp_path):
     def entry(rate):
         return Entry(
             "a", "a", tmp_path / "a.npy", functools.partial(read_npy, leads=("II",), sampling_rate=rate, unit="mV")
         )
 
-    key = preparation_key({}, [entry(500.0)])
-    assert preparation_key({}, [entry(500.0)]) == key
-    assert preparation_key({}, [entry(250.0)]) != key
-    monkeypatch.setattr("lfbt.__version__", "99.0.0")
-    assert preparation_key({}, [entry(500.0)]) != key
+    assert hash_recordings([entry(500.0)], tmp_path) == hash_recordings([entry(500.0)], tmp_path)
+    assert hash_recordings([entry(500.0)], tmp_path) != hash_recordings([entry(250.0)], tmp_path)

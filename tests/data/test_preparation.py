@@ -19,6 +19,7 @@ from tests.data.helpers import CLASSES, LABELLED, SETTINGS, GivenSource, ecg, en
 from tests.outputs import contents, read_table
 
 import lfbt
+from lfbt.audit.checks import CheckSettings, check
 from lfbt.data.journal import Journal
 from lfbt.data.layouts import open_dataset
 from lfbt.data.manifest import DatasetManifest
@@ -29,6 +30,7 @@ from lfbt.errors import LfbtError, UnreadableError
 from lfbt.recording import PAPER_LEADS, STANDARD_LEADS, Recording
 from lfbt.sources import Folder, PtbXl, Synthetic
 from lfbt.sources.listing import Dropped, Listing
+from lfbt.voltages import find_implausible_leads
 
 
 def test_prepare_writes_the_signals_of_the_literal_pipeline(tmp_path):
@@ -445,8 +447,35 @@ def test_prepare_announces_the_disk_that_it_takes_before_it_reads(tmp_path):
     told: list[str] = []
     entries = (entry("a"), entry("bad", UnreadableError("file bad: cannot be read")))
     with pytest.raises(UnreadableError):
-        prepare_dataset(GivenSource(entries), "given", tmp_path, tmp_path / "to", SETTINGS, told.append)
+        prepare_dataset(GivenSource(entries), "given", tmp_path / "from", tmp_path / "to", SETTINGS, told.append)
     assert told == [f"{tmp_path}/to: 2 recordings take 8.19 kB, more if some are cut in pieces."]
+
+
+@pytest.mark.parametrize(
+    ("source", "target"), [("from", "from/to"), ("to/from", "to"), ("from", "from"), ("from", "l/to")]
+)
+def test_prepare_refuses_folders_within_each_other(tmp_path, source, target):
+    (tmp_path / "from").mkdir()
+    (tmp_path / "l").symlink_to("from")
+    with pytest.raises(LfbtError, match=f"{target}: lies in .*{source}, or that in it; name a folder apart from that"):
+        prepare_dataset(Folder(), "folder", tmp_path / source, tmp_path / target, SETTINGS)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["from", "l"]
+    assert list((tmp_path / "from").iterdir()) == []
+
+
+def test_what_resampling_adds_to_a_step_makes_no_prepared_record_implausible(tmp_path):
+    signal = ecg(1)
+    signal[7, 2100:2600] += 150
+    make(tmp_path / "to", entry("a", signal), entry("b"))
+    dataset = open_dataset(tmp_path / "to")
+    (record,) = dataset.batch(np.array([0]), "none")
+    assert "V2 spans 1" in str(find_implausible_leads(record, dataset.leads, dataset.sampling_rate))
+    dataset.check_voltages()
+    report = check(CheckSettings((tmp_path / "to",)))
+    assert not [finding.message for finding in report.findings if finding.kind == "implausible voltage"]
+    # Those that were not compared by prepare are by these.
+    with pytest.raises(LfbtError, match="record a: V2 spans"):
+        dataclasses.replace(dataset, voltages_checked=False).check_voltages()
 
 
 def test_prepare_reports_what_was_assumed(tmp_path):
@@ -455,7 +484,7 @@ def test_prepare_reports_what_was_assumed(tmp_path):
         def listing(self, folder):
             return Listing([entry("a")], (), "none", assumption="the unit is mV")
 
-    report = prepare_dataset(Assuming(), "given", tmp_path, tmp_path / "to", SETTINGS)
+    report = prepare_dataset(Assuming(), "given", tmp_path / "from", tmp_path / "to", SETTINGS)
     assert report.assumption == open_dataset(tmp_path / "to").manifest.assumption == "the unit is mV"
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from lfbt.drawing.files import check_drawing, save_drawing
 from lfbt.drawing.layout import lay_out
-from lfbt.errors import LfbtError
+from lfbt.errors import FinishedError, LfbtError
 from lfbt.recording import STANDARD_LEADS, Recording
 
 # A name between dollar signs is no mathematics, and one of a control character is drawn as a mark.
@@ -56,6 +56,17 @@ def test_same_recording_gives_the_same_bytes(tmp_path, suffix):
     assert (tmp_path / f"a{suffix}").read_bytes() == (tmp_path / f"b{suffix}").read_bytes()
 
 
+def test_another_file_is_replaced_only_if_asked_for(tmp_path):
+    out = tmp_path / "a.svg"
+    out.write_text("mine")
+    with pytest.raises(LfbtError, match="exists, and holds something else; give another name, or --overwrite"):
+        save_drawing(RECORDING, out)
+    assert out.read_text() == "mine"
+    save_drawing(RECORDING, out, overwrite=True)
+    with pytest.raises(FinishedError, match=f"^{out}: finished before"):
+        save_drawing(RECORDING, out)
+
+
 def test_z_scores_are_refused_and_nothing_is_written(tmp_path):
     with pytest.raises(LfbtError, match="not in mV"):
         save_drawing(Recording(RECORDING.signal, 100.0, STANDARD_LEADS, in_mv=False), tmp_path / "a.png")
@@ -67,11 +78,10 @@ def test_check_drawing_refuses_other_suffixes_files_and_folders(tmp_path):
     (tmp_path / "b.svg").mkdir()
     for out, words in (
         (tmp_path / "a.jpg", r"ends in none of \.svg, \.png, \.pdf"),
-        (tmp_path / "a.svg", "exists; give another name, or --overwrite"),
         (tmp_path / "b.svg", "is a folder"),
         (tmp_path / "no" / "a.svg", "folder of .* does not exist"),
     ):
         with pytest.raises(LfbtError, match=words):
             check_drawing(out)
-    check_drawing(tmp_path / "a.svg", overwrite=True)
+    check_drawing(tmp_path / "a.svg")
     check_drawing(tmp_path / "new.PNG")

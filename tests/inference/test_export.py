@@ -13,7 +13,7 @@ from tests.inference.test_classifier import write_run
 
 import lfbt
 from lfbt.data.layouts import open_dataset
-from lfbt.errors import LfbtError
+from lfbt.errors import FinishedError, LfbtError
 from lfbt.evaluation.probing import run_probe
 from lfbt.evaluation.settings import ProbeSettings
 from lfbt.inference.classifier import load_classifier
@@ -134,8 +134,11 @@ def test_export_replaces_files_of_lfbt_only(place, tmp_path):
     out = tmp_path / "a.onnx"
     export(checkpoint, out)
     first = out.read_bytes()
-    with pytest.raises(LfbtError, match=r"^out: .*a.onnx exists; give another name, or --overwrite"):
+    with pytest.raises(FinishedError, match=r"a.onnx: finished before"):
         export(checkpoint, out)
+    with pytest.raises(LfbtError, match=r"^out: .*a.onnx exists, and holds something else; give another name, or --ov"):
+        export(place / "single", out)
+    assert out.read_bytes() == first
     export(place / "single", out, overwrite=True)
     assert out.read_bytes() != first
     out.write_text("notes")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from lfbt.errors import LfbtError
-from lfbt.runs.run_folder import RunSettings, acquire_run_folder, began_with, is_lengthened, is_running
+from lfbt.errors import FinishedError, LfbtError
+from lfbt.runs.run_folder import RunSettings, acquire_run_folder, began_with, hash_runs, is_lengthened, is_running
 
 FREE = frozenset({"workers", "data_dir"})
 
@@ -118,12 +118,49 @@ def test_acquire_run_folder_resumes_a_run_of_the_last_version(tmp_path):
         assert resuming
 
 
-def test_acquire_run_folder_refuses_what_it_did_not_write(run, tmp_path):
+def test_acquire_run_folder_goes_on_unasked_with_the_same_run_only(run):
+    with acquire_run_folder(run, STARTED, FREE, resume=False) as resuming:
+        assert resuming
+    other = dataclasses.replace(STARTED, data_hash="other")
     with (
-        pytest.raises(LfbtError, match="holds a run already; go on with --resume, or name a new folder"),
-        acquire_run_folder(run, STARTED, FREE, resume=False),
+        pytest.raises(
+            LfbtError,
+            match=r"run: holds another run already \(data_hash is other but was .*\); replace it with --overwrite, or "
+            "name a new folder$",
+        ),
+        acquire_run_folder(run, other, FREE, resume=False),
     ):
         pass
+    with (
+        pytest.raises(LfbtError, match=r"run: holds another run already \(kind is probe but was pretrain\); replace"),
+        acquire_run_folder(run, dataclasses.replace(SERIES, settings={}), FREE, resume=False),
+    ):
+        pass
+    finished = dataclasses.replace(STARTED)
+    with (
+        pytest.raises(FinishedError, match="run: finished before"),
+        acquire_run_folder(run, finished, FREE, resume=False, is_finished=lambda: True),
+    ):
+        pass
+    with acquire_run_folder(run, finished, FREE, resume=True, is_finished=lambda: True) as resuming:
+        assert resuming
+
+
+def test_hash_runs_follows_what_a_report_is_made_of(tmp_path):
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "run" / "results.json").write_text("{}")
+    (before,) = hash_runs([tmp_path / "run"])
+    for name in ("report.html", ".lock", "checkpoints/1.json", ".results.json.partial-1"):
+        (tmp_path / "run" / name).write_text("")
+    assert hash_runs([tmp_path / "run"]) == [before]
+    (tmp_path / "run" / "predictions.csv").write_text("")
+    assert hash_runs([tmp_path / "run"]) != [before]
+    (tmp_path / "run" / "predictions.csv").unlink()
+    (tmp_path / "run").rename(tmp_path / "other")
+    assert hash_runs([tmp_path / "other"]) != [before]
+
+
+def test_acquire_run_folder_refuses_what_it_did_not_write(tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("")
     for resume, message in ((False, "holds other results already"), (True, "holds no run that goes on")):

@@ -223,7 +223,7 @@ def test_pretrainer_stops_all_processes_at_the_same_step_after_a_signal_to_one(s
 
 
 def assert_stopped_and_resumed(place, found):
-    assert all("the same command goes on with --resume" in result["stopped"] for result in found)
+    assert all("the same command goes on" in result["stopped"] for result in found)
     assert "SIGTERM" in found[-1]["stopped"]
     assert_close(learned(place / "stopped"), learned(place / "longer"), 0)
 
@@ -231,14 +231,14 @@ def assert_stopped_and_resumed(place, found):
 def test_pretrainer_prints_an_error_of_all_processes_once(several):
     main, *others = [result["failures"] for result in several[1]]
     assert "batch_size: " in main[0]
-    assert "plain: holds a run already; go on with --resume, or name a new folder" in main[1]
+    assert "plain: finished before, with the same settings and data" in main[1]
     assert main[2:] == ["2", "2"]
-    assert others[0][:2] == ["2", "2"]
+    assert others[0][:2] == ["2", "0"]
     assert others[0][3].startswith("low_memory is False in process 1 but True in the main one")
     assert (
         others[0][2] == "seed is 1 in process 1 but 0 in the main one; launch all with the same words, on the same data"
     )
-    assert others[1:] == [["2"] * 4] * len(others[1:])
+    assert others[1:] == [["2", "0", "2", "2"]] * len(others[1:])
 
 
 def test_run_without_processes_is_refused(monkeypatch):

@@ -102,7 +102,8 @@ def test_pretrain_killed_twenty_times_equals_a_run_never_killed(data, tmp_path, 
         assert process.exitcode == -signal.SIGKILL
         assert max(steps_saved(run_dir), default=0) >= last
         last = max(steps_saved(run_dir), default=0)
-    process = spawn(*words_of(data, run_dir, *long, "--resume"))
+    # Asked to resume or not.
+    process = spawn(*words_of(data, run_dir, *long))
     process.join()
     assert process.exitcode == 0
     assert_same_run(tmp_path / "complete", run_dir)
@@ -123,7 +124,7 @@ def test_pretrain_saves_on_a_signal_and_prints_how_to_go_on(data, tmp_path, numb
     printed = process.communicate(timeout=_A_MINUTE)[1].splitlines()
     assert process.returncode == STOPPED_STATUS == 75
     assert printed[-1].startswith(f"lfbt: stopped by {number.name} and saved in {tmp_path / 'run'}, ")
-    assert re.search(r", \d epochs? and \d+ steps? done; the same command goes on with --resume$", printed[-1])
+    assert re.search(r", \d epochs? and \d+ steps? done; the same command goes on$", printed[-1])
     assert len(steps_saved(tmp_path / "run")) == 1
 
 
@@ -335,10 +336,11 @@ def test_pretrain_started_twice_at_once_runs_once(data, tmp_path, spawn):
     both = [spawn(*words_of(data, tmp_path / "run", "--epochs", 3), errors=tmp_path / "printed") for _ in range(2)]
     for process in both:
         process.join()
-    assert sorted(process.exitcode for process in both) == [0, 2]
+    codes = sorted(process.exitcode for process in both)
     assert len(read_lines(tmp_path / "run" / "history.jsonl")) == 3
+    # The other one waits an instant for the first.
     printed = (tmp_path / "printed").read_text()
-    assert "another run is going on there" in printed or "holds a run already" in printed
+    assert codes == [0, 0] or (codes == [0, 2] and "another run is going on there" in printed)
 
 
 # Launched by torchrun

@@ -19,7 +19,6 @@ from lfbt.utils.files import (
     atomic_folder,
     check_distinct,
     check_replaceable,
-    check_target,
     check_unoccupied,
     read_json,
     write_json,
@@ -409,13 +408,6 @@ def test_writers_of_one_place_do_not_disturb_each_other(tmp_path):
     )
 
 
-def test_check_target_puts_back_what_a_killed_process_was_replacing(made):
-    made.rename(made.with_name(".made.partial-replaced"))
-    with pytest.raises(LfbtError, match=r"holds other results already; .* or replace them with --overwrite"):
-        check_target(made, OUTPUTS, overwrite=False)
-    assert (made / "made.json").is_file()
-
-
 @pytest.mark.parametrize("is_there", [True, False])
 def test_atomic_folder_clears_up_after_a_kill_between_two_renames(made, is_there):
     old = made.with_name(".made.partial-replaced")
@@ -429,29 +421,9 @@ def test_atomic_folder_clears_up_after_a_kill_between_two_renames(made, is_there
     assert ("new" in (made / "made.json").read_text()) == is_there
 
 
-def test_check_target_refuses_before_any_work_what_cannot_be_written(tmp_path):
-    for overwrite in (True, False):
-        with pytest.raises(LfbtError, match="cannot be written"):
-            check_target(pathlib.Path("/proc/absent"), OUTPUTS, overwrite)
-        (tmp_path / "empty").mkdir(exist_ok=True)
-        check_target(tmp_path / "empty", OUTPUTS, overwrite)
-        check_target(tmp_path / "new" / "deep", OUTPUTS, overwrite)
-    assert names(tmp_path) == ["empty"]
-
-
 def test_write_json_writes_names_that_are_not_utf_8(tmp_path):
     write_json(tmp_path / "x.json", {"folder": os.fsdecode(b"a\xff")})
     assert read_json(tmp_path / "x.json") == {"folder": "a?"}
-
-
-def test_check_target_names_overwrite_where_the_results_are_those_of_the_command(tmp_path):
-    outputs = Outputs("check.json", ("a.csv",))
-    (tmp_path / "a.csv").write_text("")
-    with pytest.raises(LfbtError, match=r"holds other results already; name a new or empty folder$"):
-        check_target(tmp_path, outputs, overwrite=False)
-    (tmp_path / "check.json").write_text("{}")
-    with pytest.raises(LfbtError, match=r"name a new or empty folder, or replace them with --overwrite$"):
-        check_target(tmp_path, outputs, overwrite=False)
 
 
 @pytest.mark.parametrize(

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import Annotated, Any, get_args
 
 from lfbt.audit.overlap import assess_copies, find_copies, find_test_patients_elsewhere, find_uncomparable
-from lfbt.audit.report import OUTPUTS, AuditReport, Finding, RecordIndex, Severity, report_text, summarise, write_report
+from lfbt.audit.report import (
+    OUTPUTS,
+    AuditReport,
+    Finding,
+    RecordIndex,
+    Severity,
+    check_written,
+    describe_datasets,
+    report_text,
+    summarise,
+    write_report,
+)
 from lfbt.audit.scan import check_class_counts, find_patients_in_two_splits, scan_dataset
-from lfbt.errors import LfbtError
-from lfbt.utils.files import check_distinct, check_target
+from lfbt.data.layouts import open_dataset
+from lfbt.errors import FinishedError, LfbtError
+from lfbt.utils.files import check_distinct
+from lfbt.utils.finished import check_target
 from lfbt.utils.opening import shown_name
 from lfbt.utils.settings import Affects, Seed, validate
 
@@ -56,12 +69,13 @@ def check(settings: CheckSettings) -> AuditReport:
     Raises
     ------
     LfbtError
-        For a folder in no known layout, for one named twice, and for an `out` that holds other files.
+        For a folder in no known layout, for one named twice, and for an `out` that holds anything but this report.
     """
     validate(settings)
-    if settings.out is not None:
-        check_target(settings.out, OUTPUTS, settings.overwrite)
     names = _name_datasets(settings.data)
+    affecting = {"split_seed": settings.split_seed, "allow_implausible": settings.allow_implausible}
+    out = settings.out
+    is_written = out is not None and _is_written(out, settings, names, affecting)
     scans = [
         scan_dataset(name, folder, settings.split_seed, settings.allow_implausible)
         for name, folder in zip(names, settings.data, strict=True)
@@ -85,10 +99,28 @@ def check(settings: CheckSettings) -> AuditReport:
         findings=tuple(sorted(findings, key=_rank)),
         copies=tuple(copies),
         exclude=tuple(sorted(exclude)),
+        settings=affecting,
     )
-    if settings.out is not None:
-        write_report(report, settings.out, settings.overwrite)
+    if out is not None and is_written:
+        check_written(report, out)
+    elif out is not None:
+        write_report(report, out, settings.overwrite)
     return report
+
+
+def _is_written(out: Path, settings: CheckSettings, names: Sequence[str], affecting: Mapping[str, Any]) -> bool:
+    """Whether `out` has a report of these data sets by these settings. Raises LfbtError where it has something else."""
+
+    def describe() -> dict[str, Any]:
+        datasets = [open_dataset(folder, settings.split_seed, patients_apart=False) for folder in settings.data]
+        return {"settings": affecting, "data": describe_datasets(names, datasets)}
+
+    try:
+        check_target(out, OUTPUTS, settings.overwrite, describe)
+    except FinishedError:
+        # Hashes do not tell what the signals are by now.
+        return True
+    return False
 
 
 def _name_datasets(folders: Sequence[Path]) -> tuple[str, ...]:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import lfbt
 from lfbt.data.dataset import Dataset
+from lfbt.errors import LfbtError
 from lfbt.sources.listing import SPLITS
 from lfbt.utils.figures import format_count
-from lfbt.utils.files import Outputs, atomic_folder, write_json
+from lfbt.utils.files import Outputs, atomic_folder, read_json, write_json
+from lfbt.utils.finished import differences
+from lfbt.utils.opening import read_bytes
 
 #: Worst first. error: a test would be unfair, or training refuses the data; warning: to look at; note: to know.
 Severity = Literal["error", "warning", "note"]
@@ -58,7 +61,7 @@ class AuditReport:
     """The result of checking data sets.
 
     names: one per data set; findings: worst first; exclude: records not to pretrain on, because they are copies of
-    held-out records or of a held-out patient.
+    held-out records or of a held-out patient; settings: those that it depends on.
     """
 
     names: tuple[str, ...]
@@ -66,6 +69,7 @@ class AuditReport:
     findings: tuple[Finding, ...]
     copies: tuple[Copy, ...]
     exclude: tuple[RecordIndex, ...]
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def n_errors(self) -> int:
@@ -123,17 +127,36 @@ def report_text(report: AuditReport, out: Path | None = None) -> str:
 
 def write_report(report: AuditReport, out: Path, overwrite: bool = False) -> None:
     """Write check.json, findings.csv, duplicates.csv and exclude.csv into the folder `out`, new or to `overwrite`."""
+    with atomic_folder(out, replaces=OUTPUTS if overwrite else None) as folder:
+        write_json(folder / OUTPUTS.manifest, summarise(report))
+        for name, text in _tables(report).items():
+            (folder / name).write_text(text, encoding="utf-8")
+
+
+def check_written(report: AuditReport, out: Path) -> None:
+    """Raise LfbtError unless `out` has this report."""
+    differing = list(differences(summarise(report), read_json(out / OUTPUTS.manifest)))
+    for name, text in _tables(report).items():
+        path = out / name
+        if not path.is_file() or read_bytes(path) != text.encode():
+            differing.append(f"{name} is another")
+    if differing:
+        raise LfbtError(
+            f"{out}: holds other results already ({', '.join(differing)}); name a new or empty folder, or replace them "
+            "with --overwrite"
+        )
+
+
+def _tables(report: AuditReport) -> dict[str, str]:
+    """The tables of a report as CSV, by the names of their files."""
     import pandas as pd
 
     tables = {
-        "duplicates": _duplicates_table(report),
-        "findings": _findings_table(report.findings),
-        "exclude": _record_columns(report, report.exclude),
+        "duplicates.csv": _duplicates_table(report),
+        FINDINGS: _findings_table(report.findings),
+        "exclude.csv": _record_columns(report, report.exclude),
     }
-    with atomic_folder(out, replaces=OUTPUTS if overwrite else None) as folder:
-        write_json(folder / "check.json", summarise(report))
-        for name, table in tables.items():
-            pd.DataFrame(table).to_csv(folder / f"{name}.csv", index=False)
+    return {name: pd.DataFrame(table).to_csv(index=False) for name, table in tables.items()}
 
 
 def summarise(report: AuditReport) -> dict[str, Any]:
@@ -141,18 +164,8 @@ def summarise(report: AuditReport) -> dict[str, Any]:
     counts = collections.Counter((finding.severity, finding.kind, finding.data) for finding in report.findings)
     return {
         "lfbt_version": lfbt.__version__,
-        "data": [
-            {
-                "name": name,
-                "folder": dataset.folder.as_posix(),
-                "records": len(dataset),
-                "patients": len(set(dataset.patients)),
-                "splits": {split: len(dataset.rows(split)) for split in SPLITS},
-                "leads": list(dataset.leads),
-                "hash": dataset.hash,
-            }
-            for name, dataset in zip(report.names, report.datasets, strict=True)
-        ],
+        "settings": dict(report.settings),
+        "data": describe_datasets(report.names, report.datasets),
         "errors": report.n_errors,
         "findings": [
             {"severity": severity, "kind": kind, "data": list(data), "count": count}
@@ -160,6 +173,22 @@ def summarise(report: AuditReport) -> dict[str, Any]:
         ],
         "records_to_exclude": len(report.exclude),
     }
+
+
+def describe_datasets(names: Sequence[str], datasets: Sequence[Dataset]) -> list[dict[str, Any]]:
+    """Describe each data set as plain values, with its hash."""
+    return [
+        {
+            "name": name,
+            "folder": dataset.folder.as_posix(),
+            "records": len(dataset),
+            "patients": len(set(dataset.patients)),
+            "splits": {split: len(dataset.rows(split)) for split in SPLITS},
+            "leads": list(dataset.leads),
+            "hash": dataset.hash,
+        }
+        for name, dataset in zip(names, datasets, strict=True)
+    ]
 
 
 def _duplicates_table(report: AuditReport) -> dict[str, list[Any]]:

@@ -31,7 +31,7 @@ from lfbt.signal_quality import find_hum, find_oversized, measure_quality
 from lfbt.sources.listing import SPLITS
 from lfbt.utils.figures import format_count, format_names
 from lfbt.utils.progress import write_line
-from lfbt.voltages import find_implausible_leads, implausible_span, measure_spans
+from lfbt.voltages import implausible_span, measure_spans
 
 _MIN_LIMB_LEADS = 3
 # Prepared records have no lead that rests for longer.
@@ -78,7 +78,7 @@ def scan_dataset(name: str, folder: Path, split_seed: int, allow_implausible: bo
         if dataset.in_mv and not allow_implausible:
             for row, signal in zip(rows, signals, strict=True):
                 spans.append(float(np.median(measure_spans(signal))))
-                if too_much := find_implausible_leads(signal, dataset.leads, dataset.sampling_rate):
+                if too_much := dataset.find_implausible_leads(signal):
                     record = dataset.ids[row]
                     message = (
                         f"record {record}: {too_much}, more than any ECG; leave it out, or give --allow-implausible"

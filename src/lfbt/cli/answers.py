@@ -12,6 +12,7 @@ from lfbt.inference.answer_table import format_csv, format_rows
 from lfbt.inference.answering import AnswerReport
 from lfbt.inference.watching import WatchSettings
 from lfbt.utils.figures import format_count
+from lfbt.utils.printing import printable
 from lfbt.utils.tables import terminal_width
 
 # Some recordings have no answer; the others do.
@@ -45,7 +46,7 @@ def output_of(report: AnswerReport, out: Path | None) -> Output:
     """
     if report.failed:
         lost = f"{format_count(report.failed, 'recording')} could not be answered, the first: {report.first_failure}"
-        print(lost, file=sys.stderr)
+        print(printable(lost), file=sys.stderr)
     values: dict[str, Any] = {
         "out": out,
         "answered": report.answered,

@@ -14,8 +14,9 @@ import lfbt
 from lfbt.cli.errors import reporting_errors
 from lfbt.cli.output import SWITCHES, Output, printing_text
 from lfbt.cli.overview import COMMANDS, overview, suggest
-from lfbt.errors import LfbtError
+from lfbt.errors import FinishedError, LfbtError
 from lfbt.utils.memory import keep_freed_memory
+from lfbt.utils.printing import printable
 from lfbt.utils.progress import quiet
 from lfbt.utils.threads import wait_briefly_if_busy
 
@@ -71,13 +72,17 @@ def _run(command: str, words: Sequence[str]) -> None:
         elif given and not has_help:
             stack.enter_context(contextlib.redirect_stdout(sys.stderr))
         # Imported when it is run: PyTorch takes seconds, which the list of commands need not wait for.
-        output: Output | None = importlib.import_module(f"lfbt.cli.{command}").run(words)
+        output: Output | None
+        try:
+            output = importlib.import_module(f"lfbt.cli.{command}").run(words)
+        except FinishedError as finished:
+            output = Output(str(finished), {"finished": finished.place})
     if output is None:
         return
     if "--json" in given:
         print(output.to_json())
     elif not is_quiet and output.text:
-        print(output.text)
+        print(printable(output.text))
     if output.status:
         raise SystemExit(output.status)
 

@@ -13,6 +13,7 @@ from contextvars import ContextVar
 from lfbt.errors import LfbtError
 from lfbt.utils.interrupts import STOPPED_STATUS, StoppedError, TerminatedError, raising_terminated
 from lfbt.utils.opening import shown_name
+from lfbt.utils.printing import printable
 
 _USER_ERROR_STATUS = 2
 # As a shell reports a process that a signal ended: this, and the signal's number.
@@ -125,4 +126,4 @@ def _as_typed(message: str) -> str:
 
 
 def _print(line: str) -> None:
-    print(f"lfbt: {line}", file=sys.stderr)
+    print(f"lfbt: {printable(line)}", file=sys.stderr)

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from lfbt.reports.page import write_run_report
+from lfbt.utils.printing import printable
 from lfbt.utils.progress import write_line
 
 
@@ -16,7 +17,8 @@ def add_report(folder: Path) -> Path | None:
     except Exception as error:  # noqa: BLE001
         # The run is complete, whatever is wrong with its report.
         why = " ".join(str(error).split()) or type(error).__name__
-        print(f"lfbt: warning: {folder}: no report ({why}); the run itself is complete", file=sys.stderr)
+        warning = f"lfbt: warning: {folder}: no report ({why}); the run itself is complete"
+        print(printable(warning), file=sys.stderr)
         return None
     write_line(f"report: {page}")
     return page

@@ -102,6 +102,9 @@ class Dataset:
     compared : bool
         Whether `signals` gives records only that are as they were written, and therefore finite; otherwise `batch`
         looks for values that are not finite at every read.
+    voltages_checked : bool
+        Whether `prepare` refused leads that no ECG has in each recording, at its own rate. Resampling makes waves
+        beside a step, which are no reason to refuse the record now.
     manifest : DatasetManifest
         What ``dataset.json`` states; empty without one, and for data in memory or of several folders.
 
@@ -132,6 +135,7 @@ class Dataset:
     synthetic: bool = False
     in_mv: bool = True
     compared: bool = False
+    voltages_checked: bool = False
     manifest: DatasetManifest = dataclasses.field(default_factory=DatasetManifest)
 
     @property
@@ -241,6 +245,10 @@ class Dataset:
             self._check_finite(signals, rows)
         return signals
 
+    def find_implausible_leads(self, signal: Signal) -> str | None:
+        """Name the leads of a record ``[leads, samples]`` that no ECG has; None without one, or where it is known."""
+        return None if self.voltages_checked else find_implausible_leads(signal, self.leads, self.sampling_rate)
+
     def check_voltages(self) -> None:
         """Raise LfbtError for voltages that no ECG has: an implausible lead, a median lead under 0.05 or over 10 mV."""
         spans = []
@@ -248,7 +256,7 @@ class Dataset:
         for start in range(0, len(self) if self.in_mv else 0, _BLOCK):
             signals = np.asarray(self.signals[np.arange(start, min(start + _BLOCK, len(self)))], dtype=np.float32)
             for row, signal in enumerate(signals[:, self.lead_rows], start):
-                if too_much := find_implausible_leads(signal, self.leads, self.sampling_rate):
+                if too_much := self.find_implausible_leads(signal):
                     raise implausible_record(place, self.ids[row], too_much)
                 spans.append(float(np.median(measure_spans(signal))))
         if unlike_ecg := implausible_span([span for span in spans if np.isfinite(span)]):

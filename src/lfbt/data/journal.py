@@ -20,21 +20,31 @@ JOURNAL = "journal.jsonl"
 _NO_SIGNAL = np.empty((0, 0), dtype=np.float32)
 
 
-def preparation_key(settings: Mapping[str, Any], entries: Sequence[Entry]) -> str:
-    """Hash of all that a preparation follows from: version, settings, recordings, sizes and times of files beside them.
+def preparation_key(settings: Mapping[str, Any], recordings: str) -> str:
+    """Hash of all that a preparation follows from: version, settings, and the hash of its recordings."""
+    text = json.dumps([lfbt.__version__, dict(settings), recordings], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def hash_recordings(entries: Sequence[Entry], source_folder: Path) -> str:
+    """Hash of recordings in a folder, wherever that is, and of the names, sizes and times of the files beside them.
 
     The files of a recording are not known before it is read: a WFDB header names others.
     """
-    digest = hashlib.sha256(json.dumps([lfbt.__version__, dict(settings)], sort_keys=True, default=str).encode())
+    digest = hashlib.sha256()
+    begin = f"{source_folder}/"
     folders: set[str] = set()
     for entry in entries:
         # What a table states of a file is given to its reader.
         options = getattr(entry.reader, "keywords", {})
-        of_entry = (entry.id, entry.patient, entry.labels, entry.split, str(entry.file), sorted(options.items()))
-        digest.update(repr(of_entry).encode())
+        file = str(entry.file).removeprefix(begin)
+        digest.update(
+            repr((entry.id, entry.patient, entry.labels, entry.split, file, sorted(options.items()))).encode()
+        )
         folders.add(os.path.dirname(entry.file))  # noqa: PTH120
     for folder in sorted(folders):
-        digest.update(folder.encode(errors="surrogateescape") + _state(folder).encode(errors="surrogateescape"))
+        name = folder.removeprefix(begin) if folder != str(source_folder) else ""
+        digest.update((name + _state(folder)).encode(errors="surrogateescape"))
     return digest.hexdigest()
 
 

@@ -185,6 +185,7 @@ def open_datasets(folders: Sequence[Path], split_seed: int = 0) -> Dataset:
         synthetic=any(part.synthetic for part in parts),
         in_mv=all(part.in_mv for part in parts),
         compared=all(part.compared for part in parts),
+        voltages_checked=all(part.voltages_checked for part in parts),
         manifest=DatasetManifest(),
     )
 
@@ -271,6 +272,8 @@ def _open_packed(folder: Path, manifest: DatasetManifest) -> Dataset:
         synthetic=manifest.synthetic,
         in_mv=manifest.unit == "mV",
         compared=signals.is_compared,
+        # The signals are those that were prepared.
+        voltages_checked=signals.is_compared and manifest.settings.get("allow_implausible") is False,
         manifest=manifest,
     )
 

@@ -64,6 +64,8 @@ class DatasetManifest:
         The settings of the preparation that affect its result.
     hash : str or None
         Differs when the records or their splits do.
+    recordings_hash : str or None
+        Differs when the recordings that it was prepared from do, or the sizes and times of their files.
     """
 
     lfbt_version: str = ""
@@ -82,6 +84,7 @@ class DatasetManifest:
     source: SourceInfo | None = None
     settings: dict[str, Any] = dataclasses.field(default_factory=dict)
     hash: str | None = None
+    recordings_hash: str | None = None
 
     def __repr__(self) -> str:
         source = self.source.name if self.source else "none"

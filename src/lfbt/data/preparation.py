@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
-import csv
 import dataclasses
-import itertools
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,11 +15,11 @@ import lfbt
 from lfbt.data.dask_cluster import Cluster, connected
 from lfbt.data.disk_space import LESS_ROOM, check_disk_space, describe_size, size_of
 from lfbt.data.executors import check_processes, prepare_entries
-from lfbt.data.journal import JOURNAL, Journal, preparation_key, read_journal
+from lfbt.data.journal import JOURNAL, Journal, hash_recordings, preparation_key, read_journal
 from lfbt.data.layouts import DROPPED, RECORDS, SIGNALS
 from lfbt.data.manifest import MANIFEST, DatasetManifest, SourceInfo
 from lfbt.data.people import PEOPLE, write_people
-from lfbt.data.record_hash import COLUMNS, hash_table
+from lfbt.data.record_tables import NOTED, KeptRecord, note_copies, write_dropped, write_records
 from lfbt.data.records import Prepared, PrepareSettings
 from lfbt.data.splits import assign_splits
 from lfbt.data.writers import NpyWriter, PackedWriter
@@ -31,14 +29,13 @@ from lfbt.sources import SOURCES, Source
 from lfbt.sources.listing import SPLITS, Dropped, Entry, Listing
 from lfbt.sources.synthesis import MARKER
 from lfbt.utils.figures import format_count
-from lfbt.utils.files import Outputs, atomic_folder, check_target
+from lfbt.utils.files import Outputs, atomic_folder
+from lfbt.utils.finished import check_target
 from lfbt.utils.opening import shown_name
 from lfbt.utils.progress import progress_bar
 from lfbt.utils.settings import Affects, Form, as_path, convert, create, names_affecting, to_dict, validate
 from lfbt.voltages import implausible_span
 
-# Tells rows of `DROPPED` that are notes from those of what was dropped.
-_NOTED = "noted: "
 # Not of layout npy, whose files look as the user's own.
 _OUTPUTS = Outputs(MANIFEST, (SIGNALS, RECORDS, DROPPED, PEOPLE))
 
@@ -81,21 +78,6 @@ class PrepareReport:
         held = f"{format_count(self.records, 'record')} of {format_count(self.patients, 'patient')}"
         sizes = ", ".join(f"{split} {size}" for split, size in self.sizes.items())
         return f"PrepareReport({held}: {sizes}; dropped {sum(self.dropped.values())})"
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Record:
-    """A record that is kept: its id, its recording, which piece of it, and the hash of the signal."""
-
-    id: str
-    entry: Entry
-    piece: int
-    hash: str
-
-    @property
-    def labels(self) -> str:
-        """The labels as in the table."""
-        return ";".join(dict.fromkeys(self.entry.labels))
 
 
 def prepare(
@@ -182,6 +164,8 @@ def prepare_dataset(
 
     Raises
     ------
+    FinishedError
+        If `target` holds what was prepared from the same recordings with the same settings.
     LfbtError
         If a setting is out of range, `target` is not empty, `source_folder` is not of this source, a file cannot be
         read (unless such files are skipped), no record is left, the disk has too little space, or workers or the Dask
@@ -190,7 +174,8 @@ def prepare_dataset(
     settings = settings or PrepareSettings()
     validate(settings)
     _check_lead_names(settings.leads, name)
-    check_target(target, _OUTPUTS, settings.overwrite)
+    _check_apart(source_folder, target)
+    check_target(target, _OUTPUTS, settings.overwrite, lambda: _list(source, name, source_folder, settings).stated)
     if settings.dask_scheduler is None:
         check_processes(settings.workers)
     # Connected before the listing, which may take long.
@@ -198,12 +183,11 @@ def prepare_dataset(
         if cluster is not None:
             # The working directory of a worker is another.
             source_folder = source_folder.absolute()
-        listing = source.listing(source_folder)
-        entries, unlabelled = _apply_label_rule(listing, settings.keep_multi_label)
+        listed = _list(source, name, source_folder, settings)
+        listing, entries = listed.listing, listed.entries
         if settings.layout == "npy":
             _check_class_folders(listing.classes)
-        options = json.loads(json.dumps(vars(source), default=str))  # plain JSON values, as they are read back
-        key = preparation_key(_settings_of_result(settings) | {"source": name, "options": options}, entries)
+        key = preparation_key(listed.settings | {"source": dataclasses.asdict(listed.origin)}, listed.recordings_hash)
         replaces = _OUTPUTS if settings.overwrite else None
         with atomic_folder(target, lambda left: _can_go_on(left, key, entries, settings), replaces=replaces) as folder:
             with (
@@ -217,7 +201,7 @@ def prepare_dataset(
                     announce(f"{target}: {describe_size(len(journal.done), len(entries), size)}")
                 prepared = _write_signals(prepare_entries(left, settings, folder, cluster), writer, journal)
                 records, faulty, noted, spans = _collect(_show_progress(prepared, journal.done, len(entries)))
-            noted += _note_copies(records)
+            noted += note_copies(records)
             (folder / JOURNAL).unlink()
             implausible = None if settings.allow_implausible else implausible_span(spans)
             if implausible:
@@ -225,7 +209,7 @@ def prepare_dataset(
                     f"{source_folder}: {implausible}. State the right unit where it can be (--file-unit of source "
                     "folder, also of counts, such as 200/mV), or insist with --allow-implausible"
                 )
-            dropped = [*listing.dropped, *unlabelled, *faulty]
+            dropped = [*listing.dropped, *listed.unlabelled, *faulty]
             if not records:
                 raise LfbtError(_nothing_left(source_folder, name, dropped))
             fractions = settings.test_fraction, settings.val_fraction
@@ -233,15 +217,51 @@ def prepare_dataset(
             splits = assign_splits(kept, bool(listing.classes), fractions, settings.split_seed)
             if isinstance(writer, NpyWriter) and listing.classes:
                 writer.sort((split, record.labels) for record, split in zip(records, splits, strict=True))
-            hash = _write_records(folder, records, splits, source_folder)
-            _write_dropped(folder, [*dropped, *noted], source_folder)
+            hash = write_records(folder, records, splits, source_folder)
+            write_dropped(folder, [*dropped, *noted], source_folder)
             if settings.layout == "packed":
                 write_people(folder, ((record.id, record.entry.sex, record.entry.age) for record in records))
             report = _report(records, splits, listing, len(entries), dropped, noted)
-            origin = SourceInfo(name, shown_name(source_folder.absolute().name), options)
-            manifest = _manifest(settings, listing, report, origin)
+            manifest = _manifest(settings, listed, report)
             dataclasses.replace(manifest, synthetic=_is_synthetic(records), hash=hash).save(folder)
     return report
+
+
+@dataclasses.dataclass(frozen=True)
+class _Listed:
+    """What is prepared, and how: the recordings of a source, and the settings that affect the result."""
+
+    listing: Listing
+    entries: list[Entry]
+    unlabelled: list[Dropped]
+    settings: dict[str, Any]
+    origin: SourceInfo
+    recordings_hash: str
+
+    @property
+    def stated(self) -> dict[str, Any]:
+        """What the manifest will state of it."""
+        source = dataclasses.asdict(self.origin)
+        return {"settings": self.settings, "source": source, "recordings_hash": self.recordings_hash}
+
+
+def _list(source: Source, name: str, source_folder: Path, settings: PrepareSettings) -> _Listed:
+    """List the recordings of a source. Raises LfbtError for a folder that is not of it."""
+    listing = source.listing(source_folder)
+    entries, unlabelled = _apply_label_rule(listing, settings.keep_multi_label)
+    options = json.loads(json.dumps(vars(source), default=str))  # plain JSON values, as they are read back
+    origin = SourceInfo(name, shown_name(source_folder.absolute().name), options)
+    recordings = hash_recordings(entries, source_folder)
+    return _Listed(listing, entries, unlabelled, _settings_of_result(settings), origin, recordings)
+
+
+def _check_apart(source_folder: Path, target: Path) -> None:
+    """Raise LfbtError where one of two folders lies in the other, so that what is written would be read again."""
+    inner, outer = target.resolve(), source_folder.resolve()
+    if inner.is_relative_to(outer) or outer.is_relative_to(inner):
+        raise LfbtError(
+            f"{target}: lies in {source_folder}, or that in it; name a folder apart from that of the recordings"
+        )
 
 
 def _check_lead_names(leads: Sequence[str], source_name: str) -> None:
@@ -322,57 +342,24 @@ def _show_progress(prepared: Iterable[Prepared], before: Sequence[Prepared], tot
             bar.advance()
 
 
-def _collect(prepared: Iterable[Prepared]) -> tuple[list[_Record], list[Dropped], list[Dropped], list[float]]:
+def _collect(prepared: Iterable[Prepared]) -> tuple[list[KeptRecord], list[Dropped], list[Dropped], list[float]]:
     """The records without their signals, what was dropped, the notes of readers, and the spans of all in mV."""
-    records: list[_Record] = []
+    records: list[KeptRecord] = []
     dropped: list[Dropped] = []
     noted: list[Dropped] = []
     spans: list[float] = []
     for done in prepared:
         dropped += done.dropped
         spans += done.spans
-        noted += [Dropped(done.entry.id, str(done.entry.file), f"{_NOTED}{note}") for note in done.notes]
+        noted += [Dropped(done.entry.id, str(done.entry.file), f"{NOTED}{note}") for note in done.notes]
         for piece in done.pieces:
             id = done.entry.id if done.n_pieces == 1 else f"{done.entry.id}-{piece.number}"
-            records.append(_Record(id, done.entry, piece.number, piece.hash))
+            records.append(KeptRecord(id, done.entry, piece.number, piece.hash))
     return records, dropped, noted, spans
 
 
-def _note_copies(records: Sequence[_Record]) -> Iterator[Dropped]:
-    """Note each record whose signal an earlier one of another patient has, perhaps in another split."""
-    rows = sorted(range(len(records)), key=lambda row: records[row].hash)
-    for _, alike in itertools.groupby(rows, key=lambda row: records[row].hash):
-        first, *copies = (records[row] for row in alike)
-        for copy in copies:
-            if copy.entry.patient != first.entry.patient:
-                yield Dropped(copy.id, str(copy.entry.file), f"{_NOTED}copy of another patient's record: {first.id}")
-
-
-def _write_records(folder: Path, records: Sequence[_Record], splits: Sequence[str], source_folder: Path) -> str:
-    """Write ``records.csv`` row by row, and return the hash of its rows."""
-    with (folder / RECORDS).open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(COLUMNS)
-        for record, split in zip(records, splits, strict=True):
-            path = _relative(record.entry.file, source_folder)
-            row = record.id, record.entry.patient, path, str(record.piece), record.labels, split, record.hash
-            table.writerow(row)
-    return hash_table(folder / RECORDS) or ""
-
-
-def _write_dropped(folder: Path, dropped: Iterable[Dropped], source_folder: Path) -> None:
-    with (folder / DROPPED).open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(["id", "file", "reason"])
-        table.writerows((item.id, _relative(Path(item.file), source_folder), item.reason) for item in dropped)
-
-
-def _relative(file: Path, folder: Path) -> str:
-    return shown_name(file.relative_to(folder).as_posix() if file.is_relative_to(folder) else file.as_posix())
-
-
 def _report(
-    records: Sequence[_Record],
+    records: Sequence[KeptRecord],
     splits: Sequence[str],
     listing: Listing,
     n_recordings: int,
@@ -392,7 +379,7 @@ def _report(
         dropped=_count_reasons(dropped),
         label_rule=listing.label_rule,
         assumption=listing.assumption,
-        notes=_count_reasons([dataclasses.replace(item, reason=item.reason.removeprefix(_NOTED)) for item in noted]),
+        notes=_count_reasons([dataclasses.replace(item, reason=item.reason.removeprefix(NOTED)) for item in noted]),
         recordings=n_recordings,
     )
 
@@ -410,9 +397,8 @@ def _nothing_left(folder: Path, name: str, dropped: list[Dropped]) -> str:
     return f"{folder}: no record is left; dropped: {reasons} (first: {dropped[0].id}: {dropped[0].reason})"
 
 
-def _manifest(
-    settings: PrepareSettings, listing: Listing, report: PrepareReport, source: SourceInfo
-) -> DatasetManifest:
+def _manifest(settings: PrepareSettings, listed: _Listed, report: PrepareReport) -> DatasetManifest:
+    listing = listed.listing
     unit = "mV" if listing.in_mv else "z-score (data set)"
     return DatasetManifest(
         lfbt_version=lfbt.__version__,
@@ -427,8 +413,9 @@ def _manifest(
         patients=report.patients,
         counts=report.counts,
         dropped=report.dropped,
-        source=source,
-        settings=_settings_of_result(settings),
+        source=listed.origin,
+        settings=listed.settings,
+        recordings_hash=listed.recordings_hash,
     )
 
 
@@ -437,7 +424,7 @@ def _settings_of_result(settings: PrepareSettings) -> dict[str, Any]:
     return {setting: value for setting, value in to_dict(settings).items() if setting in affecting}
 
 
-def _is_synthetic(records: Iterable[_Record]) -> bool:
+def _is_synthetic(records: Iterable[KeptRecord]) -> bool:
     """Whether any record lies in a folder of synthetic recordings, by whatever source it was read."""
     seen: set[str] = set()
     for record in records:

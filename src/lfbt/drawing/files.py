@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from lfbt.drawing.layout import LINES, PAPER_COLOUR, TEXT_MM, UNIT, Paper, lay_o
 from lfbt.errors import LfbtError
 from lfbt.recording import Recording
 from lfbt.utils.files import atomic_file
+from lfbt.utils.finished import check_same_file
 from lfbt.utils.targets import check_creatable
 
 if TYPE_CHECKING:
@@ -23,13 +25,12 @@ _MM_PER_INCH, _POINTS_PER_INCH = 25.4, 72
 _DOTS_PER_INCH = 200
 
 
-def check_drawing(out: Path, overwrite: bool = False) -> None:
+def check_drawing(out: Path) -> None:
     """Raise LfbtError, before anything is read, for a file that cannot become a drawing."""
     if out.suffix.lower() not in SUFFIXES:
         raise LfbtError(f"out: {out} ends in none of {', '.join(SUFFIXES)}; name a file that does")
-    if out.is_dir() or (out.exists() and not overwrite):
-        what = "is a folder; give another name" if out.is_dir() else "exists; give another name, or --overwrite"
-        raise LfbtError(f"out: {out} {what}")
+    if out.is_dir():
+        raise LfbtError(f"out: {out} is a folder; give another name")
     if not out.absolute().parent.is_dir():
         raise LfbtError(f"out: the folder of {out} does not exist; make it, or give another name")
     if os.path.lexists(out) and not out.is_file():
@@ -37,7 +38,7 @@ def check_drawing(out: Path, overwrite: bool = False) -> None:
     check_creatable(out)
 
 
-def save_drawing(recording: Recording, out: Path) -> None:
+def save_drawing(recording: Recording, out: Path, overwrite: bool = False) -> None:
     """Write an ECG on grid paper as the file's suffix says, complete or not at all.
 
     Parameters
@@ -47,25 +48,36 @@ def save_drawing(recording: Recording, out: Path) -> None:
     out
         A ``.pdf`` has the paper's own size, a ``.png`` 200 dots an inch of it. The same recording gives the same bytes.
 
+    overwrite
+        Replace another file of that name.
+
     Raises
     ------
+    FinishedError
+        When the same drawing is there already.
     LfbtError
-        For a recording that is not in mV, and a file that cannot be written.
+        For a recording that is not in mV, another file of that name, and one that cannot be written.
     """
-    suffix = out.suffix.lower()
-    if suffix == ".svg":
-        text = draw_ecg(recording)
-        with atomic_file(out) as partial:
-            partial.write_text(text, encoding="utf-8")
-        return
+    content = _content(recording, out.suffix.lower().removeprefix("."))
+    if not overwrite:
+        check_same_file(out, content, "--overwrite")
+    with atomic_file(out) as partial:
+        partial.write_bytes(content)
+
+
+def _content(recording: Recording, form: str) -> bytes:
+    """An ECG on grid paper in one of the forms."""
+    if form == "svg":
+        return draw_ecg(recording).encode()
     import matplotlib as mpl
 
-    figure = _figure(lay_out(recording))
-    form = suffix.removeprefix(".")
     # Without the time of writing.
     metadata: dict[str, Any] = {"CreationDate": None} if form == "pdf" else {}
-    with atomic_file(out) as partial, mpl.rc_context({"pdf.fonttype": 42}):
-        figure.savefig(partial, format=form, dpi=_DOTS_PER_INCH, metadata=metadata)
+    content = io.BytesIO()
+    with mpl.rc_context({"pdf.fonttype": 42}):
+        figure = _figure(lay_out(recording))
+        figure.savefig(content, format=form, dpi=_DOTS_PER_INCH, metadata=metadata)
+    return content.getvalue()
 
 
 def _figure(paper: Paper) -> Figure:

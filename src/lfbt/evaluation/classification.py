@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -20,12 +20,12 @@ from lfbt.evaluation.settings import Classifier, ClassifySettings, FinetuneSetti
 from lfbt.models.encoder import EncoderConfig, LeadEncoders, random_encoder
 from lfbt.models.feature_maps import feature_map
 from lfbt.models.hub import checkpoint_name, take_checkpoint
-from lfbt.models.pretrained import load_with_history, match
+from lfbt.models.pretrained import load_with_history, match, weights_hash
 from lfbt.runs.results import EncoderOrigin
 from lfbt.sources.listing import SPLITS
 from lfbt.utils.device import describe_device, load_hint
 from lfbt.utils.figures import format_count, format_names
-from lfbt.utils.settings import describe_changes
+from lfbt.utils.settings import Affects, describe_changes, names_affecting, to_dict
 
 _CLASSIFIERS: dict[Classifier, str] = {
     "adam": "a linear layer by Adam", "logistic": "logistic regression", "knn": "nearest neighbours",
@@ -70,6 +70,11 @@ class Task:
     def exclusive(self) -> bool:
         """Whether a record has exactly one class; otherwise it may have several (multi-label)."""
         return self.dataset.exclusive
+
+    @functools.cached_property
+    def weights_hash(self) -> str | None:
+        """Hash of the weights of the checkpoint; None for random encoders."""
+        return None if self.loaded is None else weights_hash(self.loaded)
 
     def encoder(self, seed: int) -> LeadEncoders:
         """Return the encoder to start from, on the device: a copy of the checkpoint's, or one drawn from `seed`."""
@@ -162,6 +167,17 @@ def describe_origin(settings: ClassifySettings, task: Task, seed: int) -> Encode
         origin.checkpoint,
         origin.history | {"method": f"{method} + {rival}"} if has_encoder(settings) else {"method": rival},
     )
+
+
+def stated_settings(settings: ClassifySettings, task: Task) -> dict[str, Any]:
+    """Return what the results of a single trial state of its settings and data."""
+    values, names = to_dict(settings), names_affecting(type(settings), Affects.RESULT, Affects.TRIAL)
+    return {
+        "kind": settings.kind,
+        "settings": {name: value for name, value in values.items() if name in names},
+        "data": {"hash": task.dataset.hash},
+        "weights_hash": task.weights_hash,
+    }
 
 
 def describe_task(settings: ClassifySettings, task: Task) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,14 +19,14 @@ from lfbt.audit.leakage import write_fingerprints
 from lfbt.errors import LfbtError
 from lfbt.evaluation.aggregation import MeanOverSeeds, group_by_seed, mean_over_seeds
 from lfbt.evaluation.bootstrap import intervals
-from lfbt.evaluation.classification import Task, describe_origin, rival_of
+from lfbt.evaluation.classification import Task, describe_origin, rival_of, stated_settings
 from lfbt.evaluation.classifiers import Fitted
 from lfbt.evaluation.metrics import choose_thresholds, evaluate
 from lfbt.evaluation.settings import ClassifySettings, ProbeSettings, TrialSettings
 from lfbt.models.config import LeadDropout
 from lfbt.models.encoder import LeadEncoders
 from lfbt.models.heads import HEAD, save_head
-from lfbt.models.pretrained import save_encoder, weights_hash
+from lfbt.models.pretrained import save_encoder
 from lfbt.recording import STANDARD_LEADS
 from lfbt.runs.history import HISTORY, FittingStep, write_history
 from lfbt.runs.predictions import PREDICTIONS, Predictions
@@ -41,7 +42,8 @@ from lfbt.runs.results import (
 from lfbt.runs.run_folder import ENCODER_FOLDER, REPORT, SETTINGS, RunSettings, acquire_run_folder, began_with
 from lfbt.sources.listing import SPLITS
 from lfbt.utils.figures import format_count
-from lfbt.utils.files import PARTIAL, Outputs, atomic_file, atomic_folder, check_target
+from lfbt.utils.files import PARTIAL, Outputs, atomic_file, atomic_folder
+from lfbt.utils.finished import check_target
 from lfbt.utils.progress import progress_bar
 from lfbt.utils.settings import Affects, names_affecting, to_dict
 
@@ -107,11 +109,6 @@ def list_trials(
                     name = f"leads-{subset.name.replace(',', '-')}-{name}"
                 trials.append(Trial(settings.run_dir / name, fraction, seed, subset))
     if len(trials) == 1:
-        if settings.resume and (settings.run_dir / RESULTS).is_file():
-            raise LfbtError(
-                f"resume: {settings.run_dir} is a single trial, which is finished and cannot be extended; name a new "
-                "folder"
-            )
         trials = [dataclasses.replace(trials[0], folder=settings.run_dir)]
     return trials
 
@@ -160,10 +157,12 @@ def _subsets(wanted: Sequence[Sequence[str]], leads: Sequence[str]) -> list[Subs
 def series_folder(settings: ClassifySettings, task: Task, trials: Sequence[Trial]) -> Iterator[None]:
     """Hold the run folder while several trials are written into it. A single one writes its folder at its end.
 
-    Raises LfbtError for a folder that holds other results, and as `acquire_run_folder` does.
+    Raises FinishedError where nothing is left to do, LfbtError for a folder that holds other results, and as
+    `acquire_run_folder` does.
     """
     if len(trials) == 1:
-        check_target(trials[0].folder, _OUTPUTS, settings.trials.overwrite)
+        stated = functools.partial(stated_settings, settings, task)
+        check_target(trials[0].folder, _OUTPUTS, settings.trials.overwrite, stated)
         yield
         return
     checkpoint = settings.task.checkpoint
@@ -192,13 +191,17 @@ def series_folder(settings: ClassifySettings, task: Task, trials: Sequence[Trial
         settings=values,
         kind=settings.kind,
         data_hash=task.dataset.hash,
-        encoder=None if task.loaded is None else weights_hash(task.loaded),
+        encoder=task.weights_hash,
         synthetic=task.dataset.synthetic,
         names_assumed=task.dataset.names_assumed,
     )
     free = names_affecting(type(settings), Affects.RUNTIME, Affects.PROCESS, Affects.LOCATION)
     replaces = _SERIES_OUTPUTS if settings.trials.overwrite else None
-    with acquire_run_folder(run_dir, run_settings, free, settings.trials.resume, replaces):
+
+    def is_complete() -> bool:
+        return all(map(is_finished, trials)) and (run_dir / SERIES_TABLE).is_file() and (run_dir / CURVE).is_file()
+
+    with acquire_run_folder(run_dir, run_settings, free, settings.trials.resume, replaces, is_complete):
         # Trials that were being written when the run was killed.
         for partial in run_dir.glob(PARTIAL):
             shutil.rmtree(partial)
@@ -210,7 +213,7 @@ def series_folder(settings: ClassifySettings, task: Task, trials: Sequence[Trial
         try:
             yield
         except KeyboardInterrupt as stop:
-            stop.add_note("finished trials are kept; the same command goes on with --resume")
+            stop.add_note("finished trials are kept; the same command goes on")
             raise
 
 
@@ -368,6 +371,7 @@ def _results(settings: ClassifySettings, task: Task, trial: Trial, folds: Sequen
         val_loss=float(np.mean(losses)) if losses else None,
         test=test,
         val=val,
+        weights_hash=task.weights_hash,
         by_lead_subset={
             name: SubsetScores(list(leads), *_scores(task, folds, name))
             for name, leads in (dropout.subsets if dropout else {}).items()

@@ -60,19 +60,21 @@ def draw_file(settings: DrawSettings) -> Drawn:
 
     Raises
     ------
+    FinishedError
+        When the same drawing is there already.
     LfbtError
         For a file that cannot be read or written, several records of which none is named, voltages that no ECG has
         unless allowed, and z-scores, which have no scale.
     """
     validate(settings)
     if settings.out is not None:
-        check_drawing(settings.out, settings.overwrite)
+        check_drawing(settings.out)
     recording = _read(settings)
     if recording.in_mv and not settings.files.allow_implausible:
         _check_voltages(recording)
     out = settings.out or Path(f"{recording.id.replace('/', '-') or 'ecg'}.svg")
-    check_drawing(out, settings.overwrite)
-    save_drawing(recording, out)
+    check_drawing(out)
+    save_drawing(recording, out, settings.overwrite)
     scale, *notes = lay_out(recording).foot
     return Drawn(out, recording.id, scale, (*recording.notes, *notes))
 

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 import lfbt
+from lfbt.data.dataset import Dataset
 from lfbt.data.disk_space import check_disk_space
 from lfbt.data.layouts import open_datasets
 from lfbt.errors import LfbtError
 from lfbt.inference.answer_table import SUFFIXES
 from lfbt.inference.embed_settings import EmbedSettings
 from lfbt.inference.onnx_file import is_onnx
+from lfbt.models.encoder import LeadEncoders
 from lfbt.models.feature_maps import PAPER, FeatureMap, feature_map
 from lfbt.models.features import check_voltages_known, compute_embeddings
-from lfbt.models.heads import HEAD, load_head
+from lfbt.models.heads import HEAD, Head, load_head
 from lfbt.models.hub import checkpoint_name, take_checkpoint
-from lfbt.models.pretrained import load_with_history, match
+from lfbt.models.pretrained import load_with_history, match, weights_hash
 from lfbt.runs.results import EncoderOrigin
 from lfbt.utils.device import resolve_device
-from lfbt.utils.files import Outputs, atomic_folder, check_target, load_json, save_json
+from lfbt.utils.files import Outputs, atomic_folder, load_json, save_json
+from lfbt.utils.finished import check_target
 from lfbt.utils.settings import validate
 
 EMBEDDINGS = "embeddings.npy"
@@ -44,7 +48,8 @@ class EmbeddedData:
 class EmbedSummary:
     """What a folder of embeddings holds: ``embed.json``. n_features: per lead, so columns are leads × n_features.
 
-    features: what an embedding consists of; the paper's where the file does not say.
+    features: what an embedding consists of; the paper's where the file does not say; weights_hash: of the encoder and
+    its classifier.
     """
 
     lfbt_version: str
@@ -56,6 +61,12 @@ class EmbedSummary:
     encoder: EncoderOrigin
     precision: str = "fp32"
     features: FeatureMap = PAPER
+    weights_hash: str | None = None
+
+    @property
+    def stated(self) -> dict[str, Any]:
+        """What the embeddings follow from: all but the version."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if name != "lfbt_version"}
 
     def save(self, folder: Path) -> None:
         """Write ``embed.json`` in `folder`."""
@@ -104,63 +115,78 @@ def write_embeddings(settings: EmbedSettings) -> EmbedSummary:
             f"checkpoint: {settings.checkpoint} embeds inputs, not data_dir; name the data sets without a flag, and a "
             ".csv, .jsonl or .parquet file as out"
         )
-    check_target(settings.out, _OUTPUTS, settings.overwrite)
+    check_target(settings.out, _OUTPUTS, settings.overwrite, lambda: _open(settings).summary.stated)
     device = resolve_device(settings.device)
-    checkpoint = take_checkpoint(settings.checkpoint)
-    dataset = open_datasets(settings.data_dir, settings.split_seed)
-    complete, history = load_with_history(checkpoint)
-    encoder, dataset = match(complete, dataset, settings.leads, settings.allow_mismatch)
-    features = feature_map(settings.features)
-    check_voltages_known(dataset, features)
-    has_head = (checkpoint / HEAD).is_dir()
-    if has_head:
-        head, classes = load_head(checkpoint / HEAD)
-        if head.features != features:
-            raise LfbtError(
-                f"features: {features.name}, but the classifier of {checkpoint} takes {head.features.name}; give "
-                f"--features {head.features.name}, or name its encoder folder"
-            )
-        if encoder.config.leads != complete.config.leads:
-            raise LfbtError(
-                f"leads: the classifier of {checkpoint} takes {','.join(complete.config.leads)} in this "
-                f"order, not {','.join(encoder.config.leads)}; leave --leads out, or name its encoder folder"
-            )
+    opened = _open(settings)
+    dataset, encoder, head, summary = opened.dataset, opened.encoder, opened.head, opened.summary
     if not settings.files.allow_implausible:
         dataset.check_voltages()
-    rows = np.arange(len(dataset))
-    n_features = encoder.config.columns_per_lead(features)
-    check_disk_space(settings.out, 4 * len(dataset) * len(encoder.config.leads) * n_features)
+    check_disk_space(settings.out, 4 * len(dataset) * len(summary.leads) * summary.n_features)
     embeddings = compute_embeddings(
         encoder.to(device),
         dataset,
-        rows,
+        np.arange(len(dataset)),
         device,
         settings.workers,
         "embed",
         precision=settings.precision,
-        features=features,
-    )
-    summary = EmbedSummary(
-        lfbt_version=lfbt.__version__,
-        synthetic=dataset.synthetic,
-        records=len(dataset),
-        leads=list(encoder.config.leads),
-        n_features=n_features,
-        data=EmbeddedData([folder.name for folder in settings.data_dir], dataset.hash),
-        encoder=EncoderOrigin(checkpoint_name(checkpoint), history),
-        precision=settings.precision,
-        features=features,
+        features=summary.features,
     )
     records = {"id": dataset.ids, "patient": dataset.patients, "split": dataset.split}
     table = pd.DataFrame(records | {"labels": [";".join(labels) for labels in dataset.labels]})
     with atomic_folder(settings.out, replaces=_OUTPUTS if settings.overwrite else None) as folder:
         np.save(folder / EMBEDDINGS, embeddings.cpu().numpy())
         table.to_csv(folder / _RECORDS, index=False)
-        if has_head:
+        if head is not None:
             with torch.no_grad():
                 probabilities = head.probabilities(head.to(device)(embeddings))
-            columns = [f"p_{name}" for name in classes]
+            columns = [f"p_{name}" for name in opened.classes]
             named = pd.concat([table[["id", "patient"]], pd.DataFrame(probabilities, columns=columns)], axis=1)
             named.to_csv(folder / PROBABILITIES, index=False)
         summary.save(folder)
     return summary
+
+
+@dataclasses.dataclass(frozen=True)
+class _Opened:
+    """What is embedded, by what, and what will be said of it."""
+
+    dataset: Dataset
+    encoder: LeadEncoders
+    head: Head | None
+    classes: tuple[str, ...]
+    summary: EmbedSummary
+
+
+def _open(settings: EmbedSettings) -> _Opened:
+    """Open data sets and encoder. Raises LfbtError where they do not fit each other."""
+    checkpoint = take_checkpoint(settings.checkpoint)
+    dataset = open_datasets(settings.data_dir, settings.split_seed)
+    complete, history = load_with_history(checkpoint)
+    encoder, dataset = match(complete, dataset, settings.leads, settings.allow_mismatch)
+    features = feature_map(settings.features)
+    check_voltages_known(dataset, features)
+    head, classes = load_head(checkpoint / HEAD) if (checkpoint / HEAD).is_dir() else (None, ())
+    if head is not None and head.features != features:
+        raise LfbtError(
+            f"features: {features.name}, but the classifier of {checkpoint} takes {head.features.name}; give "
+            f"--features {head.features.name}, or name its encoder folder"
+        )
+    if head is not None and encoder.config.leads != complete.config.leads:
+        raise LfbtError(
+            f"leads: the classifier of {checkpoint} takes {','.join(complete.config.leads)} in this "
+            f"order, not {','.join(encoder.config.leads)}; leave --leads out, or name its encoder folder"
+        )
+    summary = EmbedSummary(
+        lfbt_version=lfbt.__version__,
+        synthetic=dataset.synthetic,
+        records=len(dataset),
+        leads=list(encoder.config.leads),
+        n_features=encoder.config.columns_per_lead(features),
+        data=EmbeddedData([folder.name for folder in settings.data_dir], dataset.hash),
+        encoder=EncoderOrigin(checkpoint_name(checkpoint), history),
+        precision=settings.precision,
+        features=features,
+        weights_hash=weights_hash(complete) if head is None else weights_hash(complete, head),
+    )
+    return _Opened(dataset, encoder, head, classes, summary)

@@ -25,6 +25,7 @@ from lfbt.models.pretrained import load_history
 from lfbt.runs.results import Results
 from lfbt.signal import normalise
 from lfbt.utils.files import atomic_file
+from lfbt.utils.finished import check_same_file
 from lfbt.utils.settings import Affects, create, validate
 from lfbt.utils.targets import check_creatable
 
@@ -95,6 +96,8 @@ def export(
 
     Raises
     ------
+    FinishedError
+        Where `out` is the same file already.
     LfbtError
         For what is no encoder, for a file that is there and not of lfbt, and without the packages onnx and onnxruntime.
 
@@ -121,9 +124,10 @@ def write_onnx(settings: ExportSettings) -> Exported:
     model, card = _load(settings.checkpoint, settings.variant)
     proto = build_model(model.encoder, model.head, settings.variant)
     onnx.helper.set_model_props(proto, {CARD_KEY: card.to_json()})
+    content = proto.SerializeToString(deterministic=True)
+    _check_free(settings, content)
     onnx.checker.check_model(proto, full_check=True)
     with atomic_file(settings.out) as partial:
-        content = proto.SerializeToString(deterministic=True)
         partial.write_bytes(content)
         difference = _difference(partial, model)
         if not difference <= _AGREEMENT[settings.variant]:
@@ -132,7 +136,7 @@ def write_onnx(settings: ExportSettings) -> Exported:
                 f"over {_AGREEMENT[settings.variant]:g}; its weights may be broken"
             )
         # Something may have been put there meanwhile.
-        _check_out(settings.out, settings.overwrite)
+        _check_free(settings, content)
     return Exported(
         settings.out,
         round(len(content) / 1e6, 2),
@@ -150,13 +154,19 @@ def _check_out(out: Path, overwrite: bool) -> None:
         raise LfbtError(f"out: {out} does not end in .onnx; name a file that does")
     if not out.absolute().parent.is_dir():
         raise LfbtError(f"out: the folder of {out} does not exist; make it, or give another name")
-    if out.is_symlink() or out.exists():
-        if not overwrite:
-            raise LfbtError(f"out: {out} exists; give another name, or --overwrite a file of lfbt")
-        if out.is_symlink():
-            raise LfbtError(f"overwrite: {out} is a link; name the file that it leads to")
+    if overwrite and out.is_symlink():
+        raise LfbtError(f"overwrite: {out} is a link; name the file that it leads to")
+    if overwrite and out.exists():
         read_onnx_file(out, "overwrite")
     check_creatable(out)
+
+
+def _check_free(settings: ExportSettings, content: bytes) -> None:
+    """Raise unless `content` may be written: FinishedError where it is there already."""
+    if settings.overwrite:
+        _check_out(settings.out, settings.overwrite)
+    else:
+        check_same_file(settings.out, content, "--overwrite a file of lfbt")
 
 
 def _load(checkpoint: Path, variant: str) -> tuple[TorchModel, OnnxCard]:

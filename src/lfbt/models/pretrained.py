@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from lfbt.data.dataset import Dataset, options_to_fit
 from lfbt.errors import LfbtError
 from lfbt.models.authors import CHECKPOINT_KINDS, load_authors_checkpoint
@@ -49,11 +51,12 @@ def save_encoder(folder: Path, encoder: LeadEncoders, history: Mapping[str, Any]
     EncoderCard.create(encoder.config, history).save(folder)
 
 
-def weights_hash(encoder: LeadEncoders) -> str:
-    """SHA-256 of the encoder's tensors."""
+def weights_hash(*models: nn.Module) -> str:
+    """SHA-256 of the tensors of an encoder, or of several models."""
     digest = hashlib.sha256()
-    for tensor in encoder.state_dict().values():
-        digest.update(tensor.cpu().numpy().tobytes())
+    for model in models:
+        for tensor in model.state_dict().values():
+            digest.update(tensor.cpu().numpy().tobytes())
     return digest.hexdigest()
 
 

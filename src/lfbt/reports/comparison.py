@@ -15,7 +15,9 @@ from lfbt.evaluation.bootstrap import METRICS, Metric
 from lfbt.reports.comparison_rows import LEVEL, Row, table_rows
 from lfbt.reports.comparison_table import as_csv, table_cells, table_note, table_text
 from lfbt.reports.scored_trials import open_trials
-from lfbt.utils.files import Outputs, atomic_folder, check_distinct, check_target, write_json
+from lfbt.runs.run_folder import hash_runs
+from lfbt.utils.files import Outputs, atomic_folder, check_distinct, write_json
+from lfbt.utils.finished import check_target
 from lfbt.utils.settings import Affects, Range, Seed, create, validate
 from lfbt.utils.tables import as_latex, as_markdown, markdown, terminal_width
 
@@ -118,14 +120,23 @@ def run_comparison(settings: CompareSettings) -> tuple[str, list[Row]]:
 
     Raises
     ------
+    FinishedError
+        Where `out` has the table of these runs, as they are, already.
     LfbtError
         For settings out of range, a folder without trials, a missing or corrupt file, and runs that do not compare.
     """
     validate(settings)
-    if settings.out is not None:
-        check_target(settings.out, _OUTPUTS, settings.overwrite)
     names = _name_runs(settings.runs)
     baseline = None if settings.baseline is None else names[settings.baseline.resolve()]
+    stated = {
+        "n_draws": settings.draws,
+        "seed": settings.seed,
+        "metrics": settings.metrics,
+        "baseline": baseline,
+        "hashes": hash_runs(settings.runs),
+    }
+    if settings.out is not None:
+        check_target(settings.out, _OUTPUTS, settings.overwrite, lambda: stated)
     trials = [trial for folder, name in names.items() for trial in open_trials(folder, name)]
     rows = table_rows(trials, settings.metrics, settings.draws, settings.seed, baseline)
     note = table_note(rows, settings.draws, settings.seed)
@@ -134,8 +145,7 @@ def run_comparison(settings: CompareSettings) -> tuple[str, list[Row]]:
         content = {
             "lfbt_version": lfbt.__version__,
             "note": note,
-            "n_draws": settings.draws,
-            "seed": settings.seed,
+            **stated,
             "level": LEVEL,
             "trials": [f"{trial.run}: {trial.folder.resolve().name}" for trial in trials],
             "rows": [dataclasses.asdict(row) for row in rows],

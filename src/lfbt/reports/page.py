@@ -27,9 +27,10 @@ from lfbt.reports.views import views
 from lfbt.reports.why import why
 from lfbt.runs.loading import ClassifierRun, PretrainingRun, load_runs
 from lfbt.runs.results import Results
-from lfbt.runs.run_folder import REPORT
+from lfbt.runs.run_folder import REPORT, hash_runs
 from lfbt.utils.figures import format_count
-from lfbt.utils.files import Outputs, atomic_file, atomic_folder, check_distinct, check_target, write_json
+from lfbt.utils.files import Outputs, atomic_file, atomic_folder, check_distinct, write_json
+from lfbt.utils.finished import check_target
 from lfbt.utils.settings import Affects, validate
 
 if TYPE_CHECKING:
@@ -74,19 +75,24 @@ def report(settings: ReportSettings) -> tuple[Path, pd.DataFrame]:
 
     Raises
     ------
+    FinishedError
+        Where the report of these runs, as they are, is there already.
     LfbtError
         For a folder that is not a run or has a corrupt file, for real and synthetic results together, and for
         classifiers that were not tested on the same records.
     """
     began = time.monotonic()
     validate(settings)
-    check_target(settings.out, OUTPUTS, settings.overwrite)
+    # Before they are read: a run may be going on.
+    stated = {"hashes": hash_runs(settings.runs)}
+    check_target(settings.out, OUTPUTS, settings.overwrite, lambda: stated)
     runs = [run for folder in settings.runs for run in load_runs(folder)]
     material = _gather(runs)
     page = render(material, began, with_encoder=True)
     table = results_table([run for run in runs if isinstance(run, ClassifierRun)])
     with atomic_folder(settings.out, replaces=OUTPUTS if settings.overwrite else None) as folder:
-        write_json(folder / MANIFEST, {"lfbt_version": lfbt.__version__, "runs": [run.name for run in runs]})
+        names = [run.name for run in runs]
+        write_json(folder / MANIFEST, {"lfbt_version": lfbt.__version__, "runs": names, **stated})
         (folder / REPORT).write_text(page, encoding="utf-8")
         table.to_csv(folder / TABLE, index=False)
     return settings.out / REPORT, table

@@ -261,6 +261,8 @@ class Results:
         Scores of the test and validation records.
     by_lead_subset
         Of a classifier that serves subsets of the leads, too (``leads_dropout``): its scores by the subset's name.
+    weights_hash
+        Hash of the weights of the encoder that it started from; None for random ones.
 
     Examples
     --------
@@ -286,6 +288,7 @@ class Results:
     test: Scores
     val: Scores | None
     by_lead_subset: dict[str, SubsetScores] = dataclasses.field(default_factory=dict)
+    weights_hash: str | None = None
 
     def __repr__(self) -> str:
         auroc = "none" if self.test.auroc is None else f"{self.test.auroc:.4f}"
@@ -319,7 +322,7 @@ class Results:
             raise LfbtError(f"field test.confusion_matrix: is not {n} rows of {n} numbers of records")
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all of it, without served lead subsets and intervals without rare classes where there are none."""
+        """Return all of it, without what there is not: served lead subsets, rare classes, weights to start from."""
         content = dataclasses.asdict(self)
         tests = [content["test"], *(one["test"] for one in content["by_lead_subset"].values())]
         for bounds in [test["intervals"] for test in tests if test["intervals"]]:
@@ -327,6 +330,8 @@ class Results:
                 del bounds["without_rare"]
         if not self.by_lead_subset:
             del content["by_lead_subset"]
+        if self.weights_hash is None:
+            del content["weights_hash"]
         return content
 
     def save(self, folder: Path) -> None:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from lfbt.errors import LfbtError
+from lfbt.errors import FinishedError, LfbtError
 from lfbt.utils.files import (
     FORMAT,
     PARTIAL,
@@ -24,6 +25,8 @@ from lfbt.utils.files import (
     read_json,
     write_json,
 )
+from lfbt.utils.finished import differences
+from lfbt.utils.opening import read_bytes
 from lfbt.utils.targets import check_creatable
 
 SETTINGS = "settings.json"
@@ -37,6 +40,9 @@ BEST_ENCODER_FOLDER = "encoder-best"
 #: The report of a finished run.
 REPORT = "report.html"
 _LOCK = ".lock"
+
+# Files of a run that its report, or a comparison with others, follows from.
+_RESULTS = (".json", ".jsonl", ".csv", ".safetensors")
 
 # `is_running` holds the lock for an instant.
 _PATIENCE_SECONDS = 2.0
@@ -126,11 +132,17 @@ class RunSettings:
 
 @contextlib.contextmanager
 def acquire_run_folder(
-    folder: Path, settings: RunSettings, free: frozenset[str], resume: bool, replaces: Outputs | None = None
+    folder: Path,
+    settings: RunSettings,
+    free: frozenset[str],
+    resume: bool,
+    replaces: Outputs | None = None,
+    is_finished: Callable[[], bool] = lambda: False,
 ) -> Iterator[bool]:
     """Hold `folder` for a run while the block runs, and write its settings where it is new.
 
-    A new folder that holds no more than its settings when the block ends is removed again.
+    A run that was begun with the same settings and data goes on. A new folder that holds no more than its settings when
+    the block ends is removed again.
 
     Parameters
     ----------
@@ -141,10 +153,12 @@ def acquire_run_folder(
     free
         Names of the settings that may differ from those that the run was started with.
     resume
-        Whether to continue the run in `folder`, if there is one. It may get more epochs, which are then written to its
-        settings, where `is_lengthened` says so.
+        Whether the run in `folder`, if there is one, may get more epochs, which are then written to its settings,
+        where `is_lengthened` says so; and is to be held where it is finished, too.
     replaces
         What a run in `folder` may consist of, to be removed first.
+    is_finished
+        Whether the run that is there has nothing left to do.
 
     Yields
     ------
@@ -153,6 +167,8 @@ def acquire_run_folder(
 
     Raises
     ------
+    FinishedError
+        For a run with the same settings and data that is finished, unless it is to resume.
     LfbtError
         For a folder that another run holds, that has other results, or whose run had other settings.
     """
@@ -176,7 +192,12 @@ def acquire_run_folder(
         resuming = (folder / SETTINGS).is_file()
         if resuming:
             started_with = RunSettings.load(folder)
-            _check_same(settings, started_with, free, folder)
+            if resume:
+                _check_same(settings, started_with, free, folder)
+            else:
+                _refuse_other(settings, started_with, free, folder)
+                if is_finished():
+                    raise FinishedError(folder)
             if is_lengthened(settings, started_with):
                 more = {"epochs": settings.settings["epochs"]}
                 dataclasses.replace(started_with, settings=started_with.settings | more).save(folder)
@@ -236,14 +257,14 @@ def _remove_run(folder: Path) -> None:
 
 
 def _refuse_another(folder: Path, resume: bool) -> None:
-    """Raise LfbtError unless `folder` is new or empty or, to resume, holds a run."""
+    """Raise LfbtError unless `folder` is new or empty or holds a run."""
     names = [path.name for path in folder.iterdir() if not path.match(PARTIAL)] if folder.is_dir() else []
     holds_something = any(name != _LOCK for name in names)
-    if SETTINGS in names and not resume:
-        raise LfbtError(f"{folder}: holds a run already; go on with --resume, or name a new folder")
+    if SETTINGS in names:
+        return
     if (holds_something and not resume) or (folder.exists() and not folder.is_dir()):
         check_unoccupied(folder)
-    if holds_something and not (folder / SETTINGS).is_file():
+    if holds_something:
         raise LfbtError(f"resume: {folder} holds no run that goes on; name the folder of one, or a new one")
 
 
@@ -263,6 +284,17 @@ def _remove_if_empty(folder: Path) -> None:
             (folder / SETTINGS).unlink(missing_ok=True)
             (folder / _LOCK).unlink(missing_ok=True)
             folder.rmdir()
+
+
+def _refuse_other(settings: RunSettings, started_with: RunSettings, free: frozenset[str], folder: Path) -> None:
+    """Raise LfbtError unless a run was begun with the same settings and data: only then it goes on unasked."""
+    now = {name: value for name, value in settings.compared().items() if name not in free}
+    differing = list(differences(now, started_with.compared()))
+    if differing:
+        # A run of another kind has other settings, too.
+        what = differing[0] if settings.kind != started_with.kind else ", ".join(differing)
+        remedy = "go on with --resume" if is_lengthened(settings, started_with) else "replace it with --overwrite"
+        raise LfbtError(f"{folder}: holds another run already ({what}); {remedy}, or name a new folder")
 
 
 def _check_same(settings: RunSettings, started_with: RunSettings, free: frozenset[str], folder: Path) -> None:
@@ -304,6 +336,20 @@ def is_lengthened(settings: RunSettings, started_with: RunSettings) -> bool:
         and isinstance(begun := was.get("epochs"), int)
         and now["epochs"] > begun
     )
+
+
+def hash_runs(folders: Iterable[Path]) -> list[str]:
+    """Hash the name, settings, history, results and encoders of each of some run folders."""
+    hashes = []
+    for folder in folders:
+        digest = hashlib.sha256(folder.resolve().name.encode(errors="surrogateescape"))
+        for path in sorted(folder.rglob("*")):
+            name = path.relative_to(folder)
+            if path.suffix in _RESULTS and CHECKPOINTS not in name.parts and not path.match(PARTIAL) and path.is_file():
+                digest.update(f"{name}\0".encode(errors="surrogateescape"))
+                digest.update(hashlib.sha256(read_bytes(path)).digest())
+        hashes.append(digest.hexdigest())
+    return hashes
 
 
 def is_running(folder: Path) -> bool:

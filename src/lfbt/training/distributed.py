@@ -13,7 +13,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from lfbt.errors import LfbtError
+from lfbt.errors import FinishedError, LfbtError
 from lfbt.training.settings import BatchNorm
 from lfbt.utils.collectives import shard_sizes
 from lfbt.utils.device import resolve_device
@@ -75,7 +75,7 @@ class World:
         """Call `function` in every process and return its result once all have.
 
         Where it raises LfbtError in any process, the first of these raises it, and the others exit silently with
-        status 2.
+        status 2, or 0 where that one is a FinishedError.
         """
         if self.size == 1:
             return function()
@@ -84,13 +84,15 @@ class World:
             result = function()
         except LfbtError as error:
             failure = error
-        failed: list[bool] = [False] * self.size
-        dist.all_gather_object(failed, failure is not None, group=self.control)
-        if not any(failed):
+        statuses: list[int | None] = [None] * self.size
+        status = None if failure is None else 0 if isinstance(failure, FinishedError) else 2
+        dist.all_gather_object(statuses, status, group=self.control)
+        first = next((rank for rank, status in enumerate(statuses) if status is not None), None)
+        if first is None:
             return result
-        if failure is not None and failed.index(True) == self.rank:
+        if failure is not None and first == self.rank:
             raise failure
-        raise SystemExit(2)
+        raise SystemExit(statuses[first])
 
     def broadcast_object(self, value: ResultT) -> ResultT:
         """The main process's `value`, in every process."""

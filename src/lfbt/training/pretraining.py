@@ -226,7 +226,8 @@ class Pretrainer:
             # Before the old run is removed.
             self._check_leakage()
         replaces = OUTPUTS if overwrite else None
-        resuming = stack.enter_context(acquire_run_folder(self.folder, self.run_settings, free, resume, replaces))
+        held = acquire_run_folder(self.folder, self.run_settings, free, resume, replaces, self._is_finished)
+        resuming = stack.enter_context(held)
         # A run that was killed before it saved anything may have been killed before this check.
         if not (overwrite or (self.folder / ENCODER_FOLDER / FINGERPRINTS).is_file()):
             self._check_leakage()
@@ -293,7 +294,8 @@ class Pretrainer:
         self._saved_at = time.monotonic()
         if self.world.is_main and progress.epoch == n_epochs:
             self.display.finished()
-            self._save_encoder_if_older()
+            if not self._is_finished():  # it was killed after its last checkpoint
+                self._write_encoder(self.folder / ENCODER_FOLDER)
         while progress.epoch < n_epochs:
             self.train_epoch()
 
@@ -407,14 +409,13 @@ class Pretrainer:
         raise StoppedError(
             f"stopped by {self.stop.signal or 'a signal'} and saved in {self.folder}, "
             f"{format_count(progress.epoch, 'epoch')} and "
-            f"{format_count(progress.step, 'step')} done; the same command goes on with --resume"
+            f"{format_count(progress.step, 'step')} done; the same command goes on"
         )
 
-    def _save_encoder_if_older(self) -> None:
-        """Write the encoder of a finished run that was killed after its last checkpoint."""
-        folder, n_epochs = self.folder / ENCODER_FOLDER, self.settings.optimizer.epochs
-        if not (folder / CONFIG).is_file() or load_history(folder).get("epochs_done") != n_epochs:
-            self._write_encoder(folder)
+    def _is_finished(self) -> bool:
+        """Whether the encoder of the last epoch is saved, which is the last that a run does."""
+        folder = self.folder / ENCODER_FOLDER
+        return (folder / CONFIG).is_file() and load_history(folder).get("epochs_done") == self.settings.optimizer.epochs
 
     def _write_encoder(self, folder: Path) -> None:
         """Write the encoder and, once, fingerprints of what it learns from."""

@@ -88,24 +88,11 @@ def _matches(name: PurePath, form: str) -> bool:
     return len(name.parts) == len(PurePath(form).parts) and name.match(form)
 
 
-def check_target(folder: Path, outputs: Outputs, overwrite: bool) -> None:
-    """Raise LfbtError, before any work, where the results of a command cannot take the place of `folder`.
-
-    As `check_replaceable` does in order to `overwrite`, as `check_unoccupied` does otherwise, and as `check_creatable`.
-    """
+def restore_replaced(folder: Path) -> None:
+    """Put back the results in `folder` that a process was replacing when it was killed."""
     if _replaced(folder).exists():
         with _locked(folder):
             _restore(folder)
-    if overwrite:
-        check_replaceable(folder, outputs)
-    else:
-        try:
-            check_unoccupied(folder)
-        except LfbtError as error:
-            if not (folder / outputs.manifest).is_file():
-                raise
-            raise LfbtError(f"{error}, or replace them with --overwrite") from None
-    check_creatable(folder)
 
 
 def check_distinct(name: str, paths: Iterable[Path]) -> None:

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, TypeVar
 
+from lfbt.utils.printing import printable
+
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
@@ -56,7 +58,7 @@ class Bar:
 
     def write(self, line: str) -> None:
         """Print a line above the bar."""
-        self._bar.console.print(line, highlight=False, markup=False, soft_wrap=True)
+        self._bar.console.print(printable(line), highlight=False, markup=False, soft_wrap=True)
 
     def _write_estimate(self) -> None:
         """Write the time to the end, once there has been enough of it to tell."""
@@ -81,7 +83,7 @@ def format_duration(seconds: float) -> str:
 def write_line(line: str, shown: bool = True) -> None:
     """Print a line on stderr, as a bar's `write` does where there is no bar; nothing unless it is `shown`."""
     if shown and not _is_quiet.get():
-        print(line, file=sys.stderr, flush=True)
+        print(printable(line), file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Literal
 
+from lfbt.utils.printing import escape
+
 #: How a cell is shown on a terminal.
 Style = Literal["bold", "red", "green", "yellow"]
 
@@ -103,13 +105,7 @@ def as_latex(cells: Sequence[Sequence[str]]) -> str:
 
 def _one_line(cell: str) -> str:
     """The cell without line breaks, and with escapes for signs that would steer the terminal."""
-    return "".join(sign if sign.isprintable() else _escape(sign) for sign in " ".join(cell.split()))
-
-
-def _escape(sign: str) -> str:
-    # Bytes of file names that are no UTF-8 come as surrogates.
-    code = ord(sign) - 0xDC00 if "\udc80" <= sign <= "\udcff" else ord(sign)
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+    return "".join(sign if sign.isprintable() else escape(sign) for sign in " ".join(cell.split()))
 
 
 def markdown(cell: str) -> str:
