@@ -41,6 +41,19 @@ def test_check_target_tells_the_same_results_from_others(made):
     check_target(made, OUTPUTS, True, never)
 
 
+def test_check_target_finds_nothing_finished_where_a_file_is_lost(made):
+    outputs = Outputs("made.json", ("a.csv", "b.csv"), needed=("a.csv", "b.csv"))
+    (made / "b.csv").write_text("")
+    with pytest.raises(
+        LfbtError, match=rf"^{made}: has made\.json, but no a\.csv any more; replace .* --overwrite"
+    ) as lost:
+        check_target(made, outputs, False, never)
+    assert not isinstance(lost.value, FinishedError)
+    (made / "a.csv").write_text("")
+    with pytest.raises(FinishedError):
+        check_target(made, outputs, False, lambda: SAME)
+
+
 def test_check_target_compares_with_the_manifest_of_the_command_only(tmp_path):
     (tmp_path / "a.csv").write_text("")
     with pytest.raises(LfbtError, match=r"holds other results already; name a new or empty folder$"):

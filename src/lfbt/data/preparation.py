@@ -37,7 +37,7 @@ from lfbt.utils.settings import Affects, Form, as_path, convert, create, names_a
 from lfbt.voltages import implausible_span
 
 # Not of layout npy, whose files look as the user's own.
-_OUTPUTS = Outputs(MANIFEST, (SIGNALS, RECORDS, DROPPED, PEOPLE))
+_OUTPUTS = Outputs(MANIFEST, (SIGNALS, RECORDS, DROPPED, PEOPLE), needed=(SIGNALS, RECORDS))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,7 +175,8 @@ def prepare_dataset(
     validate(settings)
     _check_lead_names(settings.leads, name)
     _check_apart(source_folder, target)
-    check_target(target, _OUTPUTS, settings.overwrite, lambda: _list(source, name, source_folder, settings).stated)
+    outputs = _OUTPUTS if settings.layout == "packed" else dataclasses.replace(_OUTPUTS, needed=(RECORDS,))
+    check_target(target, outputs, settings.overwrite, lambda: _list(source, name, source_folder, settings).stated)
     if settings.dask_scheduler is None:
         check_processes(settings.workers)
     # Connected before the listing, which may take long.

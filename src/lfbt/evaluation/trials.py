@@ -63,12 +63,12 @@ _OUTPUTS = Outputs(
         *(f"{ENCODER_FOLDER}/{name}" for name in ("config.json", "model.safetensors", FINGERPRINTS)),
         *(f"{HEAD}/{name}" for name in ("config.json", "model.safetensors")),
     ),
+    needed=(PREDICTIONS,),
 )
 
 #: The plot of a series, besides its table.
 CURVE = "curve.png"
 
-# The files of several trials together.
 _SERIES_OUTPUTS = Outputs(
     SETTINGS,
     (SERIES_TABLE, CURVE, REPORT, *(f"*fraction-*-seed-*/{name}" for name in (*_OUTPUTS.files, _OUTPUTS.manifest))),

@@ -33,7 +33,7 @@ EMBEDDINGS = "embeddings.npy"
 _RECORDS = "records.csv"
 PROBABILITIES = "probabilities.csv"
 SUMMARY = "embed.json"
-_OUTPUTS = Outputs(SUMMARY, (EMBEDDINGS, _RECORDS, PROBABILITIES))
+_OUTPUTS = Outputs(SUMMARY, (EMBEDDINGS, _RECORDS, PROBABILITIES), needed=(EMBEDDINGS, _RECORDS))
 
 
 @dataclasses.dataclass(frozen=True)

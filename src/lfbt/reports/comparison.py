@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-_OUTPUTS = Outputs("compare.json", ("compare.csv", "compare.md", "compare.tex", "compare.txt"))
+_OUTPUTS = Outputs(
+    "compare.json", ("compare.csv", "compare.md", "compare.tex", "compare.txt"), needed=("compare.csv", "compare.md")
+)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -42,7 +42,7 @@ RunT = TypeVar("RunT", bound=Run)
 TABLE = "results.csv"
 MANIFEST = "report.json"
 # The last is of earlier versions.
-OUTPUTS = Outputs(MANIFEST, (REPORT, TABLE, "overview.png"))
+OUTPUTS = Outputs(MANIFEST, (REPORT, TABLE, "overview.png"), needed=(REPORT,))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -48,6 +48,7 @@ __all__ = [
     "published_as",
     "signal_files",
     "synthesis",
+    "synthetic_downloads",
     "table_column",
 ]
 

@@ -48,10 +48,14 @@ def check_unoccupied(folder: Path) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Outputs:
-    """What a command writes into a folder: a manifest in JSON with ``lfbt_version``, and patterns of all files."""
+    """What a command writes into a folder: a manifest in JSON with ``lfbt_version``, and patterns of all files.
+
+    needed: names of those without which the results are incomplete.
+    """
 
     manifest: str
     files: tuple[str, ...]
+    needed: tuple[str, ...] = ()
 
 
 def check_replaceable(folder: Path, outputs: Outputs) -> None:

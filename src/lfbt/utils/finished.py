@@ -42,6 +42,11 @@ def check_target(folder: Path, outputs: Outputs, overwrite: bool, describe: Call
         check_replaceable(folder, outputs)
     elif (folder / outputs.manifest).is_file():
         manifest = read_json(folder / outputs.manifest)
+        if lost := [name for name in outputs.needed if not (folder / name).is_file()]:
+            raise LfbtError(
+                f"{folder}: has {outputs.manifest}, but no {', '.join(lost)} any more; replace what is left with "
+                "--overwrite, or name a new or empty folder"
+            )
         raise finished_or_other(folder, describe(), manifest, "replace them with --overwrite")
     else:
         check_unoccupied(folder)
