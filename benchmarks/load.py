@@ -89,7 +89,7 @@ def table(found: Sequence[Held]) -> list[tuple[str, ...]]:
     """A row of each command, with a group of columns of each number of records; the last is kB for a record more."""
     counts = sorted({each.records for each in found})
     heads = [f"{what}, {count:,} records" for what in ("s", "MB", "open files") for count in counts]
-    rows = [("lfbt …", *heads, "kB more a record")]
+    rows = [("lfbt …", *heads, "kB a record")]
     for command in dict.fromkeys(each.command for each in found):
         of_command = sorted((each for each in found if each.command == command), key=lambda each: each.records)
         rows.append(
