@@ -57,7 +57,7 @@ test-lowest:  ## run the tests with the lowest versions that pyproject.toml allo
 
 coverage: $(INSTALLED)  ## run the tests, and list the lines and branches that none of them takes
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check pytest-cov
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --cov=lfbt --cov-branch --cov-report=term-missing:skip-covered $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --cov --cov-report=term-missing:skip-covered $(ARGS)
 
 mutants: $(INSTALLED)  ## change modules at random, and count the changes that their tests find, into docs/reliability.md
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check cosmic-ray
@@ -83,6 +83,6 @@ docs: $(INSTALLED)  ## build the documentation site into site/; warnings are err
 check: lint types imports docs test  ## all of the checks, the site, and the tests
 
 clean:  ## remove caches, builds and the demo; .venv stays
-	rm -rf build dist site .venv-dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf build dist site .venv-dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 	test ! -e $(DEMO_MARKER) || rm -rf demo
