@@ -232,6 +232,15 @@ def test_patient_folds_of_one_record_a_patient_are_those_of_scikit_learn():
         assert np.flatnonzero(found == fold).tolist() == test.tolist()
 
 
+def test_patients_without_a_class_are_a_stratum_of_their_own():
+    patients, targets = [f"p{i}" for i in range(12)], np.repeat([[True, False], [False, False]], 6, axis=0)
+    for seed in range(5):
+        chosen = stratified_fraction(patients, targets, 0.5, seed)
+        assert Counter((chosen < 6).tolist()) == {True: 3, False: 3}
+        folds = patient_folds(patients, targets, 3, seed)
+        assert Counter(folds[:6].tolist()) == Counter(folds[6:].tolist()) == {0: 2, 1: 2, 2: 2}
+
+
 def test_patient_folds_refuses_no_records():
     with pytest.raises(LfbtError, match="^folds: 2 are more than the 0 patients of the most frequent class"):
         patient_folds([], np.zeros((0, 3), dtype=bool), 2, 0)
