@@ -242,7 +242,7 @@ def test_patients_without_a_class_are_a_stratum_of_their_own():
 
 
 def test_patient_folds_refuses_no_records():
-    with pytest.raises(LfbtError, match="^folds: 2 are more than the 0 patients of the most frequent class"):
+    with pytest.raises(LfbtError, match=r"^folds: 2 are more than the 0 patients of the most frequent class"):
         patient_folds([], np.zeros((0, 3), dtype=bool), 2, 0)
 
 
