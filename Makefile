@@ -1,7 +1,7 @@
 # make help lists the targets. Each brings .venv up to date first: PYTHON=python3.12 make test chooses the interpreter.
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help venv demo bench test test-lowest lint types imports docs check clean
+.PHONY: help venv demo dist bench test test-lowest coverage mutants audit lint types imports docs check clean
 
 PYTHON ?= python3
 WORKERS ?= 2
@@ -34,6 +34,16 @@ demo: $(INSTALLED)  ## pretrain, probe, fine-tune and report on synthetic ECGs, 
 	$(BIN)/lfbt finetune --data-dir demo/data/synthetic --checkpoint demo/pretrain --run-dir demo/finetune --epochs 10 --learning-rate 1e-3
 	$(BIN)/lfbt report demo/pretrain demo/probe demo/probe-random demo/finetune --out demo/report
 
+# The wheel is built from the sdist, so that both have all that is needed.
+dist:  ## build sdist and wheel into dist/, install the wheel into an empty .venv-dist, and run the demo from there
+	rm -rf dist
+	$(PYTHON) -m venv --clear .venv-dist
+	.venv-dist/bin/python -m pip install --quiet --disable-pip-version-check build
+	.venv-dist/bin/python -m build --outdir dist
+	$(PYTHON) -m venv --clear .venv-dist
+	.venv-dist/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt dist/*.whl
+	$(MAKE) demo BIN=.venv-dist/bin INSTALLED=
+
 bench: $(INSTALLED)  ## measure lfbt beside a literal form of the method, half an hour, into docs/performance.md
 	$(BIN)/python -m benchmarks --out docs/performance.json --docs docs/performance.md $(ARGS)
 
@@ -44,6 +54,18 @@ test-lowest:  ## run the tests with the lowest versions that pyproject.toml allo
 	test -x .venv-lowest/bin/pip || $(PYTHON) -m venv .venv-lowest
 	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-lowest.txt -e '.[test]'
 	.venv-lowest/bin/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+
+coverage: $(INSTALLED)  ## run the tests, and list the lines and branches that none of them takes
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check pytest-cov
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --cov --cov-report=term-missing:skip-covered $(ARGS)
+
+mutants: $(INSTALLED)  ## change modules at random, and count the changes that their tests find, into docs/reliability.md
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check cosmic-ray
+	$(BIN)/python -m tests.mutants --docs docs/reliability.md $(ARGS)
+
+audit: $(INSTALLED)  ## look the versions of constraints.txt up among published vulnerabilities; needs a network
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-audit
+	$(BIN)/python -m pip_audit --requirement constraints.txt --no-deps --disable-pip
 
 lint: $(INSTALLED)  ## check style and formatting
 	$(BIN)/ruff check .
@@ -61,6 +83,6 @@ docs: $(INSTALLED)  ## build the documentation site into site/; warnings are err
 check: lint types imports docs test  ## all of the checks, the site, and the tests
 
 clean:  ## remove caches, builds and the demo; .venv stays
-	rm -rf build dist site .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf build dist site .venv-dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 	test ! -e $(DEMO_MARKER) || rm -rf demo

@@ -22,13 +22,12 @@ def render(results: Mapping[str, Any]) -> str:
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
-def with_section(text: str, section: str) -> str:
+def with_section(text: str, section: str, begin: str = BEGIN, end: str = END) -> str:
     """Put `section` between the markers in `text`. Raises ValueError unless each marker occurs once, in order."""
-    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        raise ValueError(f"the file must have the lines {BEGIN} and {END} once each, in this order")
-    before, rest = text.split(BEGIN)
-    after = rest.split(END)[1]
-    return f"{before}{BEGIN}\n\n{section}\n{END}{after}"
+    if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
+        raise ValueError(f"the file must have the lines {begin} and {end} once each, in this order")
+    before, rest = text.split(begin)
+    return f"{before}{begin}\n\n{section}\n{end}{rest.split(end)[1]}"
 
 
 def row_line(row: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from benchmarks import (
+    load,
     many_records,
     objectives,
     onnx_variants,
@@ -22,6 +23,7 @@ from benchmarks import (
     rich_features,
     rivals,
     scaling,
+    serving,
     small_preset,
     threads,
 )
@@ -34,13 +36,16 @@ from benchmarks.gpu.results import Check, Figure, Place, at_most
 from benchmarks.gpu.sizes import QUICK
 from benchmarks.measure import Timings, fitted_exponent
 from benchmarks.render import BEGIN, END, render, with_section
+from benchmarks.resources import Usage, Watch
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, roc_auc_score
 from tests.factories import KINDS, waves, write_checkpoint
 from tests.literal import literal_encoder, literal_loss, literal_projector, literal_view
 from tests.published_files import write_wfdb
 
+import lfbt
 from lfbt.data.dataset import from_arrays
+from lfbt.data.layouts import open_dataset
 from lfbt.errors import LfbtError
 from lfbt.evaluation.settings import ProbeSettings
 from lfbt.models.cpu import layer_ops
@@ -244,6 +249,63 @@ def test_many_records_opens_what_it_writes():
     assert n == 50
     assert seconds > 0
     assert 0 <= gigabytes < 1
+
+
+def test_watch_sees_memory_threads_and_files_of_children():
+    """A child of the process holds 60 MB, three threads and twenty files more, for a while."""
+    child = """
+import threading, time
+threads = [threading.Thread(target=time.sleep, args=(0.5,)) for _ in range(3)]
+[thread.start() for thread in threads]
+held = bytearray(b"x" * 60_000_000), [open("/dev/null") for _ in range(20)]
+time.sleep(0.5)
+"""
+    parent = f"import subprocess, sys; sys.stdin.read(1); subprocess.run([sys.executable, '-c', {child!r}], check=True)"
+    process = subprocess.Popen([sys.executable, "-c", parent], stdin=subprocess.PIPE)
+    with Watch(process.pid, every=0.02) as before:
+        time.sleep(0.3)
+    with Watch(process.pid, seconds=0.2, every=0.02) as watch:
+        process.communicate(b"x")
+    assert process.returncode == 0
+    assert watch.most.memory > before.most.memory + 60
+    assert watch.most.threads >= before.most.threads + 4
+    assert watch.most.handles >= before.most.handles + 20
+    assert len(watch.intervals) > 3
+
+
+def test_load_tells_growth_of_memory_and_of_files():
+    def held(records, memory, handles):
+        return load.Held("check", records, 2.0, Usage(memory, 1, handles))
+
+    assert load.table([held(1000, 100.0, 4), held(10, 99.0, 4)]) == [
+        (
+            "lfbt …",
+            *(f"{what}, {n} records" for what in ("s", "MB", "open files") for n in ("10", "1,000")),
+            "kB a record",
+        ),
+        ("check", "2", "2", "99", "100", "4", "4", "1.01"),
+    ]
+    assert not load.grown([held(10, 99.0, 4), held(1000, 100.0, 4)])
+    assert load.grown([held(10, 99.0, 4), held(1000, 100 + 990 * load.KILOBYTES / 1000, 4)])
+    assert load.grown([held(10, 99.0, 4), held(1000, 100.0, 5 + load.HANDLES)])
+
+
+def test_recordings_of_load_are_kept_and_none_is_a_copy(tmp_path):
+    load.write_recordings(tmp_path / "recordings", 210)
+    leads = ",".join(load.LEADS)
+    sizes = {"n_samples": load.N_SAMPLES, "duration": load.N_SAMPLES / load.RATE, "leads": leads, "workers": 1}
+    stated = {"file_leads": leads, "file_sampling_rate": load.RATE}
+    lfbt.prepare("folder", tmp_path / "recordings", tmp_path / "data", **stated, **sizes)
+    signals = open_dataset(tmp_path / "data").signals[np.arange(210)]
+    assert len({signal.tobytes() for signal in np.asarray(signals)}) == 210
+
+
+def test_soak_tells_a_server_that_grows():
+    warm = Usage(500.0, 6, 40)
+    flat = [(60.0, Usage(400.0, 4, 30)), (120.0, warm), (180.0, Usage(500.0 + serving.BOUND.memory, 6, 40))]
+    assert not serving.grown(flat)
+    for more in (Usage(541.0, 6, 40), Usage(500.0, 9, 40), Usage(500.0, 6, 49)):
+        assert serving.grown([*flat, (240.0, more)])
 
 
 def test_macro_auroc_leaves_out_classes_without_records():

@@ -1,6 +1,9 @@
 """Errors caused by user input: one class catches them all, and it is a ValueError."""
 
 import pickle
+import re
+import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -43,3 +46,11 @@ def test_lfbt_error_is_one_line_whatever_a_library_said():
 
 def test_lfbt_error_is_at_the_face():
     assert lfbt.LfbtError is LfbtError
+
+
+def test_messages_name_extras_that_the_package_has():
+    root = Path(__file__).parents[1]
+    extras = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    texts = [path.read_text(encoding="utf-8") for path in (root / "src").rglob("*.py")]
+    named = {name for text in texts for name in re.findall(r"lfbt\[([a-z0-9]+)\]", text)}
+    assert {"formats", "hdf5", "serve", "parquet"} <= named <= set(extras)

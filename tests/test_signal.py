@@ -11,7 +11,15 @@ from hypothesis.extra import numpy as hnp
 
 from lfbt.errors import AbsentLeadError, LfbtError
 from lfbt.recording import PAPER_LEADS, STANDARD_LEADS
-from lfbt.signal import available_leads, choose_leads, cut_pieces, fit_samples, normalise
+from lfbt.signal import (
+    available_leads,
+    choose_leads,
+    cut_pieces,
+    fit_samples,
+    limb_leads_used,
+    normalise,
+    resample_lead,
+)
 
 LIMB = STANDARD_LEADS[:6]
 #: ECG values in mV that float32 holds.
@@ -175,6 +183,27 @@ def literal_z(values):
     return [(value - mean) / (std + 1e-5) for value in values]
 
 
+def reflected(lead):
+    """A lead without the line between its ends, and what continues it: half of it after its end, half before it."""
+    n = len(lead)
+    level = lead - np.linspace(lead[0], lead[-1], n)
+    after = [-level[n - 1 - k] for k in range(1, n - n // 2 + 1)]
+    return np.array([*level, *after, *(-level[k] for k in range(n // 2, 0, -1))])
+
+
+@pytest.mark.parametrize(("n", "n_samples"), [(2, 3), (7, 12), (8, 5), (50, 200), (51, 33)])
+def test_resample_lead_equals_scipy_on_the_lead_reflected_at_its_ends(n, n_samples):
+    lead = np.random.default_rng(n).laplace(0.3, 0.2, n) + np.linspace(0, 2, n)
+    line = lead[0] + (lead[-1] - lead[0]) / (n - 1) * np.arange(n_samples) * n / n_samples
+    expected = line + scipy.signal.resample(reflected(lead), 2 * n_samples)[:n_samples]
+    np.testing.assert_allclose(resample_lead(lead, n_samples), expected, rtol=0, atol=1e-6)
+
+
+def test_resample_lead_of_one_sample_and_beyond_float32():
+    assert resample_lead(f32([0.75]), 4).tolist() == [0.75] * 4
+    assert np.isposinf(resample_lead(np.full(4, 1e39), 6)).all()
+
+
 def test_normalise_equals_z_scores_by_hand():
     signal = f32([[1, 3], [5, 7]])
     root5 = np.sqrt(5)
@@ -225,6 +254,20 @@ def test_normalise_makes_a_constant_record_zeros(how, value):
 def test_normalise_refuses_other_kinds():
     with pytest.raises(LfbtError, match="normalisation: 'minmax' is not one of record, lead, none"):
         normalise(np.zeros((1, 2), dtype=np.float32), "minmax")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("leads", "wanted", "used"),
+    [
+        (("I", "II", "V1"), ("I", "V1"), []),
+        (("I", "II"), ("II", "V2"), []),
+        (("I", "V1"), ("II",), []),
+        (("V1", "aVF", "I"), ("II", "V1"), ["I", "aVF"]),
+        (("III", "II", "I"), ("aVR",), ["I", "II"]),
+    ],
+)
+def test_limb_leads_used_are_two_where_one_is_derived(leads, wanted, used):
+    assert limb_leads_used(leads, wanted) == used
 
 
 @given(st.sets(st.sampled_from(STANDARD_LEADS), min_size=1), st.lists(st.sampled_from(STANDARD_LEADS), unique=True))

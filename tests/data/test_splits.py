@@ -2,15 +2,16 @@
 
 import math
 from collections import Counter, defaultdict
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lfbt.data.splits import patient_folds, split_by_patient, stratified_fraction
+from lfbt.data.splits import assign_splits, patient_folds, split_by_patient, stratified_fraction
 from lfbt.errors import LfbtError
-from lfbt.sources.listing import SPLITS
+from lfbt.sources.listing import SPLITS, Entry
 
 #: Records as (patient, label): few patients with many records, rare labels, in any order.
 RECORDS = st.lists(st.tuples(st.integers(0, 30), st.sampled_from("aaaabbc")), min_size=1, max_size=80)
@@ -229,3 +230,42 @@ def test_patient_folds_of_one_record_a_patient_are_those_of_scikit_learn():
     found = patient_folds([f"p{i}" for i in range(len(numbers))], one_hot(numbers), 10, 0)
     for fold, (_, test) in enumerate(StratifiedKFold(10, shuffle=True, random_state=0).split(numbers, numbers)):
         assert np.flatnonzero(found == fold).tolist() == test.tolist()
+
+
+def test_patients_without_a_class_are_a_stratum_of_their_own():
+    patients, targets = [f"p{i}" for i in range(12)], np.repeat([[True, False], [False, False]], 6, axis=0)
+    for seed in range(5):
+        chosen = stratified_fraction(patients, targets, 0.5, seed)
+        assert Counter((chosen < 6).tolist()) == {True: 3, False: 3}
+        folds = patient_folds(patients, targets, 3, seed)
+        assert Counter(folds[:6].tolist()) == Counter(folds[6:].tolist()) == {0: 2, 1: 2, 2: 2}
+
+
+def test_patient_folds_refuses_no_records():
+    with pytest.raises(LfbtError, match=r"^folds: 2 are more than the 0 patients of the most frequent class"):
+        patient_folds([], np.zeros((0, 3), dtype=bool), 2, 0)
+
+
+def entries(patients, splits, labels=("a", "b")):
+    """Entries that are not read."""
+    return [
+        Entry(str(i), patient, Path("none"), lambda path: pytest.fail(f"{path} is read"), (labels[i % 2],), split)
+        for i, (patient, split) in enumerate(zip(patients, splits, strict=True))
+    ]
+
+
+def test_assign_splits_takes_official_ones_and_else_splits_what_has_labels():
+    official = ["test", "train", "test", "val"]
+    assert assign_splits(entries("papq", official), True, (0.2, 0.1), 0) == official
+    unsplit = entries("pqrstuvw", [""] * 8)
+    assert assign_splits(unsplit, False, (0.2, 0.1), 0) == ["train"] * 8
+    assert assign_splits(unsplit, True, (0.4, 0.3), 5) == split_by_patient(
+        list("pqrstuvw"), list("abababab"), 0.4, 0.3, 5
+    )
+
+
+def test_assign_splits_refuses_a_patient_in_two_and_a_record_in_none():
+    with pytest.raises(LfbtError, match=r"^patient p is in split test and, with record 2, in val; "):
+        assign_splits(entries("pqp", ["test", "train", "val"]), True, (0.2, 0.1), 0)
+    with pytest.raises(LfbtError, match=r"^record 1 has no split while others have one; "):
+        assign_splits(entries("pqr", ["test", "", "val"]), True, (0.2, 0.1), 0)

@@ -358,6 +358,8 @@ def test_choose_thresholds_by_hand():
     # At 0.9 and at 0.6 sensitivity + specificity are as high, 3/2: the higher threshold.
     four = np.array([[1], [0], [1], [0]], dtype=bool)
     assert choose_thresholds(p[:4], four) == pytest.approx([(0.9 + 0.7) / 2])
+    # The next below is the last of all.
+    assert choose_thresholds(p[[0, 1, 3]], np.array([[1], [1], [0]], dtype=bool)) == pytest.approx([(0.7 + 0.3) / 2])
     # Worse than chance everywhere: the threshold with which all are called.
     assert choose_thresholds(p[:2], np.array([[0], [1]], dtype=bool)) == pytest.approx([0.7])
     assert np.isnan(choose_thresholds(p[:2], np.array([[1], [1]], dtype=bool)))

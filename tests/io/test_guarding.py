@@ -1,6 +1,7 @@
 """What every reader goes through: regular files, and one error for whatever a library raises."""
 
 import os
+import pickle
 import re
 import struct
 from typing import Any
@@ -120,6 +121,12 @@ def test_guarded_and_isolated_functions_raise_errors_of_lfbt_only(tmp_path):
         fail(path)
     with pytest.raises(UnreadableError, match=r"absent\.x: cannot be read \(.*absent\.x is absent\)"):
         fail(tmp_path / "absent.x")
+
+
+@pytest.mark.parametrize("reader", [fail, fail_here])
+def test_guarded_and_isolated_functions_are_sent_by_name(reader):
+    assert pickle.loads(pickle.dumps(reader)) is reader  # noqa: S301
+    assert reader.__doc__
 
 
 def test_guarded_bounds_the_bytes(tmp_path):

@@ -40,6 +40,13 @@ LOSSES: dict[str, Any] = {"simclr": simclr_loss, "vicreg": vicreg_loss, "lead-co
 CONTRASTIVE = ("simclr", "lead-contrastive")
 
 
+def total_lfbt_loss(z1, z2, sizes=None):
+    return lfbt_loss(z1, z2, sizes=sizes).total
+
+
+IN_PARTS = LOSSES | {"lfbt": total_lfbt_loss}
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_build_loss_computes_the_loss_of_each_objective(name: Objective):
     z1, z2 = random_pair(6, 3, 8)
@@ -122,7 +129,7 @@ def in_parts(name):
     """Loss and gradient, of seven records."""
     (z1, sizes), (z2, _) = map(own_part, random_pair(7, 3, 5))
     args = (0.2, sizes) if name in CONTRASTIVE else (sizes,)
-    return value_and_gradient(LOSSES[name], z1, z2, *args)
+    return value_and_gradient(IN_PARTS[name], z1, z2, *args)
 
 
 def vicreg_of_a_model():
@@ -137,7 +144,7 @@ def vicreg_of_a_model():
 
 
 def all_of_it():
-    return {name: in_parts(name) for name in LOSSES} | {"model": vicreg_of_a_model()}
+    return {name: in_parts(name) for name in IN_PARTS} | {"model": vicreg_of_a_model()}
 
 
 @pytest.fixture(scope="module", params=[2, 3])
@@ -146,7 +153,7 @@ def several(request):
     return in_processes(request.param, all_of_it)
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", IN_PARTS)
 def test_losses_in_several_processes_are_those_of_the_complete_batch(several, name):
     loss, *gradients = in_parts(name)
     for found in several:

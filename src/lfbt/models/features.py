@@ -82,9 +82,16 @@ def compute_embeddings(
         return (encoder(signals) if features == PAPER else encoder.pool(signals, features)).flatten(1)
 
     shown = signals_of if what is None else track(signals_of, len(batches), what)
+    # Filled batch by batch: parts that are joined at the end would take twice the memory.
+    embeddings, n = torch.empty(0, device=device), 0
     with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-        parts = [embed(signals) for signals in itertools.takewhile(lambda _: not give_up(), shown)]
-    embeddings = torch.cat(parts) if parts else torch.empty(0, device=device)
+        for signals in itertools.takewhile(lambda _: not give_up(), shown):
+            part = embed(signals)
+            if n == 0:
+                embeddings = part.new_empty(len(rows), part.shape[1])
+            embeddings[n : n + len(part)] = part
+            n += len(part)
+    embeddings = embeddings[:n]
     if not embeddings.isfinite().all():
         row = int((~embeddings.isfinite()).any(dim=1).nonzero()[0])
         raise LfbtError(

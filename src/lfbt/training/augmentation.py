@@ -105,7 +105,7 @@ def random_view(
     """
     n_samples = signals.shape[-1]
     if crop == "fixed":
-        start, length = _part(np.zeros(len(draws)), draws[:, 1], n_samples, (shortest_crop, 1.0))
+        start, length = _part(np.zeros(len(draws)), draws[:, 1], n_samples, (shortest_crop, shortest_crop))
         part = cut_out(signals, start, int(length[0]))
         return time_out(part, *_part(draws[:, 2], draws[:, 3], part.shape[-1], (0.0, longest_time_out)))
     crop_start, crop_length = _part(draws[:, 0], draws[:, 1], n_samples, (shortest_crop, 1.0))
