@@ -2,8 +2,8 @@
 
     python -m benchmarks.load --docs docs/reliability.md
 
-Synthetic recordings of 2.56 s at 100 Hz, in two leads, one file each: short, so that a hundred thousand of them take a
-quarter of an hour. They are prepared, checked, learned from for an epoch, and embedded. Memory may grow by what a
+Synthetic recordings of 2.56 s at 100 Hz, in two leads, one file each: short, so that a hundred thousand of them take
+half an hour. They are prepared, checked, learned from for an epoch, and embedded. Memory may grow by what a
 table of the records takes, and open files not at all.
 """
 

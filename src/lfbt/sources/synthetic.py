@@ -24,7 +24,7 @@ class Synthetic:
     are there already must have been generated with the same number and seed.
     """
 
-    records: Annotated[int, Range("[1, 1000000]")] = 600
+    records: Annotated[int, Range("[1, 99999]")] = 600
     """How many records to generate."""
     seed: Seed = 0
     """Seed of all randomness."""
