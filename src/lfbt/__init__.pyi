@@ -1,5 +1,6 @@
 from .data.layouts import open_dataset as open_dataset
 from .data.preparation import prepare as prepare
+from .errors import FinishedError as FinishedError
 from .errors import LfbtError as LfbtError
 from .errors import UnreadableError as UnreadableError
 from .evaluation.fine_tuning import finetune as finetune
@@ -29,6 +30,7 @@ __all__ = [
     "ECGClassifier",
     "ECGEmbedder",
     "Encoder",
+    "FinishedError",
     "LFBTLoss",
     "LfbtError",
     "Recording",

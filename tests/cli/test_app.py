@@ -283,7 +283,7 @@ def test_overwrite_replaces_what_the_command_has_written_and_nothing_else(chain,
     assert run(*words)[0] == 0
     first = contents(to)
     assert_finished(to, *words, says=name != "check")
-    other, difference = OTHER_WORDS.get(name) or ((chain / "random",), "hashes is another")
+    other, difference = OTHER_WORDS.get(name) or ((chain / "random",), "the runs or what they hold changed")
     message = refused(*words, *other, begun=name == "trials")
     assert re.search(rf"^{to}: holds (other results|another run) already \(.*{difference}", message)
     assert message.endswith(("--overwrite", "or name a new folder"))

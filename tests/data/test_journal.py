@@ -103,6 +103,7 @@ def test_hash_recordings_follows_entries_and_their_files(tmp_path, entries):
     assert key == hash_recordings(list(entries), tmp_path)
     assert key != hash_recordings(entries[:2], tmp_path)
     assert key != hash_recordings(entries[::-1], tmp_path)
+    assert key != hash_recordings([dataclasses.replace(entries[0], age="33"), *entries[1:]], tmp_path)
     before = (tmp_path / "a").stat()
     (tmp_path / "a").write_text("b")
     os.utime(tmp_path / "a", ns=(before.st_atime_ns, before.st_mtime_ns + 1))

@@ -26,7 +26,7 @@ from lfbt.data.manifest import DatasetManifest
 from lfbt.data.preparation import prepare, prepare_dataset
 from lfbt.data.records import PrepareSettings
 from lfbt.data.splits import split_by_patient
-from lfbt.errors import LfbtError, UnreadableError
+from lfbt.errors import FinishedError, LfbtError, UnreadableError
 from lfbt.recording import PAPER_LEADS, STANDARD_LEADS, Recording
 from lfbt.sources import Folder, PtbXl, Synthetic
 from lfbt.sources.listing import Dropped, Listing
@@ -289,6 +289,21 @@ def test_prepare_gives_the_same_bytes_again(tmp_path):
     for name in "ab":
         make(tmp_path / name, *LABELLED, classes=CLASSES)
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [("signals.npy", lambda text: text[:-4]), ("records.csv", lambda text: text.replace(b",CD,", b",MI,"))],
+)
+def test_prepare_again_is_finished_unless_what_is_there_is_damaged(tmp_path, name, damage):
+    make(tmp_path / "a", *LABELLED, classes=CLASSES)
+    with pytest.raises(FinishedError):
+        make(tmp_path / "a", *LABELLED, classes=CLASSES)
+    file = tmp_path / "a" / name
+    file.write_bytes(damage(before := file.read_bytes()))
+    assert file.read_bytes() != before
+    with pytest.raises(LfbtError, match=rf"{name}.*; or make the results anew with --overwrite$"):
+        make(tmp_path / "a", *LABELLED, classes=CLASSES)
 
 
 @pytest.mark.parametrize(

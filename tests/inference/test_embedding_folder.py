@@ -14,7 +14,7 @@ from tests.outputs import contents
 
 import lfbt
 from lfbt.data.layouts import open_dataset
-from lfbt.errors import LfbtError
+from lfbt.errors import FinishedError, LfbtError
 from lfbt.evaluation.probing import run_probe
 from lfbt.evaluation.settings import ProbeSettings
 from lfbt.inference.embed_settings import EmbedSettings
@@ -247,6 +247,17 @@ def test_embed_refuses_an_occupied_folder(run, tmp_path):
     with pytest.raises(LfbtError, match="out: holds other results already"):
         run()
     assert contents(tmp_path / "out") == {"notes.txt": b"mine"}
+
+
+def test_embed_again_is_finished_whatever_folders_are_called_unless_it_is_incomplete(run, data, checkpoint, tmp_path):
+    out = run()
+    for number, (name, source) in enumerate((("data_dir", data), ("checkpoint", checkpoint))):
+        copied = shutil.copytree(source, tmp_path / f"copied-{number}")
+        with pytest.raises(FinishedError):
+            run(**{name: (copied,) if name == "data_dir" else copied})
+    (out / "embeddings.npy").write_bytes((out / "embeddings.npy").read_bytes()[:-4])
+    with pytest.raises(LfbtError, match=r"embeddings\.npy.*; or make the results anew with --overwrite$"):
+        run()
 
 
 def test_embed_dataset_equals_the_command(run, data, checkpoint):

@@ -125,7 +125,7 @@ def test_acquire_run_folder_goes_on_unasked_with_the_same_run_only(run):
     with (
         pytest.raises(
             LfbtError,
-            match=r"run: holds another run already \(data_hash is other but was .*\); replace it with --overwrite, or "
+            match=r"run: holds another run already \(the data changed\); replace it with --overwrite, or "
             "name a new folder$",
         ),
         acquire_run_folder(run, other, FREE, resume=False),

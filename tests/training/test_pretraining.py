@@ -559,6 +559,16 @@ def test_pretrainer_resumes_a_run_stopped_while_it_saved(longer, run, tmp_path, 
     assert_same_run(longer, run("stopped", resume=True, **LONGER))
 
 
+def test_pretrainer_writes_the_encoder_of_a_finished_run_again_where_it_is_damaged(base, run, tmp_path):
+    folder = shutil.copytree(base, tmp_path / "run")
+    weights = folder / "encoder" / "model.safetensors"
+    before = weights.read_bytes()
+    for damage in (weights.unlink, lambda: weights.write_bytes(before[:100])):
+        damage()
+        run()
+        assert weights.read_bytes() == before
+
+
 def test_pretrainer_changes_nothing_of_a_finished_run(base, run, tmp_path):
     shutil.copytree(base, tmp_path / "run")
     before = contents(tmp_path / "run")

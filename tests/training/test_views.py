@@ -13,7 +13,7 @@ from lfbt.training.augmentation import draw_views, random_view, random_views
 from lfbt.training.distortions import Distortions
 from lfbt.training.records import TrainingRecords
 from lfbt.training.settings import AugmentationSettings, DistortionSettings
-from lfbt.training.views import Views, draw_partners
+from lfbt.training.views import Views, count_paired, draw_partners
 
 PATIENTS = ["a", "b", "a", "c", "a", "b", "d", "a"]
 SIGNALS = np.random.default_rng(0).laplace(0, 0.2, (8, 2, 64)).astype(np.float32)
@@ -82,6 +82,10 @@ def test_draw_of_partners_follows_from_seed_and_epoch_alone(records):
     rows = [views.draw(epoch).rows(records.rows).tolist() for epoch in (0, 1, 2, 3, 0)]
     assert rows[0] == rows[4]
     assert len(set(map(tuple, rows))) > 2
+
+
+def test_count_paired_counts_records_whose_patient_has_another(records):
+    assert count_paired(records) == 5
 
 
 def test_views_refuse_patients_of_one_record_each(tmp_path):

@@ -33,7 +33,7 @@ def test_check_target_tells_the_same_results_from_others(made):
     other = SAME | {"data": {"hash": "b"}}
     with pytest.raises(
         LfbtError,
-        match=rf"^{made}: holds other results already \(data.hash is b but was a\); name a new or empty folder, or "
+        match=rf"^{made}: holds other results already \(the data changed\); name a new or empty folder, or "
         "replace them with --overwrite$",
     ) as refused:
         check_target(made, OUTPUTS, False, lambda: other)
@@ -52,6 +52,17 @@ def test_check_target_finds_nothing_finished_where_a_file_is_lost(made):
     (made / "a.csv").write_text("")
     with pytest.raises(FinishedError):
         check_target(made, outputs, False, lambda: SAME)
+
+
+def test_check_target_says_what_is_damaged_where_all_is_the_same(made):
+    def verify():
+        raise LfbtError("a.csv: is cut")
+
+    with pytest.raises(LfbtError, match=r"^a\.csv: is cut; or make the results anew with --overwrite$") as damaged:
+        check_target(made, OUTPUTS, False, lambda: SAME, verify)
+    assert not isinstance(damaged.value, FinishedError)
+    with pytest.raises(LfbtError, match="holds other results already"):
+        check_target(made, OUTPUTS, False, lambda: SAME | {"data": {"hash": "b"}}, verify)
 
 
 def test_check_target_compares_with_the_manifest_of_the_command_only(tmp_path):
@@ -83,8 +94,10 @@ def test_check_target_refuses_before_any_work_what_cannot_be_written(tmp_path, o
         (SAME, []),
         ({"weights_hash": None}, []),
         ({"settings": {"n_samples": 128}}, ["n_samples is 128 but was 64"]),
+        ({"settings": {"table": "x" * 61}}, ["table is not stated there"]),
+        ({"settings": {"leads": ["x" * 61]}}, ["leads is another"]),
         ({"settings": {"dtype": "float16"}}, ["dtype is not stated there"]),
-        ({"data": {"hash": "x" * 61}, "records": 3}, ["data.hash is another"]),
+        ({"data": {"hash": "x" * 61}, "records": 3}, ["the data changed"]),
         ({"data": None, "records": 4}, ["data is None but was {'hash': 'a'}", "records is 4 but was 3"]),
     ],
 )

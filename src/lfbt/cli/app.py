@@ -23,6 +23,7 @@ from lfbt.utils.threads import wait_briefly_if_busy
 __all__ = ["COMMANDS", "main"]
 
 # Commands that torchrun or accelerate may launch in several processes, which share the work.
+_RUNS = ("pretrain", "probe", "finetune")
 _DISTRIBUTED = ("pretrain", "finetune")
 
 
@@ -76,6 +77,13 @@ def _run(command: str, words: Sequence[str]) -> None:
         try:
             output = importlib.import_module(f"lfbt.cli.{command}").run(words)
         except FinishedError as finished:
+            # Runs have a report; one that was killed at its end may lack it.
+            if (
+                command in _RUNS
+                and not (finished.place / "report.html").exists()
+                and os.environ.get("RANK", "0") == "0"
+            ):
+                importlib.import_module("lfbt.cli.finished").add_report(finished.place)
             output = Output(str(finished), {"finished": finished.place})
     if output is None:
         return

@@ -16,7 +16,7 @@ from lfbt.data.dask_cluster import Cluster, connected
 from lfbt.data.disk_space import LESS_ROOM, check_disk_space, describe_size, size_of
 from lfbt.data.executors import check_processes, prepare_entries
 from lfbt.data.journal import JOURNAL, Journal, hash_recordings, preparation_key, read_journal
-from lfbt.data.layouts import DROPPED, RECORDS, SIGNALS
+from lfbt.data.layouts import DROPPED, RECORDS, SIGNALS, describe_changed_table, open_dataset
 from lfbt.data.manifest import MANIFEST, DatasetManifest, SourceInfo
 from lfbt.data.people import PEOPLE, write_people
 from lfbt.data.record_tables import NOTED, KeptRecord, note_copies, write_dropped, write_records
@@ -176,7 +176,8 @@ def prepare_dataset(
     _check_lead_names(settings.leads, name)
     _check_apart(source_folder, target)
     outputs = _OUTPUTS if settings.layout == "packed" else dataclasses.replace(_OUTPUTS, needed=(RECORDS,))
-    check_target(target, outputs, settings.overwrite, lambda: _list(source, name, source_folder, settings).stated)
+    stated = lambda: _list(source, name, source_folder, settings).stated  # noqa: E731
+    check_target(target, outputs, settings.overwrite, stated, lambda: _verify(target, settings))
     if settings.dask_scheduler is None:
         check_processes(settings.workers)
     # Connected before the listing, which may take long.
@@ -242,8 +243,17 @@ class _Listed:
     @property
     def stated(self) -> dict[str, Any]:
         """What the manifest will state of it."""
-        source = dataclasses.asdict(self.origin)
+        # The folder may have another name by now.
+        source = {"name": self.origin.name, "options": self.origin.options}
         return {"settings": self.settings, "source": source, "recordings_hash": self.recordings_hash}
+
+
+def _verify(target: Path, settings: PrepareSettings) -> None:
+    """Raise LfbtError where the data set in `target` is incomplete, or its table is another."""
+    if settings.layout == "packed":
+        changed = describe_changed_table(open_dataset(target))
+        if changed:
+            raise LfbtError(changed)
 
 
 def _list(source: Source, name: str, source_folder: Path, settings: PrepareSettings) -> _Listed:

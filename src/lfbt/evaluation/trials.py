@@ -29,6 +29,7 @@ from lfbt.models.heads import HEAD, save_head
 from lfbt.models.pretrained import save_encoder
 from lfbt.recording import STANDARD_LEADS
 from lfbt.runs.history import HISTORY, FittingStep, write_history
+from lfbt.runs.loading import load_run
 from lfbt.runs.predictions import PREDICTIONS, Predictions
 from lfbt.runs.results import (
     RESULTS,
@@ -55,7 +56,6 @@ if TYPE_CHECKING:
 #: Names for several leads; a subset has those of them that the encoder has. There are "all" and "each", too.
 NAMED_SUBSETS = {"limb": STANDARD_LEADS[:6], "chest": STANDARD_LEADS[6:]}
 
-# The files of a trial.
 _OUTPUTS = Outputs(
     RESULTS,
     (
@@ -162,7 +162,7 @@ def series_folder(settings: ClassifySettings, task: Task, trials: Sequence[Trial
     """
     if len(trials) == 1:
         stated = functools.partial(stated_settings, settings, task)
-        check_target(trials[0].folder, _OUTPUTS, settings.trials.overwrite, stated)
+        check_target(trials[0].folder, _OUTPUTS, settings.trials.overwrite, stated, lambda: load_run(trials[0].folder))
         yield
         return
     checkpoint = settings.task.checkpoint

@@ -17,6 +17,7 @@ from lfbt.errors import LfbtError
 from lfbt.inference.answer_table import SUFFIXES
 from lfbt.inference.embed_settings import EmbedSettings
 from lfbt.inference.onnx_file import is_onnx
+from lfbt.io import open_npy
 from lfbt.models.encoder import LeadEncoders
 from lfbt.models.feature_maps import PAPER, FeatureMap, feature_map
 from lfbt.models.features import check_voltages_known, compute_embeddings
@@ -65,8 +66,10 @@ class EmbedSummary:
 
     @property
     def stated(self) -> dict[str, Any]:
-        """What the embeddings follow from: all but the version."""
-        return {name: value for name, value in dataclasses.asdict(self).items() if name != "lfbt_version"}
+        """What the embeddings follow from, whatever the folders of data and weights are called."""
+        names = ("synthetic", "records", "leads", "n_features", "precision", "features", "weights_hash")
+        stated = {name: value for name, value in dataclasses.asdict(self).items() if name in names}
+        return stated | {"data": {"hash": self.data.hash}}
 
     def save(self, folder: Path) -> None:
         """Write ``embed.json`` in `folder`."""
@@ -115,7 +118,8 @@ def write_embeddings(settings: EmbedSettings) -> EmbedSummary:
             f"checkpoint: {settings.checkpoint} embeds inputs, not data_dir; name the data sets without a flag, and a "
             ".csv, .jsonl or .parquet file as out"
         )
-    check_target(settings.out, _OUTPUTS, settings.overwrite, lambda: _open(settings).summary.stated)
+    out = settings.out
+    check_target(out, _OUTPUTS, settings.overwrite, lambda: _open(settings).summary.stated, lambda: _verify(out))
     device = resolve_device(settings.device)
     opened = _open(settings)
     dataset, encoder, head, summary = opened.dataset, opened.encoder, opened.head, opened.summary
@@ -156,6 +160,14 @@ class _Opened:
     head: Head | None
     classes: tuple[str, ...]
     summary: EmbedSummary
+
+
+def _verify(folder: Path) -> None:
+    """Raise LfbtError where the embeddings in a folder are incomplete."""
+    summary = EmbedSummary.load(folder)
+    shape, wanted = open_npy(folder / EMBEDDINGS).shape, (summary.records, len(summary.leads) * summary.n_features)
+    if shape != wanted:
+        raise LfbtError(f"{folder / EMBEDDINGS}: shape {list(shape)} is not {list(wanted)}")
 
 
 def _open(settings: EmbedSettings) -> _Opened:

@@ -139,11 +139,13 @@ def iterate_answers(recordings: Iterable[Pieces], model: Model, batch_size: int 
 def _batches(recordings: Iterable[Pieces], batch_size: int) -> Iterator[list[Pieces]]:
     """Recordings that have `batch_size` pieces or more together; the last ones may have fewer."""
     batch: list[Pieces] = []
+    n_pieces = 0
     for pieces in recordings:
         batch.append(pieces)
-        if sum(len(one.signals) for one in batch) >= batch_size:
+        n_pieces += len(pieces.signals)
+        if n_pieces >= batch_size:
             yield batch
-            batch = []
+            batch, n_pieces = [], 0
     if batch:
         yield batch
 

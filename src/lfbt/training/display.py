@@ -12,6 +12,7 @@ from lfbt.training.monitor import STEPS_BEFORE_QUALITY, Quality
 from lfbt.training.records import TrainingRecords
 from lfbt.training.settings import PretrainSettings, changes_to_preset, preset_hints
 from lfbt.training.train_state import Progress
+from lfbt.training.views import count_paired
 from lfbt.utils.device import describe_device, load_hint, peak_memory_gb
 from lfbt.utils.figures import format_count
 from lfbt.utils.progress import Bar
@@ -43,6 +44,8 @@ class Display:
             f"{dataset.n_samples} samples at {dataset.sampling_rate:g} Hz; {processes}{describe_device(self._device)}; "
             f"preset {settings.preset}{f' but {changes}' if changes else ''}"
         )
+        if settings.augmentation.positives == "patient":
+            self.write(f"{count_paired(self._records)} of {len(self._records)} records have another of their patient")
         if precision:
             self.write(precision)
         hint = load_hint(self._device)

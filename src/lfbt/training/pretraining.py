@@ -22,7 +22,7 @@ from lfbt.losses.lead_contrastive import check_several_leads
 from lfbt.losses.objectives import METHODS, LossFunction, build_loss
 from lfbt.models.encoder import EncoderConfig
 from lfbt.models.feature_maps import feature_map
-from lfbt.models.pretrained import CONFIG, load_history, save_encoder
+from lfbt.models.pretrained import CONFIG, load_with_history, save_encoder
 from lfbt.runs.history import PretrainingEpoch, append_history, read_history, write_history
 from lfbt.runs.run_folder import (
     BEST_ENCODER_FOLDER,
@@ -414,8 +414,14 @@ class Pretrainer:
 
     def _is_finished(self) -> bool:
         """Whether the encoder of the last epoch is saved, which is the last that a run does."""
-        folder = self.folder / ENCODER_FOLDER
-        return (folder / CONFIG).is_file() and load_history(folder).get("epochs_done") == self.settings.optimizer.epochs
+        if not (self.folder / ENCODER_FOLDER / CONFIG).is_file():
+            return False
+        try:
+            _, history = load_with_history(self.folder)
+        except LfbtError:
+            # It was damaged; the last checkpoint has it.
+            return False
+        return history.get("epochs_done") == self.settings.optimizer.epochs
 
     def _write_encoder(self, folder: Path) -> None:
         """Write the encoder and, once, fingerprints of what it learns from."""

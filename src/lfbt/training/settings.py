@@ -114,8 +114,8 @@ class AugmentationSettings:
     views: Annotated[int, VIEWS_RANGE] = 2
     """Views of each record; the loss is the mean over all pairs of them."""
     positives: Literal["record", "patient"] = "record"
-    """What the views that are to be alike are of. record: one record. patient: all but the first of another record of
-    the same patient, such as a piece of the same recording, where there is one."""
+    """Which records give the views that are made alike. record: all views are of one record. patient: the first is of
+    the record, the others are of another record of the same patient, if there is one."""
     crop: Crop = "resized"
     """Of the views: what is done with the part of a record that is cut out. resized: of random length, resampled to
     that of the record, so that heart rates change. fixed: of the length of --shortest-crop, left as it is."""

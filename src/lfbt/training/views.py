@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 from collections.abc import Mapping
 
@@ -45,11 +46,11 @@ class Views:
         self._distortions = Distortions(distortion, dataset.leads, dataset.sampling_rate)
         self._patients: NDArray[np.int64] | None = None
         if augmentation.positives == "patient":
-            names, self._patients = np.unique([dataset.patients[row] for row in records.rows], return_inverse=True)
-            if len(names) == len(records):
+            if not count_paired(records):
                 raise LfbtError(
                     f"positives: patient has no effect on {len(records)} records of as many patients; leave it out"
                 )
+            _, self._patients = np.unique([dataset.patients[row] for row in records.rows], return_inverse=True)
 
     def draw(self, epoch: int) -> EpochViews:
         """Draw all that chance decides in an epoch, from (seed, epoch, record)."""
@@ -90,6 +91,12 @@ class EpochViews:
         parts = self.augmentation.parts
         views = torch.stack([random_view(x, own, *parts) for x, own in zip(of_views, draws, strict=True)])
         return self.distortions.apply(views, of_views, {name: of[batch] for name, of in self.of_distortions.items()})
+
+
+def count_paired(records: TrainingRecords) -> int:
+    """Count the records whose patient has another one."""
+    of_patients = collections.Counter(records.dataset.patients[row] for row in records.rows)
+    return sum(n for n in of_patients.values() if n > 1)
 
 
 def draw_partners(patients: NDArray[np.int64], numbers: NDArray[np.float64]) -> NDArray[np.int64]:

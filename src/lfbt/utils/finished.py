@@ -16,7 +16,23 @@ from lfbt.utils.targets import check_creatable
 _LONGEST = 60
 
 
-def check_target(folder: Path, outputs: Outputs, overwrite: bool, describe: Callable[[], Mapping[str, Any]]) -> None:
+# In place of the names of hashes, which say nothing to a reader.
+_CALLED = {
+    "hash": "the data",
+    "data_hash": "the data",
+    "weights_hash": "the weights",
+    "recordings_hash": "a recording, a label, or the size or time of a file",
+    "hashes": "the runs or what they hold",
+}
+
+
+def check_target(
+    folder: Path,
+    outputs: Outputs,
+    overwrite: bool,
+    describe: Callable[[], Mapping[str, Any]],
+    verify: Callable[[], object] = lambda: None,
+) -> None:
     """Check, before any work, whether a command can write its results into `folder`.
 
     Parameters
@@ -29,6 +45,8 @@ def check_target(folder: Path, outputs: Outputs, overwrite: bool, describe: Call
         Whether earlier results are to be replaced.
     describe
         Returns what the manifest will state of settings and data. Called only where there is a manifest.
+    verify
+        Raises LfbtError where the results that are there are damaged. Called only where they are the same.
 
     Raises
     ------
@@ -47,7 +65,13 @@ def check_target(folder: Path, outputs: Outputs, overwrite: bool, describe: Call
                 f"{folder}: has {outputs.manifest}, but no {', '.join(lost)} any more; replace what is left with "
                 "--overwrite, or name a new or empty folder"
             )
-        raise finished_or_other(folder, describe(), manifest, "replace them with --overwrite")
+        error = finished_or_other(folder, describe(), manifest, "replace them with --overwrite")
+        if isinstance(error, FinishedError):
+            try:
+                verify()
+            except LfbtError as damage:
+                raise LfbtError(f"{damage}; or make the results anew with --overwrite") from damage
+        raise error
     else:
         check_unoccupied(folder)
     check_creatable(folder)
@@ -80,7 +104,10 @@ def differences(now: Mapping[str, Any], was: Mapping[str, Any], within: str = ""
             yield from differences(value, stated, "" if name == "settings" else f"{called}.")
         else:
             shown = [text if len(text := str(side)) <= _LONGEST else "" for side in (value, stated)]
-            yield f"{called} is {shown[0]} but was {shown[1]}" if all(shown) else f"{called} is another"
+            if name in _CALLED:
+                yield f"{_CALLED[name]} changed"
+            else:
+                yield f"{called} is {shown[0]} but was {shown[1]}" if all(shown) else f"{called} is another"
 
 
 def check_same_file(path: Path, content: bytes, remedy: str) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-# Control characters but for tab and newline, and marks that turn the direction of text; colours are lfbt's own.
-_COLOUR = "\x1b\\[[0-9;]*m"
+# Control characters but for tab and newline, and marks that turn the direction of text; the colours that lfbt has stay.
+_COLOUR = "\x1b\\[(?:0|1|31|32|33)m"
 _STEERING = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"
 
 
