@@ -48,10 +48,10 @@ SOURCES = (
 )
 
 
-def prepared(data: Path, out: Path) -> Sequence[Path]:
+def prepared(data: Path, out: Path, n_samples: int = N_SAMPLES) -> Sequence[Path]:
     """Prepare the two data sets that the encoder learns from, all records in the split train."""
     challenge = link_challenge(data, out / "challenge")
-    settings = PrepareSettings(n_samples=N_SAMPLES, leads=STANDARD_LEADS)
+    settings = PrepareSettings(n_samples=n_samples, leads=STANDARD_LEADS)
     targets = out / "data" / "cinc2011", out / "data" / "challenge"
     for source, kind, folder, target in (
         (Folder(), "folder", data / "cinc2011" / "acceptable", targets[0]),

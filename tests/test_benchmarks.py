@@ -17,6 +17,7 @@ from benchmarks import (
     objectives,
     onnx_variants,
     ours,
+    preset_search,
     reading,
     real_records,
     reference,
@@ -191,6 +192,24 @@ def test_pretrain_settings_of_every_objective_and_candidate_are_valid():
         validate(settings)
         assert (settings.optimizer.epochs, settings.data.leads) == (candidate.epochs, candidate.leads)
         assert settings.model.normalisation == candidate.changes.get("normalisation", "record")
+
+
+def test_settings_of_the_second_search_are_valid(monkeypatch):
+    monkeypatch.setattr(preset_search, "prepared", lambda *_: [Path("a"), Path("b")])
+    monkeypatch.setattr(preset_search, "_synthetic", lambda *_: Path("c"))
+    for name, candidate in preset_search.CANDIDATES.items():
+        settings = preset_search.pretrain_settings(Path("data"), Path("out"), name, seed=1)
+        validate(settings)
+        assert (settings.optimizer.epochs, settings.data.leads) == (candidate.epochs, candidate.leads)
+        assert len(settings.data.data_dir) == (3 if candidate.synthetic else 2)
+
+
+def test_table_of_the_second_search_has_means_over_seeds_and_mean_ranks():
+    of = lambda value: {"paper": [value] * 8, "rich": [value] * 8}  # noqa: E731
+    lines = preset_search.table({"a": [of(0.5), of(0.7)], "b": [of(0.9)]}).splitlines()
+    assert [line.split("|")[1].strip() for line in lines[2:]] == ["a", "b"]
+    assert ["0.600 ± 0.141 / 0.600 ± 0.141" in lines[2], "0.900 / 0.900" in lines[3]] == [True, True]
+    assert [line.split("|")[-2].strip() for line in lines[2:]] == ["2.0", "1.0"]
 
 
 def test_the_documentation_shows_the_model():

@@ -19,9 +19,9 @@ from lfbt.runs.loading import ClassifierRun
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMES = (
-    "Classifier", "ECGClassifier", "ECGEmbedder", "Encoder", "LFBTLoss", "LfbtError", "Recording", "StoppedError",
-    "UnreadableError", "compare", "embed", "export", "finetune", "load_classifier", "load_encoder", "load_run",
-    "open_dataset", "predict", "prepare", "pretrain", "probe", "random_views", "read",
+    "Classifier", "ECGClassifier", "ECGEmbedder", "Encoder", "FinishedError", "LFBTLoss", "LfbtError", "Recording",
+    "StoppedError", "UnreadableError", "compare", "embed", "export", "finetune", "load_classifier", "load_encoder",
+    "load_run", "open_dataset", "predict", "prepare", "pretrain", "probe", "random_views", "read",
 )  # fmt: skip
 
 

@@ -245,6 +245,6 @@ def test_scripts_never_write_over_results(place, monkeypatch, capsys, script):
         words += (flag, place / folder)
     before = {path: path.stat().st_mtime_ns for path in (place / folder).rglob("*")}
     assert run_here(monkeypatch, script, *words, *SHORT) == 2
-    what = "a run" if script == "run_pt.py" else "other results"
+    what = "another run" if script == "run_pt.py" else "other results"
     assert f"holds {what} already" in capsys.readouterr().err
     assert {path: path.stat().st_mtime_ns for path in (place / folder).rglob("*")} == before

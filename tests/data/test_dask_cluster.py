@@ -210,13 +210,14 @@ def test_cluster_has_nothing_to_do_after_an_interrupt(place, dask, tmp_path, mon
 
 
 def test_cluster_names_recordings_that_kill_workers_and_a_scheduler_without_workers(place, tmp_path, monkeypatch):
-    (tmp_path / "a").write_text("a")
-    source = Given((Entry("r7", "p", tmp_path / "a", _gone),))
+    (tmp_path / "from").mkdir()
+    (tmp_path / "from" / "a").write_text("a")
+    source = Given((Entry("r7", "p", tmp_path / "from" / "a", _gone),))
     monkeypatch.setattr(cluster_module, "_WORKER_S", 0.5)
     with cluster(tmp_path, workers=1, DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES="0") as (address, _, _):
         settings = dataclasses.replace(SETTINGS, dask_scheduler=address)
         with pytest.raises(LfbtError, match=r"several workers of 127.* died over recording r7 to recording r7, "):
-            prepare_dataset(source, "given", tmp_path, tmp_path / "to", settings)
+            prepare_dataset(source, "given", tmp_path / "from", tmp_path / "to", settings)
         with pytest.raises(LfbtError, match=r"127.* has no workers; start some with `dask worker 127"):
             make(place, tmp_path / "to", address)
     assert not any("to" in path.name for path in tmp_path.iterdir())

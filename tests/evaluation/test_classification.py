@@ -208,9 +208,12 @@ def test_commands_leave_nothing_of_a_run_that_fails(command, tmp_path):
 def test_commands_refuse_an_occupied_folder(command, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "results.json").write_text("{}")
+    with pytest.raises(LfbtError, match=r"run: has results\.json, but no predictions\.csv any more"):
+        command()
+    (tmp_path / "run" / "predictions.csv").write_text("")
     with pytest.raises(LfbtError, match="run: holds other results already"):
         command()
-    assert contents(tmp_path / "run") == {"results.json": b"{}"}
+    assert contents(tmp_path / "run") == {"results.json": b"{}", "predictions.csv": b""}
 
 
 @pytest.mark.parametrize(

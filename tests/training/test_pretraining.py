@@ -16,6 +16,7 @@ from tests.outputs import assert_same_tensors, contents, read_lines
 from tests.training.helpers import assert_same_run, checkpoints, learned
 
 import lfbt.training.pretraining as pretrain_module
+import lfbt.training.views as views_module
 from lfbt.data.layouts import open_dataset
 from lfbt.data.loader import epoch_batches
 from lfbt.errors import LfbtError
@@ -23,7 +24,7 @@ from lfbt.losses.lfbt import lfbt_loss
 from lfbt.models.encoder import EncoderConfig, LeadEncoders
 from lfbt.models.pretrained import load_encoder, load_history
 from lfbt.models.projector import Projectors
-from lfbt.training.augmentation import random_view, random_views
+from lfbt.training.augmentation import random_view
 from lfbt.training.checkpoints import save_checkpoint
 from lfbt.training.pretraining import Pretrainer
 from lfbt.training.settings import PretrainSettings
@@ -92,7 +93,7 @@ def test_pretrainer_equals_a_hand_written_loop(data, run, monkeypatch, double_pr
     before a norm, whose gradient is nothing but rounding, wanders further (and the mean that the norm takes away):
     Adam divides that gradient by its own size plus 1e-8.
     """
-    monkeypatch.setattr(pretrain_module, "random_views", lambda *of: random_views(*of).double())
+    monkeypatch.setattr(views_module, "random_view", lambda *of: random_view(*of).double())
     views_of: dict[str, Any] = {"shortest_crop": 0.7, "longest_time_out": 0.3}
     loss_of = {"gamma": 0.6, "lambd": 0.01}
     folder = run(
@@ -302,13 +303,11 @@ def test_pretrainer_reproduces_golden_losses(tmp_path, monkeypatch, double_preci
     these came out alike to 1e-9 with one thread and two, with and without vector instructions.
     """
 
-    def literal_views(signals, draws, *bounds):
+    def literal(signals, draws, *bounds):
         assert bounds == (0.5, 0.5, "resized")
-        by_view = draws.transpose(1, 0, 2)
-        views = [[literal_view(*pair) for pair in zip(signals.numpy(), of_view, strict=True)] for of_view in by_view]
-        return torch.from_numpy(np.array(views))
+        return torch.from_numpy(np.array([literal_view(*pair) for pair in zip(signals.numpy(), draws, strict=True)]))
 
-    monkeypatch.setattr(pretrain_module, "random_views", literal_views)
+    monkeypatch.setattr(views_module, "random_view", literal)
     i, lead, t = np.ogrid[:8, :3, :64]
     signals = np.sin(0.1 * (i + 1) * t + lead) + 0.3 * np.cos(0.37 * t * (lead + 1) + i)
     folder = write_packed(tmp_path / "data", signals, leads=("II", "V1", "V5"))
