@@ -289,7 +289,8 @@ time.sleep(0.5)
     assert watch.most.memory > before.most.memory + 60
     assert watch.most.threads >= before.most.threads + 4
     assert watch.most.handles >= before.most.handles + 20
-    assert len(watch.intervals) > 3
+    # The child lives for half a second or more.
+    assert len(watch.intervals) >= 2
 
 
 def test_load_tells_growth_of_memory_and_of_files():
