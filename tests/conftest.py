@@ -25,6 +25,16 @@ def shared_data() -> Path:
 
 
 @pytest.fixture
+def set_threads():
+    """A function that sets PyTorch's number of threads until the test ends, whatever the machine has."""
+    import torch
+
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
 def double_precision():
     """Weights in double precision."""
     import torch

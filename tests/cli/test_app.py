@@ -299,6 +299,17 @@ def test_overwrite_replaces_what_the_command_has_written_and_nothing_else(chain,
     assert contents(to) == contents(to) | {"thesis.tex": b"mine"}
 
 
+@pytest.mark.parametrize("name", ["pretrain", "probe", "trials", "finetune"])
+def test_a_finished_run_without_its_report_gets_one(chain, tmp_path, name):
+    to = tmp_path / "to"
+    words, _ = overwriting(chain, to)[name]
+    assert run(*words)[0] == 0
+    before = contents(to)
+    (to / "report.html").unlink()
+    assert_finished(to, *words)
+    assert contents(to).keys() == before.keys()
+
+
 def test_draw_and_export_say_that_they_are_finished(chain, tmp_path):
     ids = open_dataset(chain / "data").ids
     for words, out, other in (

@@ -58,17 +58,13 @@ def recording(name, *means, reason=""):
 
 
 @pytest.fixture
-def two_threads():
-    """PyTorch with two threads, whatever the machine has."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
+def _two_threads(set_threads):
+    set_threads(2)
 
 
 @pytest.mark.parametrize("most_at_once", [1, 2])
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 100])
-@pytest.mark.usefixtures("two_threads")
+@pytest.mark.usefixtures("_two_threads")
 def test_iterate_answers_gives_each_recording_its_pieces(batch_size, most_at_once):
     model = MeanModel()
     model.most_at_once = most_at_once
@@ -98,7 +94,7 @@ class TwoAtOnce(MeanModel):
         return super().compute(signals)
 
 
-@pytest.mark.usefixtures("two_threads")
+@pytest.mark.usefixtures("_two_threads")
 def test_iterate_answers_computes_batches_at_once_with_a_thread_each():
     model = TwoAtOnce()
     answers = iterate_answers((recording(str(i), (i, 0)) for i in range(8)), model, 2)
@@ -106,7 +102,7 @@ def test_iterate_answers_computes_batches_at_once_with_a_thread_each():
     assert (model.threads, torch.get_num_threads()) == ([1, 1, 1, 1], 2)
 
 
-@pytest.mark.usefixtures("two_threads")
+@pytest.mark.usefixtures("_two_threads")
 def test_iterate_answers_of_one_batch_takes_all_threads_and_starts_none():
     class Model(TwoAtOnce):
         def compute(self, signals):
@@ -118,7 +114,7 @@ def test_iterate_answers_of_one_batch_takes_all_threads_and_starts_none():
     assert model.threads == [(2, True)]
 
 
-@pytest.mark.usefixtures("two_threads")
+@pytest.mark.usefixtures("_two_threads")
 def test_iterate_answers_raises_what_the_model_raises_and_reads_no_more_than_it_computes():
     class Model(TwoAtOnce):
         def compute(self, signals):

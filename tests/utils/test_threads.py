@@ -55,16 +55,12 @@ def test_commands_import_pytorch_after_that(tmp_path):
 
 
 @pytest.fixture
-def six_threads():
-    """PyTorch with six threads, whatever the machine has."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(6)
-    yield
-    torch.set_num_threads(before)
+def _six_threads(set_threads):
+    set_threads(6)
 
 
 @pytest.mark.parametrize(("most", "workers", "of_each"), [(2, 2, 3), (4, 4, 1), (50, 6, 1)])
-@pytest.mark.usefixtures("six_threads")
+@pytest.mark.usefixtures("_six_threads")
 def test_start_pool_divides_the_threads_of_pytorch(most, workers, of_each):
     pool = start_pool(most)
     assert pool is not None
@@ -75,7 +71,7 @@ def test_start_pool_divides_the_threads_of_pytorch(most, workers, of_each):
     assert torch.get_num_threads() == 6
 
 
-@pytest.mark.usefixtures("six_threads")
+@pytest.mark.usefixtures("_six_threads")
 def test_start_pool_starts_none_where_one_is_enough():
     assert start_pool(1) is None
     torch.set_num_threads(1)

@@ -77,13 +77,8 @@ def _run(command: str, words: Sequence[str]) -> None:
         try:
             output = importlib.import_module(f"lfbt.cli.{command}").run(words)
         except FinishedError as finished:
-            # Runs have a report; one that was killed at its end may lack it.
-            if (
-                command in _RUNS
-                and not (finished.place / "report.html").exists()
-                and os.environ.get("RANK", "0") == "0"
-            ):
-                importlib.import_module("lfbt.cli.finished").add_report(finished.place)
+            if command in _RUNS:
+                importlib.import_module("lfbt.cli.finished").add_missing_report(finished.place)
             output = Output(str(finished), {"finished": finished.place})
     if output is None:
         return

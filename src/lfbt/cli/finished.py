@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 from lfbt.reports.page import write_run_report
+from lfbt.runs.run_folder import REPORT
 from lfbt.utils.printing import printable
 from lfbt.utils.progress import write_line
 
@@ -22,3 +24,9 @@ def add_report(folder: Path) -> Path | None:
         return None
     write_line(f"report: {page}")
     return page
+
+
+def add_missing_report(folder: Path) -> None:
+    """Write ``report.html`` into the folder of a run that was killed before it did; of several processes the first."""
+    if not (folder / REPORT).exists() and os.environ.get("RANK", "0") == "0":
+        add_report(folder)

@@ -38,8 +38,8 @@ def hash_recordings(entries: Sequence[Entry], source_folder: Path) -> str:
         # What a table states of a file is given to its reader.
         options = getattr(entry.reader, "keywords", {})
         file = str(entry.file).removeprefix(begin)
-        entry_of_table = entry.id, entry.patient, entry.labels, entry.split, entry.sex, entry.age
-        digest.update(repr((*entry_of_table, file, sorted(options.items()))).encode())
+        stated = entry.id, entry.patient, entry.labels, entry.split, entry.sex, entry.age
+        digest.update(repr((*stated, file, sorted(options.items()))).encode())
         folders.add(os.path.dirname(entry.file))  # noqa: PTH120
     for folder in sorted(folders):
         name = folder.removeprefix(begin) if folder != str(source_folder) else ""

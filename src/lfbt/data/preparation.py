@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import dataclasses
+import functools
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -176,8 +177,8 @@ def prepare_dataset(
     _check_lead_names(settings.leads, name)
     _check_apart(source_folder, target)
     outputs = _OUTPUTS if settings.layout == "packed" else dataclasses.replace(_OUTPUTS, needed=(RECORDS,))
-    stated = lambda: _list(source, name, source_folder, settings).stated  # noqa: E731
-    check_target(target, outputs, settings.overwrite, stated, lambda: _verify(target, settings))
+    list_source = functools.partial(_list, source, name, source_folder, settings)
+    check_target(target, outputs, settings.overwrite, lambda: list_source().stated, lambda: _verify(target, settings))
     if settings.dask_scheduler is None:
         check_processes(settings.workers)
     # Connected before the listing, which may take long.

@@ -35,11 +35,8 @@ def learn(encoder, views, target):
 
 
 @pytest.fixture
-def _three_threads():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(3)
-    yield
-    torch.set_num_threads(threads)
+def _three_threads(set_threads):
+    set_threads(3)
 
 
 @pytest.mark.parametrize("compiled", [True, False])
