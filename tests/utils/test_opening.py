@@ -40,14 +40,19 @@ def test_open_regular_does_not_wait_for_a_pipe_that_took_the_place_of_a_file(tmp
         open_regular(path)
 
 
-def test_a_file_over_the_bound_is_refused_before_it_is_read(tmp_path):
+def test_a_file_over_the_bound_is_refused_before_it_is_read(tmp_path, monkeypatch):
     path = tmp_path / "a"
     with path.open("wb") as file:
         file.truncate((4 << 30) + 1)  # takes no room
     with pytest.raises(UnreadableError, match="has 4,294,967,297 bytes, over the 4,294,967,296 that are read"):
         read_bytes(path)
     assert check_regular(path, None) == (4 << 30) + 1
-    with pytest.raises(UnreadableError, match="over the 3 that are read"):
+    monkeypatch.setenv("LFBT_MAX_FILE_BYTES", str((4 << 30) + 1))
+    assert check_regular(path) == (4 << 30) + 1
+    monkeypatch.setenv("LFBT_MAX_FILE_BYTES", "9")
+    with pytest.raises(UnreadableError, match=r"over the 9 that are read; cut it .* or set .* LFBT_MAX_FILE_BYTES$"):
+        check_regular(path)
+    with pytest.raises(UnreadableError, match=r"over the 3 that are read; cut it into several files$"):
         check_regular(path, 3)
 
 

@@ -25,10 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from lfbt.errors import LfbtError, UnreadableError
-
-#: What a file of any size may take, and each of its bytes more: Python's text of a sample takes 60 bytes.
-MEMORY_BYTES, MEMORY_PER_BYTE = 1 << 30, 32
-SECONDS, SECONDS_PER_BYTE = 60.0, 1e-6
+from lfbt.utils.limits import MAX_READ_MEMORY, MAX_READ_SECONDS, most_memory, most_seconds
 
 _START_SECONDS = 120.0
 _STDERR = 2
@@ -62,10 +59,9 @@ def in_own_process(function: Callable[..., Any], path: Path, size: int, *args: A
     UnreadableError
         Where the process crashed, took too much memory, or too long.
     LfbtError
-        As `function` does.
+        As `function` does; for a variable of `lfbt.utils.limits` that is no number.
     """
-    seconds = SECONDS + SECONDS_PER_BYTE * size
-    memory = MEMORY_BYTES + MEMORY_PER_BYTE * size
+    seconds, memory = most_seconds(size), most_memory(size)
     # Paths may be relative, to a folder that was changed since the process began, or is no longer there.
     folder = "/"
     with contextlib.suppress(FileNotFoundError):
@@ -92,7 +88,8 @@ def in_own_process(function: Callable[..., Any], path: Path, size: int, *args: A
 
 def _too_long(path: Path, seconds: float) -> UnreadableError:
     return UnreadableError(
-        f"file {path}: took longer than {seconds:.0f} s to read; it is damaged, or not what it seems to be"
+        f"file {path}: took longer than {seconds:.0f} s to read; it is damaged, or not what it seems to be; if it is "
+        f"sound, set the environment variable {MAX_READ_SECONDS}"
     )
 
 
@@ -233,6 +230,9 @@ def answer(descriptor: int) -> None:
                 found = function(path, *args, **options), None
             except LfbtError as error:
                 found = None, error
+                if isinstance(error.__cause__, MemoryError):
+                    advice = f"if it is sound, set the environment variable {MAX_READ_MEMORY}"
+                    found = None, UnreadableError(f"{error}; {advice}")
             _limit_memory(None)
             signal.alarm(0)
             connection.send(found)

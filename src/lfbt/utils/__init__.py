@@ -7,6 +7,7 @@ __all__ = [
     "files",
     "finished",
     "interrupts",
+    "limits",
     "memory",
     "opening",
     "printing",

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import BinaryIO, TextIO
 
 from lfbt.errors import UnreadableError
+from lfbt.utils.limits import MAX_FILE_BYTES, most_bytes
 
-#: Bytes of a file that is read as a whole: a day of twelve leads at 1000 Hz has 2 GiB.
-MOST_BYTES = 4 << 30
+#: As many bytes as files that are read as a whole may have: `limits.most_bytes`.
+WHOLE = -1
 
 _KINDS = (
     (stat.S_ISDIR, "folder"),
@@ -22,7 +23,7 @@ _KINDS = (
 )
 
 
-def check_regular(path: Path, most: int | None = MOST_BYTES) -> int:
+def check_regular(path: Path, most: int | None = WHOLE) -> int:
     """Return the bytes of a file.
 
     Parameters
@@ -30,12 +31,14 @@ def check_regular(path: Path, most: int | None = MOST_BYTES) -> int:
     path : Path
         The file, or a link to it.
     most : int or None
-        How many bytes it may have; None for one that is not read as a whole.
+        How many bytes it may have; WHOLE for those of any file that is read as a whole, None for one that is not.
 
     Raises
     ------
     UnreadableError
         For a named pipe, a device, a socket or a folder, of which the first three may never end, and for a larger file.
+    LfbtError
+        For a variable LFBT_MAX_FILE_BYTES that is no number of bytes.
     OSError
         As `os.stat` does.
     """
@@ -46,14 +49,17 @@ def _check(path: Path, found: os.stat_result, most: int | None) -> int:
     if not stat.S_ISREG(found.st_mode):
         kind = next((name for is_kind, name in _KINDS if is_kind(found.st_mode)), "special file")
         raise UnreadableError(f"file {path}: is a {kind}, and not a regular file; give a file")
-    if most is not None and found.st_size > most:
+    bound = most_bytes() if most == WHOLE else most
+    if bound is not None and found.st_size > bound:
+        way = f", or set the environment variable {MAX_FILE_BYTES}" if most == WHOLE else ""
         raise UnreadableError(
-            f"file {path}: has {found.st_size:,} bytes, over the {most:,} that are read; cut it into several files"
+            f"file {path}: has {found.st_size:,} bytes, over the {bound:,} that are read; cut it into several "
+            f"files{way}"
         )
     return found.st_size
 
 
-def open_regular(path: Path, most: int | None = MOST_BYTES) -> BinaryIO:
+def open_regular(path: Path, most: int | None = WHOLE) -> BinaryIO:
     """Open a file to read its bytes. Raises UnreadableError and OSError as `check_regular` does; it never waits."""
     check_regular(path, most)
     # Something else may be there by now, such as a pipe without a writer.
@@ -71,7 +77,7 @@ def open_text(path: Path, encoding: str = "utf-8", newline: str | None = None) -
     return io.TextIOWrapper(open_regular(path), encoding=encoding, newline=newline)
 
 
-def read_bytes(path: Path, most: int | None = MOST_BYTES) -> bytes:
+def read_bytes(path: Path, most: int | None = WHOLE) -> bytes:
     """Read a file as a whole. Raises as `open_regular` does."""
     with open_regular(path, most) as file:
         return file.read()
