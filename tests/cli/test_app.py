@@ -410,7 +410,9 @@ def test_overwrite_replaces_answers_and_no_other_file(chain, tmp_path, suffix):
     named = (*words, "--out", out)
     assert run(*named)[0] == 0
     first = out.read_bytes()
-    assert refused(*named) == f"--out: {out} exists; give another name, or replace it with --overwrite"
+    status, printed, _ = run(*named, "--json")
+    assert (status, json.loads(printed)) == (0, {"finished": str(out)})
+    assert "this command gives; give another name, or replace it with --overwrite" in refused(*named, "--per-piece")
     assert run(*named, "--per-piece", "--overwrite")[0] == 0
     assert out.read_bytes() != first
     assert run(*named, "--overwrite")[0] == 0

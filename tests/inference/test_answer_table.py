@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from lfbt.errors import LfbtError
 from lfbt.inference.answer_table import (
     check_table,
+    comparing_table,
     csv_writer,
     format_csv,
     format_rows,
@@ -51,6 +52,38 @@ def test_writing_table_writes_parquet(tmp_path):
     assert pd.read_parquet(tmp_path / "a.parquet")["p_A"].tolist()[0] == ROWS[0]["p_A"]
 
 
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_comparing_table_finds_the_first_row_that_differs(tmp_path, suffix):
+    if suffix == "parquet":
+        pytest.importorskip("pyarrow", reason="Parquet is an extra")
+    out = tmp_path / f"a.{suffix}"
+    write_all(out)
+    before = out.read_bytes()
+
+    def compare(rows, columns=COLUMNS):
+        with comparing_table(out, columns) as write:
+            for row in rows:
+                write(row)
+                written.append(row)
+
+    written: list[dict[str, Any]] = []
+    compare(ROWS)
+    line = {"csv": "line 3 is not what", "jsonl": "line 2 is not what", "parquet": "its answers are not those that"}
+    written.clear()
+    with pytest.raises(LfbtError, match=rf"^out: .* exists, and {line[suffix]} this command gives; give another name"):
+        compare([ROWS[0], {**ROWS[1], "error": "flas"}, ROWS[1]])
+    assert suffix == "parquet" or len(written) == 1
+    more = "its answers are not those that" if suffix == "parquet" else "it has more answers than"
+    with pytest.raises(LfbtError, match=f"exists, and {more} this command gives"):
+        compare(ROWS[:1])
+    with pytest.raises(LfbtError, match="this command gives"):
+        compare([*ROWS, ROWS[0]])
+    if suffix != "jsonl":
+        with pytest.raises(LfbtError, match="this command gives"):
+            compare(ROWS, COLUMNS[::-1])
+    assert out.read_bytes() == before
+
+
 @pytest.mark.parametrize("suffix", ["csv", "jsonl"])
 def test_writing_table_leaves_nothing_half_written(tmp_path, suffix):
     def fail():
@@ -84,7 +117,7 @@ def test_check_table_refuses_what_would_fail_at_the_end(tmp_path):
     (tmp_path / "there.csv").touch()
     for name, message in {
         "a.txt": "ends in none of .csv, .jsonl, .parquet",
-        "there.csv": "exists; give another name, or replace it with --overwrite",
+        "there.csv": "is no table of answers of lfbt; give another name",
         "absent/a.csv": "the folder of .* does not exist",
     }.items():
         with pytest.raises(LfbtError, match=f"^out: .*{message}"):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tests.inference.test_prediction import MeanModel
 
-from lfbt.errors import LfbtError
+from lfbt.errors import FinishedError, LfbtError
 from lfbt.inference.answering import AnswerReport, AnswerSettings, PredictSettings, answer, write_predictions
 from lfbt.inference.prediction import embedding_columns, embedding_rows
 from lfbt.inference.recordings import FileSettings
@@ -80,9 +80,30 @@ def test_answer_names_a_file_that_cannot_be_read_once(tmp_path):
 def test_answer_refuses_an_output_before_it_computes(tmp_path):
     model = MeanModel()
     (tmp_path / "out.csv").touch()
-    with pytest.raises(LfbtError, match="exists; give another name, or replace it with --overwrite"):
+    with pytest.raises(LfbtError, match=r"out\.csv is no table of answers of lfbt; give another name"):
         run(save(tmp_path / "a.npy"), out=tmp_path / "out.csv", model=model)
     assert model.batches == []
+
+
+def test_answer_says_that_a_file_has_its_answers_and_stops_at_another(tmp_path):
+    out = tmp_path / "out.csv"
+    files = [save(tmp_path / f"{name}.npy") for name in "abc"]
+    run(*files, out=out)
+    before = out.read_bytes(), out.stat().st_mtime_ns
+    with pytest.raises(FinishedError) as caught:
+        run(*files, out=out)
+    assert caught.value.place == out
+    with pytest.raises(LfbtError, match=r"line 2 is not what this command gives"):
+        run(files[1], *files, out=out)
+    with pytest.raises(LfbtError, match=r"it has more answers than this command gives"):
+        run(*files[:2], out=out)
+    (tmp_path / "d.npy").write_bytes(b"no array")
+    with pytest.raises(LfbtError, match=r"line 5 is not what this command gives"):
+        run(*files, tmp_path / "d.npy", out=out)
+    assert (out.read_bytes(), out.stat().st_mtime_ns) == before
+    for _ in range(2):
+        report = run(files[0], tmp_path / "d.npy", out=tmp_path / "partly.csv")
+        assert (report.answered, report.failed) == (1, 1)
 
 
 def test_write_predictions_needs_a_classifier():

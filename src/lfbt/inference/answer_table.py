@@ -11,7 +11,7 @@ import json
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO, NoReturn, TextIO
 
 from lfbt.errors import LfbtError
 from lfbt.inference.prediction import is_feature_column
@@ -26,16 +26,14 @@ Row = Mapping[str, Any]
 
 
 def check_table(out: Path, overwrite: bool = False) -> None:
-    """Raise LfbtError, before anything is computed, for a file that cannot become a table of answers.
+    """Raise LfbtError, before anything is computed, for a file that cannot become a table of answers, or is no such.
 
-    overwrite: whether it may be one already, which no process adds to.
+    overwrite: whether it will be replaced, so that no other process may add to it.
     """
     if out.suffix not in SUFFIXES:
         raise LfbtError(f"out: {out} ends in none of {', '.join(SUFFIXES)}; name a file that does")
-    if overwrite and (out.exists() or out.is_symlink()):
-        _check_answers(out)
-    elif out.exists():
-        raise LfbtError(f"out: {out} exists; give another name, or replace it with --overwrite")
+    if out.exists() or out.is_symlink():
+        _check_answers(out, "overwrite" if overwrite else "out")
     if not out.absolute().parent.is_dir():
         raise LfbtError(f"out: the folder of {out} does not exist; make it, or give another name")
     check_creatable(out)
@@ -43,16 +41,16 @@ def check_table(out: Path, overwrite: bool = False) -> None:
         raise LfbtError(f"out: {out} needs the package pyarrow; pip install 'lfbt[parquet]', or name a .csv")
 
 
-def _check_answers(out: Path) -> None:
-    """Raise LfbtError unless a file is a table of answers, by its columns, that is not being added to."""
+def _check_answers(out: Path, setting: str) -> None:
+    """Raise LfbtError about a setting unless a file is a table of answers, by its columns, that nothing is added to."""
     if out.is_symlink() or not out.is_file():
         what = "a link" if out.is_symlink() else "no file"
-        raise LfbtError(f"overwrite: {out} is {what}; give another name")
+        raise LfbtError(f"{setting}: {out} is {what}; give another name")
     columns = _columns_of(out)
     if columns[:3] != ["file", "record", "patient"] or "pieces" not in columns or "error" not in columns:
-        raise LfbtError(f"overwrite: {out} is no table of answers of lfbt; give another name")
+        raise LfbtError(f"{setting}: {out} is no table of answers of lfbt; give another name")
     if is_held(out):
-        raise LfbtError(f"overwrite: another process is adding to {out} now; end it, or give another name")
+        raise LfbtError(f"{setting}: another process is adding to {out} now; end it, or give another name")
 
 
 def _columns_of(out: Path) -> list[str]:
@@ -104,6 +102,54 @@ def writing_table(out: Path, columns: Sequence[str]) -> Iterator[Callable[[Row],
             return
         with partial.open("w", encoding="utf-8", newline="") as file:
             yield csv_writer(file, columns) if out.suffix == ".csv" else json_writer(file)
+
+
+@contextlib.contextmanager
+def comparing_table(out: Path, columns: Sequence[str]) -> Iterator[Callable[[Row], None]]:
+    """As `writing_table`, for a table that is there: rows are compared with its own, and nothing is written.
+
+    Raises
+    ------
+    LfbtError
+        At the first row that is another; of Parquet at the end.
+    """
+    with out.open("rb") as file:
+        there = _Comparison(out, file)
+        if out.suffix == ".parquet":
+            rows: list[Row] = []
+            yield rows.append
+            made = io.BytesIO()
+            _write_parquet(made, rows, columns)
+            there.compare(made.getvalue(), "its answers are not those that")
+        else:
+            text: TextIO = there  # type: ignore[assignment]
+            yield csv_writer(text, columns) if out.suffix == ".csv" else json_writer(text)
+        there.check_end()
+
+
+class _Comparison:
+    """Where a writer of rows writes to, to have them compared with those of a file."""
+
+    def __init__(self, out: Path, file: BinaryIO) -> None:
+        self._out, self._file, self._lines = out, file, 0
+
+    def write(self, text: str) -> None:
+        """Compare the next line."""
+        self._lines += 1
+        self.compare(text.encode(), f"line {self._lines} is not what")
+
+    def compare(self, content: bytes, what: str) -> None:
+        if self._file.read(len(content)) != content:
+            self._refuse(what)
+
+    def check_end(self) -> None:
+        if self._file.read(1):
+            self._refuse("it has more answers than")
+
+    def _refuse(self, what: str) -> NoReturn:
+        raise LfbtError(
+            f"out: {self._out} exists, and {what} this command gives; give another name, or replace it with --overwrite"
+        )
 
 
 def csv_writer(file: TextIO, columns: Sequence[str], header: bool = True) -> Callable[[Row], None]:
@@ -172,7 +218,7 @@ def json_writer(file: TextIO) -> Callable[[Row], None]:
     return write
 
 
-def _write_parquet(file: Path, rows: Sequence[Row], columns: Sequence[str]) -> None:
+def _write_parquet(file: Path | BinaryIO, rows: Sequence[Row], columns: Sequence[str]) -> None:
     import pandas as pd
 
     pd.DataFrame(list(rows), columns=list(columns)).to_parquet(file, index=False)

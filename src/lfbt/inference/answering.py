@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, TextIO
 
-from lfbt.errors import LfbtError
-from lfbt.inference.answer_table import Row, check_table, stream_writer, writing_table
+from lfbt.errors import FinishedError, LfbtError
+from lfbt.inference.answer_table import Row, check_table, comparing_table, stream_writer, writing_table
 from lfbt.inference.loading import load_model
 from lfbt.inference.prediction import (
     iterate_answers,
@@ -86,9 +86,11 @@ def write_predictions(settings: PredictSettings, stream: TextIO | None = None) -
 
     Raises
     ------
+    FinishedError
+        Where the file is there, with these answers, and all recordings have one.
     LfbtError
-        For a classifier that is none, an output that is there already, a data set that does not fit, and where no
-        recording can be answered.
+        For a classifier that is none, a file that is there with other answers, a data set that does not fit, and where
+        no recording can be answered.
     """
     validate(settings)
     if settings.classifier is None:
@@ -117,7 +119,9 @@ def check_answers(settings: AnswerSettings) -> None:
 
 
 def answer(settings: AnswerSettings, answering: Answering, stream: TextIO | None = None) -> AnswerReport:
-    """Answer all recordings and write the rows of each; nothing where none can be answered. Raises LfbtError.
+    """Answer all recordings and write the rows of each; nothing where none can be answered.
+
+    Raises FinishedError where the file has these rows, and all are answers, and LfbtError.
 
     stream: where the rows go as CSV, from the first answer on, where no file is named; without it they are returned.
     """
@@ -130,13 +134,15 @@ def answer(settings: AnswerSettings, answering: Answering, stream: TextIO | None
         raise LfbtError("inputs: none given; name files, folders or data sets, or - for a list on stdin")
     recordings = list_recordings(inputs, files)
     pieces = iterate_pieces(recordings, model.config, files, answering.served, model.needs_voltages)
+    is_there = settings.out is not None and settings.out.exists() and not settings.overwrite
     answered = failed = 0
     first = ""
     kept: list[Row] = []
     with contextlib.ExitStack() as stack:
         write: Callable[[Row], None] = kept.append
         if settings.out is not None:
-            write = stack.enter_context(writing_table(settings.out, columns))
+            open_table = comparing_table if is_there else writing_table
+            write = stack.enter_context(open_table(settings.out, columns))
         elif stream is not None:
             write = stream_writer(stream, columns)
         for one in iterate_answers(pieces, model, settings.batch_size):
@@ -150,6 +156,8 @@ def answer(settings: AnswerSettings, answering: Answering, stream: TextIO | None
                 write(row)
         if not answered:
             raise LfbtError(f"no recording could be answered; the first: {first}" if first else "no recording found")
+    if settings.out is not None and is_there and not failed:
+        raise FinishedError(settings.out)
     return AnswerReport(answered, failed, first, columns, kept)
 
 
