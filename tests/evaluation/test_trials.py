@@ -51,6 +51,7 @@ from lfbt.reports.run_list import list_runs
 from lfbt.runs.loading import load_runs
 from lfbt.training.pretraining import Pretrainer
 from lfbt.training.settings import PretrainSettings
+from lfbt.utils.files import holding
 from lfbt.utils.tensors import load_tensors
 
 NAMES = ("fraction-0.3-seed-0", "fraction-0.3-seed-2", "fraction-1-seed-0", "fraction-1-seed-2")
@@ -108,29 +109,6 @@ def test_series_trials_equal_those_run_alone(run, start):
     assert torch.equal(one[weight], two[weight]) == (start == "probe")
 
 
-def test_series_table_has_means_and_deviations_over_seeds(run, data, checkpoint, tmp_path):
-    settings = QUICK | SERIES | {"data_dir": data, "checkpoint": checkpoint, "run_dir": tmp_path / "run"}
-    found = run_probe(ProbeSettings.create(**settings))
-    assert [(results.fraction, results.seed) for results in found] == [(0.3, 0), (0.3, 2), (1, 0), (1, 2)]
-    folders = [tmp_path / "run" / name for name in NAMES]
-    assert found == [results_of(folder) for folder in folders]
-    table = table_of(tmp_path / "run", "results.csv")
-    assert list(table) == [
-        "leads", "fraction", "training records", "seeds", "AUROC", "AUROC sd", "AUPRC", "AUPRC sd",
-    ]  # fmt: skip
-    assert table["leads"].tolist() == ["II,V1"] * 2
-    assert table["fraction"].tolist() == [0.3, 1]
-    assert table["seeds"].tolist() == [2, 2]
-    assert table["training records"].tolist() == [results.data.training_records for results in found[::2]]
-    for row, both in enumerate((found[:2], found[2:])):
-        for name, key in (("AUROC", "auroc"), ("AUPRC", "auprc")):
-            a, b = (getattr(results.test, key) for results in both)
-            assert table.loc[row, name] == pytest.approx((a + b) / 2)
-            assert table.loc[row, f"{name} sd"] == pytest.approx(abs(a - b) / np.sqrt(2))
-    assert (table["AUROC sd"] > 0).any()
-    assert (tmp_path / "run" / "curve.png").read_bytes().startswith(b"\x89PNG")
-
-
 def test_series_fractions_take_complete_patients_and_are_nested(run):
     series = run(fraction=(0.2, 0.5, 1.0), seeds=(0, 1))
     chosen = {}
@@ -145,17 +123,23 @@ def test_series_fractions_take_complete_patients_and_are_nested(run):
     assert chosen["fraction-0.2-seed-0"] != chosen["fraction-0.2-seed-1"]
 
 
-def test_series_table_has_no_deviation_of_one_seed_and_no_mean_of_none(run, data, tmp_path):
-    """A test of one record has nothing to score a class by."""
-    keep = 37
-    other = write_labelled(
-        tmp_path / "data", signals=np.load(data / "signals.npy")[:keep], labels=LABELS[:keep], split=SPLIT[:keep]
-    )
-    table = table_of(run(data_dir=other, fraction=(0.5, 1.0)), "results.csv")
-    assert table[["AUROC", "AUROC sd", "AUPRC", "AUPRC sd"]].isna().all(axis=None)
-    table = table_of(run("whole", fraction=(0.5, 1.0)), "results.csv")
-    assert table["AUROC"].notna().all()
-    assert table["AUROC sd"].isna().all()
+def test_a_trial_whose_predictions_are_lost_is_not_called_finished(run):
+    series = run(**SERIES)
+    lost = series / NAMES[1] / "predictions.csv"
+    lost.unlink()
+    with pytest.raises(
+        LfbtError, match=rf"{NAMES[1]}: has results\.json, but no predictions\.csv any more; remove this"
+    ):
+        run(**SERIES)
+    shutil.rmtree(lost.parent)
+    run(**SERIES)
+    assert lost.is_file()
+
+
+def test_a_folder_that_another_process_writes_is_refused_before_any_work(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(probe_module, "_run", lambda *_, **__: pytest.fail("it began"))
+    with holding(tmp_path / "run"), pytest.raises(LfbtError, match="another process is writing it now"):
+        run()
 
 
 def stop_in_the_middle(monkeypatch, module, name, n):
@@ -234,7 +218,7 @@ def test_series_resumes_with_its_own_settings_only(run, tmp_path, tune):
         (r"resume: seeds is \[0, 3\] but was \[0, 2\] in", {"seeds": (0, 3)}),
         (r"resume: fraction is \[0\.3\] but was \[0\.3, 1\.0\] in", {"fraction": (0.3,)}),
         ("resume: epochs is 9 but was", {"epochs": 9}),
-        ("resume: data_hash is ", {"data_dir": write_labelled(tmp_path / "other", signals=waves(KINDS, seed=6))}),
+        ("resume: the data changed in", {"data_dir": write_labelled(tmp_path / "other", signals=waves(KINDS, seed=6))}),
     ]
     for message, change in changes:
         with pytest.raises(LfbtError, match=message):
@@ -484,7 +468,7 @@ def test_series_does_not_resume_from_another_encoder(data, tmp_path):
     run_probe(ProbeSettings.create(data, tmp_path / "run", checkpoint, **settings))
     shutil.rmtree(checkpoint)
     write_checkpoint(checkpoint, seed=2)
-    with pytest.raises(LfbtError, match=r"resume: encoder is .* but was"):
+    with pytest.raises(LfbtError, match=r"resume: encoder is another in"):
         run_probe(ProbeSettings.create(data, tmp_path / "run", checkpoint, resume=True, **settings))
 
 

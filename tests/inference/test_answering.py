@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.factories import waves, write_packed
 from tests.inference.test_prediction import MeanModel
 
 from lfbt.errors import FinishedError, LfbtError
@@ -104,6 +105,14 @@ def test_answer_says_that_a_file_has_its_answers_and_stops_at_another(tmp_path):
     for _ in range(2):
         report = run(files[0], tmp_path / "d.npy", out=tmp_path / "partly.csv")
         assert (report.answered, report.failed) == (1, 1)
+
+
+def test_answer_refuses_a_data_set_that_does_not_fit_before_it_reads_a_file(tmp_path):
+    model = MeanModel()
+    data = write_packed(tmp_path / "data", waves([0, 1], n_samples=128))
+    with pytest.raises(LfbtError, match="does not fit the encoder"):
+        run(*(save(tmp_path / f"{row}.npy") for row in range(70)), data, model=model)
+    assert model.batches == []
 
 
 def test_write_predictions_needs_a_classifier():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from lfbt.evaluation.trials import series_table
+from lfbt.evaluation.series import series_table
 from lfbt.runs.results import Interval, Results, Scores, describe_rare
 from lfbt.utils.figures import ABSENT, format_count, format_figure, format_interval, format_names
 from lfbt.utils.tables import terminal_width

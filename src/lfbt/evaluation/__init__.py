@@ -11,7 +11,7 @@ __all__ = [
     "probing",
     "projections",
     "saliency",
+    "series",
     "settings",
     "significance",
-    "trials",
 ]

@@ -18,6 +18,7 @@ from lfbt.data.loader import epoch_batches, prefetch_batches, sequential_batches
 from lfbt.evaluation.classification import Rows, Task, describe_task, open_task, with_checkpoint
 from lfbt.evaluation.classifiers import Fitted
 from lfbt.evaluation.lead_dropout import draw_subsets, normalise_by
+from lfbt.evaluation.series import write_series
 from lfbt.evaluation.settings import FinetuneSettings
 from lfbt.evaluation.trials import (
     Trial,
@@ -27,7 +28,6 @@ from lfbt.evaluation.trials import (
     series_folder,
     unfinished,
     write_results,
-    write_series,
 )
 from lfbt.models.config import EncoderConfig, LeadDropout
 from lfbt.models.encoder import LeadEncoders
@@ -129,8 +129,8 @@ def run_finetune(settings: FinetuneSettings) -> list[Results]:
         write_line(describe_task(settings, task), shown=world.is_main and bool(left))
         for trial in left:
             _run(settings, task, trial, world, dropout)
-        if world.is_main:
-            write_series(settings.trials.run_dir, trials)
+        if world.is_main and len(trials) > 1:
+            write_series(settings.trials.run_dir, load_results(trials))
     return load_results(trials) if world.is_main else []
 
 

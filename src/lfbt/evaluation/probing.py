@@ -17,6 +17,7 @@ from lfbt.evaluation.classification import Rows, Task, describe_task, has_encode
 from lfbt.evaluation.classifiers import Fold, fit
 from lfbt.evaluation.lead_dropout import SubsetInputs
 from lfbt.evaluation.rivals import compute_rival_features
+from lfbt.evaluation.series import write_series
 from lfbt.evaluation.settings import ProbeSettings
 from lfbt.evaluation.trials import (
     Trial,
@@ -26,7 +27,6 @@ from lfbt.evaluation.trials import (
     series_folder,
     unfinished,
     write_results,
-    write_series,
 )
 from lfbt.models.config import LeadDropout
 from lfbt.models.encoder import LeadEncoders, estimate_batch_norm
@@ -137,7 +137,8 @@ def run_probe(settings: ProbeSettings) -> list[Results]:
         # Trials that share a random encoder follow each other.
         for trial in sorted(left, key=lambda trial: trial.seed):
             _run(task, settings, trial, (frozen, beside), dropout, with_features=len(trials) == 1)
-        write_series(settings.trials.run_dir, trials)
+        if len(trials) > 1:
+            write_series(settings.trials.run_dir, load_results(trials))
     return load_results(trials)
 
 

@@ -1,4 +1,4 @@
-"""Trials of a classifier, one a fraction, seed and lead subset: their folders, their results, and a table of all."""
+"""Trials of a classifier, one a fraction, seed and lead subset: their folders and their results."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import functools
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +17,11 @@ import lfbt
 from lfbt.audit.fingerprints import FINGERPRINTS
 from lfbt.audit.leakage import write_fingerprints
 from lfbt.errors import LfbtError
-from lfbt.evaluation.aggregation import MeanOverSeeds, group_by_seed, mean_over_seeds
 from lfbt.evaluation.bootstrap import intervals
 from lfbt.evaluation.classification import Task, describe_origin, rival_of, stated_settings
 from lfbt.evaluation.classifiers import Fitted
 from lfbt.evaluation.metrics import choose_thresholds, evaluate
+from lfbt.evaluation.series import CURVE
 from lfbt.evaluation.settings import ClassifySettings, ProbeSettings, TrialSettings
 from lfbt.models.config import LeadDropout
 from lfbt.models.encoder import LeadEncoders
@@ -38,20 +38,13 @@ from lfbt.runs.results import (
     Results,
     Scores,
     SubsetScores,
-    describe_rare,
 )
 from lfbt.runs.run_folder import ENCODER_FOLDER, REPORT, SETTINGS, RunSettings, acquire_run_folder, began_with
 from lfbt.sources.listing import SPLITS
-from lfbt.utils.figures import format_count
-from lfbt.utils.files import PARTIAL, Outputs, atomic_file, atomic_folder
+from lfbt.utils.files import PARTIAL, Outputs, atomic_folder, holding
 from lfbt.utils.finished import check_target
 from lfbt.utils.progress import progress_bar
 from lfbt.utils.settings import Affects, names_affecting, to_dict
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure
-
 
 #: Names for several leads; a subset has those of them that the encoder has. There are "all" and "each", too.
 NAMED_SUBSETS = {"limb": STANDARD_LEADS[:6], "chest": STANDARD_LEADS[6:]}
@@ -65,9 +58,6 @@ _OUTPUTS = Outputs(
     ),
     needed=(PREDICTIONS,),
 )
-
-#: The plot of a series, besides its table.
-CURVE = "curve.png"
 
 _SERIES_OUTPUTS = Outputs(
     SETTINGS,
@@ -161,9 +151,16 @@ def series_folder(settings: ClassifySettings, task: Task, trials: Sequence[Trial
     `acquire_run_folder` does.
     """
     if len(trials) == 1:
+        folder = trials[0].folder
         stated = functools.partial(stated_settings, settings, task)
-        check_target(trials[0].folder, _OUTPUTS, settings.trials.overwrite, stated, lambda: load_run(trials[0].folder))
-        yield
+        check = functools.partial(
+            check_target, folder, _OUTPUTS, settings.trials.overwrite, stated, lambda: load_run(folder)
+        )
+        check()
+        with holding(folder):
+            # Another process may have written it in between.
+            check()
+            yield
         return
     checkpoint = settings.task.checkpoint
     is_inside = checkpoint is not None and checkpoint.resolve().is_relative_to(settings.trials.run_dir.resolve())
@@ -218,8 +215,17 @@ def series_folder(settings: ClassifySettings, task: Task, trials: Sequence[Trial
 
 
 def is_finished(trial: Trial) -> bool:
-    """Whether the trial's folder is there: it is written completely or not at all."""
-    return (trial.folder / RESULTS).is_file()
+    """Whether the trial's folder is there: it is written completely or not at all.
+
+    Raises LfbtError where predictions are lost.
+    """
+    is_there = (trial.folder / RESULTS).is_file()
+    if is_there and not (trial.folder / PREDICTIONS).is_file():
+        raise LfbtError(
+            f"{trial.folder}: has {RESULTS}, but no {PREDICTIONS} any more; remove this folder, and the same command "
+            "makes it anew"
+        )
+    return is_there
 
 
 def unfinished(settings: TrialSettings, trials: Sequence[Trial]) -> list[Trial]:
@@ -230,80 +236,6 @@ def unfinished(settings: TrialSettings, trials: Sequence[Trial]) -> list[Trial]:
 def load_results(trials: Sequence[Trial]) -> list[Results]:
     """Read the results of finished trials."""
     return [Results.load(trial.folder) for trial in trials]
-
-
-def series_table(all_results: Sequence[Results]) -> pd.DataFrame:
-    """Tabulate a row a lead subset and fraction: number of seeds, and mean and standard deviation over them.
-
-    The deviation is that of a sample (n − 1), and missing with one seed. Where classes are rare there are the means
-    without these, too.
-    """
-    import pandas as pd
-
-    rows: list[dict[str, Any]] = []
-    for group in group_by_seed(all_results):
-        tests = [results.test for results in group]
-        rare = tests[0].rare_classes
-        row = {
-            "leads": group[0].lead_subset or ",".join(group[0].leads),
-            "fraction": group[0].fraction,
-            "training records": round(float(np.mean([results.data.training_records for results in group]))),
-            "seeds": len(group),
-            **_columns("AUROC", mean_over_seeds([test.auroc for test in tests])),
-            **_columns("AUPRC", mean_over_seeds([test.auprc for test in tests])),
-        }
-        if rare:
-            few = describe_rare(rare)
-            row |= _columns(f"AUROC {few}", mean_over_seeds([test.without_rare("auroc") for test in tests]))
-            row |= _columns(f"AUPRC {few}", mean_over_seeds([test.without_rare("auprc") for test in tests]))
-        rows.append(row)
-    table = pd.DataFrame(rows)
-    # None where there is no class to score becomes NaN.
-    return table.astype({name: float for name in table.columns if name.startswith(("AUROC", "AUPRC"))})
-
-
-def _columns(name: str, over_seeds: MeanOverSeeds) -> dict[str, float | None]:
-    return {name: over_seeds.mean, f"{name} sd": over_seeds.sd}
-
-
-def write_series(run_dir: Path, trials: Sequence[Trial]) -> None:
-    """Summarise several finished trials: ``results.csv``, and ``curve.png`` over fractions or lead subsets."""
-    if len(trials) == 1:
-        return
-    all_results = load_results(trials)
-    table = series_table(all_results)
-    figure = _curve(table, all_results[0])
-    with atomic_file(run_dir / SERIES_TABLE) as partial:
-        table.to_csv(partial, index=False)
-    with atomic_file(run_dir / CURVE) as partial:
-        figure.savefig(partial, format="png", dpi=110)
-
-
-def _curve(table: pd.DataFrame, results: Results) -> Figure:
-    """Test AUROC and AUPRC, with the standard deviation over seeds: over fractions, or of each lead subset."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    panels = figure.subplots(1, 2)
-    by_fraction = table["fraction"].nunique() > 1
-    for axes, name in zip(panels, ("AUROC", "AUPRC"), strict=True):
-        if by_fraction:
-            for leads, rows in table.groupby("leads", sort=False):
-                rows = rows.sort_values("fraction")
-                axes.errorbar(rows["fraction"], rows[name], rows[f"{name} sd"].fillna(0), marker="o", label=leads)
-            axes.set(xscale="log", xlabel="fraction of the training patients", ylabel=f"macro {name}")
-            axes.set_xticks(sorted(table["fraction"].unique()), [f"{x:g}" for x in sorted(table["fraction"].unique())])
-            axes.minorticks_off()
-        else:
-            axes.errorbar(table[name], table["leads"], xerr=table[f"{name} sd"].fillna(0), fmt="o")
-            axes.invert_yaxis()
-            axes.set(xlabel=f"macro {name}")
-    if by_fraction and table["leads"].nunique() > 1:
-        panels[0].legend(frameon=False)
-    kind = ", ".join(filter(None, (results.kind, results.other_features)))
-    title = f"{kind}, {format_count(results.test.records, 'test record')}"
-    figure.suptitle(title + (", SYNTHETIC data" if results.synthetic else ""))
-    return figure
 
 
 def write_results(
@@ -324,7 +256,9 @@ def write_results(
     """
     results = _results(settings, task, trial, folds)
     replaces = _OUTPUTS if settings.trials.overwrite else None
-    with atomic_folder(trial.folder, replaces=replaces) as folder:
+    # The folder of a single trial is held since before it began.
+    is_single = trial.folder == settings.trials.run_dir
+    with atomic_folder(trial.folder, replaces=replaces, is_held=is_single) as folder:
         for name, array in (arrays or {}).items():
             np.save(folder / f"{name}.npy", array)
         _predictions(task, folds).save(folder)

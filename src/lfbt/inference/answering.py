@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, TextIO
 
+from lfbt.data.dataset import Dataset
 from lfbt.errors import FinishedError, LfbtError
 from lfbt.inference.answer_table import Row, check_table, comparing_table, stream_writer, writing_table
 from lfbt.inference.loading import load_model
@@ -20,7 +21,7 @@ from lfbt.inference.prediction import (
     prediction_rows,
     served_leads,
 )
-from lfbt.inference.recordings import FileSettings, iterate_pieces, list_recordings, read_list
+from lfbt.inference.recordings import FileSettings, fit_dataset, iterate_pieces, list_recordings, read_list
 from lfbt.inference.watching import Answering, WatchSettings, watch_folder
 from lfbt.utils.settings import Affects, Range, validate
 
@@ -133,6 +134,9 @@ def answer(settings: AnswerSettings, answering: Answering, stream: TextIO | None
     if not inputs:
         raise LfbtError("inputs: none given; name files, folders or data sets, or - for a list on stdin")
     recordings = list_recordings(inputs, files)
+    for item in recordings:
+        if isinstance(item, Dataset):  # before any recording is read
+            fit_dataset(item, model.config, answering.served)
     pieces = iterate_pieces(recordings, model.config, files, answering.served, model.needs_voltages)
     is_there = settings.out is not None and settings.out.exists() and not settings.overwrite
     answered = failed = 0

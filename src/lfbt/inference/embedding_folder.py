@@ -119,26 +119,28 @@ def write_embeddings(settings: EmbedSettings) -> EmbedSummary:
             ".csv, .jsonl or .parquet file as out"
         )
     out = settings.out
-    check_target(out, _OUTPUTS, settings.overwrite, lambda: _open(settings).summary.stated, lambda: _verify(out))
+    check_target(
+        out, _OUTPUTS, settings.overwrite, lambda: _open(settings).summary.stated, lambda: _verify(out, _open(settings))
+    )
     device = resolve_device(settings.device)
     opened = _open(settings)
     dataset, encoder, head, summary = opened.dataset, opened.encoder, opened.head, opened.summary
     if not settings.files.allow_implausible:
         dataset.check_voltages()
     check_disk_space(settings.out, 4 * len(dataset) * len(summary.leads) * summary.n_features)
-    embeddings = compute_embeddings(
-        encoder.to(device),
-        dataset,
-        np.arange(len(dataset)),
-        device,
-        settings.workers,
-        "embed",
-        precision=settings.precision,
-        features=summary.features,
-    )
     records = {"id": dataset.ids, "patient": dataset.patients, "split": dataset.split}
     table = pd.DataFrame(records | {"labels": [";".join(labels) for labels in dataset.labels]})
     with atomic_folder(settings.out, replaces=_OUTPUTS if settings.overwrite else None) as folder:
+        embeddings = compute_embeddings(
+            encoder.to(device),
+            dataset,
+            np.arange(len(dataset)),
+            device,
+            settings.workers,
+            "embed",
+            precision=settings.precision,
+            features=summary.features,
+        )
         np.save(folder / EMBEDDINGS, embeddings.cpu().numpy())
         table.to_csv(folder / _RECORDS, index=False)
         if head is not None:
@@ -162,9 +164,11 @@ class _Opened:
     summary: EmbedSummary
 
 
-def _verify(folder: Path) -> None:
-    """Raise LfbtError where the embeddings in a folder are incomplete."""
+def _verify(folder: Path, opened: _Opened) -> None:
+    """Raise LfbtError where the embeddings in a folder, or the probabilities, are incomplete."""
     summary = EmbedSummary.load(folder)
+    if opened.head is not None and not (folder / PROBABILITIES).is_file():
+        raise LfbtError(f"{folder}: has no {PROBABILITIES} any more; name another folder")
     shape, wanted = open_npy(folder / EMBEDDINGS).shape, (summary.records, len(summary.leads) * summary.n_features)
     if shape != wanted:
         raise LfbtError(f"{folder / EMBEDDINGS}: shape {list(shape)} is not {list(wanted)}")

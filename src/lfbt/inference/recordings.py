@@ -368,9 +368,8 @@ def _without_pieces(file: str, id: str, reason: str, config: EncoderConfig) -> P
     return Pieces(file, shown_name(id), "", no_signals, (), (), shown_name(reason))
 
 
-def _records_of(
-    dataset: Dataset, config: EncoderConfig, settings: FileSettings, served: ServedLeads
-) -> Iterator[Pieces]:
+def fit_dataset(dataset: Dataset, config: EncoderConfig, served: ServedLeads) -> tuple[Dataset, Sequence[str]]:
+    """Select the leads that are used; with those that are there. Raises LfbtError where it does not fit an encoder."""
     leads = present = config.leads
     if not dataset.names_assumed:
         present = tuple(lead for lead in config.leads if lead in dataset.leads)
@@ -382,6 +381,14 @@ def _records_of(
             f"{dataset.folder}: the data set does not fit the encoder: {'; '.join(differences)}. Prepare it with "
             f"{options_to_fit(dataset, config.leads, config.sampling_rate, config.n_samples)}"
         )
+    return dataset, present
+
+
+def _records_of(
+    dataset: Dataset, config: EncoderConfig, settings: FileSettings, served: ServedLeads
+) -> Iterator[Pieces]:
+    dataset, present = fit_dataset(dataset, config, served)
+    leads = config.leads if dataset.names_assumed else dataset.leads
     if not settings.allow_implausible:
         dataset.check_voltages()
     for row in range(len(dataset)):

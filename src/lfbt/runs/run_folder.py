@@ -309,7 +309,7 @@ def _check_same(settings: RunSettings, started_with: RunSettings, free: frozense
             "new run"
         )
     if names:
-        differing = ", ".join(f"{name} is {now[name]} but was {was.get(name)}" for name in names)
+        differing = ", ".join(differences({name: now[name] for name in names}, was))
         more = ""
         if {"epochs", "seeds", "fraction"} & set(names):
             why = "a run cannot be extended"

@@ -95,7 +95,7 @@ def _matches(name: PurePath, form: str) -> bool:
 def restore_replaced(folder: Path) -> None:
     """Put back the results in `folder` that a process was replacing when it was killed."""
     if _replaced(folder).exists():
-        with _locked(folder):
+        with holding(folder):
             _restore(folder)
 
 
@@ -110,7 +110,11 @@ def check_distinct(name: str, paths: Iterable[Path]) -> None:
 
 @contextlib.contextmanager
 def atomic_folder(
-    folder: Path, can_go_on: Callable[[Path], bool] = lambda _: False, *, replaces: Outputs | None = None
+    folder: Path,
+    can_go_on: Callable[[Path], bool] = lambda _: False,
+    *,
+    replaces: Outputs | None = None,
+    is_held: bool = False,
 ) -> Iterator[Path]:
     """Yield a temporary folder that is renamed to `folder` when the block succeeds, and removed otherwise.
 
@@ -125,6 +129,8 @@ def atomic_folder(
         Whether the block can go on with what a killed process has left in the temporary folder.
     replaces
         What `folder` may hold, to be replaced when the block succeeds; until then it stays as it is.
+    is_held
+        Whether the caller holds it, by `holding`.
 
     Yields
     ------
@@ -140,7 +146,7 @@ def atomic_folder(
     check_creatable(folder)
     folder = folder.absolute()
     partial = folder.with_name(f".{folder.name}.partial-folder")
-    with _locked(folder):
+    with contextlib.nullcontext() if is_held else holding(folder):
         _restore(folder)
         check(folder)
         is_kept = False
@@ -173,8 +179,11 @@ def atomic_folder(
 
 
 @contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold the lock of a folder that is being written, which lies beside it, as long as the block runs."""
+def holding(folder: Path) -> Iterator[None]:
+    """Hold the lock of a folder that is being written, which lies beside it, as long as the block runs.
+
+    Raises LfbtError where another process does.
+    """
     folder = folder.absolute()
     folder.parent.mkdir(parents=True, exist_ok=True)
     path = folder.with_name(f".{folder.name}.partial-lock")

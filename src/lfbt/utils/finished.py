@@ -104,6 +104,8 @@ def differences(now: Mapping[str, Any], was: Mapping[str, Any], within: str = ""
             yield from differences(value, stated, "" if name == "settings" else f"{called}.")
         else:
             shown = [text if len(text := str(side)) <= _LONGEST else "" for side in (value, stated)]
+            if shown[0] == shown[1]:  # a number and its text
+                shown = [text if len(text := json.dumps(side)) <= _LONGEST else "" for side in (value, stated)]
             if name in _CALLED:
                 yield f"{_CALLED[name]} changed"
             else:
