@@ -36,6 +36,7 @@ MODULES: dict[str, list[str]] = {
     "data/splits": [],
     "data/record_hash": [],
     "utils/opening": [],
+    "utils/limits": [],
     "io/guarding": [
         f"tests/io/test_isolation.py::test_{name}"
         for name in ("one_process_reads_all_files_and_is_another", "memory_is_limited_by_the_size_of_the_file")
