@@ -263,14 +263,14 @@ def overwriting(chain, to):
 
 # Another option of each of these commands, and what differs then.
 OTHER_WORDS: dict[str, tuple[tuple[Any, ...], str]] = {
-    "prepare": (("--dtype", "float16"), "dtype is float16 but was float32"),
+    "prepare": (("--dtype", "float16"), "--dtype is float16 but was float32"),
     "check": (("--split-seed", 1), "--split-seed is 1 but was 0"),
-    "pretrain": (("--gamma", 0.5), "gamma is 0.5 but was 0.8"),
-    "probe": (("--seeds", 1), r"seeds is \[1\] but was \[0\]"),
+    "pretrain": (("--gamma", 0.5), "--gamma is 0.5 but was 0.8"),
+    "probe": (("--seeds", 1), r"--seeds is \[1\] but was \[0\]"),
     "trials": (("--learning-rate", 0.1), r"--learning-rate is \[0.1\] but was \[0.001\]"),
     "finetune": (("--learning-rate", 0.1), "--learning-rate is 0.1 but was 0.0001"),
-    "embed": (("--precision", "bf16"), "precision is bf16 but was fp32"),
-    "compare": (("--seed", 1), "seed is 1 but was 0"),
+    "embed": (("--precision", "bf16"), "--precision is bf16 but was fp32"),
+    "compare": (("--seed", 1), "--seed is 1 but was 0"),
 }
 
 

@@ -56,6 +56,16 @@ def test_reporting_errors_ends_with_a_status_and_one_line(error, status, line, c
         ("give a smaller batch_size, or leads", "give a smaller --batch-size, or leads"),
         ("file x/batch_size.csv: batch_size_of, my-batch_size", "file x/batch_size.csv: batch_size_of, my-batch_size"),
         ("n_samples: 31 is outside", "n_samples: 31 is outside"),
+        (
+            "x: others (leads is I but was II, kind is a but was b)",
+            "x: others (--leads is I but was II, kind is a but was b)",
+        ),
+        (
+            "x: others (kind is a but was b, leads is I but was II)",
+            "x: others (kind is a but was b, --leads is I but was II)",
+        ),
+        ("leads: leads is I but was II in x", "--leads: --leads is I but was II in x"),
+        ("the encoder of x has leads, leads is what", "the encoder of x has leads, leads is what"),
     ],
     ids=str,
 )

@@ -162,8 +162,8 @@ def test_resume_names_all_settings_that_differ(chain, tmp_path):
     words = ("pretrain", "--data-dir", chain / "data", "--run-dir", tmp_path / "run", *PRETRAIN_SHORT)
     message = refused(*words, "--epochs", 1, "--seed", 4, "--resume")
     assert message == (
-        f"--resume: epochs is 1 but was 2, seed is 4 but was 0 in {tmp_path / 'run'}; give the run's own settings; a "
-        "run cannot be shortened, so for others begin a new one in a new folder"
+        f"--resume: --epochs is 1 but was 2, --seed is 4 but was 0 in {tmp_path / 'run'}; give the run's own settings; "
+        "a run cannot be shortened, so for others begin a new one in a new folder"
     )
 
 

@@ -239,7 +239,7 @@ def test_probe_does_not_go_on_with_other_features(chain, tmp_path):
     series = (*words, "--seeds", 0, 1, "--classifier", "logistic", "--c", 0.01, "--device", "cpu")
     output_of(*series)
     refusal = refused(*series, "--features", "rich", "--resume")
-    assert f"resume: features is rich but was paper in {tmp_path / 'run'}" in refusal
+    assert f"resume: --features is rich but was paper in {tmp_path / 'run'}" in refusal
     output_of(*series, "--features", "rich", "--overwrite")
-    assert "resume: features is paper but was rich" in refused(*series, "--resume")
+    assert "resume: --features is paper but was rich" in refused(*series, "--resume")
     output_of(*series, "--features", "rich", "--resume")

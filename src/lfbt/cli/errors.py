@@ -122,6 +122,7 @@ def _as_typed(message: str) -> str:
 
     # A name of one word means the setting only where something is said of it.
     message = re.sub(r"(?:^|(?<=; ))[a-z]+(?=: )", flag, message)
+    message = re.sub(r"(?:(?<=\()|(?<=[,:] ))[a-z]+(?= is [^;]* but was )", flag, message)
     return re.sub(r"(?<![\w./\-])[a-z]+(?:_[a-z]+)+(?![\w./\-])", flag, message)
 
 
