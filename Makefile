@@ -7,6 +7,7 @@ PYTHON ?= python3
 WORKERS ?= 2
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+LOWEST_INSTALLED := .venv-lowest/.installed
 DEMO_MARKER := demo/.made-by-make-demo
 
 help:  ## list the targets
@@ -50,10 +51,13 @@ bench: $(INSTALLED)  ## measure lfbt beside a literal form of the method, half a
 test: $(INSTALLED)  ## run the tests, in WORKERS processes; ARGS goes to pytest
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
-test-lowest:  ## run the tests with the lowest versions that pyproject.toml allows, in .venv-lowest
+test-lowest: $(LOWEST_INSTALLED)  ## run the tests with the lowest versions that pyproject.toml allows, in .venv-lowest
+	.venv-lowest/bin/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+
+$(LOWEST_INSTALLED): pyproject.toml constraints-lowest.txt
 	test -x .venv-lowest/bin/pip || $(PYTHON) -m venv .venv-lowest
 	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-lowest.txt -e '.[test]'
-	.venv-lowest/bin/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+	@touch $@
 
 coverage: $(INSTALLED)  ## run the tests, and list the lines and branches that none of them takes
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check pytest-cov

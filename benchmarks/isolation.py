@@ -20,8 +20,7 @@ import wfdb
 
 from benchmarks.measure import machine
 from benchmarks.render import with_section
-from lfbt.io import read, read_hdf5_row
-from lfbt.io.isolation import read_here
+from lfbt.io import read, read_hdf5_row, read_here
 from lfbt.recording import STANDARD_LEADS, Recording
 from lfbt.utils.tables import as_markdown
 

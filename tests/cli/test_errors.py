@@ -107,6 +107,12 @@ def test_main_prints_a_message_on_one_line(tmp_path):
     assert f"{tmp_path}/a b does not exist" in refused("prepare", "ptbxl", tmp_path / "a\nb", tmp_path / "to")
 
 
+def test_main_refuses_a_bad_variable_before_any_work(tmp_path, monkeypatch):
+    monkeypatch.setenv("LFBT_MAX_READ_MEMORY", "8G")
+    message = refused("prepare", "ptbxl", tmp_path / "absent", tmp_path / "to")
+    assert message.startswith("LFBT_MAX_READ_MEMORY: '8G' is no whole number from 268435456 to ")
+
+
 def test_main_ends_with_status_2_and_one_line(tmp_path):
     words = [sys.executable, "-m", "lfbt", "prepare", "ptbxl", str(tmp_path / "absent"), str(tmp_path / "to")]
     ended = subprocess.run(words, capture_output=True, text=True, check=False)

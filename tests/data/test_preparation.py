@@ -304,6 +304,9 @@ def test_prepare_again_is_finished_unless_what_is_there_is_damaged(tmp_path, nam
     assert file.read_bytes() != before
     with pytest.raises(LfbtError, match=rf"{name}.*; or make the results anew with --overwrite$"):
         make(tmp_path / "a", *LABELLED, classes=CLASSES)
+    (tmp_path / "a" / "dropped.csv").unlink()
+    with pytest.raises(LfbtError, match=r"has dataset\.json, but no dropped\.csv any more; replace what is left"):
+        make(tmp_path / "a", *LABELLED, classes=CLASSES)
 
 
 @pytest.mark.parametrize(

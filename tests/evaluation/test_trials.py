@@ -136,10 +136,36 @@ def test_a_trial_whose_predictions_are_lost_is_not_called_finished(run):
     assert lost.is_file()
 
 
+def test_a_trial_in_a_series_without_results_is_named_before_any_work(run, monkeypatch):
+    series = run(**SERIES)
+    (series / NAMES[1] / "results.json").unlink()
+    monkeypatch.setattr(probe_module, "_run", lambda *_, **__: pytest.fail("it began"))
+    with pytest.raises(LfbtError, match=rf"{NAMES[1]}: has no results\.json; remove this folder, and the same command"):
+        run(**SERIES)
+
+
+def test_a_trial_that_lacks_a_part_is_not_called_finished(run, tmp_path):
+    whole = run("whole")
+    with pytest.raises(FinishedError):
+        run("whole")
+    for name in ("splits.csv", "history.jsonl", "encoder/model.safetensors", "head/config.json"):
+        shutil.copytree(whole, tmp_path / "part", dirs_exist_ok=True)
+        (tmp_path / "part" / name).unlink()
+        with pytest.raises(LfbtError, match=rf"part: has results\.json, but no {name} any more; .*--overwrite$"):
+            run("part")
+    shutil.copytree(whole, tmp_path / "part", dirs_exist_ok=True)
+    predictions = tmp_path / "part" / "predictions.csv"
+    predictions.write_text("".join(predictions.read_text().splitlines(keepends=True)[:3]))
+    with pytest.raises(LfbtError, match=r"predictions\.csv: has 2 of 12 records"):
+        run("part")
+
+
 def test_a_folder_that_another_process_writes_is_refused_before_any_work(run, tmp_path, monkeypatch):
     monkeypatch.setattr(probe_module, "_run", lambda *_, **__: pytest.fail("it began"))
-    with holding(tmp_path / "run"), pytest.raises(LfbtError, match="another process is writing it now"):
-        run()
+    for changes in ({}, SERIES):
+        with holding(tmp_path / "run"), pytest.raises(LfbtError, match="another process is writing it now"):
+            run(**changes)
+        assert not (tmp_path / "run").exists()
 
 
 def stop_in_the_middle(monkeypatch, module, name, n):

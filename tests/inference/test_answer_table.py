@@ -68,9 +68,15 @@ def test_comparing_table_finds_the_first_row_that_differs(tmp_path, suffix):
 
     written: list[dict[str, Any]] = []
     compare(ROWS)
-    line = {"csv": "line 3 is not what", "jsonl": "line 2 is not what", "parquet": "its answers are not those that"}
+    second = {
+        "csv": "its row 2 is not what",
+        "jsonl": "its row 2 is not what",
+        "parquet": "its answers are not those that",
+    }
     written.clear()
-    with pytest.raises(LfbtError, match=rf"^out: .* exists, and {line[suffix]} this command gives; give another name"):
+    with pytest.raises(
+        LfbtError, match=rf"^out: .* exists, and {second[suffix]} this command gives; give another name"
+    ):
         compare([ROWS[0], {**ROWS[1], "error": "flas"}, ROWS[1]])
     assert suffix == "parquet" or len(written) == 1
     more = "its answers are not those that" if suffix == "parquet" else "it has more answers than"
@@ -79,9 +85,20 @@ def test_comparing_table_finds_the_first_row_that_differs(tmp_path, suffix):
     with pytest.raises(LfbtError, match="this command gives"):
         compare([*ROWS, ROWS[0]])
     if suffix != "jsonl":
-        with pytest.raises(LfbtError, match="this command gives"):
+        what = "its answers" if suffix == "parquet" else "its columns"
+        with pytest.raises(LfbtError, match=f"{what} are not those that this command gives"):
             compare(ROWS, COLUMNS[::-1])
     assert out.read_bytes() == before
+
+
+def test_comparing_table_compares_the_rows_of_parquet_and_not_the_bytes(tmp_path):
+    pytest.importorskip("pyarrow", reason="Parquet is an extra")
+    out = tmp_path / "a.parquet"
+    write_all(out)
+    pd.read_parquet(out).to_parquet(out, index=False, compression=None)
+    with comparing_table(out, COLUMNS) as write:
+        for row in ROWS:
+            write(row)
 
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl"])

@@ -14,6 +14,7 @@ from lfbt.inference.answering import AnswerReport, AnswerSettings, PredictSettin
 from lfbt.inference.prediction import embedding_columns, embedding_rows
 from lfbt.inference.recordings import FileSettings
 from lfbt.inference.watching import Answering, WatchSettings
+from lfbt.utils.files import holding
 
 FILES = FileSettings("II,V1", 500.0)
 
@@ -94,17 +95,31 @@ def test_answer_says_that_a_file_has_its_answers_and_stops_at_another(tmp_path):
     with pytest.raises(FinishedError) as caught:
         run(*files, out=out)
     assert caught.value.place == out
-    with pytest.raises(LfbtError, match=r"line 2 is not what this command gives"):
+    with pytest.raises(LfbtError, match=r"its row 1 is not what this command gives"):
         run(files[1], *files, out=out)
     with pytest.raises(LfbtError, match=r"it has more answers than this command gives"):
         run(*files[:2], out=out)
     (tmp_path / "d.npy").write_bytes(b"no array")
-    with pytest.raises(LfbtError, match=r"line 5 is not what this command gives"):
+    with pytest.raises(LfbtError, match=r"its row 4 is not what this command gives"):
         run(*files, tmp_path / "d.npy", out=out)
     assert (out.read_bytes(), out.stat().st_mtime_ns) == before
     for _ in range(2):
         report = run(files[0], tmp_path / "d.npy", out=tmp_path / "partly.csv")
         assert (report.answered, report.failed) == (1, 1)
+
+
+def test_answer_has_a_file_for_itself_and_replaces_none_of_another_program(tmp_path):
+    out, file = tmp_path / "out.csv", save(tmp_path / "a.npy")
+    with holding(out), pytest.raises(LfbtError, match="another process is writing it now"):
+        run(file, out=out)
+    assert not out.exists()
+    model = MeanModel()
+    compute = model.compute
+    model.compute = lambda signals: [out.write_text("mine"), compute(signals)][1]  # type: ignore[method-assign]
+    with pytest.raises(LfbtError, match=r"out\.csv was written by another program meanwhile; give another name"):
+        run(file, out=out, model=model)
+    assert out.read_text() == "mine"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.npy", "out.csv"]
 
 
 def test_answer_refuses_a_data_set_that_does_not_fit_before_it_reads_a_file(tmp_path):

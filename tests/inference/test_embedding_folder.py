@@ -22,6 +22,7 @@ from lfbt.inference.embedding import embed_dataset
 from lfbt.inference.embedding_folder import EmbedSummary, write_embeddings
 from lfbt.models.heads import load_head
 from lfbt.models.pretrained import load_encoder
+from lfbt.utils.files import holding
 
 COLUMNS = [f"p_{name}" for name in CLASSES]
 
@@ -255,6 +256,11 @@ def test_embed_again_is_finished_whatever_folders_are_called_unless_it_is_incomp
         copied = shutil.copytree(source, tmp_path / f"copied-{number}")
         with pytest.raises(FinishedError):
             run(**{name: (copied,) if name == "data_dir" else copied})
+    records = (out / "records.csv").read_text()
+    (out / "records.csv").write_text("".join(records.splitlines(keepends=True)[:3]))
+    with pytest.raises(LfbtError, match=r"records\.csv: has 2 of \d+ records; .* with --overwrite$"):
+        run()
+    (out / "records.csv").write_text(records)
     (out / "embeddings.npy").write_bytes((out / "embeddings.npy").read_bytes()[:-4])
     with pytest.raises(LfbtError, match=r"embeddings\.npy.*; or make the results anew with --overwrite$"):
         run()
@@ -264,6 +270,18 @@ def test_embed_dataset_equals_the_command(run, data, checkpoint):
     embeddings = embed_dataset(open_dataset(data), load_encoder(checkpoint), device="cpu")
     assert embeddings.dtype == np.float32
     assert np.array_equal(embeddings, embeddings_of(run()))
+
+
+def test_embed_again_misses_lost_probabilities_and_a_second_one_at_once_is_refused(tmp_path):
+    d, c = write_labelled(tmp_path / "d"), write_checkpoint(tmp_path / "c")
+    run_probe(ProbeSettings.create(d, tmp_path / "p", checkpoint=c, epochs=2, batch_size=8, device="cpu"))
+    settings = EmbedSettings((d,), tmp_path / "e", tmp_path / "p", device="cpu")
+    with holding(tmp_path / "e"), pytest.raises(LfbtError, match="another process is writing it now"):
+        write_embeddings(settings)
+    write_embeddings(settings)
+    (tmp_path / "e" / "probabilities.csv").unlink()
+    with pytest.raises(LfbtError, match=r"probabilities\.csv: cannot be read .*--overwrite$"):
+        write_embeddings(settings)
 
 
 def test_embed_refuses_a_classifier_with_its_leads_in_another_order(tmp_path):

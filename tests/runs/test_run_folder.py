@@ -118,6 +118,23 @@ def test_acquire_run_folder_resumes_a_run_of_the_last_version(tmp_path):
         assert resuming
 
 
+def test_acquire_run_folder_leaves_nothing_where_another_process_begins_at_the_same_time(tmp_path, monkeypatch):
+    """The other one would lose its work by a folder that is in its way."""
+    calls = iter([None, LfbtError("another process")])
+
+    def check(_):
+        if error := next(calls):
+            raise error
+
+    monkeypatch.setattr("lfbt.runs.run_folder.check_unheld", check)
+    with (
+        pytest.raises(LfbtError, match="another process"),
+        acquire_run_folder(tmp_path / "new", STARTED, FREE, resume=False),
+    ):
+        pass
+    assert not (tmp_path / "new").exists()
+
+
 def test_acquire_run_folder_goes_on_unasked_with_the_same_run_only(run):
     with acquire_run_folder(run, STARTED, FREE, resume=False) as resuming:
         assert resuming

@@ -19,7 +19,7 @@ import lfbt.training.pretraining as pretrain_module
 import lfbt.training.views as views_module
 from lfbt.data.layouts import open_dataset
 from lfbt.data.loader import epoch_batches
-from lfbt.errors import LfbtError
+from lfbt.errors import FinishedError, LfbtError
 from lfbt.losses.lfbt import lfbt_loss
 from lfbt.models.encoder import EncoderConfig, LeadEncoders
 from lfbt.models.pretrained import load_encoder, load_history
@@ -566,6 +566,20 @@ def test_pretrainer_writes_the_encoder_of_a_finished_run_again_where_it_is_damag
         damage()
         run()
         assert weights.read_bytes() == before
+
+
+def test_pretrainer_writes_lost_fingerprints_again_and_says_that_the_history_is_lost(base, run, tmp_path, capsys):
+    folder = shutil.copytree(base, tmp_path / "run")
+    fingerprints = folder / "encoder" / "records.safetensors"
+    before = fingerprints.read_bytes()
+    fingerprints.unlink()
+    run()
+    assert fingerprints.read_bytes() == before
+    (folder / "history.jsonl").unlink()
+    run()
+    assert "the history has 0 of the" in capsys.readouterr().err
+    with pytest.raises(FinishedError):
+        run()
 
 
 def test_pretrainer_changes_nothing_of_a_finished_run(base, run, tmp_path):

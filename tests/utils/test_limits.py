@@ -3,7 +3,15 @@
 import pytest
 
 from lfbt.errors import LfbtError, UnreadableError
-from lfbt.utils.limits import MAX_FILE_BYTES, MAX_READ_MEMORY, MAX_READ_SECONDS, most_bytes, most_memory, most_seconds
+from lfbt.utils.limits import (
+    MAX_FILE_BYTES,
+    MAX_READ_MEMORY,
+    MAX_READ_SECONDS,
+    check_limits,
+    most_bytes,
+    most_memory,
+    most_seconds,
+)
 
 
 def test_the_bounds_grow_with_the_file():
@@ -15,9 +23,10 @@ def test_the_bounds_grow_with_the_file():
 
 def test_a_variable_sets_a_bound_and_an_empty_one_none(monkeypatch):
     monkeypatch.setenv(MAX_FILE_BYTES, "5")
-    monkeypatch.setenv(MAX_READ_MEMORY, "7")
+    monkeypatch.setenv(MAX_READ_MEMORY, str(10**9))
     monkeypatch.setenv(MAX_READ_SECONDS, "3")
-    assert (most_bytes(), most_memory(2), most_seconds(10**6)) == (5, 71, 4)
+    check_limits()
+    assert (most_bytes(), most_memory(2), most_seconds(10**6)) == (5, 10**9 + 64, 4)
     monkeypatch.setenv(MAX_FILE_BYTES, "")
     assert most_bytes() == 4 << 30
 
@@ -28,3 +37,18 @@ def test_a_variable_that_is_no_number_is_refused_by_its_name(monkeypatch, value)
     with pytest.raises(LfbtError, match=r"^LFBT_MAX_FILE_BYTES: .* is no whole number .* for 4294967296$") as raised:
         most_bytes()
     assert not isinstance(raised.value, UnreadableError)  # files are not skipped for it
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [(MAX_READ_MEMORY, "40000000"), (MAX_READ_MEMORY, str(10**15 + 1)), (MAX_READ_SECONDS, "1000001")],
+)
+def test_a_number_that_no_reader_or_timer_can_take_is_refused(monkeypatch, variable, value):
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(LfbtError, match=f"^{variable}: '{value}' is no whole number"):
+        check_limits()
+
+
+def test_no_file_is_so_large_that_no_timer_can_count_its_seconds(monkeypatch):
+    monkeypatch.setenv(MAX_READ_SECONDS, str(10**6))
+    assert most_seconds(10**15) == 2 * 10**6

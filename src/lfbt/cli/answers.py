@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any, TextIO
 
+from lfbt.cli.errors import as_typed
 from lfbt.cli.output import Output, prints_text
 from lfbt.errors import LfbtError
 from lfbt.inference.answer_table import format_csv, format_rows
@@ -46,7 +47,7 @@ def output_of(report: AnswerReport, out: Path | None) -> Output:
     """
     if report.failed:
         lost = f"{format_count(report.failed, 'recording')} could not be answered, the first: {report.first_failure}"
-        print(printable(lost), file=sys.stderr)
+        print(printable(as_typed(lost)), file=sys.stderr)
     values: dict[str, Any] = {
         "out": out,
         "answered": report.answered,

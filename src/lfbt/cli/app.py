@@ -15,6 +15,7 @@ from lfbt.cli.errors import reporting_errors
 from lfbt.cli.output import SWITCHES, Output, printing_text
 from lfbt.cli.overview import COMMANDS, overview, suggest
 from lfbt.errors import FinishedError, LfbtError
+from lfbt.utils.limits import check_limits
 from lfbt.utils.memory import keep_freed_memory
 from lfbt.utils.printing import printable
 from lfbt.utils.progress import quiet
@@ -53,6 +54,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             print(completion_script("".join(words[1:2])))
         else:
             _check_command(words[0])
+            check_limits()
             keep_freed_memory()
             wait_briefly_if_busy()
             _run(words[0], words[1:])

@@ -52,7 +52,7 @@ def reporting_errors() -> Iterator[None]:
             _print(str(stopped))
         raise SystemExit(STOPPED_STATUS) from None
     except (LfbtError, OSError) as error:
-        _print(f"error: {_as_typed(' '.join(str(error).split()))}")
+        _print(f"error: {as_typed(' '.join(str(error).split()))}")
         raise SystemExit(_USER_ERROR_STATUS) from None
     except UnicodeEncodeError as error:
         name = next(filter(_is_not_utf_8, error.object.split()), "a name")
@@ -114,7 +114,7 @@ def _discard_stdout() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _as_typed(message: str) -> str:
+def as_typed(message: str) -> str:
     """Put flags in place of the names of settings."""
 
     def flag(name: re.Match[str]) -> str:

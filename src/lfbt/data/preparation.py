@@ -38,7 +38,7 @@ from lfbt.utils.settings import Affects, Form, as_path, convert, create, names_a
 from lfbt.voltages import implausible_span
 
 # Not of layout npy, whose files look as the user's own.
-_OUTPUTS = Outputs(MANIFEST, (SIGNALS, RECORDS, DROPPED, PEOPLE), needed=(SIGNALS, RECORDS))
+_OUTPUTS = Outputs(MANIFEST, (SIGNALS, RECORDS, DROPPED, PEOPLE), needed=(SIGNALS, RECORDS, DROPPED))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,7 +176,7 @@ def prepare_dataset(
     validate(settings)
     _check_lead_names(settings.leads, name)
     _check_apart(source_folder, target)
-    outputs = _OUTPUTS if settings.layout == "packed" else dataclasses.replace(_OUTPUTS, needed=(RECORDS,))
+    outputs = _OUTPUTS if settings.layout == "packed" else dataclasses.replace(_OUTPUTS, needed=(RECORDS, DROPPED))
     list_source = functools.partial(_list, source, name, source_folder, settings)
     check_target(target, outputs, settings.overwrite, lambda: list_source().stated, lambda: _verify(target, settings))
     if settings.dask_scheduler is None:

@@ -29,7 +29,6 @@ from lfbt.models.heads import HEAD, save_head
 from lfbt.models.pretrained import save_encoder
 from lfbt.recording import STANDARD_LEADS
 from lfbt.runs.history import HISTORY, FittingStep, write_history
-from lfbt.runs.loading import load_run
 from lfbt.runs.predictions import PREDICTIONS, Predictions
 from lfbt.runs.results import (
     RESULTS,
@@ -41,23 +40,28 @@ from lfbt.runs.results import (
 )
 from lfbt.runs.run_folder import ENCODER_FOLDER, REPORT, SETTINGS, RunSettings, acquire_run_folder, began_with
 from lfbt.sources.listing import SPLITS
-from lfbt.utils.files import PARTIAL, Outputs, atomic_folder, holding
-from lfbt.utils.finished import check_target
+from lfbt.utils.files import PARTIAL, Outputs, atomic_folder
+from lfbt.utils.finished import holding_target
 from lfbt.utils.progress import progress_bar
 from lfbt.utils.settings import Affects, names_affecting, to_dict
 
 #: Names for several leads; a subset has those of them that the encoder has. There are "all" and "each", too.
 NAMED_SUBSETS = {"limb": STANDARD_LEADS[:6], "chest": STANDARD_LEADS[6:]}
 
+_SPLITS = "splits.csv"
 _OUTPUTS = Outputs(
     RESULTS,
     (
-        *(PREDICTIONS, HISTORY, REPORT, "splits.csv", "X_*.npy", "y_*.npy"),
+        *(PREDICTIONS, HISTORY, REPORT, _SPLITS, "X_*.npy", "y_*.npy"),
         *(f"{ENCODER_FOLDER}/{name}" for name in ("config.json", "model.safetensors", FINGERPRINTS)),
         *(f"{HEAD}/{name}" for name in ("config.json", "model.safetensors")),
     ),
-    needed=(PREDICTIONS,),
 )
+
+# What a trial cannot be without.
+_WEIGHTS = ("config.json", "model.safetensors")
+_WITHOUT_HEAD = ("knn", "boosting")
+_REMEDY = "remove this folder, and the same command makes it anew"
 
 _SERIES_OUTPUTS = Outputs(
     SETTINGS,
@@ -153,13 +157,7 @@ def series_folder(settings: ClassifySettings, task: Task, trials: Sequence[Trial
     if len(trials) == 1:
         folder = trials[0].folder
         stated = functools.partial(stated_settings, settings, task)
-        check = functools.partial(
-            check_target, folder, _OUTPUTS, settings.trials.overwrite, stated, lambda: load_run(folder)
-        )
-        check()
-        with holding(folder):
-            # Another process may have written it in between.
-            check()
+        with holding_target(folder, _OUTPUTS, settings.trials.overwrite, stated, lambda: _check_complete(folder)):
             yield
         return
     checkpoint = settings.task.checkpoint
@@ -217,15 +215,28 @@ def series_folder(settings: ClassifySettings, task: Task, trials: Sequence[Trial
 def is_finished(trial: Trial) -> bool:
     """Whether the trial's folder is there: it is written completely or not at all.
 
-    Raises LfbtError where predictions are lost.
+    Raises LfbtError where a part of it is lost.
     """
-    is_there = (trial.folder / RESULTS).is_file()
-    if is_there and not (trial.folder / PREDICTIONS).is_file():
-        raise LfbtError(
-            f"{trial.folder}: has {RESULTS}, but no {PREDICTIONS} any more; remove this folder, and the same command "
-            "makes it anew"
-        )
-    return is_there
+    if (trial.folder / RESULTS).is_file():
+        _check_complete(trial.folder)
+        return True
+    if trial.folder.is_dir() and any(trial.folder.iterdir()):
+        raise LfbtError(f"{trial.folder}: has no {RESULTS}; {_REMEDY}")
+    return False
+
+
+def _check_complete(folder: Path) -> None:
+    """Raise LfbtError where a finished trial lacks what it was written with."""
+    results = Results.load(folder)
+    names = [PREDICTIONS, HISTORY, _SPLITS]
+    if not (results.folds or results.lead_subset or results.settings.get("rival")):
+        names += [f"{ENCODER_FOLDER}/{name}" for name in _WEIGHTS]
+        names += [f"{HEAD}/{name}" for name in _WEIGHTS if results.classifier not in _WITHOUT_HEAD]
+    if lost := [name for name in names if not (folder / name).is_file()]:
+        raise LfbtError(f"{folder}: has {RESULTS}, but no {', '.join(lost)} any more; {_REMEDY}")
+    n_records = len(Predictions.load(folder, results.data.classes).ids)
+    if n_records != results.test.records:
+        raise LfbtError(f"{folder / PREDICTIONS}: has {n_records} of {results.test.records} records; {_REMEDY}")
 
 
 def unfinished(settings: TrialSettings, trials: Sequence[Trial]) -> list[Trial]:
@@ -262,7 +273,7 @@ def write_results(
         for name, array in (arrays or {}).items():
             np.save(folder / f"{name}.npy", array)
         _predictions(task, folds).save(folder)
-        _splits(task.dataset.ids, folds).to_csv(folder / "splits.csv", index=False)
+        _splits(task.dataset.ids, folds).to_csv(folder / _SPLITS, index=False)
         write_history(folder, _history(folds))
         if len(folds) == 1 and trial.subset is None and rival_of(settings) is None:
             start = dataclasses.asdict(results.encoder)

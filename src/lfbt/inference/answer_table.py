@@ -93,15 +93,23 @@ def writing_table(out: Path, columns: Sequence[str]) -> Iterator[Callable[[Row],
     ------
     callable
         Writes one row.
+
+    Raises
+    ------
+    LfbtError
+        Where there was no such file, and another program has written one meanwhile.
     """
+    is_new = not out.exists()
     with atomic_file(out) as partial:
         if out.suffix == ".parquet":
             rows: list[Row] = []
             yield rows.append
             _write_parquet(partial, rows, columns)
-            return
-        with partial.open("w", encoding="utf-8", newline="") as file:
-            yield csv_writer(file, columns) if out.suffix == ".csv" else json_writer(file)
+        else:
+            with partial.open("w", encoding="utf-8", newline="") as file:
+                yield csv_writer(file, columns) if out.suffix == ".csv" else json_writer(file)
+        if is_new and out.exists():
+            raise LfbtError(f"out: {out} was written by another program meanwhile; give another name")
 
 
 @contextlib.contextmanager
@@ -118,12 +126,10 @@ def comparing_table(out: Path, columns: Sequence[str]) -> Iterator[Callable[[Row
         if out.suffix == ".parquet":
             rows: list[Row] = []
             yield rows.append
-            made = io.BytesIO()
-            _write_parquet(made, rows, columns)
-            there.compare(made.getvalue(), "its answers are not those that")
-        else:
-            text: TextIO = there  # type: ignore[assignment]
-            yield csv_writer(text, columns) if out.suffix == ".csv" else json_writer(text)
+            there.compare_parquet(rows, columns)
+            return
+        text: TextIO = there  # type: ignore[assignment]
+        yield csv_writer(text, columns) if out.suffix == ".csv" else json_writer(text)
         there.check_end()
 
 
@@ -131,16 +137,26 @@ class _Comparison:
     """Where a writer of rows writes to, to have them compared with those of a file."""
 
     def __init__(self, out: Path, file: BinaryIO) -> None:
-        self._out, self._file, self._lines = out, file, 0
+        self._out, self._file = out, file
+        # The first row of CSV has the columns.
+        self._row = 0 if out.suffix == ".csv" else 1
 
     def write(self, text: str) -> None:
-        """Compare the next line."""
-        self._lines += 1
-        self.compare(text.encode(), f"line {self._lines} is not what")
-
-    def compare(self, content: bytes, what: str) -> None:
+        """Compare the next row."""
+        content = text.encode()
         if self._file.read(len(content)) != content:
-            self._refuse(what)
+            self._refuse(f"its row {self._row} is not what" if self._row else "its columns are not those that")
+        self._row += 1
+
+    def compare_parquet(self, rows: Sequence[Row], columns: Sequence[str]) -> None:
+        """Compare all rows."""
+        import pandas as pd
+
+        made = io.BytesIO()
+        _write_parquet(made, rows, columns)
+        # Files differ by the versions of packages, too.
+        if not pd.read_parquet(self._file).equals(pd.read_parquet(made)):
+            self._refuse("its answers are not those that")
 
     def check_end(self) -> None:
         if self._file.read(1):

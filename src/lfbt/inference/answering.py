@@ -23,6 +23,7 @@ from lfbt.inference.prediction import (
 )
 from lfbt.inference.recordings import FileSettings, fit_dataset, iterate_pieces, list_recordings, read_list
 from lfbt.inference.watching import Answering, WatchSettings, watch_folder
+from lfbt.utils.files import holding
 from lfbt.utils.settings import Affects, Range, validate
 
 # The input that stands for a list of paths on stdin.
@@ -138,13 +139,15 @@ def answer(settings: AnswerSettings, answering: Answering, stream: TextIO | None
         if isinstance(item, Dataset):  # before any recording is read
             fit_dataset(item, model.config, answering.served)
     pieces = iterate_pieces(recordings, model.config, files, answering.served, model.needs_voltages)
-    is_there = settings.out is not None and settings.out.exists() and not settings.overwrite
     answered = failed = 0
-    first = ""
+    first, is_there = "", False
     kept: list[Row] = []
     with contextlib.ExitStack() as stack:
         write: Callable[[Row], None] = kept.append
         if settings.out is not None:
+            stack.enter_context(holding(settings.out))
+            check_answers(settings)
+            is_there = settings.out.exists() and not settings.overwrite
             open_table = comparing_table if is_there else writing_table
             write = stack.enter_context(open_table(settings.out, columns))
         elif stream is not None:

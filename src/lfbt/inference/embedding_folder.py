@@ -17,7 +17,7 @@ from lfbt.errors import LfbtError
 from lfbt.inference.answer_table import SUFFIXES
 from lfbt.inference.embed_settings import EmbedSettings
 from lfbt.inference.onnx_file import is_onnx
-from lfbt.io import open_npy
+from lfbt.io import open_npy, reading
 from lfbt.models.encoder import LeadEncoders
 from lfbt.models.feature_maps import PAPER, FeatureMap, feature_map
 from lfbt.models.features import check_voltages_known, compute_embeddings
@@ -27,7 +27,7 @@ from lfbt.models.pretrained import load_with_history, match, weights_hash
 from lfbt.runs.results import EncoderOrigin
 from lfbt.utils.device import resolve_device
 from lfbt.utils.files import Outputs, atomic_folder, load_json, save_json
-from lfbt.utils.finished import check_target
+from lfbt.utils.finished import holding_target
 from lfbt.utils.settings import validate
 
 EMBEDDINGS = "embeddings.npy"
@@ -103,8 +103,6 @@ def write_embeddings(settings: EmbedSettings) -> EmbedSummary:
         For something that is not a data set or a checkpoint, for data that does not fit the encoder, and for a folder
         that holds other files.
     """
-    import pandas as pd
-
     validate(settings)
     if settings.missing_leads != "refuse":
         raise LfbtError(
@@ -118,19 +116,24 @@ def write_embeddings(settings: EmbedSettings) -> EmbedSummary:
             f"checkpoint: {settings.checkpoint} embeds inputs, not data_dir; name the data sets without a flag, and a "
             ".csv, .jsonl or .parquet file as out"
         )
-    out = settings.out
-    check_target(
-        out, _OUTPUTS, settings.overwrite, lambda: _open(settings).summary.stated, lambda: _verify(out, _open(settings))
-    )
+    out, stated = settings.out, lambda: _open(settings).summary.stated
+    with holding_target(out, _OUTPUTS, settings.overwrite, stated, lambda: _verify(out, _open(settings))):
+        return _write(settings, out)
+
+
+def _write(settings: EmbedSettings, out: Path) -> EmbedSummary:
+    """Embed all records and write the folder, which is held."""
+    import pandas as pd
+
     device = resolve_device(settings.device)
     opened = _open(settings)
     dataset, encoder, head, summary = opened.dataset, opened.encoder, opened.head, opened.summary
     if not settings.files.allow_implausible:
         dataset.check_voltages()
-    check_disk_space(settings.out, 4 * len(dataset) * len(summary.leads) * summary.n_features)
+    check_disk_space(out, 4 * len(dataset) * len(summary.leads) * summary.n_features)
     records = {"id": dataset.ids, "patient": dataset.patients, "split": dataset.split}
     table = pd.DataFrame(records | {"labels": [";".join(labels) for labels in dataset.labels]})
-    with atomic_folder(settings.out, replaces=_OUTPUTS if settings.overwrite else None) as folder:
+    with atomic_folder(out, replaces=_OUTPUTS if settings.overwrite else None, is_held=True) as folder:
         embeddings = compute_embeddings(
             encoder.to(device),
             dataset,
@@ -166,9 +169,14 @@ class _Opened:
 
 def _verify(folder: Path, opened: _Opened) -> None:
     """Raise LfbtError where the embeddings in a folder, or the probabilities, are incomplete."""
+    import pandas as pd
+
     summary = EmbedSummary.load(folder)
-    if opened.head is not None and not (folder / PROBABILITIES).is_file():
-        raise LfbtError(f"{folder}: has no {PROBABILITIES} any more; name another folder")
+    for name in (_RECORDS, PROBABILITIES) if opened.head is not None else (_RECORDS,):
+        with reading(folder / name):
+            n_records = len(pd.read_csv(folder / name, usecols=["id"], dtype=str))
+        if n_records != summary.records:
+            raise LfbtError(f"{folder / name}: has {n_records} of {summary.records} records; name another folder")
     shape, wanted = open_npy(folder / EMBEDDINGS).shape, (summary.records, len(summary.leads) * summary.n_features)
     if shape != wanted:
         raise LfbtError(f"{folder / EMBEDDINGS}: shape {list(shape)} is not {list(wanted)}")

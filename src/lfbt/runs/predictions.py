@@ -81,6 +81,8 @@ class Predictions:
                 text = pd.read_csv(file, dtype=str, keep_default_na=False)
             ids, patients, label = (tuple(text[name]) for name in ("id", "patient", "label"))
             probabilities = text[[f"p_{name}" for name in classes]].to_numpy(dtype=np.float64)
+        except LfbtError:
+            raise
         except (KeyError, TypeError, ValueError, OSError) as error:
             raise LfbtError(f"{path}: is not a complete table of predictions ({error}); {remedy}") from error
         labels = tuple(tuple(filter(None, names.split(";"))) for names in label)

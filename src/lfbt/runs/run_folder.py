@@ -20,6 +20,7 @@ from lfbt.utils.files import (
     PARTIAL,
     Outputs,
     check_replaceable,
+    check_unheld,
     check_unoccupied,
     parse_json,
     read_json,
@@ -177,6 +178,8 @@ def acquire_run_folder(
     if replaces is not None:
         check = functools.partial(_check_removable, folder, settings, replaces)
     check()
+    # Where a single trial is being computed, it is written at its end.
+    check_unheld(folder)
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / _LOCK)
     try:
@@ -184,6 +187,11 @@ def acquire_run_folder(
     except Timeout:
         raise LfbtError(f"{folder}: another run is going on there; wait for its end, or name another folder") from None
     try:
+        try:
+            check_unheld(folder)
+        except LfbtError:
+            _remove_if_empty(folder)
+            raise
         # Another run may have begun and ended while this one waited.
         check()
         if replaces is not None:

@@ -23,7 +23,7 @@ from lfbt.losses.objectives import METHODS, LossFunction, build_loss
 from lfbt.models.encoder import EncoderConfig
 from lfbt.models.feature_maps import feature_map
 from lfbt.models.pretrained import CONFIG, load_with_history, save_encoder
-from lfbt.runs.history import PretrainingEpoch, append_history, read_history, write_history
+from lfbt.runs.history import HISTORY, PretrainingEpoch, append_history, read_history, write_history
 from lfbt.runs.run_folder import (
     BEST_ENCODER_FOLDER,
     CHECKPOINTS,
@@ -414,13 +414,13 @@ class Pretrainer:
 
     def _is_finished(self) -> bool:
         """Whether the encoder of the last epoch is saved, which is the last that a run does."""
-        if not (self.folder / ENCODER_FOLDER / CONFIG).is_file():
+        written = (f"{ENCODER_FOLDER}/{CONFIG}", f"{ENCODER_FOLDER}/{FINGERPRINTS}", HISTORY)
+        if not all((self.folder / name).is_file() for name in written):
             return False
         try:
             _, history = load_with_history(self.folder)
         except LfbtError:
-            # It was damaged; the last checkpoint has it.
-            return False
+            return False  # damaged; the last checkpoint has it
         return history.get("epochs_done") == self.settings.optimizer.epochs
 
     def _write_encoder(self, folder: Path) -> None:

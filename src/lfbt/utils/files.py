@@ -191,7 +191,7 @@ def holding(folder: Path) -> Iterator[None]:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
         if _lock(descriptor) is False:
             os.close(descriptor)
-            raise LfbtError(f"{folder}: another process is writing it now; wait for its end, or name another folder")
+            raise _held(folder)
         if _is_open_at(descriptor, path):
             break
         # Its owner has removed it meanwhile.
@@ -201,6 +201,24 @@ def holding(folder: Path) -> Iterator[None]:
     finally:
         path.unlink(missing_ok=True)
         os.close(descriptor)
+
+
+def check_unheld(folder: Path) -> None:
+    """Raise LfbtError where another process holds a folder by `holding`."""
+    folder = folder.absolute()
+    path = folder.with_name(f".{folder.name}.partial-lock")
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return
+    is_free = _lock(descriptor) is not False
+    os.close(descriptor)
+    if not is_free:
+        raise _held(folder)
+
+
+def _held(folder: Path) -> LfbtError:
+    return LfbtError(f"{folder}: another process is writing it now; wait for its end, or name another folder")
 
 
 def _is_open_at(descriptor: int, path: Path) -> bool:
@@ -346,6 +364,8 @@ def read_json(path: Path) -> dict[str, Any]:
     """Read the JSON object in `path`. Raises LfbtError, naming the file, when it is absent or holds none."""
     try:
         content = decode_json(read_text(path))
+    except LfbtError:
+        raise
     except OSError as error:
         raise LfbtError(f"{path}: cannot be read ({error.strerror})") from error
     except (ValueError, RecursionError) as error:

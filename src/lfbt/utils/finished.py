@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from lfbt.errors import FinishedError, LfbtError
-from lfbt.utils.files import Outputs, check_replaceable, check_unoccupied, read_json, restore_replaced
+from lfbt.utils.files import Outputs, check_replaceable, check_unoccupied, holding, read_json, restore_replaced
 from lfbt.utils.opening import read_bytes
 from lfbt.utils.targets import check_creatable
 
@@ -75,6 +76,25 @@ def check_target(
     else:
         check_unoccupied(folder)
     check_creatable(folder)
+
+
+@contextlib.contextmanager
+def holding_target(
+    folder: Path,
+    outputs: Outputs,
+    overwrite: bool,
+    describe: Callable[[], Mapping[str, Any]],
+    verify: Callable[[], object] = lambda: None,
+) -> Iterator[None]:
+    """Check a folder as `check_target` does, and hold it while the block computes and writes its results.
+
+    Raises as `check_target` does, and LfbtError where another process writes there.
+    """
+    check_target(folder, outputs, overwrite, describe, verify)
+    with holding(folder):
+        # Another process may have written it in between.
+        check_target(folder, outputs, overwrite, describe, verify)
+        yield
 
 
 def finished_or_other(place: Path, now: Mapping[str, Any], was: Mapping[str, Any], remedy: str) -> LfbtError:
