@@ -61,7 +61,9 @@ $(LOWEST_INSTALLED): pyproject.toml constraints-lowest.txt
 
 coverage: $(INSTALLED)  ## run the tests, and list the lines and branches that none of them takes
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check pytest-cov
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --cov --cov-report=term-missing:skip-covered $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --cov --cov-report=term-missing:skip-covered \
+	  --cov-report=json:.coverage.json $(ARGS)
+	@$(BIN)/python -c 'import json; print("lines {percent_statements_covered:.1f} %, branches {percent_branches_covered:.1f} %".format(**json.load(open(".coverage.json"))["totals"]))'
 
 mutants: $(INSTALLED)  ## change modules at random, and count the changes that their tests find, into docs/reliability.md
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check cosmic-ray
@@ -87,6 +89,6 @@ docs: $(INSTALLED)  ## build the documentation site into site/; warnings are err
 check: lint types imports docs test  ## all of the checks, the site, and the tests
 
 clean:  ## remove caches, builds and the demo; .venv stays
-	rm -rf build dist site .venv-dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf build dist site .venv-dist .coverage .coverage.json .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 	test ! -e $(DEMO_MARKER) || rm -rf demo
