@@ -407,7 +407,7 @@ def test_pretrain_refuses_to_resume_a_run_without_a_setting_of_today(place, tmp_
 def test_pretrain_refuses_to_resume_a_run_of_another_setting(place, tmp_path):
     folder = stopped_run(place, tmp_path / "run", gamma=0.6)
     message = refused(*words_of(place, folder), "--resume")
-    assert message == f"--resume: gamma is 0.8 but was 0.6 in {folder}; give the run's own settings"
+    assert message == f"--resume: --gamma is 0.8 but was 0.6 in {folder}; give the run's own settings"
 
 
 def test_probe_resumes_a_series_of_the_last_version_to_the_same_predictions(tmp_path):

@@ -297,7 +297,7 @@ def begin(place, out):
 def test_watch_answers_each_file_once_under_kill(place, out):
     """It is killed at random while files arrive, and in the midst of writing as often as not."""
     rng = random.Random(0)
-    n_files, written = 150, threading.Event()
+    n_files, written = 60, threading.Event()
 
     def arrive():
         for i in range(n_files):

@@ -142,14 +142,14 @@ def test_read_wfdb_gives_the_same_by_wfdb(tmp_path, monkeypatch):
 
 
 @pytest.mark.real
-def test_read_samples16_equals_wfdb_for_all_real_records(shared_data: Path):
-    """Every header of PTB-XL, the Challenge and the others but the few that wfdb itself refuses."""
+def test_read_samples16_equals_wfdb_for_real_records(shared_data: Path):
+    """Every third header of PTB-XL, the Challenge and the others but the few that wfdb itself refuses."""
     n_read = 0
-    for header in sorted(shared_data.rglob("*.hea")):
+    for header in sorted(shared_data.rglob("*.hea"))[::3]:
         if not read_header(header).signals[0].file.startswith("E00009.mat") or header.stem == "E00009":
             try:
                 assert_as_wfdb(header)
             except wfdb.io._header.HeaderSyntaxError:
                 continue
             n_read += 1
-    assert n_read > 1800
+    assert n_read > 600

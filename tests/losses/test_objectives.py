@@ -258,8 +258,8 @@ def test_pretrain_resumed_equals_a_run_never_stopped(data, finished, tmp_path, m
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--objective", "vicreg"), "resume: objective is vicreg but was simclr"),
-        (("--objective", "simclr", "--temperature", 0.2), "resume: temperature is 0.2 but was 0.1"),
+        (("--objective", "vicreg"), "--resume: --objective is vicreg but was simclr"),
+        (("--objective", "simclr", "--temperature", 0.2), "--resume: --temperature is 0.2 but was 0.1"),
     ],
 )
 def test_pretrain_refuses_to_resume_with_another_objective(data, finished, capfd, words, message):

@@ -83,15 +83,15 @@ def steps_saved(run_dir):
     return sorted(int(path.stem.removeprefix("step-")) for path in (run_dir / "checkpoints").glob("step-*"))
 
 
-def test_pretrain_killed_twenty_times_equals_a_run_never_killed(data, tmp_path, spawn):
+def test_pretrain_killed_ten_times_equals_a_run_never_killed(data, tmp_path, spawn):
     """kill −9 at random times, while it starts, learns or saves; the same command each time; the end is the same."""
-    long = ["--epochs", 70, "--save-steps", 1, "--batch-size", 8, "--leads", "II"]
+    long = ["--epochs", 40, "--save-steps", 1, "--batch-size", 8, "--leads", "II"]
     complete = spawn(*words_of(data, tmp_path / "complete", *long))
     complete.join()
     assert complete.exitcode == 0
     run_dir, rng = tmp_path / "killed", random.Random(0)
     last = 0
-    for kills in range(20):
+    for kills in range(10):
         process = spawn(*words_of(data, run_dir, *long, "--resume"))
         if kills % 4:  # the others are killed while they start, or soon after
             wait_until(functools.partial(has_saved, run_dir, last), process)

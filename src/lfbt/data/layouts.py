@@ -233,8 +233,6 @@ def _open_packed(folder: Path, manifest: DatasetManifest) -> Dataset:
         records = {name: table[name].tolist() for name in columns}
         hashes = table["hash"].tolist() if "hash" in table else []
         signals = PackedSignals(folder / SIGNALS, records["id"], hashes)
-    except LfbtError:
-        raise
     except (KeyError, ValueError, TypeError, OSError) as error:
         raise LfbtError(f"{folder}: is not a complete packed data set ({error}); prepare it again") from error
     if signals.dtype not in (np.float32, np.float16):

@@ -56,6 +56,7 @@ _OUTPUTS = Outputs(
         *(f"{ENCODER_FOLDER}/{name}" for name in ("config.json", "model.safetensors", FINGERPRINTS)),
         *(f"{HEAD}/{name}" for name in ("config.json", "model.safetensors")),
     ),
+    needed=(PREDICTIONS,),
 )
 
 # What a trial cannot be without.
