@@ -40,12 +40,23 @@ def test_a_variable_that_is_no_number_is_refused_by_its_name(monkeypatch, value)
 
 
 @pytest.mark.parametrize(
-    ("variable", "value"),
-    [(MAX_READ_MEMORY, "40000000"), (MAX_READ_MEMORY, str(10**15 + 1)), (MAX_READ_SECONDS, "1000001")],
+    ("variable", "least", "most"),
+    [(MAX_FILE_BYTES, 1, 10**15), (MAX_READ_MEMORY, 1 << 28, 10**15), (MAX_READ_SECONDS, 1, 10**6)],
 )
-def test_a_number_that_no_reader_or_timer_can_take_is_refused(monkeypatch, variable, value):
-    monkeypatch.setenv(variable, value)
-    with pytest.raises(LfbtError, match=f"^{variable}: '{value}' is no whole number"):
+def test_a_number_that_no_reader_or_timer_can_take_is_refused(monkeypatch, variable, least, most):
+    for value in (least, most):
+        monkeypatch.setenv(variable, str(value))
+        check_limits()
+    for value in (least - 1, most + 1):
+        monkeypatch.setenv(variable, str(value))
+        with pytest.raises(LfbtError, match=f"^{variable}: '{value}' is no whole number from {least} to {most};"):
+            check_limits()
+
+
+@pytest.mark.parametrize(("length", "shown"), [(40, "x" * 40), (41, f"{'x' * 40}…")])
+def test_a_long_value_is_not_shown_as_a_whole(monkeypatch, length, shown):
+    monkeypatch.setenv(MAX_FILE_BYTES, "x" * length)
+    with pytest.raises(LfbtError, match=f"'{shown}' is no whole number"):
         check_limits()
 
 

@@ -10,7 +10,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from lfbt.errors import LfbtError, UnreadableError
 from lfbt.io.isolation import in_own_process, is_reader
-from lfbt.utils.opening import WHOLE, check_regular
+from lfbt.utils.opening import Most, check_regular
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -43,7 +43,7 @@ def reading(path: Path, expected: str = "") -> Iterator[None]:
         raise unreadable(path, error, expected) from error
 
 
-def guarded(*, most: int | None = WHOLE) -> Callable[[Reader[P, T]], Reader[P, T]]:
+def guarded(*, most: Most = "whole") -> Callable[[Reader[P, T]], Reader[P, T]]:
     """Have a function of a file refuse what is no regular file, and raise LfbtError only.
 
     most: as of `check_regular`; None for functions that read a part of the file.
@@ -61,7 +61,7 @@ def guarded(*, most: int | None = WHOLE) -> Callable[[Reader[P, T]], Reader[P, T
     return decorate
 
 
-def isolated(*, most: int | None = WHOLE) -> Callable[[Reader[P, T]], Reader[P, T]]:
+def isolated(*, most: Most = "whole") -> Callable[[Reader[P, T]], Reader[P, T]]:
     """As `guarded`, in the process that reads files: for formats that native code, or much of others' code, parses.
 
     A crash, a hang and a file that unpacks to gigabytes are an UnreadableError then.

@@ -6,13 +6,14 @@ import io
 import os
 import stat
 from pathlib import Path
-from typing import BinaryIO, TextIO
+from typing import BinaryIO, Literal, TextIO
 
 from lfbt.errors import UnreadableError
 from lfbt.utils.limits import MAX_FILE_BYTES, most_bytes
 
-#: As many bytes as files that are read as a whole may have: `limits.most_bytes`.
-WHOLE = -1
+#: How many bytes a file may have: "whole" for as many as any that is read as a whole (`limits.most_bytes`), None for one
+#: that is not.
+Most = int | Literal["whole"] | None
 
 _KINDS = (
     (stat.S_ISDIR, "folder"),
@@ -23,15 +24,15 @@ _KINDS = (
 )
 
 
-def check_regular(path: Path, most: int | None = WHOLE) -> int:
+def check_regular(path: Path, most: Most = "whole") -> int:
     """Return the bytes of a file.
 
     Parameters
     ----------
     path : Path
         The file, or a link to it.
-    most : int or None
-        How many bytes it may have; WHOLE for those of any file that is read as a whole, None for one that is not.
+    most : int, "whole" or None
+        How many bytes it may have, as `Most` has it.
 
     Raises
     ------
@@ -45,13 +46,13 @@ def check_regular(path: Path, most: int | None = WHOLE) -> int:
     return _check(path, os.stat(path), most)  # noqa: PTH116 - also of a name with bytes that are no UTF-8
 
 
-def _check(path: Path, found: os.stat_result, most: int | None) -> int:
+def _check(path: Path, found: os.stat_result, most: Most) -> int:
     if not stat.S_ISREG(found.st_mode):
         kind = next((name for is_kind, name in _KINDS if is_kind(found.st_mode)), "special file")
         raise UnreadableError(f"file {path}: is a {kind}, and not a regular file; give a file")
-    bound = most_bytes() if most == WHOLE else most
+    bound = most_bytes() if most == "whole" else most
     if bound is not None and found.st_size > bound:
-        way = f", or set the environment variable {MAX_FILE_BYTES}" if most == WHOLE else ""
+        way = f", or set the environment variable {MAX_FILE_BYTES}" if most == "whole" else ""
         raise UnreadableError(
             f"file {path}: has {found.st_size:,} bytes, over the {bound:,} that are read; cut it into several "
             f"files{way}"
@@ -59,7 +60,7 @@ def _check(path: Path, found: os.stat_result, most: int | None) -> int:
     return found.st_size
 
 
-def open_regular(path: Path, most: int | None = WHOLE) -> BinaryIO:
+def open_regular(path: Path, most: Most = "whole") -> BinaryIO:
     """Open a file to read its bytes. Raises UnreadableError and OSError as `check_regular` does; it never waits."""
     check_regular(path, most)
     # Something else may be there by now, such as a pipe without a writer.
@@ -77,7 +78,7 @@ def open_text(path: Path, encoding: str = "utf-8", newline: str | None = None) -
     return io.TextIOWrapper(open_regular(path), encoding=encoding, newline=newline)
 
 
-def read_bytes(path: Path, most: int | None = WHOLE) -> bytes:
+def read_bytes(path: Path, most: Most = "whole") -> bytes:
     """Read a file as a whole. Raises as `open_regular` does."""
     with open_regular(path, most) as file:
         return file.read()
