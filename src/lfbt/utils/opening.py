@@ -11,7 +11,7 @@ from typing import BinaryIO, Literal, TextIO
 from lfbt.errors import UnreadableError
 from lfbt.utils.limits import MAX_FILE_BYTES, most_bytes
 
-#: How many bytes a file may have: "whole" for as many as any that is read as a whole (`limits.most_bytes`), None for one
+#: How many bytes a file may have: "whole" for what any that is read as a whole may (`limits.most_bytes`), None for one
 #: that is not.
 Most = int | Literal["whole"] | None
 
