@@ -219,7 +219,7 @@ def measure(place: Path, name: str, kills: int, seed: int) -> list[str]:
 def main() -> int:
     """Print the table; the status is 1 where something was not as it should be."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--kills", type=int, default=10, help="of each command")
+    parser.add_argument("--kills", type=int, default=5, help="of each command")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", nargs="+", help="commands of the table")
     parser.add_argument("--docs", type=Path)

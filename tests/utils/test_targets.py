@@ -78,6 +78,22 @@ def test_check_creatable_refuses_read_only_and_full_disks(tmp_path, options, mes
         subprocess.run(["umount", tmp_path], check=True)
 
 
+def test_check_creatable_takes_what_a_killed_process_has_left_and_bears_another_one(tmp_path, monkeypatch):
+    left = tmp_path / ".x.partial-0000000000000000"
+    left.write_bytes(b"left")
+    check_creatable(tmp_path / "x")
+    assert list(tmp_path.iterdir()) == []
+    opened = os.fdopen
+
+    def removing(*words):
+        left.unlink()
+        return opened(*words)
+
+    monkeypatch.setattr(os, "fdopen", removing)
+    check_creatable(tmp_path / "x")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_write_error_names_the_place_and_what_to_do(tmp_path):
     assert str(write_error(Path("a"), OSError(28, "No space left on device"))) == (
         "a: cannot be written (No space left on device); make room there, or fix its permissions"

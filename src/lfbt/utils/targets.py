@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
-import tempfile
 from pathlib import Path
 
 from lfbt.errors import LfbtError
@@ -17,7 +15,7 @@ _ROOM = 1 << 20
 def check_creatable(target: Path, in_place: bool = False) -> None:
     """Raise LfbtError where no file or folder can be made at `target`.
 
-    A folder and a file are made beside it, as for the results, and removed.
+    A file is made beside it, as for the results, and removed; one that a killed process has left is taken for it.
 
     Parameters
     ----------
@@ -49,13 +47,15 @@ def check_creatable(target: Path, in_place: bool = False) -> None:
         absent.append(place.name)
         place = place.parent
     try:
-        # As long as the name of what is not complete yet.
-        trial = Path(tempfile.mkdtemp(prefix=f".{max(absent, key=len)}.partial-", dir=place))
+        # As long as the name of what is not complete yet, and the same for all processes.
+        trial = place / f".{max(absent, key=len)}.partial-{0:016}"
+        descriptor = os.open(trial, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
         try:
-            with (trial / "room").open("wb") as file:
+            with os.fdopen(descriptor, "wb") as file:
                 file.write(bytes(_ROOM))
         finally:
-            shutil.rmtree(trial)
+            # Another process may have removed it by now.
+            trial.unlink(missing_ok=True)
     except OSError as error:
         raise write_error(target, error) from error
 
