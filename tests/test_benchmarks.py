@@ -7,11 +7,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from benchmarks import (
+    isolation,
     load,
     many_records,
     objectives,
@@ -309,6 +312,12 @@ def test_load_tells_growth_of_memory_and_of_files():
     assert not load.grown([held(10, 99.0, 4), held(1000, 100.0, 4)])
     assert load.grown([held(10, 99.0, 4), held(1000, 100 + 990 * load.KILOBYTES / 1000, 4)])
     assert load.grown([held(10, 99.0, 4), held(1000, 100.0, 5 + load.HANDLES)])
+
+
+@pytest.mark.filterwarnings("ignore:The inplace keyword in DataFrame.drop:DeprecationWarning")
+def test_the_files_whose_reading_is_timed_are_read(tmp_path):
+    found = {name: read() for name, read in isolation.write_files(tmp_path).items()}
+    assert {recording.signal.shape for recording in found.values()} == {(12, 5000), (12, 30000)}
 
 
 def test_recordings_of_load_are_kept_and_none_is_a_copy(tmp_path):
@@ -620,3 +629,17 @@ def test_the_rows_of_rivals_are_valid_settings_and_have_equal_candidates(tmp_pat
         settings = ProbeSettings.create(tmp_path, tmp_path / "run", folds=10, **changes)
         validate(settings)
         assert settings.fitting.c == rivals.ROWS["MiniRocket"]["c"] or settings.fitting.classifier == "boosting", name
+
+
+def test_the_rate_of_a_classifier_from_scratch_is_chosen_on_validation():
+    def trial(auroc, test):
+        val = None if auroc is None else SimpleNamespace(auroc=auroc if auroc else None)
+        return SimpleNamespace(results=SimpleNamespace(val=val, test=SimpleNamespace(auroc=test)))
+
+    rows: list[Any] = [
+        [trial(None, 0.99), trial(0, 0.9)],
+        [trial(0.6, 0.8), trial(0.6, 0.9)],
+        [trial(0.7, 0.5), trial(0.6, 0.4)],
+        [trial(0.9, 0.9), trial(None, 0.9)],
+    ]
+    assert rivals.best_on_validation(rows) is rows[2]
