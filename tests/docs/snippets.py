@@ -46,7 +46,7 @@ NOT_RUN = {
     "torchrun": "a launcher of several processes",
     "wget": "downloads",
 }
-MODULES = {"benchmarks": "minutes to half an hour", "venv": "installs"}
+MODULES = {"tests": "kills and changes that take minutes", "benchmarks": "minutes to half an hour", "venv": "installs"}
 #: Commands and options of lfbt that a test does not run, and why; they are parsed.
 NOT_ENDED = {
     "serve": "runs until it is stopped",
