@@ -154,26 +154,21 @@ def killed(words: Words, target: Path, whole: dict[str, bytes], seconds: float, 
     return is_same(words, target, whole) if was_alive else None
 
 
-def on_full_disk(name: str, place: Path, whole: dict[str, bytes]) -> bool | None:
+def on_full_disk(words: Words, target: Path, whole: dict[str, bytes]) -> bool | None:
     """Run a command where half of its results fit, then where all do; None where no disk can be mounted."""
-    disk = place / "disk"
-    disk.mkdir(exist_ok=True)
+    # Over the folder of the target, whose name some results state.
+    disk = target.parent
     pages = sum(-(-len(content) // _PAGE) for content in whole.values())
     size = max(2, pages // 2) * _PAGE
     if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "none", disk], check=False).returncode:
         return None
     try:
-        words, target = commands(place, disk / "to")[name]
         status, err = run(words)
         is_clear = status == 2 and err.startswith("lfbt: error: ")
         if not is_clear:
-            print(f"{name} on a full disk: status {status}, {err}", file=sys.stderr)
+            print(f"{words[0]} on a full disk: status {status}, {err}", file=sys.stderr)
         subprocess.run(["mount", "-o", f"remount,size={64 << 20}", disk], check=True)
-        status, err = run(words)
-        names = {path.replace(".partial", "") for path in contents(target)} if target.exists() else set()
-        if status or names != whole.keys():
-            print(f"{name} after a full disk: status {status}, {err}; {sorted(names ^ whole.keys())}", file=sys.stderr)
-        return is_clear and status == 0 and names == whole.keys()
+        return is_clear and is_same(words, target, whole)
     finally:
         subprocess.run(["umount", disk], check=True)
 
@@ -210,8 +205,8 @@ def measure(place: Path, name: str, kills: int, seed: int) -> list[str]:
         if len(found) < kills and (same := killed(words, target, whole, seconds, rng)) is not None:
             found.append(same)
     at_once = two_at_once(words, target, whole)
-    full = on_full_disk(name, place, whole)
     remove(target)
+    full = on_full_disk(words, target, whole)
     shown = {True: "yes", False: "NO", None: "not tried"}
     return [name, str(len(found)), str(sum(found)), shown[full], shown[at_once]]
 

@@ -413,7 +413,7 @@ class Pretrainer:
         )
 
     def _is_finished(self) -> bool:
-        """Whether the encoder of the last epoch is saved, which is the last that a run does."""
+        """Whether the encoder of the last epoch is saved, which is the last that a run does, and nothing is lost."""
         written = (f"{ENCODER_FOLDER}/{CONFIG}", f"{ENCODER_FOLDER}/{FINGERPRINTS}", HISTORY)
         if not all((self.folder / name).is_file() for name in written):
             return False

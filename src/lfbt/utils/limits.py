@@ -16,12 +16,12 @@ MAX_READ_SECONDS = "LFBT_MAX_READ_SECONDS"
 # Of each variable the least, the value without it, and the most.
 _RANGES = {
     MAX_FILE_BYTES: (1, 4 << 30, 10**15),  # a day of twelve leads at 1000 Hz has 2 GiB
-    MAX_READ_MEMORY: (1 << 28, 1 << 30, 10**15),  # importing a package takes a tenth of the least
+    MAX_READ_MEMORY: (1 << 28, 1 << 30, 10**15),  # with less, importing a package may fail
     MAX_READ_SECONDS: (1, 60, 10**6),
 }
 # Each byte of the file adds to what it may take: Python's text of a sample takes 60 bytes.
 _MEMORY_PER_BYTE, _SECONDS_PER_BYTE = 32, 1e-6
-# What no timer of the system can count: 24 days.
+# Timers of the system count milliseconds to 2³¹, 24 days.
 _MOST_SECONDS = 2 * 10**6
 _LONGEST_SHOWN = 40
 
