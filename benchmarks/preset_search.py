@@ -25,6 +25,7 @@ from scipy.stats import rankdata
 
 from benchmarks import rich_features
 from benchmarks.bundled_encoder import prepared
+from benchmarks.mixed_samples import MixedPretrainer
 from benchmarks.rich_features import PAPER, TASKS
 from lfbt.data.preparation import prepare_dataset
 from lfbt.data.records import PrepareSettings
@@ -56,6 +57,7 @@ class Candidate:
     leads: tuple[str, ...] = FOUR
     epochs: int = 50
     synthetic: int = 0
+    mixed: float = 0.0
 
 
 # What all candidates share: the first search varied these.
@@ -73,12 +75,19 @@ _SHARED: dict[str, Any] = {
 }
 _FIXED: dict[str, Any] = {"normalisation": "record", "crop": "fixed"}
 _DISTORTED: dict[str, Any] = _FIXED | {"noise": 0.3, "scale": 0.3}
+_PRESET: dict[str, Any] = {"normalisation": "none"}
 
 CANDIDATES = {
     "start": Candidate(_DISTORTED),
     "1024 samples, 100 epochs": Candidate(_DISTORTED, 1024, epochs=100),
     "600 synthetic recordings beside": Candidate(_DISTORTED, synthetic=600),
     "12 leads, 600 synthetic recordings beside": Candidate(_DISTORTED, leads=STANDARD_LEADS, synthetic=600),
+    "the preset": Candidate(_PRESET, 1024, STANDARD_LEADS, epochs=120),
+    # As many steps as the preset.
+    "the preset, 600 synthetic recordings beside": Candidate(_PRESET, 1024, STANDARD_LEADS, epochs=65, synthetic=600),
+    "the preset, 4 leads, 50 epochs": Candidate(_PRESET, 1024),
+    # As much time: a third view for two thirds of the epochs.
+    "mixed samples, 4 leads, 33 epochs": Candidate(_PRESET, 1024, epochs=33, mixed=4.0),
 }
 
 
@@ -105,12 +114,12 @@ def _synthetic(place: Path, candidate: Candidate) -> Path:
     return target
 
 
-def trained(settings: PretrainSettings) -> Path:
-    """Pretrain unless that is done already; return the run folder."""
+def trained(settings: PretrainSettings, mixed: float = 0.0) -> Path:
+    """Pretrain unless that is done already, with mixed samples of some weight; return the run folder."""
     folder = settings.run_dir
     is_done = (folder / ENCODER_FOLDER / "config.json").is_file()
     if not is_done or load_history(folder)["epochs_done"] < settings.optimizer.epochs:
-        Pretrainer(settings).run()
+        (MixedPretrainer(settings, mixed) if mixed else Pretrainer(settings)).run()
     return folder
 
 
@@ -132,7 +141,7 @@ def measured(data: Path, out: Path, name: str, seed: int) -> dict[str, list[floa
     file = out / "scores" / f"{name}, seed {seed}.json"
     if not file.is_file():
         settings = pretrain_settings(data, out, name, seed)
-        found = scores(data, out, load_encoder(trained(settings)), settings.data.leads)
+        found = scores(data, out, load_encoder(trained(settings, CANDIDATES[name].mixed)), settings.data.leads)
         file.parent.mkdir(parents=True, exist_ok=True)
         write_json(file, found)
         print(file.stem, found, file=sys.stderr, flush=True)

@@ -17,6 +17,7 @@ from benchmarks import (
     isolation,
     load,
     many_records,
+    mixed_samples,
     objectives,
     onnx_variants,
     ours,
@@ -43,7 +44,7 @@ from benchmarks.render import BEGIN, END, render, with_section
 from benchmarks.resources import Usage, Watch
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, roc_auc_score
-from tests.factories import KINDS, waves, write_checkpoint
+from tests.factories import KINDS, waves, write_checkpoint, write_packed
 from tests.literal import literal_encoder, literal_loss, literal_projector, literal_view
 from tests.published_files import write_wfdb
 
@@ -59,6 +60,8 @@ from lfbt.models.features import compute_embeddings
 from lfbt.models.pretrained import load_encoder
 from lfbt.recording import PAPER_LEADS
 from lfbt.signal import resample_lead
+from lfbt.training.pretraining import Pretrainer
+from lfbt.training.settings import PretrainSettings
 from lfbt.training.train_state import create_train_state
 from lfbt.utils.settings import validate
 
@@ -214,6 +217,37 @@ def test_table_of_the_second_search_has_means_over_seeds_and_mean_ranks():
     assert "| 0.600 ± 0.141 / 0.600 ± 0.141 |" in lines[2]
     assert "| 0.900 / 0.900 |" in lines[3]
     assert [line.split("|")[-2].strip() for line in lines[2:]] == ["2.0", "1.0"]
+
+
+def test_the_loss_of_mixed_samples_is_the_paper_s():
+    z1, z2, mixed = (random(5, 3, 6, seed=seed) for seed in range(3))
+    order, alpha = torch.tensor([3, 0, 4, 1, 2]), 0.3
+    expected = 0
+    for lead in range(3):
+        a, b, m = z1[:, lead], z2[:, lead], mixed[:, lead]
+        for view in (a, b):
+            c = m.T @ view / 5
+            c_of_mixture = alpha * a.T @ view / 5 + (1 - alpha) * b[order].T @ view / 5
+            expected += (c - c_of_mixture).square().sum() / 2 / 3
+    torch.testing.assert_close(mixed_samples.mixed_loss(z1, z2, mixed, alpha, order), expected)
+    mixture = alpha * z1 + (1 - alpha) * z2[order]
+    assert mixed_samples.mixed_loss(z1, z2, mixture, alpha, order).item() < 1e-24
+
+
+def test_mixed_samples_change_what_is_learned_and_are_drawn_from_the_seed(tmp_path):
+    target = write_packed(tmp_path / "data", waves([i % 3 for i in range(16)]))
+
+    def weights(name, weight=None):
+        settings = PretrainSettings.create(
+            target, tmp_path / name, epochs=2, batch_size=8, projector="8-8", device="cpu"
+        )
+        run = Pretrainer(settings) if weight is None else mixed_samples.MixedPretrainer(settings, weight)
+        return torch.cat([parameter.flatten() for parameter in load_encoder(run.run()).parameters()])
+
+    learned = weights("mixed", 4.0)
+    assert torch.equal(learned, weights("again", 4.0))
+    assert not torch.equal(learned, weights("stronger", 8.0))
+    torch.testing.assert_close(weights("none", 0.0), weights("two views"))
 
 
 def test_the_documentation_shows_the_model():
