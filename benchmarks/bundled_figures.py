@@ -118,7 +118,7 @@ def figures(data: Path, out: Path, run: Path | None = None) -> str:
     return f"{table(rows)}\n\n{differences(rows)}"
 
 
-_COLUMNS = [
+COLUMNS = [
     (f"{metric.upper()}{f' without {without}' if without else ''}", metric, without)
     for without in ("", _RAREST)
     for metric in ("auroc", "auprc")
@@ -127,10 +127,10 @@ _COLUMNS = [
 
 def table(rows: dict[str, Areas]) -> str:
     """Means over runs, their standard deviation, and intervals over draws of patients, as Markdown."""
-    lines = [["", *(title for title, *_ in _COLUMNS)]]
+    lines = [["", *(title for title, *_ in COLUMNS)]]
     for name, areas in rows.items():
         cells = []
-        for _, metric, without in _COLUMNS:
+        for _, metric, without in COLUMNS:
             of_runs = areas.macro(metric, without)
             low, high = interval(of_runs[:, 1:].mean(axis=0)) or (np.nan, np.nan)
             cells.append(f"{of_runs[:, 0].mean():.3f} ± {of_runs[:, 0].std(ddof=1):.3f} [{low:.3f}, {high:.3f}]")
@@ -141,10 +141,10 @@ def table(rows: dict[str, Areas]) -> str:
 def differences(rows: dict[str, Areas]) -> str:
     """The first row less each other one, with intervals over the same draws, as Markdown."""
     (first, ours), *others = rows.items()
-    lines = [[f"{first}, less", *(title for title, *_ in _COLUMNS)]]
+    lines = [[f"{first}, less", *(title for title, *_ in COLUMNS)]]
     for name, areas in others:
         cells = []
-        for _, metric, without in _COLUMNS:
+        for _, metric, without in COLUMNS:
             of_draws = ours.macro(metric, without).mean(axis=0) - areas.macro(metric, without).mean(axis=0)
             low, high = interval(of_draws[1:]) or (np.nan, np.nan)
             cells.append(f"{of_draws[0]:+.4f} [{low:+.4f}, {high:+.4f}]")

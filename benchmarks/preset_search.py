@@ -25,7 +25,7 @@ from scipy.stats import rankdata
 
 from benchmarks import rich_features
 from benchmarks.bundled_encoder import prepared
-from benchmarks.mixed_samples import MixedPretrainer
+from benchmarks.other_views import MixedPretrainer, OneAugmentedPretrainer
 from benchmarks.rich_features import PAPER, TASKS
 from lfbt.data.preparation import prepare_dataset
 from lfbt.data.records import PrepareSettings
@@ -58,6 +58,7 @@ class Candidate:
     epochs: int = 50
     synthetic: int = 0
     mixed: float = 0.0
+    one_augmented: bool = False
 
 
 # What all candidates share: the first search varied these.
@@ -85,9 +86,24 @@ CANDIDATES = {
     "the preset": Candidate(_PRESET, 1024, STANDARD_LEADS, epochs=120),
     # As many steps as the preset.
     "the preset, 600 synthetic recordings beside": Candidate(_PRESET, 1024, STANDARD_LEADS, epochs=65, synthetic=600),
-    "the preset, 4 leads, 50 epochs": Candidate(_PRESET, 1024),
-    # As much time: a third view for two thirds of the epochs.
-    "mixed samples, 4 leads, 33 epochs": Candidate(_PRESET, 1024, epochs=33, mixed=4.0),
+    "4 leads": Candidate(_PRESET, 1024),
+    # As much time: a third view for two thirds of the epochs, four for half of them.
+    "4 leads, mixed samples": Candidate(_PRESET, 1024, epochs=33, mixed=4.0),
+    "4 leads, four views": Candidate(_PRESET | {"views": 4}, 1024, epochs=25),
+    "4 leads, one view as it is": Candidate(_PRESET, 1024, one_augmented=True),
+    "4 leads, noise 0.1": Candidate(_PRESET | {"noise": 0.1}, 1024),
+    "4 leads, scale 0.3": Candidate(_PRESET | {"scale": 0.3}, 1024),
+    "4 leads, wander and hum 0.2": Candidate(_PRESET | {"wander": 0.2, "hum": 0.2}, 1024),
+    "4 leads, lead dropout 0.25": Candidate(_PRESET | {"lead_dropout": 0.25}, 1024),
+    "4 leads, EMA 0.99": Candidate(_PRESET | {"ema": 0.99}, 1024),
+    "4 leads, weight decay 1e-4": Candidate(_PRESET | {"weight_decay": 1e-4}, 1024),
+    "4 leads, λ 0.0025": Candidate(_PRESET | {"lambd": 0.0025}, 1024),
+    "4 leads, λ 0.01": Candidate(_PRESET | {"lambd": 0.01}, 1024),
+    "4 leads, width 0.25": Candidate(_PRESET | {"width": 0.25}, 1024, epochs=20),
+    "4 leads, z-score of the record": Candidate({"normalisation": "record"}, 1024),
+    # Rotation needs the leads of a vectorcardiogram.
+    "8 leads": Candidate(_PRESET, 1024, PAPER_LEADS, epochs=25),
+    "8 leads, rotation 30°": Candidate(_PRESET | {"vcg_rotation": 30.0}, 1024, PAPER_LEADS, epochs=25),
 }
 
 
@@ -114,13 +130,19 @@ def _synthetic(place: Path, candidate: Candidate) -> Path:
     return target
 
 
-def trained(settings: PretrainSettings, mixed: float = 0.0) -> Path:
-    """Pretrain unless that is done already, with mixed samples of some weight; return the run folder."""
+def trained(settings: PretrainSettings, candidate: Candidate) -> Path:
+    """Pretrain unless that is done already; return the run folder."""
     folder = settings.run_dir
     is_done = (folder / ENCODER_FOLDER / "config.json").is_file()
     if not is_done or load_history(folder)["epochs_done"] < settings.optimizer.epochs:
-        (MixedPretrainer(settings, mixed) if mixed else Pretrainer(settings)).run()
+        _pretrainer(settings, candidate).run()
     return folder
+
+
+def _pretrainer(settings: PretrainSettings, candidate: Candidate) -> Pretrainer:
+    if candidate.mixed:
+        return MixedPretrainer(settings, candidate.mixed)
+    return OneAugmentedPretrainer(settings) if candidate.one_augmented else Pretrainer(settings)
 
 
 def scores(data: Path, out: Path, encoder: LeadEncoders, leads: Sequence[str]) -> dict[str, list[float]]:
@@ -141,7 +163,7 @@ def measured(data: Path, out: Path, name: str, seed: int) -> dict[str, list[floa
     file = out / "scores" / f"{name}, seed {seed}.json"
     if not file.is_file():
         settings = pretrain_settings(data, out, name, seed)
-        found = scores(data, out, load_encoder(trained(settings, CANDIDATES[name].mixed)), settings.data.leads)
+        found = scores(data, out, load_encoder(trained(settings, CANDIDATES[name])), settings.data.leads)
         file.parent.mkdir(parents=True, exist_ok=True)
         write_json(file, found)
         print(file.stem, found, file=sys.stderr, flush=True)

@@ -17,11 +17,12 @@ from benchmarks import (
     isolation,
     load,
     many_records,
-    mixed_samples,
     objectives,
     onnx_variants,
+    other_views,
     ours,
     preset_search,
+    preset_seeds,
     reading,
     real_records,
     reference,
@@ -219,6 +220,20 @@ def test_table_of_the_second_search_has_means_over_seeds_and_mean_ranks():
     assert [line.split("|")[-2].strip() for line in lines[2:]] == ["2.0", "1.0"]
 
 
+def test_rows_of_several_seeds_draw_these_and_are_paired_with_the_first():
+    rng = np.random.default_rng(0)
+    one = preset_seeds.Row(rng.random((4, 1, 101)))
+    three = preset_seeds.Row(one.figures + np.array([0.1, 0.2, 0.3])[:, None])
+    np.testing.assert_array_equal(one.draws(), one.figures[:, 0])
+    apart = three.draws() - one.draws()
+    np.testing.assert_allclose(apart[:, 0], 0.2)
+    # Two of three seeds: their means, each of which occurs.
+    assert {round(value, 2) for value in apart[:, 1:].ravel()} == {0.1, 0.15, 0.2, 0.25, 0.3}
+    means, differences = preset_seeds.tables({"first": one, "three": three}).split("\n\n")
+    assert f"| three | {one.figures[0, 0, 0] + 0.2:.3f} ± 0.100 [" in means
+    assert differences.splitlines()[-1].count("| +0.200 [+0.100, +0.300]") == 4
+
+
 def test_the_loss_of_mixed_samples_is_the_paper_s():
     z1, z2, mixed = (random(5, 3, 6, seed=seed) for seed in range(3))
     order, alpha = torch.tensor([3, 0, 4, 1, 2]), 0.3
@@ -229,9 +244,9 @@ def test_the_loss_of_mixed_samples_is_the_paper_s():
             c = m.T @ view / 5
             c_of_mixture = alpha * a.T @ view / 5 + (1 - alpha) * b[order].T @ view / 5
             expected += (c - c_of_mixture).square().sum() / 2 / 3
-    torch.testing.assert_close(mixed_samples.mixed_loss(z1, z2, mixed, alpha, order), expected)
+    torch.testing.assert_close(other_views.mixed_loss(z1, z2, mixed, alpha, order), expected)
     mixture = alpha * z1 + (1 - alpha) * z2[order]
-    assert mixed_samples.mixed_loss(z1, z2, mixture, alpha, order).item() < 1e-24
+    assert other_views.mixed_loss(z1, z2, mixture, alpha, order).item() < 1e-24
 
 
 def test_mixed_samples_change_what_is_learned_and_are_drawn_from_the_seed(tmp_path):
@@ -241,13 +256,32 @@ def test_mixed_samples_change_what_is_learned_and_are_drawn_from_the_seed(tmp_pa
         settings = PretrainSettings.create(
             target, tmp_path / name, epochs=2, batch_size=8, projector="8-8", device="cpu"
         )
-        run = Pretrainer(settings) if weight is None else mixed_samples.MixedPretrainer(settings, weight)
+        run = Pretrainer(settings) if weight is None else other_views.MixedPretrainer(settings, weight)
         return torch.cat([parameter.flatten() for parameter in load_encoder(run.run()).parameters()])
 
     learned = weights("mixed", 4.0)
     assert torch.equal(learned, weights("again", 4.0))
     assert not torch.equal(learned, weights("stronger", 8.0))
     torch.testing.assert_close(weights("none", 0.0), weights("two views"))
+
+
+def test_one_augmented_view_leaves_the_other_as_it_is(tmp_path, monkeypatch):
+    target = write_packed(tmp_path / "data", waves([i % 3 for i in range(16)]))
+    settings = PretrainSettings.create(target, tmp_path / "run", epochs=1, batch_size=8, projector="8-8", device="cpu")
+    run = other_views.OneAugmentedPretrainer(settings)
+    seen = []
+
+    def train_step(views, batch, rate):
+        seen.append((views, batch))
+        return Pretrainer.train_step(run, views, batch, rate)
+
+    monkeypatch.setattr(run, "train_step", train_step)
+    run.run()
+    for views, batch in seen:
+        signals = torch.from_numpy(run.records.dataset.batch(batch, "record"))
+        torch.testing.assert_close(views[0], signals)
+        assert views.shape[0] == 2
+        assert not torch.allclose(views[1], signals)
 
 
 def test_the_documentation_shows_the_model():

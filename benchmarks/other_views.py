@@ -1,10 +1,12 @@
-"""LFBT with mixed samples as a third view: the regulariser of Mixed Barlow Twins for each lead, as an experiment.
+"""Experiments with views: mixed samples as a third one, and records as they are for the first of two.
 
-Bandara et al., "Guarding Barlow Twins Against Overfitting with Mixed Samples" (2023), equation 7. A row of
-`benchmarks.preset_search`, where it did not gain, so that it is no option of the package.
+Rows of `benchmarks.preset_search`. Mixed samples are those of Bandara et al., "Guarding Barlow Twins Against
+Overfitting with Mixed Samples" (2023), equation 7, for each lead.
 """
 
 from __future__ import annotations
+
+import dataclasses
 
 import numpy as np
 import torch
@@ -13,6 +15,7 @@ from torch import Tensor
 
 from lfbt.training.pretraining import Pretrainer
 from lfbt.training.settings import PretrainSettings
+from lfbt.training.views import EpochViews
 
 # Of a stream of random numbers beside those of pretraining.
 _STREAM = 100
@@ -46,6 +49,31 @@ def draw_mixture(seed: int, step: int, n_records: int) -> tuple[float, NDArray[n
     """The weight of the first view, uniform in [0, 1), and the order of the records of the second."""
     random = np.random.default_rng((seed, step, _STREAM))
     return float(random.random()), random.permutation(n_records)
+
+
+@dataclasses.dataclass(frozen=True)
+class OneAugmented:
+    """The views of an epoch, but for the first of each record, which is the record."""
+
+    views: EpochViews
+
+    def rows(self, batch: NDArray[np.int64]) -> NDArray[np.int64]:
+        """As of the views."""
+        return self.views.rows(batch)
+
+    def make(self, signals: Tensor, batch: NDArray[np.int64]) -> Tensor:
+        """Make views ``[V, B, leads, samples]``."""
+        return torch.cat([signals[None], self.views.make(signals, batch)[1:]])
+
+
+class OneAugmentedPretrainer(Pretrainer):
+    """Pretraining with records as they are for first views."""
+
+    def setup(self) -> None:
+        """Set up as ever, with other views."""
+        super().setup()
+        draw = self.views.draw
+        self.views.draw = lambda epoch: OneAugmented(draw(epoch))  # type: ignore[method-assign,assignment,return-value]
 
 
 class MixedPretrainer(Pretrainer):
