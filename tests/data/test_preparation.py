@@ -389,8 +389,7 @@ def test_prepare_keeps_implausible_voltages_when_told_to(tmp_path, scale):
     assert DatasetManifest.load(tmp_path / "to").settings["allow_implausible"] is True
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-@pytest.mark.parametrize("layout", ["packed", "npy"])
+@pytest.mark.parametrize(("layout", "workers"), [("packed", 1), ("npy", 2)])
 def test_prepare_that_is_killed_goes_on_with_the_next_recording(tmp_path, workers, layout):
     """SIGKILL at three places: the bytes of a preparation that was never stopped."""
     (tmp_path / "from").mkdir()

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.factories import KINDS, waves, write_checkpoint, write_labelled, write_packed
 from tests.literal import literal_embeddings, z_score
@@ -269,6 +269,7 @@ def test_embed_takes_z_scores_of_the_authors_folders(tmp_path):
     assert embed(tmp_path, encoder, device="cpu").shape == (1, 512)
 
 
+@settings(max_examples=30)  # of thirty cases: fifteen sets of leads in two orders
 @given(st.sets(st.sampled_from(("II", "III", "V1", "V2")), min_size=1), st.booleans())
 def test_embed_with_missing_leads_nan_equals_the_encoders_of_the_leads_that_there_are(leads, backwards):
     encoder = random_encoder(EncoderConfig(("II", "III", "V1", "V2"), 6.4, 64), 0).eval()

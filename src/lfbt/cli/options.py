@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import functools
 import inspect
 import itertools
 import re
@@ -148,7 +149,7 @@ def list_options(
 def _walk(kind: type[Any], settings: Any, group: str) -> Iterator[tuple[str, str, str, Any, bool]]:
     """Name, group, meaning, default and whether it is required, of each field."""
     hints = typing.get_type_hints(kind)
-    meanings = _read_meanings(kind)
+    meanings = _read_meanings(kind)  # type: ignore[arg-type]
     for field in dataclasses.fields(kind):
         default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
         value = getattr(settings, field.name) if dataclasses.is_dataclass(settings) else default
@@ -159,7 +160,8 @@ def _walk(kind: type[Any], settings: Any, group: str) -> Iterator[tuple[str, str
             yield field.name, group, meanings.get(field.name, ""), value, default is dataclasses.MISSING
 
 
-def _read_meanings(kind: type[Any]) -> dict[str, str]:
+@functools.cache
+def _read_meanings(kind: type[Any]) -> Mapping[str, str]:
     """The strings below the fields of a class, and of those that it is derived from."""
     meanings: dict[str, str] = {}
     for base in filter(dataclasses.is_dataclass, reversed(kind.__mro__)):
