@@ -56,7 +56,7 @@ test-lowest: $(LOWEST_INSTALLED)  ## run the tests with the lowest versions that
 
 $(LOWEST_INSTALLED): pyproject.toml constraints-lowest.txt
 	test -x .venv-lowest/bin/pip || $(PYTHON) -m venv .venv-lowest
-	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-lowest.txt -e '.[test]'
+	.venv-lowest/bin/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints-lowest.txt -e '.[test]'
 	@touch $@
 
 coverage: $(INSTALLED)  ## run the tests, and list the lines and branches that none of them takes
