@@ -4,7 +4,8 @@
 
 The 415 records with exactly one superclass, features and classifiers as in `benchmarks.rich_features`: ten folds of
 patients, C chosen within, ten assignments of the patients to folds. Intervals are over 1000 draws of patients and, of
-rows with several runs, of seeds, the same draws for every row. Runs that are not there yet are made first.
+rows with several runs, of seeds, the same draws for every row. Runs that are not there yet are made first; of the
+preset `lfbt-small` is the first, with seed 0, in float32 from 849 recordings as they were prepared then.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from lfbt.models.feature_maps import PAPER, RICH, FeatureMap
 from lfbt.models.features import compute_embeddings
 from lfbt.models.pretrained import load_encoder, match
 from lfbt.recording import STANDARD_LEADS
+from lfbt.runs.encoder_folder import BUNDLED
 from lfbt.utils.tables import as_markdown
 
 _PUBLISHED = "encoder_group_gamma_0.8.pth"
@@ -83,13 +85,14 @@ def row(of_runs: Sequence[NDArray[np.float64]], data: Path, out: Path) -> Row:
 def rows(data: Path, out: Path, name: str, seeds: Sequence[int]) -> dict[str, Row]:
     """The rows of the table: the published weights first."""
     published = load_encoder(data / "weights" / _PUBLISHED)
-    runs = [load_encoder(trained(pretrain_settings(data, out, name, seed), CANDIDATES[name])) for seed in seeds]
+    runs = [load_encoder(BUNDLED)] if name == "the preset" else []
+    runs += [load_encoder(trained(pretrain_settings(data, out, name, seed), CANDIDATES[name])) for seed in seeds]
     found = {}
     for features in (PAPER, RICH):
         print(f"{features.name} features", file=sys.stderr, flush=True)
         found[f"published γ 0.8, {features.name}"] = row([probabilities(published, data, out, features)], data, out)
         of_runs = [probabilities(one, data, out, features) for one in runs]
-        found[f"{name}, {len(runs)} seeds, {features.name}"] = row(of_runs, data, out)
+        found[f"{name}, {len(runs)} runs, {features.name}"] = row(of_runs, data, out)
         if len(runs) > 1:
             together = np.mean(of_runs, axis=0)
             found[f"mean answer of the {len(runs)}, {features.name}"] = row([together], data, out)
@@ -125,7 +128,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of the real recordings")
     parser.add_argument("--out", type=Path, required=True, help="folder of `benchmarks.preset_search`")
     parser.add_argument("--candidate", default="the preset", choices=list(CANDIDATES), help="what was searched")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2])
     words = parser.parse_args()
     warnings.filterwarnings("ignore", "The least populated class", UserWarning)
     torch.set_num_threads(1)
