@@ -6,8 +6,6 @@ Overfitting with Mixed Samples" (2023), equation 7, for each lead.
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -15,7 +13,6 @@ from torch import Tensor
 
 from lfbt.training.pretraining import Pretrainer
 from lfbt.training.settings import PretrainSettings
-from lfbt.training.views import EpochViews
 
 # Of a stream of random numbers beside those of pretraining.
 _STREAM = 100
@@ -51,29 +48,13 @@ def draw_mixture(seed: int, step: int, n_records: int) -> tuple[float, NDArray[n
     return float(random.random()), random.permutation(n_records)
 
 
-@dataclasses.dataclass(frozen=True)
-class OneAugmented:
-    """The views of an epoch, but for the first of each record, which is the record."""
-
-    views: EpochViews
-
-    def rows(self, batch: NDArray[np.int64]) -> NDArray[np.int64]:
-        """As of the views."""
-        return self.views.rows(batch)
-
-    def make(self, signals: Tensor, batch: NDArray[np.int64]) -> Tensor:
-        """Make views ``[V, B, leads, samples]``."""
-        return torch.cat([signals[None], self.views.make(signals, batch)[1:]])
-
-
 class OneAugmentedPretrainer(Pretrainer):
     """Pretraining with records as they are for first views."""
 
-    def setup(self) -> None:
-        """Set up as ever, with other views."""
-        super().setup()
-        draw = self.views.draw
-        self.views.draw = lambda epoch: OneAugmented(draw(epoch))  # type: ignore[method-assign,assignment,return-value]
+    def train_step(self, views: Tensor, batch: NDArray[np.int64], rate: float) -> list[float]:
+        """Learn from records and their second views."""
+        signals = torch.from_numpy(self.records.dataset.batch(batch, self.settings.model.normalisation))
+        return super().train_step(torch.cat([signals[None], views[1:]]), batch, rate)
 
 
 class MixedPretrainer(Pretrainer):

@@ -270,12 +270,13 @@ def test_one_augmented_view_leaves_the_other_as_it_is(tmp_path, monkeypatch):
     settings = PretrainSettings.create(target, tmp_path / "run", epochs=1, batch_size=8, projector="8-8", device="cpu")
     run = other_views.OneAugmentedPretrainer(settings)
     seen = []
+    learn = Pretrainer.train_step
 
-    def train_step(views, batch, rate):
+    def train_step(self, views, batch, rate):
         seen.append((views, batch))
-        return Pretrainer.train_step(run, views, batch, rate)
+        return learn(self, views, batch, rate)
 
-    monkeypatch.setattr(run, "train_step", train_step)
+    monkeypatch.setattr(Pretrainer, "train_step", train_step)
     run.run()
     for views, batch in seen:
         signals = torch.from_numpy(run.records.dataset.batch(batch, "record"))
