@@ -5,7 +5,8 @@
 Every candidate learns without labels from the records that `benchmarks.bundled_encoder` takes (CinC 2011 and the
 Challenge without its copies of PTB-XL), in bf16, on one thread. It is scored like a row of `benchmarks.rich_features`:
 PTB-XL's superclasses, its form and rhythm statements, and the Challenge's diagnoses, in ten folds of patients, C chosen
-within; fold 10 of PTB-XL is not used. Finished runs and scores are kept: the same command resumes.
+within; fold 10 of PTB-XL is not used. Finished runs and scores are kept: the same command resumes, and the table has
+every seed of a row that was measured.
 """
 
 from __future__ import annotations
@@ -171,6 +172,12 @@ def measured(data: Path, out: Path, name: str, seed: int) -> dict[str, list[floa
     return found_before
 
 
+def scored(out: Path, name: str) -> list[dict[str, list[float]]]:
+    """The scores of every seed of a candidate that was measured, now or before."""
+    found: list[dict[str, list[float]]] = [read_json(file) for file in sorted(out.glob(f"scores/{name}, seed *.json"))]
+    return found
+
+
 def others(data: Path, out: Path) -> dict[str, list[dict[str, list[float]]]]:
     """The scores of the preset as it is, by the bundled encoder, and of the authors' weights."""
     weights = data / "weights" / "encoder_group_gamma_0.8.pth"
@@ -213,7 +220,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of the real recordings")
     parser.add_argument("--out", type=Path, required=True, help="folder for all results")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2], help="none: what was measured before")
     parser.add_argument("--only", nargs="+", default=list(CANDIDATES), choices=list(CANDIDATES), help="these rows only")
     words = parser.parse_args()
     warnings.filterwarnings("ignore", "The least populated class", UserWarning)
@@ -221,8 +228,7 @@ def main() -> None:
     for seed in words.seeds:
         for name in words.only:
             measured(words.data, words.out, name, seed)
-    rows = {name: [measured(words.data, words.out, name, seed) for seed in words.seeds] for name in words.only}
-    print(table(rows | others(words.data, words.out)))
+    print(table({name: scored(words.out, name) for name in words.only} | others(words.data, words.out)))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.bundled_figures import COLUMNS, Areas
+from benchmarks.bundled_figures import COLUMNS, N_SAMPLES, Areas
 from benchmarks.preset_search import CANDIDATES, pretrain_settings, trained
 from benchmarks.rich_features import TASKS, predict
 from benchmarks.small_preset import N_ASSIGNMENTS
@@ -71,7 +71,7 @@ def probabilities(encoder: LeadEncoders, data: Path, out: Path, features: Featur
 
 def row(of_runs: Sequence[NDArray[np.float64]], data: Path, out: Path) -> Row:
     """Score probabilities ``[assignments, records, classes]`` of each run."""
-    dataset = TASKS[_TASK].prepared(data, out / "tasks", _TASK, STANDARD_LEADS, 1024)
+    dataset = TASKS[_TASK].prepared(data, out / "tasks", _TASK, STANDARD_LEADS, N_SAMPLES)
     targets = dataset.targets()
     draws = np.concatenate([np.ones((1, len(dataset)), dtype=np.int32), bootstrap_weights(list(dataset.patients))])
     figures = []
