@@ -17,7 +17,7 @@ from lfbt.errors import LfbtError, UnreadableError
 from lfbt.inference.embed_settings import EmbedSettings
 from lfbt.inference.embedding import embed, embed_arrays, embed_dataset
 from lfbt.inference.embedding_folder import write_embeddings
-from lfbt.models.encoder import EncoderConfig, estimate_batch_norm, random_encoder
+from lfbt.models.encoder import EncoderConfig, LeadEncoders, estimate_batch_norm, random_encoder
 from lfbt.models.pretrained import load_encoder, save_encoder
 from lfbt.recording import PAPER_LEADS, STANDARD_LEADS, Recording
 from lfbt.signal import choose_leads, fit_samples
@@ -73,12 +73,23 @@ def test_embed_dataset_chooses_leads_by_name(checkpoint):
     assert_close_to_literal(embeddings, literal_embeddings(encoder, signals[:, [2, 0]]))
 
 
-def test_embed_dataset_leaves_the_encoder_as_it_is(data, checkpoint):
-    encoder = load_encoder(checkpoint).train()
+def trained_in_part(encoder):
+    next(iter(encoder.encoders["V1"].children())).train()
+    return encoder
+
+
+@pytest.mark.parametrize("change", [LeadEncoders.eval, LeadEncoders.train, LeadEncoders.double, trained_in_part])
+def test_embed_dataset_leaves_the_encoder_as_it_is(data, checkpoint, change):
+    encoder = change(load_encoder(checkpoint))
+    modes = [module.training for module in encoder.modules()]
     before = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
-    embed_dataset(open_dataset(data), encoder, device="cpu")
-    assert encoder.training
-    assert all(torch.equal(tensor, before[name]) for name, tensor in encoder.state_dict().items())
+    found = embed_dataset(open_dataset(data), encoder, device="cpu")
+    np.testing.assert_array_equal(found, embed_dataset(open_dataset(data), load_encoder(checkpoint), device="cpu"))
+    assert [module.training for module in encoder.modules()] == modes
+    assert encoder.state_dict().keys() == before.keys()
+    for name, tensor in encoder.state_dict().items():
+        assert tensor.dtype == before[name].dtype
+        assert torch.equal(tensor, before[name])
 
 
 def test_embed_dataset_of_no_records_has_all_columns(encoder):

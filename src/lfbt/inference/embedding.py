@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import itertools
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -258,10 +259,20 @@ def embed_dataset(
     check_voltages_known(dataset, chosen)
     if not allow_implausible:
         dataset.check_voltages()
-    frozen = copy.deepcopy(encoder).to(place, torch.float32)
+    frozen = _frozen(encoder, place)
     embeddings = compute_embeddings(frozen, dataset, np.arange(len(dataset)), place, workers, features=chosen)
     n_columns = len(encoder.config.leads) * encoder.config.columns_per_lead(chosen)
     return np.asarray(embeddings.cpu().numpy().reshape(len(dataset), n_columns), dtype=np.float32)
+
+
+def _frozen(encoder: LeadEncoders, place: torch.device) -> LeadEncoders:
+    """The encoder in evaluation mode, in float32 on a device: a copy, unless it is so; one is asked for each file."""
+    place = torch.empty(0, device=place).device  # with its number
+    tensors = itertools.chain(encoder.parameters(), encoder.buffers())
+    is_ready = all(x.device == place and x.dtype in (torch.float32, torch.int64) for x in tensors)
+    if is_ready and not any(module.training for module in encoder.modules()):
+        return encoder
+    return copy.deepcopy(encoder).to(place, torch.float32)
 
 
 def embed_arrays(
