@@ -10,12 +10,13 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import enum
+import functools
 import numbers
 import os
 import re
 import types
 import typing
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union
 
@@ -25,6 +26,7 @@ from lfbt.errors import LfbtError
 from lfbt.recording import is_number, parse_leads
 
 S = TypeVar("S")
+F = TypeVar("F", bound=Callable[..., Any])
 
 #: The type of a field that names leads.
 LeadNames = tuple[str, ...]
@@ -131,6 +133,12 @@ class Field:
         return next((item for item in self.metadata if isinstance(item, Affects)), Affects.RESULT)
 
 
+def _once_a_class(function: F) -> F:
+    """Keep what a function returns for a class: its types are texts, which are compiled to be read."""
+    return typing.cast(F, functools.cache(function))
+
+
+@_once_a_class
 def list_fields(kind: type[Any]) -> tuple[Field, ...]:
     """The settings of a dataclass, those of nested ones in their place."""
     found: list[Field] = []
@@ -145,6 +153,12 @@ def list_fields(kind: type[Any]) -> tuple[Field, ...]:
         else:
             found.append(Field(field.name, hint, metadata))
     return tuple(found)
+
+
+@_once_a_class
+def _types(kind: type[Any]) -> dict[str, Any]:
+    """The types of a dataclass's own fields."""
+    return typing.get_type_hints(kind)
 
 
 def names_affecting(kind: type, *effects: Affects) -> frozenset[str]:
@@ -281,7 +295,7 @@ def check_effect(settings: Any, given: Iterable[str]) -> None:
 
 def _create(kind: type[S], values: Mapping[str, Any]) -> S:
     own: dict[str, Any] = {}
-    hints = typing.get_type_hints(kind)
+    hints = _types(kind)
     for field in dataclasses.fields(kind):  # type: ignore[arg-type]
         hint = hints[field.name]
         if isinstance(hint, type) and dataclasses.is_dataclass(hint):
@@ -313,7 +327,7 @@ def validate(settings: Any) -> None:
 
 def _check_groups(settings: Any) -> None:
     """Raise LfbtError unless what is nested is of the class that it should be of."""
-    hints = typing.get_type_hints(type(settings))
+    hints = _types(type(settings))
     for field in dataclasses.fields(settings):
         value, kind = getattr(settings, field.name), hints[field.name]
         if isinstance(kind, type) and dataclasses.is_dataclass(kind):
