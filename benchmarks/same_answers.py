@@ -16,6 +16,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -54,11 +55,12 @@ class Way:
     seconds: float
 
 
-def same_answers(data: Path, folder: Path, epochs: int) -> list[Way]:
-    """Fine-tune in `folder`, ask in each way for the test records' files, and compare with the command's answers."""
+def same_answers(data: Path, folder: Path, epochs: int, fraction: float = 1.0) -> list[Way]:
+    """Fine-tune in `folder` on a fraction, ask in each way for the test records' files, compare the answers."""
     leads = ",".join(STANDARD_LEADS)
     lfbt.prepare("ptbxl", data / "ptbxl", folder / "data", n_samples=1024, leads=leads, workers=1)
-    lfbt.finetune(folder / "data", folder / "run", "lfbt-small", epochs=epochs, device="cpu", workers=0)
+    cpu: dict[str, Any] = {"device": "cpu", "workers": 0}
+    lfbt.finetune(folder / "data", folder / "run", "lfbt-small", epochs=epochs, fraction=fraction, **cpu)
     lfbt.export(folder / "run", folder / "model.onnx")
     dataset = lfbt.open_dataset(folder / "data")
     held = {int(dataset.ids[row]) for row in dataset.rows("test")}

@@ -4,7 +4,7 @@ from benchmarks.same_answers import EXPORTS, same_answers, same_embedding
 
 
 def test_a_classifier_answers_alike_by_shell_python_onnx_without_torch_and_http(shared_data, tmp_path):
-    ways = same_answers(shared_data, tmp_path, epochs=1)
+    ways = same_answers(shared_data, tmp_path, epochs=1, fraction=0.1)
     assert len(ways) == 4
     for way in ways:
         assert way.records == 55
