@@ -314,7 +314,7 @@ def test_prepare_ends_with_status_130_when_interrupted(place, tmp_path, monkeypa
 )
 def test_prepare_says_that_it_was_stopped_and_goes_on(tmp_path, number, send):
     (tmp_path / "from").mkdir()
-    for record in range(200):
+    for record in range(120):
         np.save(tmp_path / "from" / f"{record}.npy", ecg())
     options = ("--workers", "2", "--n-samples", "64", *OWN)
     command = [sys.executable, "-m", "lfbt", "prepare", "folder", "from", "to", *options]
@@ -335,8 +335,8 @@ def test_prepare_says_that_it_was_stopped_and_goes_on(tmp_path, number, send):
     n_done = journal.read_bytes().count(b"\n") - 1
     again = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
     first, second, *_ = again.stdout.splitlines()
-    assert first.startswith(f"to: going on after {n_done} of 200 recordings; the rest takes ")
-    assert second.startswith("to: 200 records of ")
+    assert first.startswith(f"to: going on after {n_done} of 120 recordings; the rest takes ")
+    assert second.startswith("to: 120 records of ")
     assert again.stderr == ""
     assert everything(tmp_path / "to") == ["dataset.json", "dropped.csv", "records.csv", "signals.npy"]
 

@@ -393,7 +393,7 @@ def test_prepare_keeps_implausible_voltages_when_told_to(tmp_path, scale):
 def test_prepare_that_is_killed_goes_on_with_the_next_recording(tmp_path, workers, layout):
     """SIGKILL at three places: the bytes of a preparation that was never stopped."""
     (tmp_path / "from").mkdir()
-    for number in range(300):
+    for number in range(180):
         np.save(tmp_path / "from" / f"{number}.npy", ecg(number % 7, 5000 + 10 * number).astype(np.float32))
     options = ["--file-leads", ",".join(STANDARD_LEADS), "--file-sampling-rate", "500", "--n-samples", "64"]
     command = [sys.executable, "-m", "lfbt", "prepare", "folder", "from"]
@@ -401,16 +401,16 @@ def test_prepare_that_is_killed_goes_on_with_the_next_recording(tmp_path, worker
     subprocess.run([*command, "whole", *options], cwd=tmp_path, check=True, capture_output=True)
     journal = tmp_path / ".to.partial-folder" / "journal.jsonl"
     n_before = []
-    for n_lines in (2, 90, 180):
+    for n_lines in (2, 50, 100):
         with subprocess.Popen([*command, "to", *options], cwd=tmp_path, stdout=subprocess.PIPE) as process:
             while process.poll() is None and (not journal.is_file() or journal.read_bytes().count(b"\n") < n_lines):
                 time.sleep(0.001)
             process.kill()
             assert process.stdout is not None
-            n_before += re.findall(rb"going on after (\d+) of 300", process.stdout.read())
+            n_before += re.findall(rb"going on after (\d+) of 180", process.stdout.read())
     assert journal.is_file()
     done = subprocess.run([*command, "to", *options], cwd=tmp_path, check=True, capture_output=True, text=True)
-    n_before += re.findall(r"going on after (\d+) of 300", done.stdout)
+    n_before += re.findall(r"going on after (\d+) of 180", done.stdout)
     assert [int(n) for n in n_before] == sorted({int(n) for n in n_before})
     assert len(n_before) == 3
     assert contents(tmp_path / "to") == contents(tmp_path / "whole")
