@@ -1,4 +1,4 @@
-"""Runs of one candidate of the preset's search with several seeds, beside the published weights, on PTB-XL's records.
+"""Runs of candidates of the preset's search with several seeds, beside the published weights, on PTB-XL's records.
 
     python -m benchmarks.preset_seeds --data ../shared/data --out preset-search
 
@@ -14,7 +14,7 @@ import argparse
 import dataclasses
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +41,11 @@ from lfbt.runs.encoder_folder import BUNDLED
 from lfbt.utils.tables import as_markdown
 
 _PUBLISHED = "encoder_group_gamma_0.8.pth"
+_PRESET = "the preset"
 _TASK = "superclasses"
+
+#: Whose row it is, and what it is of.
+Key = tuple[str, str]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,39 +86,57 @@ def row(of_runs: Sequence[NDArray[np.float64]], data: Path, out: Path) -> Row:
     return Row(np.array(figures).swapaxes(0, 1))
 
 
-def rows(data: Path, out: Path, name: str, seeds: Sequence[int]) -> dict[str, Row]:
-    """The rows of the table: the published weights first."""
+def rows(data: Path, out: Path, names: Sequence[str], seeds: Sequence[int]) -> dict[Key, Row]:
+    """The rows of the table: the published weights first, then of each candidate, and of each set of features."""
     published = load_encoder(data / "weights" / _PUBLISHED)
-    runs = [load_encoder(BUNDLED)] if name == "the preset" else []
-    runs += [load_encoder(trained(pretrain_settings(data, out, name, seed), CANDIDATES[name])) for seed in seeds]
-    found = {}
+    found: dict[Key, Row] = {}
     for features in (PAPER, RICH):
         print(f"{features.name} features", file=sys.stderr, flush=True)
-        found[f"published γ 0.8, {features.name}"] = row([probabilities(published, data, out, features)], data, out)
-        of_runs = [probabilities(one, data, out, features) for one in runs]
-        found[f"{name}, {len(runs)} runs, {features.name}"] = row(of_runs, data, out)
-        if len(runs) > 1:
-            together = np.mean(of_runs, axis=0)
-            found[f"mean answer of the {len(runs)}, {features.name}"] = row([together], data, out)
+        found["published γ 0.8", features.name] = row([probabilities(published, data, out, features)], data, out)
+        for name in names:
+            of_runs = [probabilities(one, data, out, features) for one in _runs(data, out, name, seeds)]
+            found[name, f"{len(of_runs)} runs, {features.name}"] = row(of_runs, data, out)
+            if len(of_runs) > 1:
+                together = np.mean(of_runs, axis=0)
+                found[name, f"mean answer, {features.name}"] = row([together], data, out)
     return found
 
 
-def tables(found: dict[str, Row]) -> str:
-    """Means ± SD over runs with their intervals, then differences from the first row, as Markdown."""
-    means, differences = ([["", *(title for title, *_ in COLUMNS)]] for _ in range(2))
-    (first, reference), *_ = found.items()
-    differences[0][0] = f"less {first}"
-    for name, one in found.items():
+def _runs(data: Path, out: Path, name: str, seeds: Sequence[int]) -> list[LeadEncoders]:
+    """The encoders of a candidate; of the preset that of seed 0 is the one that comes with lfbt."""
+    runs = []
+    for seed in seeds:
+        if (name, seed) == (_PRESET, 0):
+            runs.append(load_encoder(BUNDLED))
+        else:
+            runs.append(load_encoder(trained(pretrain_settings(data, out, name, seed), CANDIDATES[name])))
+    return runs
+
+
+def tables(found: Mapping[Key, Row], names: Sequence[str]) -> str:
+    """Means ± SD over runs with their intervals, and differences from the first row, and between candidates."""
+    means = [["", *(title for title, *_ in COLUMNS)]]
+    for key, one in found.items():
         of_draws = one.draws()
         of_runs = one.figures[:, :, 0]
         spreads = [f" ± {runs.std(ddof=1):.3f}" if len(runs) > 1 else "" for runs in of_runs]
         cells = [f"{draws[0]:.3f}{spread}" for draws, spread in zip(of_draws, spreads, strict=True)]
-        means.append([name, *_with_intervals(cells, of_draws, ".3f")])
-        if name != first:
-            apart = of_draws - reference.draws()
-            cells = [f"{draws[0]:+.3f}" for draws in apart]
-            differences.append([name, *_with_intervals(cells, apart, "+.3f")])
-    return f"{as_markdown(means)}\n\n{as_markdown(differences)}"
+        means.append([", ".join(key), *_with_intervals(cells, of_draws, ".3f")])
+    first = next(iter(found))
+    parts = [as_markdown(means), differences(found, ", ".join(first), {key: first for key in found if key != first})]
+    for name in names[1:]:
+        pairs = {(own, kind): (names[0], kind) for own, kind in found if own == name}
+        parts.append(differences(found, f"{names[0]}, the same of it", pairs))
+    return "\n\n".join(parts)
+
+
+def differences(found: Mapping[Key, Row], less: str, of: Mapping[Key, Key]) -> str:
+    """What rows have more than others, which are called `less`, with intervals."""
+    lines = [[f"less {less}", *(title for title, *_ in COLUMNS)]]
+    for key, other in of.items():
+        apart = found[key].draws() - found[other].draws()
+        lines.append([", ".join(key), *_with_intervals([f"{draws[0]:+.3f}" for draws in apart], apart, "+.3f")])
+    return as_markdown(lines)
 
 
 def _with_intervals(cells: Sequence[str], of_draws: NDArray[np.float64], form: str) -> list[str]:
@@ -127,12 +149,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of the real recordings")
     parser.add_argument("--out", type=Path, required=True, help="folder of `benchmarks.preset_search`")
-    parser.add_argument("--candidate", default="the preset", choices=list(CANDIDATES), help="what was searched")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--candidates", nargs="+", default=[_PRESET], choices=list(CANDIDATES), help="of the search")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     words = parser.parse_args()
     warnings.filterwarnings("ignore", "The least populated class", UserWarning)
     torch.set_num_threads(1)
-    print(tables(rows(words.data, words.out, words.candidate, words.seeds)))
+    print(tables(rows(words.data, words.out, words.candidates, words.seeds), words.candidates))
 
 
 if __name__ == "__main__":

@@ -229,9 +229,15 @@ def test_rows_of_several_seeds_draw_these_and_are_paired_with_the_first():
     np.testing.assert_allclose(apart[:, 0], 0.2)
     # Two of three seeds: their means, each of which occurs.
     assert {round(value, 2) for value in apart[:, 1:].ravel()} == {0.1, 0.15, 0.2, 0.25, 0.3}
-    means, differences = preset_seeds.tables({"first": one, "three": three}).split("\n\n")
-    assert f"| three | {one.figures[0, 0, 0] + 0.2:.3f} ± 0.100 [" in means
-    assert differences.splitlines()[-1].count("| +0.200 [+0.100, +0.300]") == 4
+    more = preset_seeds.Row(three.figures + 0.5)
+    found = {("first", "paper"): one, ("a", "3 runs"): three, ("a, b", "3 runs"): more}
+    means, from_first, from_a = preset_seeds.tables(found, ["a", "a, b"]).split("\n\n")
+    assert f"| a, 3 runs | {one.figures[0, 0, 0] + 0.2:.3f} ± 0.100 [" in means
+    assert from_first.splitlines()[0].startswith("| less first, paper |")
+    assert from_first.splitlines()[2].count("| +0.200 [+0.100, +0.300]") == 4
+    # The same seeds were drawn for both, so that nothing but the difference is left.
+    assert from_a.splitlines()[0].startswith("| less a, the same of it |")
+    assert from_a.splitlines()[2:] == ["| a, b, 3 runs | " + " | ".join(["+0.500 [+0.500, +0.500]"] * 4) + " |"]
 
 
 def test_the_loss_of_mixed_samples_is_the_paper_s():
