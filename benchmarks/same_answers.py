@@ -107,14 +107,13 @@ def _over_http(run: Path, files: Sequence[Path]) -> pd.DataFrame:
 
 def same_embedding(data: Path, folder: Path) -> dict[str, tuple[float, float]]:
     """Of each export of one ECG, the largest difference from the first: of samples in mV, and of the embedding."""
-    signals, embeddings = [], []
-    for name in EXPORTS:
-        recording = lfbt.read(data / "formats" / name)
-        signals.append(recording.signal[[recording.leads.index(lead) for lead in STANDARD_LEADS]])
-        out = folder / f"{name}.csv"
-        words = [sys.executable, "-m", "lfbt", "embed", str(data / "formats" / name), "--out", str(out)]
-        subprocess.run(words, check=True, capture_output=True)
-        embeddings.append(pd.read_csv(out).filter(regex=r"^e\d+$").to_numpy(float))
+    files = [data / "formats" / name for name in EXPORTS]
+    recordings = [lfbt.read(file) for file in files]
+    signals = [one.signal[[one.leads.index(lead) for lead in STANDARD_LEADS]] for one in recordings]
+    out = folder / "embeddings.csv"
+    words = [sys.executable, "-m", "lfbt", "embed", *map(str, files), "--out", str(out)]
+    subprocess.run(words, check=True, capture_output=True)
+    embeddings = pd.read_csv(out).filter(regex=r"^e\d+$").to_numpy(float)
     return {
         name: (float(np.abs(signal - signals[0]).max()), float(np.abs(embedding - embeddings[0]).max()))
         for name, signal, embedding in zip(EXPORTS, signals, embeddings, strict=True)
