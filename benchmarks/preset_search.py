@@ -78,7 +78,7 @@ _SHARED: dict[str, Any] = {
 _FIXED: dict[str, Any] = {"normalisation": "record", "crop": "fixed"}
 _DISTORTED: dict[str, Any] = _FIXED | {"noise": 0.3, "scale": 0.3}
 _PRESET: dict[str, Any] = {"normalisation": "none"}
-_GAINED: dict[str, Any] = {"scale": 0.3, "lead_dropout": 0.25}
+_GAINED: dict[str, Any] = _PRESET | {"scale": 0.3, "lead_dropout": 0.25, "noise": 0.1}
 
 CANDIDATES = {
     "start": Candidate(_DISTORTED),
@@ -104,15 +104,11 @@ CANDIDATES = {
     "4 leads, width 0.25": Candidate(_PRESET | {"width": 0.25}, 1024, epochs=20),
     "4 leads, z-score of the record": Candidate({"normalisation": "record"}, 1024),
     # What gained alone, together.
-    "4 leads, scale, lead dropout": Candidate(_PRESET | _GAINED, 1024),
-    "4 leads, scale, lead dropout, noise": Candidate(_PRESET | _GAINED | {"noise": 0.1}, 1024),
-    "4 leads, scale, lead dropout, noise, one view as it is": Candidate(
-        _PRESET | _GAINED | {"noise": 0.1}, 1024, one_augmented=True
-    ),
+    "4 leads, scale, lead dropout": Candidate(_GAINED | {"noise": 0.0}, 1024),
+    "4 leads, scale, lead dropout, noise": Candidate(_GAINED, 1024),
+    "4 leads, scale, lead dropout, noise, one view as it is": Candidate(_GAINED, 1024, one_augmented=True),
     "the preset, scale 0.3": Candidate(_PRESET | {"scale": 0.3}, 1024, STANDARD_LEADS, epochs=120),
-    "the preset, scale, lead dropout, noise": Candidate(
-        _PRESET | _GAINED | {"noise": 0.1}, 1024, STANDARD_LEADS, epochs=120
-    ),
+    "the preset, scale, lead dropout, noise": Candidate(_GAINED, 1024, STANDARD_LEADS, epochs=120),
     # Rotation needs the leads of a vectorcardiogram.
     "8 leads": Candidate(_PRESET, 1024, PAPER_LEADS, epochs=25),
     "8 leads, rotation 30°": Candidate(_PRESET | {"vcg_rotation": 30.0}, 1024, PAPER_LEADS, epochs=25),
